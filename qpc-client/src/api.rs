@@ -1,0 +1,412 @@
+//! What can be asked of a client, and what it answers and tells: plain data, so that a
+//! second program on the same home can ask through a local socket (D16), and `--json` can print it.
+
+use serde::{Deserialize, Serialize};
+
+/// Something to do. Names of people are `name` or `name@domain`; those of groups are their titles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Who this home belongs to.
+    Whoami,
+    /// Connection, server, outbox, alarms.
+    Status,
+    /// All conversations, newest activity first.
+    Conversations,
+    /// Puts one message into the outbox; [`Event::Outbox`] tells what becomes of it.
+    Send {
+        /// A person or a group.
+        to: String,
+        /// What to say.
+        text: String,
+    },
+    /// Waits until the outbox has nothing left that can be sent now.
+    Flush,
+    /// Waits until everything stored on the server for this device has been handled.
+    CatchUp,
+    /// Messages nobody has been shown yet, oldest first, at most `limit`.
+    Unshown {
+        /// At most this many.
+        limit: u32,
+        /// Of one conversation alone.
+        to: Option<String>,
+    },
+    /// Marks messages as shown, up to a local id as in [`Message::local`].
+    MarkShown {
+        /// Of one conversation alone.
+        to: Option<String>,
+        /// Up to and including this one.
+        local: i64,
+    },
+    /// The last messages of a conversation, oldest first.
+    History {
+        /// A person or a group.
+        to: String,
+        /// At most this many.
+        limit: u32,
+    },
+    /// All contacts.
+    Contacts,
+    /// Accepts a request, so that they can write.
+    Accept {
+        /// Who.
+        who: String,
+    },
+    /// Puts a request aside; they are not told.
+    Decline {
+        /// Who.
+        who: String,
+    },
+    /// Has the server withhold what they send; they are not told.
+    Block {
+        /// Who.
+        who: String,
+    },
+    /// Ends a block.
+    Unblock {
+        /// Who.
+        who: String,
+    },
+    /// Makes a group.
+    GroupCreate {
+        /// Its title.
+        name: String,
+        /// Its first members.
+        members: Vec<String>,
+    },
+    /// Adds members.
+    GroupAdd {
+        /// The group.
+        group: String,
+        /// Whom.
+        members: Vec<String>,
+    },
+    /// Removes members.
+    GroupRemove {
+        /// The group.
+        group: String,
+        /// Whom.
+        members: Vec<String>,
+    },
+    /// Leaves a group.
+    GroupLeave {
+        /// The group.
+        group: String,
+    },
+    /// All groups.
+    Groups,
+    /// Who is in a group, by its MLS state and by the server's list.
+    GroupMembers {
+        /// The group.
+        group: String,
+    },
+    /// The account's devices.
+    Devices,
+    /// Deletes a device: its connections are cut within a second.
+    DeviceRevoke {
+        /// Its id, or the beginning of it if that is enough.
+        device: String,
+    },
+    /// Replaces the password.
+    PasswordChange {
+        /// The one in force.
+        old: Password,
+        /// The one to come.
+        new: Password,
+    },
+    /// Deletes the account for good.
+    AccountDelete {
+        /// To prove it is its owner who asks.
+        password: Password,
+    },
+    /// Accepts a contact's new account key, after comparing it with them.
+    TrustKey {
+        /// Who.
+        who: String,
+    },
+}
+
+/// A password on its way; never printed.
+#[derive(Clone, Serialize, Deserialize, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+#[serde(transparent)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(redacted)")
+    }
+}
+
+/// What a command gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Done {
+        /// What to tell the person beyond that, if anything.
+        note: Option<String>,
+    },
+    /// Of [`Command::Whoami`].
+    Whoami(Whoami),
+    /// Of [`Command::Status`].
+    Status(Status),
+    /// Of [`Command::Conversations`] and [`Command::Groups`].
+    Conversations {
+        /// Newest activity first.
+        conversations: Vec<Conversation>,
+    },
+    /// Of [`Command::Send`]: it is in the outbox, durable.
+    Queued {
+        /// Its id.
+        id: String,
+    },
+    /// Of [`Command::Flush`].
+    Flushed {
+        /// Messages that wait for something other than the connection.
+        waiting: Vec<Waiting>,
+    },
+    /// Of [`Command::Unshown`] and [`Command::History`].
+    Messages {
+        /// Oldest first.
+        messages: Vec<Message>,
+    },
+    /// Of [`Command::Contacts`].
+    Contacts {
+        /// In order of address.
+        contacts: Vec<Contact>,
+    },
+    /// Of [`Command::GroupMembers`].
+    Members {
+        /// In order of address.
+        members: Vec<Member>,
+    },
+    /// Of [`Command::Devices`].
+    Devices {
+        /// In order of enrolment.
+        devices: Vec<Device>,
+    },
+}
+
+/// Who a home belongs to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Whoami {
+    /// `name@domain`.
+    pub address: String,
+    /// The device id.
+    pub device: String,
+    /// Fingerprint of the account key, hex in groups of four.
+    pub account_key: String,
+    /// `host:port`.
+    pub server: String,
+}
+
+/// How the client is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Whose.
+    pub whoami: Whoami,
+    /// Connected and authenticated?
+    pub online: bool,
+    /// Why not, for a person.
+    pub problem: Option<String>,
+    /// The TLS key exchange group in use, such as X25519MLKEM768.
+    pub key_exchange: Option<String>,
+    /// Fingerprint of the server's certificate, `sha256:HEX`.
+    pub fingerprint: Option<String>,
+    /// Messages in the outbox.
+    pub outbox: u64,
+    /// Things a person should know: a server that forked or rolled back, a changed key.
+    pub alarms: Vec<String>,
+}
+
+/// A conversation in the list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Conversation {
+    /// `id@domain`.
+    pub conversation: String,
+    /// The person's address, or the group's title.
+    pub title: String,
+    /// `direct` or `group`.
+    pub kind: ConversationKind,
+    /// Addresses, in order.
+    pub members: Vec<String>,
+    /// Messages nobody has been shown.
+    pub unread: u64,
+    /// The newest message.
+    pub last: Option<Message>,
+    /// A stranger's request that waits for an answer.
+    pub request: bool,
+    /// Is this account still in it?
+    pub active: bool,
+}
+
+/// Two or many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConversationKind {
+    /// Two people.
+    Direct,
+    /// A group.
+    Group,
+}
+
+/// One message as it is shown: an object of `listen --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `id@domain` of the conversation.
+    pub conversation: String,
+    /// The person's address or the group's title.
+    pub title: String,
+    /// Place in the conversation's log.
+    pub seq: u64,
+    /// The message's id.
+    pub id: String,
+    /// The MLS sender's address.
+    pub sender: String,
+    /// Sent by this account?
+    pub own: bool,
+    /// The sender's clock, RFC 3339.
+    pub time: String,
+    /// `text`, `edit`, ... or `unknown`; `notice` for what the client itself has to say.
+    pub kind: String,
+    /// The words, or a description of what is no text.
+    pub body: String,
+    /// Order of arrival in this home, for [`Command::MarkShown`].
+    pub local: i64,
+}
+
+/// A message that can't be sent yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Waiting {
+    /// To whom.
+    pub to: String,
+    /// How many.
+    pub messages: u64,
+    /// For what, for a person.
+    pub reason: String,
+}
+
+/// A contact.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Contact {
+    /// `name@domain`.
+    pub address: String,
+    /// `requested`, `pending`, `accepted`, `declined`, `blocked`.
+    pub state: String,
+    /// Fingerprint of the account key, where it is known.
+    pub account_key: Option<String>,
+    /// The key changed and nobody has accepted the new one.
+    pub key_changed: bool,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Member {
+    /// `name@domain`.
+    pub address: String,
+    /// `member`, `admin`, `owner`.
+    pub role: String,
+    /// Its devices in the group.
+    pub devices: u32,
+    /// In the MLS group but not on the server's list, or the other way round.
+    pub disputed: bool,
+}
+
+/// A device of the account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Device {
+    /// Its id.
+    pub device: String,
+    /// What its owner called it.
+    pub name: String,
+    /// RFC 3339.
+    pub enrolled: String,
+    /// A day.
+    pub last_seen: String,
+    /// This one?
+    pub current: bool,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A message was stored in this home.
+    Message(Message),
+    /// What became of a message of the outbox.
+    Outbox {
+        /// Its id.
+        id: String,
+        /// Stored by the server, waiting, or refused.
+        state: OutboxState,
+        /// Why it waits or was refused, for a person.
+        reason: Option<String>,
+    },
+    /// The connection came or went.
+    Online {
+        /// Connected and authenticated?
+        online: bool,
+        /// Why not, for a person.
+        problem: Option<String>,
+    },
+    /// Something a person must see: a fork, a rollback, a changed key, a ghost device.
+    Alarm {
+        /// For a person.
+        text: String,
+    },
+    /// A contact's state changed.
+    Contact {
+        /// Who.
+        address: String,
+        /// As in [`Contact::state`].
+        state: String,
+    },
+}
+
+/// What became of an outgoing message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboxState {
+    /// The server has acknowledged it.
+    Sent,
+    /// It waits for something other than the connection, such as an acceptance.
+    Waiting,
+    /// It will never be sent.
+    Refused,
+}
+
+/// Why a command failed, with what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum CommandError {
+    /// The command's words are wrong, or name something that does not exist.
+    #[error("{message}")]
+    Usage {
+        /// For a person.
+        message: String,
+    },
+    /// The server can't be reached.
+    #[error("{message}")]
+    Unreachable {
+        /// For a person.
+        message: String,
+    },
+    /// Wrong password, revoked device, changed server key.
+    #[error("{message}")]
+    Denied {
+        /// For a person.
+        message: String,
+    },
+    /// The server refused it for now.
+    #[error("{message}")]
+    TryLater {
+        /// For a person.
+        message: String,
+    },
+    /// A fault of the client or the server.
+    #[error("{message}")]
+    Internal {
+        /// For a person.
+        message: String,
+    },
+}

@@ -1,0 +1,3 @@
+//! The `qpc-client` program.
+
+fn main() {}

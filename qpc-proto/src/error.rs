@@ -1,0 +1,139 @@
+//! The codes that a server answers with: one table of code, name, meaning, and whether
+//! the caller may send the same request again.
+//!
+//! `docs/protocol.md` carries the same table; a test keeps the two equal.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $text:literal, $retry:ident, $meaning:literal;)+) => {
+        /// Why a request was refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Code {
+            $(#[doc = $meaning] $name = $code,)+
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Reads a code from the wire; `None` for one of a later version.
+            #[must_use]
+            pub const fn from_wire(code: u32) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            /// The name, as documents and programs use it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)+ }
+            }
+
+            /// May the caller send the same bytes again, later?
+            #[must_use]
+            pub const fn retryable(self) -> bool {
+                match self { $(Self::$name => $retry,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    Malformed = 1, "MALFORMED", false, "The frame or a field of it is not what the protocol says.";
+    FrameTooLong = 2, "FRAME_TOO_LONG", false, "The frame is longer than this connection may send.";
+    UnknownMethod = 3, "UNKNOWN_METHOD", false, "This server does not know the method.";
+    Unauthenticated = 4, "UNAUTHENTICATED", false, "The method needs a login, or the proof was wrong.";
+    WrongState = 5, "WRONG_STATE", false, "The method does not fit what went before on this connection.";
+    TooLarge = 6, "TOO_LARGE", false, "A list or body is longer than its limit.";
+    RateLimited = 7, "RATE_LIMITED", true, "Too many of these; wait as long as the answer says.";
+    Busy = 8, "BUSY", true, "The server sheds load; wait as long as the answer says.";
+    StorageFull = 9, "STORAGE_FULL", true, "The server can't store anything until its operator makes room.";
+    Internal = 10, "INTERNAL", true, "A fault of the server; whether the request took effect is unknown.";
+    ShuttingDown = 11, "SHUTTING_DOWN", true, "The server is about to stop; reconnect as it says.";
+    LoginFailed = 20, "LOGIN_FAILED", false, "Unknown name or wrong password.";
+    TokenInvalid = 21, "TOKEN_INVALID", false, "The invite or token is unknown, used up or expired.";
+    NameTaken = 22, "NAME_TAKEN", false, "The name is registered.";
+    DeviceInvalid = 23, "DEVICE_INVALID", false, "The device's certificate does not fit the account.";
+    TooManyDevices = 24, "TOO_MANY_DEVICES", false, "The account has as many devices as it may; revoke one first.";
+    NotFound = 30, "NOT_FOUND", false, "No such object, or none the caller may know of.";
+    ConversationExists = 31, "CONVERSATION_EXISTS", false, "The two have a direct conversation; the answer names it.";
+    WrongEpoch = 32, "WRONG_EPOCH", false, "The group is in another epoch; catch up and make the message anew.";
+    CounterGap = 33, "COUNTER_GAP", false, "The counter is not the next one; the answer names the last.";
+    IdConflict = 34, "ID_CONFLICT", false, "The counter or id was used for another message.";
+    ContactPending = 35, "CONTACT_PENDING", false, "The other person has not accepted yet; the message may be sent when they have.";
+    NotContact = 36, "NOT_CONTACT", false, "Only people who have accepted the caller's contact can be added.";
+    Forbidden = 37, "FORBIDDEN", false, "The caller's role does not allow this.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Codes of a closed connection (QUIC application error codes, RFC 9000 section 20.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum CloseCode {
+    /// Done; nothing is wrong.
+    Done = 0,
+    /// The peer broke the protocol.
+    ProtocolViolation = 1,
+    /// A deadline before authentication passed.
+    TooSlow = 2,
+    /// The device was revoked or the account deleted; the client must not reconnect by itself.
+    Revoked = 3,
+    /// The server stops; reconnect after the `GoAway` delay.
+    ShuttingDown = 4,
+    /// A newer connection of the same device took its place.
+    Replaced = 5,
+    /// A fault of the server in this session.
+    Internal = 6,
+    /// As many connections as the server takes.
+    Full = 7,
+}
+
+impl CloseCode {
+    /// Reads the code of a closed connection; `None` for one of a later version.
+    #[must_use]
+    pub const fn from_wire(code: u64) -> Option<Self> {
+        Some(match code {
+            0 => Self::Done,
+            1 => Self::ProtocolViolation,
+            2 => Self::TooSlow,
+            3 => Self::Revoked,
+            4 => Self::ShuttingDown,
+            5 => Self::Replaced,
+            6 => Self::Internal,
+            7 => Self::Full,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_read_back_and_are_all_different() {
+        for &code in Code::ALL {
+            assert_eq!(Code::from_wire(code as u32), Some(code));
+        }
+        assert_eq!(Code::from_wire(0), None);
+        let mut names: Vec<_> = Code::ALL.iter().map(|c| c.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,59 @@
+//! Bounds of the wire, which both sides know. Each has its row in `docs/limits.md`.
+//!
+//! What an operator may change lives in the server's own `limits` configuration; these
+//! are part of the protocol.
+
+/// Longest frame on a connection that is not authenticated, in bytes.
+pub const FRAME_MAX_UNAUTHENTICATED: usize = 8 * 1024;
+/// Longest frame, in bytes: a commit bundle for a large group fits.
+pub const FRAME_MAX: usize = 1024 * 1024;
+/// Longest body of a message or proposal, in bytes.
+pub const BODY_MAX: usize = 64 * 1024;
+/// Longest commit, welcome or group info, in bytes.
+pub const HANDSHAKE_BODY_MAX: usize = 512 * 1024;
+/// Longest body of the one message that a stranger may place, in bytes.
+pub const REQUEST_BODY_MAX: usize = 4 * 1024;
+
+/// Longest account name, in bytes.
+pub const ACCOUNT_NAME_MAX: usize = 64;
+/// Longest domain, in bytes (RFC 1035 section 2.3.4).
+pub const DOMAIN_MAX: usize = 253;
+/// Longest name of a device or client program, in bytes.
+pub const DEVICE_NAME_MAX: usize = 64;
+/// Longest invite or registration token, in bytes.
+pub const TOKEN_MAX: usize = 128;
+/// Longest wrapped account secret, in bytes.
+pub const WRAPPED_SECRET_MAX: usize = 256;
+
+/// Devices one account may have enrolled.
+pub const DEVICES_PER_ACCOUNT_MAX: usize = 16;
+/// Longest key package, in bytes.
+pub const KEY_PACKAGE_MAX: usize = 8 * 1024;
+/// Key packages in one `PublishKeyPackages`.
+pub const KEY_PACKAGES_PER_REQUEST_MAX: usize = 50;
+/// Unclaimed one-time key packages stored for one device.
+pub const KEY_PACKAGES_PER_DEVICE_MAX: usize = 100;
+
+/// Members added or removed by one commit.
+pub const MEMBERS_PER_COMMIT_MAX: usize = 100;
+/// Members of one conversation.
+pub const MEMBERS_MAX: usize = 1_000;
+/// Cursors in one `Sync`, `Follow` or `Acknowledge`.
+pub const CURSORS_PER_FRAME_MAX: usize = 256;
+/// Logs that one sync call may follow.
+pub const FOLLOWED_MAX: usize = 10_000;
+/// Entries in one page of a log.
+pub const LOG_PAGE_MAX: usize = 100;
+/// Bytes of bodies in one page of a log, after which it ends early.
+pub const LOG_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// Conversations or contacts in one page of a list.
+pub const LIST_PAGE_MAX: usize = 100;
+/// Requests that may wait for their answers on one stream.
+pub const PIPELINE_MAX: usize = 64;
+
+/// Longest text of a message, in bytes.
+pub const TEXT_MAX: usize = 32 * 1024;
+/// Longest emoji of a reaction, in bytes.
+pub const EMOJI_MAX: usize = 32;
+/// Longest name of a group, in bytes.
+pub const GROUP_NAME_MAX: usize = 128;

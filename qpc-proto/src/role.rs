@@ -1,0 +1,180 @@
+//! Who may do what in a group: one function that server and client both ask.
+//!
+//! Roles live in a group-context extension that only commits change
+//! ([`ROLES_EXTENSION`]); [`RoleTable`] is its content.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use crate::{address::Address, limits::MEMBERS_MAX, v1};
+
+/// Type of the group-context extension with the roles (private use, RFC 9420 section 17.3).
+pub const ROLES_EXTENSION: u16 = 0xF100;
+
+/// What a member is in a group. Greater includes smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Role {
+    /// Reads, writes, leaves.
+    #[default]
+    Member,
+    /// Also adds and removes members, and describes the group.
+    Admin,
+    /// Also makes and unmakes admins. There is always one.
+    Owner,
+}
+
+impl Role {
+    /// Reads the wire's number; unknown ones are plain members.
+    #[must_use]
+    pub const fn from_wire(number: i32) -> Self {
+        match number {
+            2 => Self::Admin,
+            3 => Self::Owner,
+            _ => Self::Member,
+        }
+    }
+
+    /// The wire's enum.
+    #[must_use]
+    pub const fn to_wire(self) -> v1::Role {
+        match self {
+            Self::Member => v1::Role::Member,
+            Self::Admin => v1::Role::Admin,
+            Self::Owner => v1::Role::Owner,
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// Something that changes a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Add somebody as a plain member.
+    Add,
+    /// Remove somebody who has this role.
+    Remove(Role),
+    /// Change somebody's role from the first to the second.
+    Promote(Role, Role),
+    /// Change name, topic or picture.
+    Describe,
+    /// Take one's own leaves out.
+    Leave,
+    /// Refresh one's own leaf.
+    Update,
+}
+
+/// May a member with this role do this?
+#[must_use]
+pub fn may(role: Role, action: Action) -> bool {
+    match action {
+        Action::Leave | Action::Update => true,
+        Action::Add | Action::Describe => role >= Role::Admin,
+        Action::Remove(other) => role >= Role::Admin && role > other,
+        Action::Promote(from, to) => role == Role::Owner && from < Role::Owner && to <= Role::Owner,
+    }
+}
+
+/// The roles of a group: everybody who is more than a plain member.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleTable(BTreeMap<Address, Role>);
+
+/// An extension that is not a role table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the roles extension is not canonical")]
+pub struct RoleTableError;
+
+impl RoleTable {
+    /// The table of a new group.
+    #[must_use]
+    pub fn owned_by(owner: Address) -> Self {
+        Self(BTreeMap::from([(owner, Role::Owner)]))
+    }
+
+    /// Somebody's role; a plain member where the table does not say more.
+    #[must_use]
+    pub fn of(&self, address: &Address) -> Role {
+        self.0.get(address).copied().unwrap_or_default()
+    }
+
+    /// Sets a role.
+    pub fn set(&mut self, address: Address, role: Role) {
+        match role {
+            Role::Member => self.0.remove(&address),
+            role => self.0.insert(address, role),
+        };
+    }
+
+    /// The extension's content.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let roles = self
+            .0
+            .iter()
+            .map(|(address, role)| v1::RoleEntry { address: address.to_string(), role: role.to_wire() as u32 });
+        v1::RoleList { roles: roles.collect() }.encode_to_vec()
+    }
+
+    /// Reads the extension's content; only the canonical encoding is accepted.
+    ///
+    /// # Errors
+    /// [`RoleTableError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RoleTableError> {
+        let list = v1::RoleList::decode(bytes).map_err(|_| RoleTableError)?;
+        if list.roles.len() > MEMBERS_MAX {
+            return Err(RoleTableError);
+        }
+        let mut table = Self::default();
+        for entry in list.roles {
+            let address = Address::parse(&entry.address).map_err(|_| RoleTableError)?;
+            table.set(address, i32::try_from(entry.role).map_or(Role::Member, Role::from_wire));
+        }
+        if table.encode() == bytes { Ok(table) } else { Err(RoleTableError) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_roles() {
+        use Role::{Admin, Member, Owner};
+        let rows: [(Action, [bool; 3]); 9] = [
+            (Action::Leave, [true, true, true]),
+            (Action::Update, [true, true, true]),
+            (Action::Add, [false, true, true]),
+            (Action::Describe, [false, true, true]),
+            (Action::Remove(Member), [false, true, true]),
+            (Action::Remove(Admin), [false, false, true]),
+            (Action::Remove(Owner), [false, false, false]),
+            (Action::Promote(Member, Admin), [false, false, true]),
+            (Action::Promote(Owner, Member), [false, false, false]),
+        ];
+        for (action, allowed) in rows {
+            for (role, allowed) in [Member, Admin, Owner].into_iter().zip(allowed) {
+                assert_eq!(may(role, action), allowed, "{role:?} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_role_table_reads_back_and_only_in_canonical_form() {
+        let alice = Address::parse("alice@a.example").unwrap();
+        let mut table = RoleTable::owned_by(alice.clone());
+        table.set(Address::parse("bob@a.example").unwrap(), Role::Admin);
+        assert_eq!(RoleTable::decode(&table.encode()), Ok(table.clone()));
+        assert_eq!(table.of(&alice), Role::Owner);
+        let twice = v1::RoleList { roles: vec![v1::RoleEntry { address: alice.to_string(), role: 3 }; 2] };
+        assert_eq!(RoleTable::decode(&twice.encode_to_vec()), Err(RoleTableError));
+    }
+}

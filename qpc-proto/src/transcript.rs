@@ -1,0 +1,113 @@
+//! What is signed: unambiguous bytes, each with its own label, so that a signature
+//! for one purpose is worth nothing for another.
+//!
+//! Every part is preceded by its length as four bytes, big endian; the label comes first.
+
+use crate::{
+    address::{Address, Domain},
+    id::DeviceId,
+};
+
+/// Label of TLS exporter output (RFC 8446 section 7.5) that binds logins to their connection.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-quicprochat-qpc/1-binding";
+/// Bytes of exporter output.
+pub const EXPORTER_LEN: usize = 32;
+/// The binding type of a TLS exporter, the only one that `qpc/1` allows.
+pub const BINDING_TLS_EXPORTER: u32 = 1;
+
+/// What a device signs to authenticate a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceAuthentication<'a> {
+    /// TLS exporter output of this connection.
+    pub binding: &'a [u8; EXPORTER_LEN],
+    /// The server's domain, as it said in `HelloAnswer`.
+    pub server: &'a Domain,
+    /// Of `HelloAnswer`.
+    pub nonce: &'a [u8; 32],
+    /// Who.
+    pub address: &'a Address,
+    /// With which device.
+    pub device: DeviceId,
+}
+
+impl DeviceAuthentication<'_> {
+    /// The bytes to sign.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        parts(&[
+            b"quicprochat qpc/1 device authentication",
+            &BINDING_TLS_EXPORTER.to_be_bytes(),
+            self.binding,
+            self.server.as_str().as_bytes(),
+            self.nonce,
+            self.address.to_string().as_bytes(),
+            self.device.as_bytes(),
+        ])
+    }
+}
+
+/// What an account signs to own a device.
+#[must_use]
+pub fn device_certificate(
+    address: &Address,
+    account_key: &[u8; 32],
+    device: DeviceId,
+    device_key: &[u8; 32],
+) -> Vec<u8> {
+    parts(&[
+        b"quicprochat qpc/1 device certificate",
+        address.to_string().as_bytes(),
+        account_key,
+        device.as_bytes(),
+        device_key,
+    ])
+}
+
+/// The context of an OPAQUE login (RFC 9807 section 6.4.2): binds the key exchange to the connection.
+#[must_use]
+pub fn opaque_context(binding: &[u8; EXPORTER_LEN], server: &Domain) -> Vec<u8> {
+    parts(&[b"quicprochat qpc/1 opaque login", binding, server.as_str().as_bytes()])
+}
+
+fn parts(parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    for part in parts {
+        // Every part is bounded by a limit of this crate, far below 4 GiB.
+        bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_can_not_run_into_each_other() {
+        assert_ne!(parts(&[b"ab", b"c"]), parts(&[b"a", b"bc"]));
+    }
+
+    #[test]
+    fn a_change_anywhere_changes_the_transcript() {
+        let address = Address::parse("alice@chat.example").unwrap();
+        let base = DeviceAuthentication {
+            binding: &[1; 32],
+            server: &address.domain,
+            nonce: &[2; 32],
+            address: &address,
+            device: DeviceId::new(1, [3; 10]),
+        };
+        let other = Address::parse("alicf@chat.example").unwrap();
+        let other_server = Domain::parse("chat.examplf").unwrap();
+        for changed in [
+            DeviceAuthentication { binding: &[9; 32], ..base },
+            DeviceAuthentication { server: &other_server, ..base },
+            DeviceAuthentication { nonce: &[9; 32], ..base },
+            DeviceAuthentication { address: &other, ..base },
+            DeviceAuthentication { device: DeviceId::new(2, [3; 10]), ..base },
+        ] {
+            assert_ne!(base.bytes(), changed.bytes());
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The quicprochat server: accounts, durable delivery and push over QUIC.
+//!
+//! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
+
+// -- ports
+pub mod clock;
+pub mod rng;
+pub mod store;

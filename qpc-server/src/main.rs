@@ -1,0 +1,3 @@
+//! The `qpc-server` program.
+
+fn main() {}

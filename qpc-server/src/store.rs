@@ -1,0 +1,158 @@
+//! The storage port: whole verbs, not row operations (D12).
+//!
+//! A verb checks before it writes, so that a refusal leaves no trace, and its reply comes
+//! after what it promises is durable (invariant 1). Verbs take effect in the order of their
+//! calls: the queue is entered when a method is called, not when its [`Reply`] is
+//! awaited. Who implements this lies below (`store/sqlite`, `store/memory`) and is named
+//! only by the composition; `store/conformance` is the suite that each must pass.
+
+mod account;
+mod contact;
+mod key_package;
+mod log;
+mod reply;
+
+use std::sync::Arc;
+
+use qpc_proto::{
+    address::{AccountName, Address},
+    id::{AccountId, ConversationName, DeviceId},
+};
+
+pub use self::{account::*, contact::*, key_package::*, log::*, reply::*};
+
+/// An authenticated device: who does something. Made by authentication alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    account: AccountId,
+    device: DeviceId,
+    address: Address,
+}
+
+impl Actor {
+    /// Only `account::device` calls this, once a device has proved its key; a test
+    /// looks for other callers.
+    #[must_use]
+    pub fn authenticated(account: AccountId, device: DeviceId, address: Address) -> Self {
+        Self { account, device, address }
+    }
+
+    /// The account that acts.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The device it acts with.
+    #[must_use]
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// What people call the account.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// Told of every committed entry, in the order of each log, after it is durable.
+///
+/// Called on the store's own thread: it must be quick and must not wait for readers. What it
+/// loses costs latency, never a message (D3).
+pub trait CommitSink: Send + Sync + 'static {
+    /// Entries of one transaction, in order.
+    fn committed(&self, entries: Vec<Committed>);
+
+    /// Devices that no longer exist: their sessions end (invariant 12).
+    fn devices_gone(&self, devices: &[DeviceId]);
+}
+
+/// Whole verbs on everything the server keeps. See the module's text for the rules of all.
+///
+/// Each verb that an authenticated device calls takes its [`Actor`] and checks it in the same
+/// transaction: a revoked device is refused with [`Refusal::DeviceGone`] (invariant 12).
+pub trait Store: Send + Sync + 'static {
+    /// Sets who is told of committed entries; once, before the first verb.
+    fn set_sink(&self, sink: Arc<dyn CommitSink>);
+
+    // -- accounts, devices, invites
+
+    /// Creates an account with its first device, using up the invite in the same transaction.
+    fn create_account(&self, new: NewAccount) -> Reply<AccountId, CreateAccountError>;
+    /// What a login needs, of an account or of the decoy: the same work either way.
+    fn login_record(&self, name: &AccountName) -> Reply<LoginRecord, StoreFault>;
+    /// Adds a device to an account.
+    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<(), EnrolDeviceError>;
+    /// What authentication of a device needs; `None` for one that does not exist.
+    fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault>;
+    /// The account's devices, in order of enrolment.
+    fn list_devices(&self, actor: &Actor) -> Reply<Vec<DeviceInfo>, Refusal>;
+    /// Deletes a device of the actor's account, its key packages and inbox.
+    fn revoke_device(&self, actor: &Actor, device: DeviceId) -> Reply<(), Refusal>;
+    /// Notes that the device was here; rounded to a day, so at most one write a day.
+    fn touch_device(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal>;
+    /// Replaces the OPAQUE record and the wrapped account secret together.
+    fn change_password(&self, actor: &Actor, password: PasswordRecord) -> Reply<(), Refusal>;
+    /// Deletes the account, its devices, key packages and memberships, and tells everybody it shared
+    /// a conversation with. Its name stays taken; what it sent stays in the logs.
+    fn delete_account(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal>;
+    /// For the admin: a forgotten password. Ends the account's devices and memberships and makes
+    /// `token_hash` the one token that can register the name again.
+    fn reset_account(&self, reset: AccountReset) -> Reply<(), ResetAccountError>;
+    /// Whether a token would be accepted for this name now; changes nothing.
+    fn check_invite(&self, token: InviteToken, name: &AccountName, now_ms: u64) -> Reply<(), InviteError>;
+    /// Creates an invite.
+    fn create_invite(&self, invite: NewInvite) -> Reply<(), StoreFault>;
+
+    // -- key packages
+
+    /// Adds one-time key packages, oldest first out beyond the limit, and sets the last resort.
+    fn publish_key_packages(&self, actor: &Actor, packages: NewKeyPackages) -> Reply<KeyPackageCount, Refusal>;
+    /// Takes one key package of each device of an account; a one-time one is handed out at most once
+    /// (invariant 7), the last-resort one only where no other is left.
+    fn claim_key_packages(&self, actor: &Actor, target: &Address) -> Reply<Vec<ClaimedKeyPackage>, ClaimError>;
+    /// What the actor's device has left.
+    fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal>;
+
+    // -- contacts
+
+    /// Answers a contact request, blocks or unblocks.
+    fn answer_contact(&self, actor: &Actor, answer: ContactDecision) -> Reply<(), ContactError>;
+    /// Contacts whose address is greater than `after`, in order, at most `limit`.
+    fn list_contacts(&self, actor: &Actor, after: Option<Address>, limit: usize) -> Reply<Vec<ContactInfo>, Refusal>;
+
+    // -- logs
+
+    /// Creates a conversation with its first members and first entry.
+    fn create_conversation(&self, actor: &Actor, new: NewConversation) -> Reply<Appended, CreateConversationError>;
+    /// Appends a message or proposal if the sender is a member, the epoch current and the counter next.
+    fn append(&self, actor: &Actor, append: Append) -> Reply<Appended, AppendError>;
+    /// Appends a commit, its welcomes and the membership change, and advances the epoch (invariant 6).
+    fn commit(&self, actor: &Actor, commit: CommitAppend) -> Reply<Appended, AppendError>;
+    /// Entries after a position, ascending, as far as the actor may read.
+    fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError>;
+    /// Where a log stands, for a reader that starts to follow it at `after`.
+    fn position(&self, actor: &Actor, log: &ConversationName, after: qpc_proto::id::Seq) -> Reply<Position, ReadError>;
+    /// The actor's conversations whose id is greater than `after`, in order, at most `limit`.
+    fn list_conversations(
+        &self,
+        actor: &Actor,
+        after: Option<qpc_proto::id::ConversationId>,
+        limit: usize,
+    ) -> Reply<Vec<ConversationInfo>, Refusal>;
+    /// Notes how far a device has acknowledged; a lower bound that may fall back in a crash.
+    fn record_cursors(&self, actor: &Actor, cursors: Vec<(ConversationName, qpc_proto::id::Seq)>)
+    -> Reply<(), Refusal>;
+
+    // -- upkeep
+
+    /// Removes at most one small batch of what retention no longer keeps; says whether more is due.
+    fn retention_step(&self, retention: Retention) -> Reply<bool, StoreFault>;
+    /// Figures for the metrics.
+    fn figures(&self, seen_since_ms: u64, now_ms: u64) -> Reply<StoreFigures, StoreFault>;
+    /// Writes a trivial transaction: does the store still take writes?
+    fn probe(&self) -> Reply<(), StoreFault>;
+    /// Finishes what is queued and stops; verbs after this are refused with [`StoreFault::Stopped`].
+    fn close(&self) -> Reply<(), StoreFault>;
+}

@@ -1,0 +1,57 @@
+//! Key packages as the store knows them: opaque bytes of a device.
+
+use bytes::Bytes;
+use qpc_proto::id::DeviceId;
+
+use super::{Refusal, StoreFault};
+
+/// Key packages to add.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewKeyPackages {
+    /// Each is handed out once.
+    pub one_time: Vec<Bytes>,
+    /// Handed out where no other is left; replaces the one before.
+    pub last_resort: Option<Bytes>,
+}
+
+/// What a device has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeyPackageCount {
+    /// Unclaimed one-time key packages.
+    pub one_time: u32,
+    /// Is there one of last resort?
+    pub last_resort: bool,
+}
+
+/// One handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedKeyPackage {
+    /// Whose.
+    pub device: DeviceId,
+    /// Opaque.
+    pub key_package: Bytes,
+}
+
+/// Why key packages could not be claimed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// No such account, or none of its devices has a key package.
+    #[error("no key package")]
+    NotFound,
+    /// The acting device was revoked.
+    #[error("the device no longer exists")]
+    DeviceGone,
+    /// The store itself failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+}
+
+impl From<Refusal> for ClaimError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::DeviceGone => Self::DeviceGone,
+            Refusal::NotFound => Self::NotFound,
+            Refusal::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Replies of verbs, and the faults that any verb can meet.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::sync::oneshot;
+
+/// A fault of the store itself, not a judgement on the request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// The queue is full: the caller may try again soon. Nothing was done.
+    #[error("the store's queue is full")]
+    Busy,
+    /// No space left: reads go on, writes are refused until there is room.
+    #[error("no space is left on the disk")]
+    Full,
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Stopped,
+    /// The engine failed; whether a write took effect is unknown.
+    #[error("the storage engine failed: {0}")]
+    Engine(String),
+}
+
+/// Why a verb that needs no more than an enrolled device was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The acting device was revoked (invariant 12).
+    #[error("the device no longer exists")]
+    DeviceGone,
+    /// There is no such object of the actor's.
+    #[error("no such object")]
+    NotFound,
+    /// The store itself failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+}
+
+/// The reply to a verb that has been queued. Dropping it does not undo the verb.
+#[derive(Debug)]
+#[must_use = "a verb's outcome is known from its reply alone"]
+pub struct Reply<T, E>(oneshot::Receiver<Result<T, E>>);
+
+impl<T, E> Reply<T, E> {
+    /// A reply and the end by which the store gives it.
+    pub fn channel() -> (oneshot::Sender<Result<T, E>>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    /// A reply that is known at once.
+    pub fn ready(outcome: Result<T, E>) -> Self {
+        let (sender, reply) = Self::channel();
+        // The receiver is right here.
+        drop(sender.send(outcome));
+        reply
+    }
+}
+
+impl<T, E: From<StoreFault>> Future for Reply<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|outcome| outcome.unwrap_or_else(|_| Err(StoreFault::Stopped.into())))
+    }
+}
