@@ -1,0 +1,45 @@
+# Two commands for everybody: `make run` and `make test`. The rest is for those who build it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+WASM := wasm32-unknown-unknown
+FUZZ_SECONDS ?= 600
+TORTURE_CYCLES ?= 25
+
+.PHONY: help deps run test check fmt bench fuzz torture audit
+
+help: ## Show what can be made.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install what a bare Debian 12 with a Rust toolchain lacks.
+	@.ci/deps
+
+run: deps ## Start a server on 127.0.0.1:7000 from ./data and print what to type next.
+	$(CARGO) build --release --locked -p qpc-server -p qpc-client
+	@PATH="$(CURDIR)/target/release:$$PATH" target/release/qpc-server
+
+test: deps check ## All tests, formatting, lints.
+	rustup target add $(WASM)
+	$(CARGO) build --locked -p qpc-proto --target $(WASM)
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace --doc
+
+check: ## Formatting and lints, warnings denied.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench: deps ## Criterion benches of codec, chain and store.
+	$(CARGO) bench --locked -p qpc-bench
+
+fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
+	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
+
+torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run.
+	$(CARGO) build --release --locked --workspace --bins
+	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
+
+audit: ## Advisories, licences, bans; needs a network and cargo-deny.
+	cargo deny check
