@@ -1,0 +1,234 @@
+//! The house rules that a program can check: layers, file headers, sizes, limits that are
+//! documented, invariants that are tested. It reads the sources as text and judges nothing else.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The layers of the server, outermost first: a module may use its own layer's
+/// helpers by name below and everything further down, never what is above.
+const LAYERS: [(&str, &[&str]); 6] = [
+    ("composition", &["main", "cli", "config", "server", "shutdown", "data_dir", "logging"]),
+    ("edge", &["transport", "session", "federation", "admin"]),
+    ("domain", &["account", "delivery", "group", "blob"]),
+    ("shared state", &["registry", "policy", "metrics", "tasks"]),
+    ("ports", &["store", "blob_store", "clock", "rng"]),
+    ("adapters", &["store/sqlite", "store/memory"]),
+];
+
+/// Lines after which a file holds a second concept.
+const LINES_MAX: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Every Rust file of the workspace, by its path from the root.
+fn sources() -> BTreeMap<String, String> {
+    fn walk(directory: &Path, root: &Path, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "target" && name != "data" {
+                walk(&path, root, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let key = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                found.insert(key, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&root(), &root(), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join("docs").join(name)).unwrap()
+}
+
+/// The part of a file before its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+#[test]
+fn files_say_what_they_are_and_stay_small() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        if path.ends_with("mod.rs") {
+            faults.push(format!("{path}: foo.rs stands beside foo/, there is no mod.rs"));
+        }
+        if !text.starts_with("//!") && !text.starts_with("#![no_main]") {
+            faults.push(format!("{path}: a file opens with what it is"));
+        }
+        if text.lines().count() > LINES_MAX {
+            faults.push(format!("{path}: {} lines; which second concept moved in?", text.lines().count()));
+        }
+        for mark in ["TODO", "FIXME", "HACK", "todo!(", "unimplemented!("] {
+            if path != "qpc-server/tests/tidy.rs" && text.contains(mark) {
+                faults.push(format!("{path}: {mark}"));
+            }
+        }
+        if text.contains("#[ignore]") && path != "qpc-server/tests/tidy.rs" {
+            faults.push(format!("{path}: a test ignored without a reason"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The layer of a server module such as `store/sqlite/writer` or `session`.
+fn layer_of(module: &str) -> Option<usize> {
+    let longest = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(index, (_, modules))| modules.iter().map(move |name| (index, *name)))
+        .filter(|(_, name)| module == *name || module.starts_with(&format!("{name}/")))
+        .max_by_key(|(_, name)| name.len());
+    longest.map(|(index, _)| index)
+}
+
+/// The modules that a piece of code names after `crate::`, as paths of at most two parts.
+fn uses(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let flat: String =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line.trim(), " "]).collect();
+    for (at, marker) in flat.match_indices("crate::") {
+        let path = &flat[at + marker.len()..];
+        if let Some(group) = path.strip_prefix('{') {
+            // `use crate::{a::b, c::{d, e}}`: the heads at depth one.
+            let (mut depth, mut head) = (0, String::new());
+            for character in group.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => found.push(std::mem::take(&mut head)),
+                    other if depth == 0 && !other.is_whitespace() => head.push(other),
+                    _ => {}
+                }
+            }
+            found.push(head);
+        } else {
+            found.push(path.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect());
+        }
+    }
+    found
+        .into_iter()
+        .map(|path| path.split("::").filter(|part| !part.is_empty()).take(2).collect::<Vec<_>>().join("/"))
+        .filter(|path| !path.is_empty())
+        .collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let Some(module) = path.strip_prefix("qpc-server/src/").and_then(|path| path.strip_suffix(".rs")) else {
+            continue;
+        };
+        if module == "lib" {
+            continue;
+        }
+        let Some(layer) = layer_of(module) else {
+            faults.push(format!("{path}: in no layer; add the module to LAYERS and docs/architecture.md"));
+            continue;
+        };
+        for used in uses(code(&text)) {
+            let Some(used_layer) = layer_of(&used) else { continue };
+            // The adapters implement the port above them; all else points down.
+            let implements = LAYERS[layer].0 == "adapters" && LAYERS[used_layer].0 == "ports";
+            if used_layer < layer && !implements {
+                faults.push(format!("{path} ({}) uses crate::{used} ({})", LAYERS[layer].0, LAYERS[used_layer].0));
+            }
+            let names_backend = LAYERS[used_layer].0 == "adapters" && LAYERS[layer].0 != "composition";
+            if names_backend && LAYERS[layer].0 != "adapters" && !module.starts_with("store") {
+                faults.push(format!("{path}: only the composition names a backend, not crate::{used}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn crates_know_each_other_in_one_direction() {
+    let manifest = |name: &str| {
+        let text = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        text.split("[dev-dependencies]").next().unwrap().to_owned()
+    };
+    for (of, never) in [
+        ("qpc-proto", &["qpc-server", "qpc-client", "tokio", "quinn", "rusqlite", "getrandom"][..]),
+        ("qpc-server", &["qpc-client", "openmls"][..]),
+        ("qpc-client", &["qpc-server", "dashmap", "prometheus"][..]),
+    ] {
+        for name in never {
+            assert!(!manifest(of).contains(&format!("\n{name}")), "{of} depends on {name}");
+        }
+    }
+}
+
+#[test]
+fn sql_stays_in_the_adapters_and_frames_at_the_edge() {
+    for (path, text) in sources() {
+        let Some(module) = path.strip_prefix("qpc-server/src/") else { continue };
+        let text = code(&text);
+        if !module.starts_with("store/sqlite") {
+            assert!(!text.contains("rusqlite"), "{path} knows the storage engine");
+        }
+        if ["account", "delivery", "group", "registry", "policy"].iter().any(|name| module.starts_with(name)) {
+            assert!(!text.contains("quinn::"), "{path} knows sockets");
+        }
+    }
+}
+
+#[test]
+fn only_authentication_makes_an_actor() {
+    for (path, text) in sources() {
+        let allowed = path.starts_with("qpc-server/src/account")
+            || path.starts_with("qpc-server/src/store")
+            || path.starts_with("benches/")
+            || path.contains("/tests/");
+        assert!(allowed || !code(&text).contains("Actor::authenticated("), "{path} makes an Actor");
+    }
+}
+
+#[test]
+fn every_limit_is_documented() {
+    let table = document("limits.md");
+    let limits = fs::read_to_string(root().join("qpc-proto/src/limits.rs")).unwrap();
+    let names = limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    let missing: Vec<&str> = names.filter(|name| !table.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/limits.md lacks {missing:?}");
+}
+
+#[test]
+fn every_invariant_is_cited_by_a_test() {
+    let architecture = document("architecture.md");
+    let (_, section) = architecture.split_once("## Invariants").expect("docs/architecture.md has a section Invariants");
+    let numbers: Vec<usize> = section
+        .lines()
+        .take_while(|line| !line.starts_with("## "))
+        .filter_map(|line| line.split_once(". ")?.0.parse().ok())
+        .collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    assert!(numbers.len() >= 13);
+    let tests: String = sources()
+        .into_iter()
+        .map(|(path, text)| {
+            let whole = path.contains("/tests/") || path.contains("conformance");
+            if whole {
+                text
+            } else {
+                text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned()).unwrap_or_default()
+            }
+        })
+        .collect();
+    let cited = |number: &usize| {
+        let mark = format!("nvariant {number}");
+        tests.match_indices(&mark).any(|(at, _)| !tests[at + mark.len()..].starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let missing: Vec<_> = numbers.iter().filter(|number| !cited(number)).collect();
+    assert!(missing.is_empty(), "no test cites invariant {missing:?}");
+}
