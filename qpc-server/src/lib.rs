@@ -2,6 +2,9 @@
 //!
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
+// -- shared by all layers
+pub mod metrics;
+
 // -- ports
 pub mod clock;
 pub mod rng;

@@ -1,0 +1,305 @@
+//! Every metric of the server, under the names that operators build dashboards on.
+//!
+//! Labels come from small fixed sets ([`labels`]); nothing here names a person, a device or an
+//! address. Whoever measures holds the one [`Metrics`] and calls a field's own verb; the page for
+//! Prometheus is [`Metrics::text`].
+
+pub mod labels;
+mod machine;
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
+};
+
+use self::labels::Label;
+pub use self::machine::MachineLimits;
+
+/// Seconds, from what a busy core does in one go to what nobody should wait for.
+const SECONDS: [f64; 15] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Rows of one commit.
+const BATCH: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// All metrics, registered. Fields without labels are used directly; those with labels through the
+/// methods below, which take the label's own type.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Messages, proposals and commits stored.
+    pub enqueue: IntCounter,
+    /// Bytes of their bodies.
+    pub enqueue_bytes: IntCounter,
+    /// Pages read from the store by readers that are behind.
+    pub fetch: IntCounter,
+    /// Logins that proved their password.
+    pub login_success: IntCounter,
+    /// Logins that were begun and never proved themselves.
+    pub login_failure: IntCounter,
+    /// Key packages that were uploaded, last-resort ones included.
+    pub key_package_upload: IntCounter,
+    /// Connections that exist, handshakes included.
+    pub connections_active: IntGauge,
+    /// As many connections as the server takes.
+    pub connections_max: IntGauge,
+    /// Authenticated connections.
+    pub sessions_active: IntGauge,
+    /// Streams of the sync call.
+    pub syncs_active: IntGauge,
+    /// Age of the oldest stored and unacknowledged entry, in seconds; 0 where there is none.
+    pub delivery_oldest: Gauge,
+    /// Sessions that were marked behind because their queue was full.
+    pub behind: IntCounter,
+    /// Cores the process may use.
+    pub cpu_limit: Gauge,
+    /// Bytes of memory the process may use.
+    pub memory_limit: IntGauge,
+    /// Size of the disk with the data directory, in bytes.
+    pub disk_size: IntGauge,
+    /// Bytes free there for this process.
+    pub disk_free: IntGauge,
+    /// From the first packet to the end of the handshake.
+    pub tls_handshake: Histogram,
+    /// From `LoginStart` to the answer to `LoginFinish`.
+    pub login: Histogram,
+    /// One transaction of the store, without the sync.
+    pub store_commit: Histogram,
+    /// The sync that makes it durable.
+    pub store_fsync: Histogram,
+    /// Verbs in one transaction.
+    pub store_batch: Histogram,
+    /// From a `Send` being read to its entry being handed to the readers' sessions.
+    pub send_to_delivery: Histogram,
+    request: HistogramVec,
+    depth: IntGaugeVec,
+    rate_limited: IntCounterVec,
+    refused: IntCounterVec,
+    closed: IntCounterVec,
+    errors: IntCounterVec,
+    panics: IntCounterVec,
+    queue: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Makes and registers all of them.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a bug that the first test of this file meets.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let new = Builder(&registry);
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let version =
+            IntGaugeVec::new(Opts::new("qpc_build_info", "Always 1; the label is the version."), &["version"])?;
+        version.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(version))?;
+        Ok(Self {
+            enqueue: new.counter("qpc_enqueue_total", "Messages, proposals and commits stored.")?,
+            enqueue_bytes: new.counter("qpc_enqueue_bytes_total", "Bytes of the bodies stored.")?,
+            fetch: new.counter("qpc_fetch_total", "Pages read from the store by readers that are behind.")?,
+            login_success: new.counter("qpc_auth_login_success_total", "Logins that proved their password.")?,
+            login_failure: new.counter("qpc_auth_login_failure_total", "Logins begun that never proved themselves.")?,
+            key_package_upload: new.counter("qpc_key_package_upload_total", "Key packages uploaded.")?,
+            connections_active: new.gauge("qpc_connections_active", "Connections, handshakes included.")?,
+            connections_max: new.gauge("qpc_connections_max", "As many connections as the server takes.")?,
+            sessions_active: new.gauge("qpc_sessions_active", "Authenticated connections.")?,
+            syncs_active: new.gauge("qpc_syncs_active", "Open sync calls.")?,
+            delivery_oldest: new
+                .float("qpc_delivery_oldest_seconds", "Age of the oldest stored and unacknowledged entry.")?,
+            behind: new.counter("qpc_behind_total", "Times that a reader's queue was full.")?,
+            cpu_limit: new.float("qpc_cpu_limit_cores", "Cores the process may use.")?,
+            memory_limit: new.gauge("qpc_memory_limit_bytes", "Memory the process may use.")?,
+            disk_size: new.gauge("qpc_data_disk_size_bytes", "Size of the disk with the data directory.")?,
+            disk_free: new.gauge("qpc_data_disk_free_bytes", "Free space there for the server.")?,
+            tls_handshake: new.histogram("qpc_tls_handshake_seconds", "First packet to end of handshake.", &SECONDS)?,
+            login: new.histogram("qpc_login_seconds", "LoginStart to the answer to LoginFinish.", &SECONDS)?,
+            store_commit: new.histogram("qpc_store_commit_seconds", "One transaction of the store.", &SECONDS)?,
+            store_fsync: new.histogram("qpc_store_fsync_seconds", "The sync that makes it durable.", &SECONDS)?,
+            store_batch: new.histogram("qpc_store_batch_size", "Verbs in one transaction.", &BATCH)?,
+            send_to_delivery: new.histogram(
+                "qpc_send_to_delivery_seconds",
+                "From a Send being read to its entry being handed to sessions.",
+                &SECONDS,
+            )?,
+            request: new.histograms("qpc_request_seconds", "From a request being read to its answer.", "method")?,
+            depth: new.gauges(
+                "qpc_delivery_queue_depth",
+                "Stored and unacknowledged entries of devices seen of late.",
+                "state",
+            )?,
+            rate_limited: new.counters("qpc_rate_limit_hit_total", "Times that a rate was exceeded.", "limit")?,
+            refused: new.counters("qpc_handshake_refused_total", "Connections refused at the door.", "reason")?,
+            closed: new.counters("qpc_connection_closed_total", "Connections that the server closed.", "code")?,
+            errors: new.counters("qpc_request_error_total", "Requests answered by an error.", "code")?,
+            panics: new.counters("qpc_panic_total", "Panics: each is a bug of the server.", "task")?,
+            queue: new.gauges("qpc_queue_depth", "What waits in a queue of the server.", "queue")?,
+            registry,
+        })
+    }
+
+    /// A request of this method was answered after so many seconds.
+    pub fn request(&self, method: &'static str, seconds: f64) {
+        self.request.with_label_values(&[method]).observe(seconds);
+    }
+
+    /// Sets the number of stored and unacknowledged entries of devices in this state.
+    pub fn set_depth(&self, state: labels::Presence, entries: u64) {
+        self.depth.with_label_values(&[state.label()]).set(gauge_value(entries));
+    }
+
+    /// A rate was exceeded.
+    pub fn rate_limited(&self, limit: labels::Limit) {
+        self.rate_limited.with_label_values(&[limit.label()]).inc();
+    }
+
+    /// A connection was refused at the door.
+    pub fn refused(&self, reason: labels::Refused) {
+        self.refused.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// The server closed a connection.
+    pub fn closed(&self, code: qpc_proto::error::CloseCode) {
+        self.closed.with_label_values(&[code.label()]).inc();
+    }
+
+    /// A request was answered by an error.
+    pub fn error(&self, code: qpc_proto::error::Code) {
+        self.errors.with_label_values(&[code.name()]).inc();
+    }
+
+    /// A task of this kind panicked.
+    pub fn panicked(&self, task: &'static str) {
+        self.panics.with_label_values(&[task]).inc();
+    }
+
+    /// What has panicked so far, tasks of this kind only.
+    #[must_use]
+    pub fn panics(&self, task: &'static str) -> u64 {
+        self.panics.with_label_values(&[task]).get()
+    }
+
+    /// How often a rate was exceeded so far.
+    #[must_use]
+    pub fn rate_limit_hits(&self, limit: labels::Limit) -> u64 {
+        self.rate_limited.with_label_values(&[limit.label()]).get()
+    }
+
+    /// Sets how much waits in a queue.
+    pub fn set_queue(&self, queue: labels::Queue, waiting: u64) {
+        self.queue.with_label_values(&[queue.label()]).set(gauge_value(waiting));
+    }
+
+    /// Sets what the machine allows and has; see [`MachineLimits::read`].
+    pub fn set_machine(&self, machine: &MachineLimits) {
+        self.cpu_limit.set(machine.cores);
+        self.memory_limit.set(gauge_value(machine.memory));
+        self.disk_size.set(gauge_value(machine.disk_size));
+        self.disk_free.set(gauge_value(machine.disk_free));
+    }
+
+    /// The page for Prometheus, in its text format.
+    ///
+    /// # Errors
+    /// The encoder's, which a metric without a name or value would cause.
+    pub fn text(&self) -> Result<String, prometheus::Error> {
+        let mut page = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
+        Ok(String::from_utf8_lossy(&page).into_owned())
+    }
+
+    /// Registers a metric that somebody else keeps.
+    ///
+    /// # Errors
+    /// Its name is in use.
+    pub fn register(&self, collector: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(collector)
+    }
+}
+
+/// A gauge holds an `i64`; what is above shows as the greatest.
+fn gauge_value(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Makes a metric and registers it.
+struct Builder<'a>(&'a Registry);
+
+impl Builder<'_> {
+    fn keep<C: Collector + Clone + 'static>(&self, made: Result<C, prometheus::Error>) -> Result<C, prometheus::Error> {
+        let metric = made?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn float(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.keep(Gauge::new(name, help))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), &[label]))
+    }
+
+    fn gauges(&self, name: &str, help: &str, label: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), &[label]))
+    }
+
+    fn histograms(&self, name: &str, help: &str, label: &str) -> Result<HistogramVec, prometheus::Error> {
+        self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &[label]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_carries_the_names_that_operators_know() {
+        let metrics = Metrics::new().unwrap();
+        metrics.request("send", 0.001);
+        metrics.set_depth(labels::Presence::Online, 1);
+        metrics.set_depth(labels::Presence::Offline, 2);
+        metrics.rate_limited(labels::Limit::Message);
+        let page = metrics.text().unwrap();
+        for name in [
+            "qpc_enqueue_total",
+            "qpc_enqueue_bytes_total",
+            "qpc_fetch_total",
+            "qpc_delivery_queue_depth{state=\"online\"} 1",
+            "qpc_delivery_queue_depth{state=\"offline\"} 2",
+            "qpc_delivery_oldest_seconds",
+            "qpc_rate_limit_hit_total{limit=\"message\"} 1",
+            "qpc_auth_login_success_total",
+            "qpc_auth_login_failure_total",
+            "qpc_key_package_upload_total",
+            "qpc_connections_active",
+            "qpc_connections_max",
+            "qpc_sessions_active",
+            "qpc_cpu_limit_cores",
+            "qpc_memory_limit_bytes",
+            "qpc_data_disk_size_bytes",
+            "qpc_data_disk_free_bytes",
+            "qpc_tls_handshake_seconds_bucket",
+            "qpc_login_seconds_bucket",
+            "qpc_request_seconds_bucket{method=\"send\"",
+            "qpc_store_commit_seconds_bucket",
+            "qpc_store_fsync_seconds_bucket",
+            "qpc_store_batch_size_bucket",
+            "qpc_send_to_delivery_seconds_bucket",
+            "process_resident_memory_bytes",
+        ] {
+            assert!(page.contains(name), "{name} is missing from\n{page}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The values that labels can take: small fixed sets, known when the program is compiled.
+
+use qpc_proto::error::CloseCode;
+
+/// Something that names itself in a label.
+pub trait Label: Copy {
+    /// The label's value: lower case, never derived from what a client sent.
+    fn label(self) -> &'static str;
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Label for $name {
+            fn label(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Whether a device has a sync call open.
+    Presence {
+        /// It has.
+        Online = "online",
+        /// It has none.
+        Offline = "offline",
+    }
+}
+
+labels! {
+    /// The rates of the policy.
+    Limit {
+        /// Messages of an account: the sender is slowed down.
+        Message = "message",
+        /// Logins begun for one account.
+        LoginAccount = "login_account",
+        /// Logins begun from one address prefix.
+        LoginPrefix = "login_prefix",
+        /// Registrations from one address prefix.
+        Registration = "registration",
+        /// Device authentications from one address prefix.
+        Authenticate = "authenticate",
+        /// Key packages claimed by one account.
+        ClaimRequester = "claim_requester",
+        /// Key packages claimed of one account.
+        ClaimTarget = "claim_target",
+        /// Conversations and contact requests of one account.
+        Contact = "contact",
+        /// Reads and lists of one account.
+        Lookup = "lookup",
+        /// Everything else that one account asks for.
+        Request = "request",
+        /// A keyed store of the policy is full of other keys.
+        Keys = "keys",
+    }
+}
+
+labels! {
+    /// Why a connection was refused at the door.
+    Refused {
+        /// Too many handshakes in progress.
+        Handshakes = "handshakes",
+        /// Asked to prove its address first.
+        Retry = "retry",
+        /// Too many unauthenticated connections from one address prefix.
+        Prefix = "prefix",
+        /// As many connections as the server takes.
+        Full = "full",
+        /// The handshake did not end in time.
+        Slow = "slow",
+        /// The handshake failed.
+        Failed = "failed",
+        /// The server is about to stop.
+        Stopping = "stopping",
+    }
+}
+
+labels! {
+    /// The server's queues.
+    Queue {
+        /// Verbs that wait for the store's writer.
+        StoreWriter = "store_writer",
+        /// Handshakes in progress.
+        Handshakes = "handshakes",
+        /// Login states that wait for their finish.
+        Logins = "logins",
+    }
+}
+
+impl Label for CloseCode {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::TooSlow => "too_slow",
+            Self::Revoked => "revoked",
+            Self::ShuttingDown => "shutting_down",
+            Self::Replaced => "replaced",
+            Self::Internal => "internal",
+            Self::Full => "full",
+        }
+    }
+}
