@@ -1,7 +1,20 @@
 //! The quicprochat client: the only place with plaintext.
 //!
-//! [`Client`](api) is a handle on a driver that keeps one home's account connected,
-//! its outbox moving and its conversations decrypted. The `qpc-client` program is a
-//! thin user of it.
+//! [`Client`] is a handle on a driver that keeps one home's account connected, its outbox
+//! moving and its conversations decrypted; [`Session`] is that, or a seat in another
+//! process that has it (D16). The `qpc-client` program is a thin user of them.
 
 pub mod api;
+mod client;
+mod events;
+pub mod home;
+mod options;
+mod session;
+
+pub use self::{
+    client::{Client, Login, OpenError, Registration, SignInError},
+    events::{EventStream, Notice},
+    home::{Home, KeySource},
+    options::{Fingerprint, FirstUse, KsfParams, Options, ServerAddress, Trust},
+    session::Session,
+};

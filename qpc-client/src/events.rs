@@ -1,0 +1,83 @@
+//! What happens, told to whoever listens: bounded, so that a slow listener loses events and is
+//! told so, and then reads the store, where everything is that an event only hints at.
+
+use tokio::sync::broadcast;
+
+use crate::api::Event;
+
+/// Events that a listener may be behind before it loses the oldest.
+const EVENTS_MAX: usize = 1024;
+
+/// What a listener gets.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// Something happened.
+    Event(Event),
+    /// The listener was too slow and has lost events: what counts is in the store.
+    Lagged,
+}
+
+/// One listener's events.
+#[derive(Debug)]
+pub struct EventStream(broadcast::Receiver<Event>);
+
+impl EventStream {
+    /// The next one, in order; `None` once the client is closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Notice> {
+        match self.0.recv().await {
+            Ok(event) => Some(Notice::Event(event)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Some(Notice::Lagged),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// The end that tells. Telling never waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Events(broadcast::Sender<Event>);
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self(broadcast::Sender::new(EVENTS_MAX))
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody listening is fine: the store has it.
+        drop(self.0.send(event));
+    }
+
+    pub(crate) fn listen(&self) -> EventStream {
+        EventStream(self.0.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarm(number: usize) -> Event {
+        Event::Alarm { text: number.to_string() }
+    }
+
+    #[tokio::test]
+    async fn a_slow_listener_is_told_that_it_lost_events_and_then_goes_on() {
+        let events = Events::new();
+        let mut stream = events.listen();
+        for number in 0..=EVENTS_MAX {
+            events.tell(alarm(number));
+        }
+        assert!(matches!(stream.next().await, Some(Notice::Lagged)));
+        let Some(Notice::Event(Event::Alarm { text })) = stream.next().await else { panic!("an event") };
+        assert_eq!(text, "1");
+    }
+
+    #[tokio::test]
+    async fn the_stream_ends_with_the_client() {
+        let events = Events::new();
+        let mut stream = events.listen();
+        events.tell(alarm(1));
+        drop(events);
+        assert!(matches!(stream.next().await, Some(Notice::Event(_))));
+        assert!(stream.next().await.is_none());
+    }
+}
