@@ -1,1 +1,3 @@
-//! What the benches share.
+//! What the benches and `qpc-bench` share.
+
+pub mod history;
