@@ -5,6 +5,9 @@
 // -- shared by all layers
 pub mod metrics;
 
+// -- domain
+pub mod account;
+
 // -- ports
 pub mod clock;
 pub mod rng;

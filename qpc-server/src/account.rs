@@ -1,0 +1,132 @@
+//! Accounts: registration and login by password without the server seeing it (OPAQUE,
+//! RFC 9807), devices and their proof, invites, password change, reset and deletion.
+//!
+//! Requests come in as wire messages and are parsed here, within the bounds of
+//! `qpc_proto::limits`. What has been proved lives in a [`LoginStage`], which belongs to one
+//! connection. Knows no sockets and no SQL, and leaves rate limits to `policy`.
+
+mod device;
+mod field;
+mod invite;
+mod login;
+mod opaque;
+mod password;
+mod registration;
+mod stage;
+mod token;
+
+use std::{sync::Arc, time::Duration};
+
+use qpc_proto::{
+    address::{AccountName, Address, Domain},
+    id::AccountId,
+};
+use tokio::sync::Semaphore;
+
+use crate::{clock::Clock, rng::Rng, store::Store};
+
+pub use self::{
+    device::{AuthenticateError, EnrolError, RevokeError},
+    field::Malformed,
+    login::{LoginFinishError, LoginStartError},
+    opaque::{OpaqueSetup, SetupFileError},
+    password::{ChangePasswordFinishError, ChangePasswordStartError, DeleteError},
+    registration::{RegisterFinishError, RegisterStartError},
+    stage::{LoginMeter, LoginStage},
+    token::{StandingToken, Token},
+};
+
+/// Who may register.
+#[derive(Default)]
+pub struct RegistrationPolicy {
+    /// Tokens that let in any number of times, besides the stored invites.
+    pub standing: Vec<StandingToken>,
+    /// Nobody needs a token. A reset name takes its reset token all the same.
+    pub open: bool,
+}
+
+/// Bounds on logins that have begun and not ended; rows of `docs/limits.md`.
+#[derive(Debug, Clone, Copy)]
+pub struct LoginLimits {
+    /// How old a login may be when it is finished.
+    pub deadline: Duration,
+    /// Logins that may be under way at once, on the whole server. One more is told to come back.
+    pub states_max: usize,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(15), states_max: 4096 }
+    }
+}
+
+/// Everything the server does with accounts.
+pub struct Accounts {
+    store: Arc<dyn Store>,
+    setup: OpaqueSetup,
+    domain: Domain,
+    registration: RegistrationPolicy,
+    limits: LoginLimits,
+    logins: Arc<Semaphore>,
+    meter: LoginMeter,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+impl Accounts {
+    /// Puts the parts together, with the default [`LoginLimits`] and a [`LoginMeter`] of its own.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        setup: OpaqueSetup,
+        domain: Domain,
+        registration: RegistrationPolicy,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Self {
+        let limits = LoginLimits::default();
+        let logins = Arc::new(Semaphore::new(limits.states_max));
+        Self { store, setup, domain, registration, limits, logins, meter: LoginMeter::default(), clock, rng }
+    }
+
+    /// Sets other bounds. Before the first login.
+    #[must_use]
+    pub fn with_limits(mut self, limits: LoginLimits) -> Self {
+        self.logins = Arc::new(Semaphore::new(limits.states_max.min(Semaphore::MAX_PERMITS)));
+        self.limits = limits;
+        self
+    }
+
+    /// Counts logins in these metrics.
+    #[must_use]
+    pub fn with_meter(mut self, meter: LoginMeter) -> Self {
+        self.meter = meter;
+        self
+    }
+
+    /// The domain whose accounts these are.
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Begins a connection: `binding` is its TLS exporter output
+    /// ([`qpc_proto::transcript::EXPORTER_LABEL`]).
+    #[must_use]
+    pub fn stage(&self, binding: [u8; qpc_proto::transcript::EXPORTER_LEN]) -> LoginStage {
+        LoginStage::new(binding, crate::rng::bytes(&*self.rng))
+    }
+
+    fn address(&self, name: &AccountName) -> Address {
+        Address { name: name.clone(), domain: self.domain.clone() }
+    }
+
+    /// Stands where a device's owner would, when there is no such device.
+    fn nobody(&self) -> Address {
+        self.address(&field::somebody())
+    }
+
+    fn new_account_id(&self) -> AccountId {
+        AccountId::new(self.clock.unix_ms(), crate::rng::bytes(&*self.rng))
+    }
+}

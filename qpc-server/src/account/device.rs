@@ -1,0 +1,182 @@
+//! Devices: enrolling one, proving it on a connection, listing and revoking.
+//!
+//! [`Accounts::authenticate`] is the one place that makes an [`Actor`].
+
+use prost::Message;
+use qpc_proto::{
+    credential::{VerifiedDevice, verify_device_signature},
+    id::DeviceId,
+    transcript::{BINDING_TLS_EXPORTER, DeviceAuthentication},
+    v1,
+};
+
+use super::{Accounts, LoginStage, Malformed, field};
+use crate::store::{Actor, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault};
+
+/// Why a device was not enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnrolError {
+    /// The password was not proved on this connection.
+    #[error("the password was not proved on this connection")]
+    NotProved,
+    /// A field.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The certificate proves nothing, is of another account or key, or its device id is in use.
+    #[error("the device's certificate does not fit the account")]
+    Device,
+    /// The account has as many devices as it may.
+    #[error("the account has as many devices as it may")]
+    TooMany,
+    /// The account was deleted or reset in between.
+    #[error("the account no longer exists")]
+    AccountGone,
+    /// The store itself failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+}
+
+impl From<EnrolDeviceError> for EnrolError {
+    fn from(error: EnrolDeviceError) -> Self {
+        match error {
+            EnrolDeviceError::TooMany => Self::TooMany,
+            EnrolDeviceError::DeviceExists => Self::Device,
+            EnrolDeviceError::AccountGone => Self::AccountGone,
+            EnrolDeviceError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+/// Why a connection did not become a session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticateError {
+    /// A field.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// No such device, or its key did not sign this: one answer for both.
+    #[error("the device did not prove itself")]
+    Refused,
+    /// The store itself failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+}
+
+/// Why a device was not revoked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeError {
+    /// A field.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The store refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A valid key, the Ed25519 base point: what a device that does not exist is checked against, so
+/// that it costs what a known one costs. What comes of that check counts for nothing.
+const NOBODYS_KEY: [u8; 32] = {
+    let mut point = [0x66; 32];
+    point[0] = 0x58;
+    point
+};
+
+impl Accounts {
+    /// Adds a device to the account whose password was proved on this connection.
+    ///
+    /// # Errors
+    /// [`EnrolError`].
+    pub async fn enrol_device(
+        &self,
+        stage: &LoginStage,
+        request: v1::EnrolDevice,
+    ) -> Result<v1::EnrolDeviceAnswer, EnrolError> {
+        let proved = stage.proved.as_ref().ok_or(EnrolError::NotProved)?;
+        let name = field::device_name(request.device_name)?;
+        let certificate = request.device.ok_or(EnrolError::Device)?;
+        let device = VerifiedDevice::verify(&certificate).map_err(|_| EnrolError::Device)?;
+        if *device.address() != proved.address || *device.account_key() != proved.account_key {
+            return Err(EnrolError::Device);
+        }
+        let new = NewDevice {
+            id: device.device(),
+            key: *device.device_key(),
+            certificate: certificate.encode_to_vec().into(),
+            name,
+            now_ms: self.clock.unix_ms(),
+        };
+        self.store.enrol_device(proved.account, new).await?;
+        Ok(v1::EnrolDeviceAnswer {})
+    }
+
+    /// Judges a device's signature over this connection: the one way to become a session.
+    ///
+    /// # Errors
+    /// [`AuthenticateError`].
+    pub async fn authenticate(
+        &self,
+        stage: &LoginStage,
+        request: v1::Authenticate,
+    ) -> Result<(Actor, v1::AuthenticateAnswer), AuthenticateError> {
+        let device = DeviceId::parse(&request.device_id).map_err(|_| Malformed("device_id"))?;
+        if request.binding != BINDING_TLS_EXPORTER {
+            return Err(Malformed("binding").into());
+        }
+        let known = self.store.device(device).await?;
+        let nobody;
+        let (address, key) = match &known {
+            Some(DeviceRecord { address, key, .. }) => (address, key),
+            None => {
+                nobody = self.nobody();
+                (&nobody, &NOBODYS_KEY)
+            }
+        };
+        let signed = DeviceAuthentication {
+            binding: &stage.binding,
+            server: &self.domain,
+            nonce: &stage.nonce,
+            address,
+            device,
+        };
+        let proved = verify_device_signature(key, &signed.bytes(), &request.signature);
+        let Some(record) = known.filter(|_| proved) else { return Err(AuthenticateError::Refused) };
+
+        let answer = v1::AuthenticateAnswer { address: record.address.to_string(), key_packages: record.key_packages };
+        let actor = Actor::authenticated(record.account, device, record.address);
+        // At most one write a day, and nobody waits for it.
+        drop(self.store.touch_device(&actor, self.clock.unix_ms()));
+        Ok((actor, answer))
+    }
+
+    /// The devices of the actor's account.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn list_devices(&self, actor: &Actor) -> Result<v1::ListDevicesAnswer, Refusal> {
+        let devices = self.store.list_devices(actor).await?;
+        let devices = devices
+            .into_iter()
+            .map(|device| v1::Device {
+                device_id: device.id.to_bytes(),
+                current: device.id == actor.device(),
+                name: device.name,
+                enrolled_ms: device.enrolled_ms,
+                last_seen_ms: device.last_seen_ms,
+            })
+            .collect();
+        Ok(v1::ListDevicesAnswer { devices })
+    }
+
+    /// Deletes a device of the actor's account; its sessions end within a second (invariant 12).
+    ///
+    /// # Errors
+    /// [`RevokeError`].
+    pub async fn revoke_device(
+        &self,
+        actor: &Actor,
+        request: v1::RevokeDevice,
+    ) -> Result<v1::RevokeDeviceAnswer, RevokeError> {
+        let device = DeviceId::parse(&request.device_id).map_err(|_| Malformed("device_id"))?;
+        self.store.revoke_device(actor, device).await?;
+        Ok(v1::RevokeDeviceAnswer {})
+    }
+}

@@ -1,0 +1,59 @@
+//! Fields of account requests, parsed into what they must be.
+
+use bytes::Bytes;
+use qpc_proto::{
+    address::AccountName,
+    limits::{DEVICE_NAME_MAX, WRAPPED_SECRET_MAX},
+};
+
+/// A field that is not what the protocol says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is malformed")]
+pub struct Malformed(
+    /// Which field.
+    pub &'static str,
+);
+
+pub(super) fn account_name(text: &str) -> Result<AccountName, Malformed> {
+    AccountName::parse(text).map_err(|_| Malformed("name"))
+}
+
+/// A name that stands for any other, where the outcome does not depend on it.
+pub(super) fn somebody() -> AccountName {
+    #[expect(clippy::expect_used, reason = "a constant, which every failed authentication in the tests parses")]
+    AccountName::parse("somebody").expect("a valid name")
+}
+
+/// Shown to the account's owner: no control characters that could move a terminal's cursor.
+pub(super) fn device_name(text: String) -> Result<String, Malformed> {
+    if text.len() <= DEVICE_NAME_MAX && !text.chars().any(char::is_control) {
+        Ok(text)
+    } else {
+        Err(Malformed("device_name"))
+    }
+}
+
+pub(super) fn wrapped_account_secret(secret: Bytes) -> Result<Bytes, Malformed> {
+    if (1..=WRAPPED_SECRET_MAX).contains(&secret.len()) { Ok(secret) } else { Err(Malformed("wrapped_account_secret")) }
+}
+
+/// New records are made with today's key stretching function alone.
+pub(super) fn ksf_version(version: u32) -> Result<u32, Malformed> {
+    if version == qpc_proto::KSF_VERSION { Ok(version) } else { Err(Malformed("ksf_version")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_hold_at_their_edges() {
+        assert!(device_name("x".repeat(DEVICE_NAME_MAX)).is_ok());
+        assert!(device_name("x".repeat(DEVICE_NAME_MAX + 1)).is_err());
+        assert!(device_name("phone\u{1b}[2J".into()).is_err());
+        assert!(wrapped_account_secret(Bytes::new()).is_err());
+        assert!(wrapped_account_secret(vec![0; WRAPPED_SECRET_MAX].into()).is_ok());
+        assert!(wrapped_account_secret(vec![0; WRAPPED_SECRET_MAX + 1].into()).is_err());
+        assert!(ksf_version(0).is_err());
+    }
+}
