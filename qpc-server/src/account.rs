@@ -27,7 +27,7 @@ use crate::{clock::Clock, rng::Rng, store::Store};
 
 pub use self::{
     device::{AuthenticateError, EnrolError, RevokeError},
-    field::Malformed,
+    field::FieldError,
     login::{LoginFinishError, LoginStartError},
     opaque::{OpaqueSetup, SetupFileError},
     password::{ChangePasswordFinishError, ChangePasswordStartError, DeleteError},

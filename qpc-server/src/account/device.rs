@@ -10,7 +10,7 @@ use qpc_proto::{
     v1,
 };
 
-use super::{Accounts, LoginStage, Malformed, field};
+use super::{Accounts, FieldError, LoginStage, field};
 use crate::store::{Actor, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault};
 
 /// Why a device was not enrolled.
@@ -19,9 +19,9 @@ pub enum EnrolError {
     /// The password was not proved on this connection.
     #[error("the password was not proved on this connection")]
     NotProved,
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// The certificate proves nothing, is of another account or key, or its device id is in use.
     #[error("the device's certificate does not fit the account")]
     Device,
@@ -50,9 +50,9 @@ impl From<EnrolDeviceError> for EnrolError {
 /// Why a connection did not become a session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticateError {
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// No such device, or its key did not sign this: one answer for both.
     #[error("the device did not prove itself")]
     Refused,
@@ -64,9 +64,9 @@ pub enum AuthenticateError {
 /// Why a device was not revoked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeError {
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// The store refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -117,9 +117,9 @@ impl Accounts {
         stage: &LoginStage,
         request: v1::Authenticate,
     ) -> Result<(Actor, v1::AuthenticateAnswer), AuthenticateError> {
-        let device = DeviceId::parse(&request.device_id).map_err(|_| Malformed("device_id"))?;
+        let device = DeviceId::parse(&request.device_id).map_err(|_| FieldError::Malformed("device_id"))?;
         if request.binding != BINDING_TLS_EXPORTER {
-            return Err(Malformed("binding").into());
+            return Err(FieldError::Malformed("binding").into());
         }
         let known = self.store.device(device).await?;
         let nobody;
@@ -175,7 +175,7 @@ impl Accounts {
         actor: &Actor,
         request: v1::RevokeDevice,
     ) -> Result<v1::RevokeDeviceAnswer, RevokeError> {
-        let device = DeviceId::parse(&request.device_id).map_err(|_| Malformed("device_id"))?;
+        let device = DeviceId::parse(&request.device_id).map_err(|_| FieldError::Malformed("device_id"))?;
         self.store.revoke_device(actor, device).await?;
         Ok(v1::RevokeDeviceAnswer {})
     }

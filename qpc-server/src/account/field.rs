@@ -8,14 +8,17 @@ use qpc_proto::{
 
 /// A field that is not what the protocol says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is malformed")]
-pub struct Malformed(
-    /// Which field.
-    pub &'static str,
-);
+pub enum FieldError {
+    /// This field has another form.
+    #[error("{0} is malformed")]
+    Malformed(&'static str),
+    /// This field is longer than its limit.
+    #[error("{0} is too long")]
+    TooLarge(&'static str),
+}
 
-pub(super) fn account_name(text: &str) -> Result<AccountName, Malformed> {
-    AccountName::parse(text).map_err(|_| Malformed("name"))
+pub(super) fn account_name(text: &str) -> Result<AccountName, FieldError> {
+    AccountName::parse(text).map_err(|_| FieldError::Malformed("name"))
 }
 
 /// A name that stands for any other, where the outcome does not depend on it.
@@ -25,21 +28,27 @@ pub(super) fn somebody() -> AccountName {
 }
 
 /// Shown to the account's owner: no control characters that could move a terminal's cursor.
-pub(super) fn device_name(text: String) -> Result<String, Malformed> {
-    if text.len() <= DEVICE_NAME_MAX && !text.chars().any(char::is_control) {
-        Ok(text)
+pub(super) fn device_name(text: String) -> Result<String, FieldError> {
+    if text.len() > DEVICE_NAME_MAX {
+        Err(FieldError::TooLarge("device_name"))
+    } else if text.chars().any(char::is_control) {
+        Err(FieldError::Malformed("device_name"))
     } else {
-        Err(Malformed("device_name"))
+        Ok(text)
     }
 }
 
-pub(super) fn wrapped_account_secret(secret: Bytes) -> Result<Bytes, Malformed> {
-    if (1..=WRAPPED_SECRET_MAX).contains(&secret.len()) { Ok(secret) } else { Err(Malformed("wrapped_account_secret")) }
+pub(super) fn wrapped_account_secret(secret: Bytes) -> Result<Bytes, FieldError> {
+    match secret.len() {
+        0 => Err(FieldError::Malformed("wrapped_account_secret")),
+        1..=WRAPPED_SECRET_MAX => Ok(secret),
+        _ => Err(FieldError::TooLarge("wrapped_account_secret")),
+    }
 }
 
 /// New records are made with today's key stretching function alone.
-pub(super) fn ksf_version(version: u32) -> Result<u32, Malformed> {
-    if version == qpc_proto::KSF_VERSION { Ok(version) } else { Err(Malformed("ksf_version")) }
+pub(super) fn ksf_version(version: u32) -> Result<u32, FieldError> {
+    if version == qpc_proto::KSF_VERSION { Ok(version) } else { Err(FieldError::Malformed("ksf_version")) }
 }
 
 #[cfg(test)]
@@ -49,11 +58,12 @@ mod tests {
     #[test]
     fn bounds_hold_at_their_edges() {
         assert!(device_name("x".repeat(DEVICE_NAME_MAX)).is_ok());
-        assert!(device_name("x".repeat(DEVICE_NAME_MAX + 1)).is_err());
+        assert_eq!(device_name("x".repeat(DEVICE_NAME_MAX + 1)), Err(FieldError::TooLarge("device_name")));
         assert!(device_name("phone\u{1b}[2J".into()).is_err());
         assert!(wrapped_account_secret(Bytes::new()).is_err());
         assert!(wrapped_account_secret(vec![0; WRAPPED_SECRET_MAX].into()).is_ok());
-        assert!(wrapped_account_secret(vec![0; WRAPPED_SECRET_MAX + 1].into()).is_err());
+        let long = vec![0; WRAPPED_SECRET_MAX + 1];
+        assert_eq!(wrapped_account_secret(long.into()), Err(FieldError::TooLarge("wrapped_account_secret")));
         assert!(ksf_version(0).is_err());
     }
 }

@@ -9,7 +9,7 @@ use qpc_proto::{transcript, v1};
 use tokio::{sync::TryAcquireError, time::Instant};
 
 use super::{
-    Accounts, LoginStage, Malformed, field,
+    Accounts, FieldError, LoginStage, field,
     opaque::{Bridge, Suite, credential_id},
     stage::{PendingLogin, ProvedAccount},
 };
@@ -18,9 +18,9 @@ use crate::store::StoreFault;
 /// Why a login did not begin. None of these depends on whether the name is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginStartError {
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// As many logins are under way as the server allows.
     #[error("too many logins are under way")]
     Busy,
@@ -57,7 +57,7 @@ impl Accounts {
         let began = Instant::now();
         stage.login = None;
         let name = field::account_name(&request.name)?;
-        let ke1 = CredentialRequest::<Suite>::deserialize(&request.ke1).map_err(|_| Malformed("ke1"))?;
+        let ke1 = CredentialRequest::<Suite>::deserialize(&request.ke1).map_err(|_| FieldError::Malformed("ke1"))?;
         let permit = self.logins.clone().try_acquire_owned().map_err(|error| match error {
             TryAcquireError::NoPermits | TryAcquireError::Closed => LoginStartError::Busy,
         })?;
@@ -76,7 +76,7 @@ impl Accounts {
         let mut rng = Bridge(&*self.rng);
         let started =
             ServerLogin::start(&mut rng, self.setup.inner(), password, ke1, &credential_id(&name), parameters)
-                .map_err(|_| Malformed("ke1"))?;
+                .map_err(|_| FieldError::Malformed("ke1"))?;
 
         let answer = v1::LoginStartAnswer {
             ke2: started.message.serialize().to_vec().into(),

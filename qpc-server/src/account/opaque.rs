@@ -82,7 +82,7 @@ impl OpaqueSetup {
     #[must_use]
     pub fn to_file_text(&self) -> Zeroizing<String> {
         let mut bytes = self.setup.serialize();
-        let digits = Zeroizing::new(hex::encode(&bytes));
+        let digits = Zeroizing::new(hex::encode(bytes.as_slice()));
         zeroize::Zeroize::zeroize(bytes.as_mut_slice());
         Zeroizing::new(format!("{FILE_LABEL} {SETUP_VERSION} {}\n", *digits))
     }

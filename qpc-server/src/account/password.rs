@@ -4,7 +4,7 @@
 use opaque_ke::RegistrationRequest;
 use qpc_proto::v1;
 
-use super::{Accounts, LoginStage, Malformed, opaque::Suite};
+use super::{Accounts, FieldError, LoginStage, opaque::Suite};
 use crate::store::{Actor, Refusal};
 
 /// Why a password change did not begin.
@@ -13,9 +13,9 @@ pub enum ChangePasswordStartError {
     /// The old password was not proved on this connection.
     #[error("the password was not proved on this connection")]
     NotProved,
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
 }
 
 /// Why a password was not changed.
@@ -24,9 +24,9 @@ pub enum ChangePasswordFinishError {
     /// No change has begun on this connection.
     #[error("no password change has begun on this connection")]
     NotStarted,
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// The store refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -57,9 +57,11 @@ impl Accounts {
         stage.password_change = false;
         stage.proved(actor.account()).ok_or(ChangePasswordStartError::NotProved)?;
         let blinded = RegistrationRequest::<Suite>::deserialize(&request.registration_request)
-            .map_err(|_| Malformed("registration_request"))?;
-        let answer =
-            self.setup.evaluate(&actor.address().name, blinded).map_err(|_| Malformed("registration_request"))?;
+            .map_err(|_| FieldError::Malformed("registration_request"))?;
+        let answer = self
+            .setup
+            .evaluate(&actor.address().name, blinded)
+            .map_err(|_| FieldError::Malformed("registration_request"))?;
         stage.password_change = true;
         Ok(v1::ChangePasswordStartAnswer { registration_response: answer.into() })
     }

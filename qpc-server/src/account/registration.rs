@@ -4,15 +4,15 @@ use opaque_ke::{RegistrationRequest, RegistrationUpload, ServerRegistration};
 use prost::Message;
 use qpc_proto::{credential::VerifiedDevice, v1};
 
-use super::{Accounts, LoginStage, Malformed, Token, field, opaque::Suite, stage::PendingRegistration};
+use super::{Accounts, FieldError, LoginStage, Token, field, opaque::Suite, stage::PendingRegistration};
 use crate::store::{Admission, CreateAccountError, InviteError, NewAccount, NewDevice, PasswordRecord, StoreFault};
 
 /// Why a registration did not begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterStartError {
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// The token does not let in.
     #[error("the token is not valid")]
     Token,
@@ -27,9 +27,9 @@ pub enum RegisterFinishError {
     /// No registration has begun on this connection.
     #[error("no registration has begun on this connection")]
     NotStarted,
-    /// A field.
+    /// A field of the request.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Field(#[from] FieldError),
     /// The certificate proves nothing, is of somebody else, or its device id is in use.
     #[error("the device's certificate does not fit")]
     Device,
@@ -68,11 +68,11 @@ impl Accounts {
     ) -> Result<v1::RegisterStartAnswer, RegisterStartError> {
         stage.registration = None;
         let name = field::account_name(&request.name)?;
-        let token = Token::parse(request.token)?;
+        let token = Token::parse(request.token).ok_or(RegisterStartError::Token)?;
         let blinded = RegistrationRequest::<Suite>::deserialize(&request.registration_request)
-            .map_err(|_| Malformed("registration_request"))?;
+            .map_err(|_| FieldError::Malformed("registration_request"))?;
         let admission = self.admission(&name, &token).await?;
-        let answer = self.setup.evaluate(&name, blinded).map_err(|_| Malformed("registration_request"))?;
+        let answer = self.setup.evaluate(&name, blinded).map_err(|_| FieldError::Malformed("registration_request"))?;
         stage.registration = Some(PendingRegistration { name, admission });
         Ok(v1::RegisterStartAnswer { registration_response: answer.into() })
     }
@@ -144,8 +144,9 @@ impl Accounts {
         upload: &[u8],
         wrapped_account_secret: bytes::Bytes,
         ksf_version: u32,
-    ) -> Result<PasswordRecord, Malformed> {
-        let upload = RegistrationUpload::<Suite>::deserialize(upload).map_err(|_| Malformed("registration_record"))?;
+    ) -> Result<PasswordRecord, FieldError> {
+        let upload = RegistrationUpload::<Suite>::deserialize(upload)
+            .map_err(|_| FieldError::Malformed("registration_record"))?;
         Ok(PasswordRecord {
             opaque_record: ServerRegistration::finish(upload).serialize().to_vec().into(),
             setup_version: self.setup.version(),
