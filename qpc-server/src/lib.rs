@@ -2,8 +2,10 @@
 //!
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
-// -- shared by all layers
+// -- shared state
 pub mod metrics;
+pub mod policy;
+pub mod tasks;
 
 // -- domain
 pub mod account;

@@ -1,0 +1,165 @@
+//! Who may, and how much: rates, admission at the door, and what standing a request needs.
+//!
+//! Before login a rate belongs to an address prefix or to the name that is asked about;
+//! after login to the account (D14). Messages are slowed down, everything else is refused with the time
+//! to wait. Knows no rules of the domains and keeps nothing on disk.
+
+pub mod access;
+pub mod admission;
+mod keyed;
+pub mod limits;
+mod prefix;
+
+use std::{sync::Arc, time::Duration};
+
+use qpc_proto::{address::Address, id::AccountId};
+
+use self::keyed::Keyed;
+pub use self::{limits::Limits, prefix::IpPrefix};
+use crate::metrics::{Metrics, labels::Limit};
+
+/// A rate is exceeded: how long until it would not be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many of these; {0:?} to wait")]
+pub struct Wait(pub Duration);
+
+/// Names and addresses as keys: fixed in size, and of no use to who dumps them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct TextKey([u8; 16]);
+
+impl TextKey {
+    fn of(text: &str) -> Self {
+        let mut key = [0; 16];
+        blake3::Hasher::new().update(text.as_bytes()).finalize_xof().fill(&mut key);
+        Self(key)
+    }
+}
+
+/// All rates. Each is a keyed store that is bounded and cleaned.
+#[derive(Debug)]
+pub struct Policy {
+    message: Keyed<AccountId>,
+    login_account: Keyed<TextKey>,
+    login_prefix: Keyed<IpPrefix>,
+    registration: Keyed<IpPrefix>,
+    claim_requester: Keyed<AccountId>,
+    claim_target: Keyed<TextKey>,
+    contact: Keyed<AccountId>,
+    lookup: Keyed<AccountId>,
+    request: Keyed<AccountId>,
+}
+
+impl Policy {
+    /// Makes empty stores for these rates.
+    #[must_use]
+    pub fn new(rates: &limits::Rates, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            message: Keyed::new(Limit::Message, rates.message, rates.keys_max, metrics),
+            login_account: Keyed::new(Limit::LoginAccount, rates.login_account, rates.keys_max, metrics),
+            login_prefix: Keyed::new(Limit::LoginPrefix, rates.login_prefix, rates.keys_max, metrics),
+            registration: Keyed::new(Limit::Registration, rates.registration, rates.keys_max, metrics),
+            claim_requester: Keyed::new(Limit::ClaimRequester, rates.claim_requester, rates.keys_max, metrics),
+            claim_target: Keyed::new(Limit::ClaimTarget, rates.claim_target, rates.keys_max, metrics),
+            contact: Keyed::new(Limit::Contact, rates.contact, rates.keys_max, metrics),
+            lookup: Keyed::new(Limit::Lookup, rates.lookup, rates.keys_max, metrics),
+            request: Keyed::new(Limit::Request, rates.request, rates.keys_max, metrics),
+        }
+    }
+
+    /// One message, proposal or commit of an account. The caller waits and asks again.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn message(&self, account: AccountId) -> Result<(), Wait> {
+        self.message.check(&account)
+    }
+
+    /// One login begun for a name, known or not.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn login(&self, name: &str, from: IpPrefix) -> Result<(), Wait> {
+        self.login_prefix.check(&from)?;
+        self.login_account.check(&TextKey::of(&name.to_ascii_lowercase()))
+    }
+
+    /// One registration begun.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn registration(&self, from: IpPrefix) -> Result<(), Wait> {
+        self.registration.check(&from)
+    }
+
+    /// Key packages of one account claimed by another: charged to both, so that nobody's are drained.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn claim(&self, requester: AccountId, target: &Address) -> Result<(), Wait> {
+        self.claim_requester.check(&requester)?;
+        self.claim_target.check(&TextKey::of(&target.to_string()))
+    }
+
+    /// One conversation made, or one answer to a contact.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn contact(&self, account: AccountId) -> Result<(), Wait> {
+        self.contact.check(&account)
+    }
+
+    /// One page of a log or list.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn lookup(&self, account: AccountId) -> Result<(), Wait> {
+        self.lookup.check(&account)
+    }
+
+    /// Any other request.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn request(&self, account: AccountId) -> Result<(), Wait> {
+        self.request.check(&account)
+    }
+
+    /// Forgets keys whose rate has recovered. On a timer.
+    pub fn clean(&self) {
+        self.message.clean();
+        self.login_account.clean();
+        self.login_prefix.clean();
+        self.registration.clean();
+        self.claim_requester.clean();
+        self.claim_target.clean();
+        self.contact.clean();
+        self.lookup.clean();
+        self.request.clean();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_charged_to_the_name_whatever_its_case_and_to_the_prefix() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let slow = limits::Rate { per_minute: 1, burst: 2 };
+        let rates = limits::Rates { login_account: slow, ..limits::Rates::default() };
+        let policy = Policy::new(&rates, &metrics);
+        let (here, there) = (IpPrefix::of([10, 0, 0, 1].into()), IpPrefix::of([10, 0, 0, 2].into()));
+        assert!(policy.login("alice", here).is_ok());
+        assert!(policy.login("Alice", there).is_ok());
+        assert!(policy.login("ALICE", there).is_err());
+        assert!(policy.login("bob", there).is_ok());
+
+        let rates = limits::Rates { login_prefix: slow, ..limits::Rates::default() };
+        let policy = Policy::new(&rates, &metrics);
+        assert!(policy.login("a", here).is_ok());
+        assert!(policy.login("b", here).is_ok());
+        assert!(policy.login("c", here).is_err());
+        assert!(policy.login("c", there).is_ok());
+        assert_eq!(metrics.rate_limit_hits(Limit::LoginPrefix), 1);
+    }
+}

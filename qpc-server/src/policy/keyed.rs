@@ -1,0 +1,125 @@
+//! One rate for many keys: GCRA cells (the governor crate) in a map that never outgrows its bound.
+
+use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+
+use super::{Wait, limits::Rate};
+use crate::metrics::{Metrics, labels::Limit};
+
+/// What a key has to wait where the map is full of others.
+const FULL: Wait = Wait(Duration::from_secs(1));
+
+pub(super) struct Keyed<K: Hash + Eq + Clone> {
+    limit: Limit,
+    cells: DefaultKeyedRateLimiter<K>,
+    keys_max: usize,
+    clock: DefaultClock,
+    metrics: Arc<Metrics>,
+}
+
+impl<K: Hash + Eq + Clone> std::fmt::Debug for Keyed<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyed").field("limit", &self.limit).field("keys", &self.cells.len()).finish_non_exhaustive()
+    }
+}
+
+impl<K: Hash + Eq + Clone> Keyed<K> {
+    pub(super) fn new(limit: Limit, rate: Rate, keys_max: usize, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            limit,
+            cells: RateLimiter::keyed(quota(rate)),
+            keys_max,
+            clock: DefaultClock::default(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Takes one from the key's allowance.
+    pub(super) fn check(&self, key: &K) -> Result<(), Wait> {
+        if self.cells.len() >= self.keys_max {
+            self.cells.retain_recent();
+            if self.cells.len() >= self.keys_max {
+                self.metrics.rate_limited(Limit::Keys);
+                return Err(FULL);
+            }
+        }
+        self.cells.check_key(key).map_err(|until| {
+            self.metrics.rate_limited(self.limit);
+            Wait(until.wait_time_from(self.clock.now()))
+        })
+    }
+
+    pub(super) fn clean(&self) {
+        self.cells.retain_recent();
+        self.cells.shrink_to_fit();
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    let period = Duration::from_secs(60).checked_div(rate.per_minute).unwrap_or(Duration::from_secs(60));
+    let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
+    // Only a period of zero has no quota: more than sixty thousand million a minute.
+    Quota::with_period(period.max(Duration::from_nanos(1)))
+        .unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX))
+        .allow_burst(burst)
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::state::InMemoryState;
+    use qpc_proto::id::AccountId;
+
+    use super::*;
+    use crate::policy::{IpPrefix, TextKey};
+
+    fn keyed(per_minute: u32, burst: u32, keys_max: usize) -> Keyed<u32> {
+        Keyed::new(Limit::Request, Rate { per_minute, burst }, keys_max, &Arc::new(Metrics::new().unwrap()))
+    }
+
+    #[test]
+    fn the_burst_passes_and_then_the_wait_is_named() {
+        let keyed = keyed(60, 3, 10);
+        for _ in 0..3 {
+            assert_eq!(keyed.check(&1), Ok(()));
+        }
+        let Wait(wait) = keyed.check(&1).unwrap_err();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
+        assert_eq!(keyed.check(&2), Ok(()));
+    }
+
+    #[test]
+    fn a_map_full_of_busy_keys_takes_no_more() {
+        let keyed = keyed(1, 1, 4);
+        for key in 0..4 {
+            assert_eq!(keyed.check(&key), Ok(()));
+        }
+        assert_eq!(keyed.check(&99), Err(FULL));
+        assert_eq!(keyed.cells.len(), 4);
+    }
+
+    #[test]
+    fn a_map_full_of_recovered_keys_is_cleaned() {
+        // A million a minute: a cell has recovered after 60 microseconds.
+        let keyed = keyed(1_000_000, 1, 4);
+        for key in 0..200 {
+            std::thread::sleep(Duration::from_micros(200));
+            assert_eq!(keyed.check(&key), Ok(()));
+        }
+    }
+
+    /// The budget of a rate-limit entry is 100 bytes: the key and the cell, and what the map's table
+    /// keeps for them (a control byte, and up to as many empty slots as full ones after it has grown).
+    #[test]
+    fn an_entry_is_small() {
+        fn entry<K>() -> usize {
+            (size_of::<(K, InMemoryState)>() + 1) * 2
+        }
+        assert!(entry::<AccountId>() <= 100, "{}", entry::<AccountId>());
+        assert!(entry::<IpPrefix>() <= 100, "{}", entry::<IpPrefix>());
+        assert!(entry::<TextKey>() <= 100, "{}", entry::<TextKey>());
+    }
+}

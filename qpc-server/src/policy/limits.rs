@@ -1,0 +1,202 @@
+//! The server's own limits, all of them: what an operator may change, and the defaults.
+//!
+//! What is part of the protocol lies in `qpc_proto::limits`. Each limit has its row in
+//! `docs/limits.md`: value, unit, who is charged, what happens, metric.
+
+use std::time::Duration;
+
+/// Every limit of the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Of QUIC connections.
+    pub transport: TransportSettings,
+    /// At the door.
+    pub admission: AdmissionLimits,
+    /// Within a connection.
+    pub session: SessionLimits,
+    /// How often.
+    pub rates: Rates,
+}
+
+/// Settings of QUIC connections; the names are those of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportSettings {
+    /// As many connections as the server takes, handshakes included. More are closed as `Full`.
+    pub max_connections: usize,
+    /// A connection that has been silent for this long is gone.
+    pub max_idle_timeout: Duration,
+    /// Streams that an authenticated client may have open; quinn reserves memory for each.
+    pub max_concurrent_bidi_streams: u32,
+    /// The protocol uses none.
+    pub max_concurrent_uni_streams: u32,
+    /// Bytes that a client may send ahead on one stream.
+    pub stream_receive_window: u32,
+    /// Bytes that an authenticated client may send ahead on its connection.
+    pub receive_window: u32,
+    /// Bytes that the server keeps for a client that does not acknowledge them.
+    pub send_window: u32,
+    /// How often the server pings; clients do, so it need not.
+    pub keep_alive_interval: Option<Duration>,
+    /// Whether to look for larger packets; costs handshakes and memory, helps bulk transfer.
+    pub mtu_discovery: bool,
+    /// Bytes of each of the socket's buffers; the kernel may give less.
+    pub udp_buffer: usize,
+}
+
+impl Default for TransportSettings {
+    fn default() -> Self {
+        Self {
+            max_connections: 25_000,
+            max_idle_timeout: Duration::from_secs(300),
+            max_concurrent_bidi_streams: 8,
+            max_concurrent_uni_streams: 0,
+            stream_receive_window: 64 * 1024,
+            receive_window: 256 * 1024,
+            send_window: 128 * 1024,
+            keep_alive_interval: None,
+            mtu_discovery: false,
+            udp_buffer: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Limits at the door: connections that have not proved themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// Handshakes in progress above which addresses must be proved first (Retry).
+    pub handshakes_retry: usize,
+    /// Handshakes in progress above which connections are refused.
+    pub handshakes_max: usize,
+    /// Connections of one address prefix that are in their handshake or not authenticated.
+    pub unauthenticated_per_prefix: u32,
+    /// From the first packet to the end of the handshake and the beginning of a request.
+    pub first_request: Duration,
+    /// From there to being authenticated.
+    pub authentication: Duration,
+    /// Streams of a new connection.
+    pub streams: u32,
+    /// Bytes that a new connection may send ahead.
+    pub receive_window: u32,
+    /// Requests on a connection before it is authenticated; one more closes it.
+    pub requests: u32,
+    /// Bytes that wait in all connections that are not accepted yet.
+    pub incoming_buffer: u64,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> Self {
+        Self {
+            handshakes_retry: 256,
+            handshakes_max: 1024,
+            unauthenticated_per_prefix: 512,
+            first_request: Duration::from_secs(5),
+            authentication: Duration::from_secs(15),
+            streams: 2,
+            receive_window: 32 * 1024,
+            requests: 32,
+            incoming_buffer: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// Limits within a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// From a frame's first byte to its last.
+    pub frame: Duration,
+    /// Connections of one device; the oldest ends for one more.
+    pub sessions_per_device: usize,
+    /// Entries that wait for one device; with one more its session is behind.
+    pub offers: usize,
+    /// Logs that a session which is behind remembers one by one; above that it looks at all.
+    pub behind_logs: usize,
+    /// Entries in one page that a session reads from the store.
+    pub page_entries: usize,
+    /// Bytes of bodies after which such a page ends.
+    pub page_bytes: usize,
+    /// Logs whose position is asked of the store at once, when a client begins to follow many.
+    pub lookups: usize,
+    /// Bytes written to a client at once, beyond the entry that reaches them.
+    pub write_bytes: usize,
+    /// How often acknowledged positions are written down.
+    pub cursor_flush: Duration,
+    /// How long a stopping server finishes what runs.
+    pub drain: Duration,
+    /// The shortest time after which clients are told to come back.
+    pub reconnect_min: Duration,
+    /// The longest.
+    pub reconnect_max: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            frame: Duration::from_secs(30),
+            sessions_per_device: 4,
+            offers: 64,
+            behind_logs: 64,
+            page_entries: 100,
+            page_bytes: 64 * 1024,
+            lookups: 32,
+            write_bytes: 64 * 1024,
+            cursor_flush: Duration::from_secs(3),
+            drain: Duration::from_secs(10),
+            reconnect_min: Duration::from_secs(1),
+            reconnect_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// So many a minute on average, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// On average.
+    pub per_minute: u32,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
+/// How often who may do what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rates {
+    /// Messages, proposals and commits of an account: more are slowed down.
+    pub message: Rate,
+    /// Logins begun for one name.
+    pub login_account: Rate,
+    /// Logins begun from one address prefix.
+    pub login_prefix: Rate,
+    /// Registrations begun from one address prefix.
+    pub registration: Rate,
+    /// Claims of key packages by one account.
+    pub claim_requester: Rate,
+    /// Claims of the key packages of one account.
+    pub claim_target: Rate,
+    /// Conversations made and contacts answered by one account.
+    pub contact: Rate,
+    /// Pages of logs and lists read by one account.
+    pub lookup: Rate,
+    /// Everything else that one account asks for.
+    pub request: Rate,
+    /// Keys in one store of rates; where it is full of busy ones, others wait.
+    pub keys_max: usize,
+    /// How often recovered keys are forgotten.
+    pub clean: Duration,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            message: Rate { per_minute: 6_000, burst: 1_000 },
+            login_account: Rate { per_minute: 6, burst: 20 },
+            login_prefix: Rate { per_minute: 600, burst: 600 },
+            registration: Rate { per_minute: 60, burst: 300 },
+            claim_requester: Rate { per_minute: 60, burst: 200 },
+            claim_target: Rate { per_minute: 60, burst: 200 },
+            contact: Rate { per_minute: 30, burst: 100 },
+            lookup: Rate { per_minute: 1_200, burst: 400 },
+            request: Rate { per_minute: 600, burst: 300 },
+            keys_max: 200_000,
+            clean: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The one owner of everything that runs besides its caller.
+//!
+//! A task has a kind, a span and a token that tells it to stop, and is awaited when the server
+//! ends. A panic in a task that serves one session ends that session and is counted as a bug; one
+//! in a task that all share ends the process, because what it left behind can't be trusted (D13).
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, Span};
+
+use crate::metrics::Metrics;
+
+/// Owns the server's tasks.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    metrics: Arc<Metrics>,
+}
+
+impl Tasks {
+    /// An owner of nothing yet.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), metrics }
+    }
+
+    /// Cancelled when the server begins to stop.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Runs a task for one session. `panicked` is called if it panics, to end what it served.
+    pub fn serve(
+        &self,
+        kind: &'static str,
+        span: Span,
+        task: impl Future<Output = ()> + Send + 'static,
+        panicked: impl FnOnce() + Send + 'static,
+    ) {
+        let metrics = Arc::clone(&self.metrics);
+        let guarded = async move {
+            // What the task shared with others are atomics, DashMaps and channels, which a panic leaves whole;
+            // what it had to itself ends with it.
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                metrics.panicked(kind);
+                tracing::error!(kind, "a task of one session panicked");
+                panicked();
+            }
+        };
+        drop(self.tracker.spawn(guarded.instrument(span)));
+    }
+
+    /// Runs a task that all sessions rely on.
+    pub fn share(&self, kind: &'static str, span: Span, task: impl Future<Output = ()> + Send + 'static) {
+        let guarded = async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                tracing::error!(kind, "a shared task panicked: the process ends");
+                std::process::abort();
+            }
+        };
+        drop(self.tracker.spawn(guarded.instrument(span)));
+    }
+
+    /// Tells every task to stop and waits for them, no longer than this. Says whether all have ended.
+    pub async fn finish(&self, patience: Duration) -> bool {
+        self.stop.cancel();
+        self.tracker.close();
+        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+    }
+
+    /// Tasks that run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn tasks() -> Tasks {
+        Tasks::new(Arc::new(Metrics::new().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_session_and_is_counted() {
+        let tasks = tasks();
+        let ended = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&ended);
+        tasks.serve("test", Span::none(), async { panic!("planted") }, move || told.store(true, Ordering::SeqCst));
+        let stop = tasks.stopping().clone();
+        tasks.serve("other", Span::none(), async move { stop.cancelled().await }, || ());
+        assert!(tasks.finish(Duration::from_secs(10)).await);
+        assert!(ended.load(Ordering::SeqCst));
+        assert_eq!((tasks.metrics.panics("test"), tasks.metrics.panics("other")), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_stop_is_reported() {
+        let tasks = tasks();
+        tasks.serve("stubborn", Span::none(), std::future::pending(), || ());
+        assert!(!tasks.finish(Duration::from_millis(20)).await);
+        assert_eq!(tasks.running(), 1);
+    }
+}
