@@ -3,6 +3,7 @@
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
 // -- shared state
+pub mod field;
 pub mod metrics;
 pub mod policy;
 pub mod tasks;

@@ -6,16 +6,7 @@ use qpc_proto::{
     limits::{DEVICE_NAME_MAX, WRAPPED_SECRET_MAX},
 };
 
-/// A field that is not what the protocol says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FieldError {
-    /// This field has another form.
-    #[error("{0} is malformed")]
-    Malformed(&'static str),
-    /// This field is longer than its limit.
-    #[error("{0} is too long")]
-    TooLarge(&'static str),
-}
+pub use crate::field::FieldError;
 
 pub(super) fn account_name(text: &str) -> Result<AccountName, FieldError> {
     AccountName::parse(text).map_err(|_| FieldError::Malformed("name"))
