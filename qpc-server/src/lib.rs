@@ -2,6 +2,9 @@
 //!
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
+// -- composition
+pub mod config;
+
 // -- shared state
 pub mod field;
 pub mod metrics;

@@ -1,0 +1,180 @@
+//! The configuration: a TOML file, above it the environment, above that the command line.
+//!
+//! A wrong key or value is an error that says where it stands and what was probably meant;
+//! nothing is ignored. [`Config::load`] reads, [`Loaded::check`] judges what only makes sense
+//! together, and `production = true` refuses what is only good for trying out.
+
+mod check;
+mod limits;
+mod overlay;
+mod section;
+mod source;
+mod value;
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+pub use self::{
+    check::Fault,
+    limits::{Limits, Rate, Transport},
+    section::{Log, LogFormat, Metrics, Retention, Runtime, Server, Storage},
+    source::{FileFault, keys},
+    value::{Period, PeriodError, Secret},
+};
+
+/// What a configuration file is called in a data directory.
+pub const FILE_NAME: &str = "qpc-server.toml";
+/// The environment's name for the database's key itself.
+const DB_KEY: &str = "QPC_DB_KEY";
+
+/// Everything that can be configured, with effective values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[runtime]`.
+    pub runtime: Runtime,
+    /// `[storage]`.
+    pub storage: Storage,
+    /// `[retention]`.
+    pub retention: Retention,
+    /// `[transport]`.
+    pub transport: Transport,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[metrics]`.
+    pub metrics: Metrics,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// A configuration with where it came from, and the one secret that no file of it holds.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Effective values; the token is read from its file.
+    pub config: Config,
+    /// The database's key, where the environment gives it.
+    pub db_key: Option<Secret>,
+    /// The file, where there is one.
+    pub file: Option<PathBuf>,
+    source: Option<source::Source>,
+}
+
+/// What the command line says of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`: the file. By default the one in the data directory, if there is one.
+    pub file: Option<PathBuf>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--metrics-listen`.
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file can't be read.
+    #[error("{}: {error}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The file says something that is not understood.
+    #[error(transparent)]
+    File(#[from] FileFault),
+    /// A variable of the environment does.
+    #[error("{name}: {message}")]
+    Environment {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Secrets are given twice.
+    #[error("{0} and {0}_file are both set: which one counts?")]
+    Twice(&'static str),
+    /// A fault of this program.
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+impl Config {
+    /// Reads everything. The data directory of the command line or the environment is where the file is
+    /// looked for; a file found there can't name another one.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(
+        overrides: &Overrides,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        let mut environment: Vec<(String, String)> = environment.into_iter().collect();
+        let db_key = environment.iter().position(|(name, _)| name == DB_KEY).map(|at| environment.swap_remove(at).1);
+        let settings = overlay::settings(environment)?;
+
+        let home = overrides.data_dir.clone().unwrap_or_else(|| {
+            let set = settings.iter().find(|setting| setting.key == "server.data_dir");
+            set.map_or_else(|| Server::default().data_dir, |setting| PathBuf::from(&setting.value))
+        });
+        let source = match &overrides.file {
+            Some(file) => Some(read(file)?),
+            None => Some(home.join(FILE_NAME)).filter(|file| file.exists()).map(|file| read(&file)).transpose()?,
+        };
+        let table = source.as_ref().map(source::Source::parse).transpose()?.unwrap_or_default();
+        let mut config = overlay::apply(table, settings)?;
+
+        if overrides.file.is_none() || overrides.data_dir.is_some() {
+            config.server.data_dir = home;
+        }
+        config.server.listen = overrides.listen.unwrap_or(config.server.listen);
+        config.metrics.listen = overrides.metrics_listen.unwrap_or(config.metrics.listen);
+        if let Some(file) = &config.server.auth_token_file {
+            if config.server.auth_token.is_some() {
+                return Err(ConfigError::Twice("server.auth_token"));
+            }
+            config.server.auth_token = Some(read_secret(file)?);
+        }
+        let file = source.as_ref().map(|source| source.file.clone());
+        Ok(Loaded { config, db_key: db_key.map(Secret::new), file, source })
+    }
+
+    /// The effective values as a configuration file, secrets redacted.
+    ///
+    /// # Errors
+    /// [`ConfigError::Internal`].
+    pub fn show(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|error| ConfigError::Internal(error.to_string()))
+    }
+}
+
+fn read(file: &Path) -> Result<source::Source, ConfigError> {
+    Ok(source::Source { file: file.to_owned(), text: read_text(file)? })
+}
+
+/// Reads a secret's file; the line's end is no part of it.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`].
+pub fn read_secret(file: &Path) -> Result<Secret, ConfigError> {
+    Ok(Secret::new(read_text(file)?.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+fn read_text(file: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    let text = fs::read_to_string(file).map_err(|error| ConfigError::Unreadable { file: file.to_owned(), error })?;
+    Ok(Zeroizing::new(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! What a configuration must be as a whole, and what production refuses.
+
+use std::fmt;
+
+use qpc_proto::address::Domain;
+use tracing_subscriber::EnvFilter;
+
+use super::{Loaded, Period, Server};
+
+/// Shortest standing token in production, in characters.
+const TOKEN_MIN: usize = 16;
+
+/// Something wrong with the value of a key, at its place where the file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    key: &'static str,
+    place: Option<String>,
+    message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+impl Loaded {
+    /// Everything that is wrong with the values; nothing when the server may start.
+    #[must_use]
+    pub fn check(&self) -> Vec<Fault> {
+        let mut faults = self.check_values();
+        if self.config.server.production {
+            faults.extend(self.check_production());
+        }
+        let faults = faults.into_iter();
+        faults
+            .map(|(key, message)| {
+                let place = self.source.as_ref().and_then(|source| source.place_of(key));
+                Fault { key, place, message }
+            })
+            .collect()
+    }
+
+    fn check_values(&self) -> Vec<(&'static str, String)> {
+        let config = &self.config;
+        let mut faults = Vec::new();
+        let mut must = |holds: bool, key: &'static str, message: &str| {
+            if !holds {
+                faults.push((key, message.to_owned()));
+            }
+        };
+        let server = &config.server;
+        must(Domain::parse(&server.domain).is_ok(), "server.domain", "not a host name");
+        let token = server.auth_token.as_ref();
+        must(token.is_none_or(|token| !token.expose().is_empty()), "server.auth_token", "is empty");
+        let token_fits = token.is_none_or(|token| token.expose().len() <= qpc_proto::limits::TOKEN_MAX);
+        must(token_fits, "server.auth_token", "is longer than a token may be (128 bytes)");
+        must(
+            server.certificate_file.is_some() == server.certificate_key_file.is_some(),
+            "server.certificate_file",
+            "certificate_file and certificate_key_file go together",
+        );
+        must(server.drain <= Period::seconds(600), "server.drain", "more than 10m");
+        must(config.runtime.threads <= 256, "runtime.threads", "more than 256");
+        must((1..=64).contains(&config.storage.pool_size), "storage.pool_size", "not from 1 to 64");
+        must(config.storage.wal_autocheckpoint > 0, "storage.wal_autocheckpoint", "is 0: the log would never end");
+        let retention = &config.retention;
+        let keeps_longer =
+            retention.commits_days == 0 || (retention.days > 0 && retention.commits_days >= retention.days);
+        must(keeps_longer, "retention.commits_days", "less than retention.days");
+        must((1..=10_000).contains(&retention.batch), "retention.batch", "not from 1 to 10000");
+        must(retention.interval >= Period::seconds(1), "retention.interval", "less than 1s");
+        must(config.metrics.interval >= Period::seconds(1), "metrics.interval", "less than 1s");
+        must(EnvFilter::try_new(&config.log.level).is_ok(), "log.level", "neither a level nor directives");
+
+        let transport = &config.transport;
+        must(transport.max_connections > 0, "transport.max_connections", "is 0: nobody could connect");
+        must(transport.max_concurrent_bidi_streams > 1, "transport.max_concurrent_bidi_streams", "less than 2");
+        must(transport.max_idle_timeout >= Period::seconds(1), "transport.max_idle_timeout", "less than 1s");
+        let limits = &config.limits;
+        must(limits.handshakes_max > 0, "limits.handshakes_max", "is 0: nobody could connect");
+        must(limits.unauthenticated_per_prefix > 0, "limits.unauthenticated_per_prefix", "is 0: nobody could log in");
+        must(limits.logins_max > 0, "limits.logins_max", "is 0: nobody could log in");
+        must(limits.sessions_per_device > 0, "limits.sessions_per_device", "is 0: nobody could log in");
+        must(limits.offers_per_device > 0, "limits.offers_per_device", "is 0");
+        must(limits.rate_keys_max > 0, "limits.rate_keys_max", "is 0");
+        for (key, rate) in [
+            ("limits.message", limits.message),
+            ("limits.login_account", limits.login_account),
+            ("limits.login_prefix", limits.login_prefix),
+            ("limits.registration", limits.registration),
+            ("limits.claim_requester", limits.claim_requester),
+            ("limits.claim_target", limits.claim_target),
+            ("limits.contact", limits.contact),
+            ("limits.lookup", limits.lookup),
+            ("limits.request", limits.request),
+        ] {
+            must(rate.rate > 0 && rate.burst > 0, key, "rate and burst are at least 1");
+        }
+        faults
+    }
+
+    fn check_production(&self) -> Vec<(&'static str, String)> {
+        let server = &self.config.server;
+        let mut faults = Vec::new();
+        let mut must = |holds: bool, key: &'static str, message: &str| {
+            if !holds {
+                faults.push((key, format!("production {message}")));
+            }
+        };
+        must(server.domain != Server::default().domain, "server.domain", "needs a domain of its own");
+        must(server.certificate_file.is_some(), "server.certificate_file", "needs a certificate");
+        must(self.config.storage.key_file.is_some(), "storage.key_file", "needs an explicit key file");
+        must(self.db_key.is_none(), "storage.key_file", "takes no key from QPC_DB_KEY: use a file or a credential");
+        let long = |token: &super::Secret| token.expose().chars().count() >= TOKEN_MIN;
+        must(
+            server.auth_token.as_ref().is_none_or(long),
+            "server.auth_token",
+            "needs a token of at least 16 characters",
+        );
+        faults
+    }
+}

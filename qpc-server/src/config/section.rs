@@ -1,0 +1,145 @@
+//! The sections of a configuration file, with today's defaults.
+//!
+//! `config/qpc-server.toml` shows every key with its default, and a test keeps it so.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::value::{Period, Secret};
+
+/// `[server]`: who it is and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// UDP address of the client endpoint. `[::]` takes IPv4 as well.
+    pub listen: SocketAddr,
+    /// What comes after the `@` of every account. Can't be changed once there are accounts.
+    pub domain: String,
+    /// Refuse to start with what is only good for trying out.
+    pub production: bool,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Anybody may register, without a token.
+    pub open_registration: bool,
+    /// Lets anybody who knows it register, any number of times.
+    pub auth_token: Option<Secret>,
+    /// A file with that token.
+    pub auth_token_file: Option<PathBuf>,
+    /// The TLS certificate (PEM chain or DER); by default one that signs itself, made in the data directory.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key (PEM or DER, PKCS #8).
+    pub certificate_key_file: Option<PathBuf>,
+    /// How long a stopping server finishes what runs.
+    pub drain: Period,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], qpc_proto::DEFAULT_PORT)),
+            domain: "localhost".into(),
+            production: false,
+            data_dir: "data".into(),
+            open_registration: false,
+            auth_token: None,
+            auth_token_file: None,
+            certificate_file: None,
+            certificate_key_file: None,
+            drain: Period::seconds(10),
+        }
+    }
+}
+
+/// `[runtime]`: threads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Runtime {
+    /// Threads for connections, besides those of the store. 0: one less than there are cores, at least
+    /// one, at most four. One thread costs least per operation.
+    pub threads: usize,
+}
+
+/// `[storage]`: the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// The database's key: 64 hexadecimal digits, or a passphrase. By default `db.key` in the data directory.
+    pub key_file: Option<PathBuf>,
+    /// Connections for reading; writing has one of its own.
+    pub pool_size: usize,
+    /// Pages of the write-ahead log after which it is folded into the database.
+    pub wal_autocheckpoint: u32,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { key_file: None, pool_size: 4, wal_autocheckpoint: 1000 }
+    }
+}
+
+/// `[retention]`: how long logs are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Bodies of messages, in days. 0 keeps them.
+    pub days: u32,
+    /// Whole entries, commits among them, in days. 0 keeps them. Not less than `days`.
+    pub commits_days: u32,
+    /// How often the server looks for what is due.
+    pub interval: Period,
+    /// Rows in one transaction of the clean-up.
+    pub batch: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { days: 90, commits_days: 180, interval: Period::seconds(600), batch: 200 }
+    }
+}
+
+/// `[metrics]`: what the operator's HTTP listener shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// TCP address of `/metrics`, `/healthz` and `/readyz`. Keep it private.
+    pub listen: SocketAddr,
+    /// Devices not seen for so many days do not count in `qpc_delivery_queue_depth`.
+    pub seen_days: u32,
+    /// How often figures that cost a query are brought up to date.
+    pub interval: Period,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), seen_days: 30, interval: Period::seconds(15) }
+    }
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives as `RUST_LOG` has them, which stands above this.
+    pub level: String,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}

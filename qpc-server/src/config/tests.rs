@@ -1,0 +1,189 @@
+//! What configuration files say, and what is said of wrong ones.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// The example that is handed to operators.
+const EXAMPLE: &str = include_str!("../../../config/qpc-server.toml");
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("qpc-server.toml");
+    fs::write(&file, text).unwrap();
+    let overrides = Overrides { file: Some(file), ..Overrides::default() };
+    Config::load(&overrides, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+/// The message without the directory.
+fn complaint(text: &str, environment: &[(&str, &str)]) -> String {
+    let message = load(text, environment).unwrap_err().to_string();
+    message.find("qpc-server.toml").map_or(message.clone(), |at| message[at..].to_owned())
+}
+
+/// The example with every key switched on.
+fn example_keys() -> BTreeSet<String> {
+    let is_key = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && line.contains(" = ");
+    EXAMPLE
+        .lines()
+        .scan(String::new(), |section, line| {
+            if let Some(name) = line.strip_prefix('[') {
+                *section = name.trim_end_matches(']').to_owned();
+            }
+            let key = Some(line).filter(is_key).and_then(|line| line[1..].split(" = ").next());
+            Some(key.map(|key| format!("{section}.{key}")))
+        })
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn the_example_has_exactly_all_keys() {
+    let known: BTreeSet<String> = keys().iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(example_keys(), known);
+}
+
+#[test]
+fn the_example_shows_todays_defaults() {
+    let optional: BTreeSet<&str> = keys().iter().filter(|(_, v)| v.is_null()).map(|(key, _)| key.as_str()).collect();
+    let mut section = String::new();
+    let switched_on: String = EXAMPLE
+        .lines()
+        .map(|line| {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            }
+            let on = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).and_then(|rest| {
+                let key = rest.split(" = ").next()?;
+                (!optional.contains(format!("{section}.{key}").as_str())).then_some(rest)
+            });
+            format!("{}\n", on.unwrap_or(line))
+        })
+        .collect();
+    assert_eq!(load(&switched_on, &[]).unwrap().config, Config::default());
+    assert_eq!(load(EXAMPLE, &[]).unwrap().config, Config::default());
+}
+
+#[test]
+fn what_is_shown_reads_back() {
+    let shown = Config::default().show().unwrap();
+    assert_eq!(load(&shown, &[]).unwrap().config, Config::default());
+    let secret = load("[server]\nauth_token = \"hunter2hunter2\"\n", &[]).unwrap();
+    assert!(!secret.config.show().unwrap().contains("hunter2"));
+    assert!(!format!("{secret:?}").contains("hunter2"));
+}
+
+#[test]
+fn wrong_files_are_told_where_and_what_was_meant() {
+    for (text, expected) in [
+        (
+            "[server]\nlissten = \"x\"\n",
+            "qpc-server.toml:2:1: unknown key `server.lissten`; did you mean `server.listen`?",
+        ),
+        ("[server]\nlevel = \"x\"\n", "qpc-server.toml:2:1: unknown key `server.level`; did you mean `log.level`?"),
+        ("[sever]\nlisten = \"x\"\n", "qpc-server.toml:1:2: unknown key `sever`; did you mean `server`?"),
+        ("zebra = 1\n", "qpc-server.toml:1:1: unknown key `zebra`"),
+        ("[limits]\nmessage = 5\n", "qpc-server.toml:2:1: `limits.message` is a section: write [limits.message]"),
+        ("[server.listen]\n", "qpc-server.toml:1:9: `server.listen` is a key, not a section"),
+        ("[storage]\n  pool_size = \"four\"\n", "qpc-server.toml:2:15: invalid type: string \"four\", expected usize"),
+        (
+            "[server]\ndrain = \"soon\"\n",
+            "qpc-server.toml:2:9: a span of time is a whole number and a unit, such as 250ms, 30s, 5m, 12h or 7d",
+        ),
+        ("[server]\nlisten = \"7000\"\n", "qpc-server.toml:2:10: invalid socket address syntax"),
+        (
+            "[log]\nformat = \"xml\"\n",
+            "qpc-server.toml:2:10: unknown variant `xml`, expected one of `auto`, `text`, `json`",
+        ),
+        ("[server\n", "qpc-server.toml:1:8: unclosed table, expected `]`"),
+    ] {
+        assert_eq!(complaint(text, &[]), expected);
+    }
+}
+
+#[test]
+fn the_environment_stands_above_the_file_and_is_called_by_its_name() {
+    let file = "[storage]\npool_size = 2\n[limits.message]\nburst = 8\n";
+    let loaded = load(
+        file,
+        &[("QPC_STORAGE__POOL_SIZE", "9"), ("QPC_LIMITS__MESSAGE__RATE", "77"), ("QPC_HOME", "/x"), ("HOME", "/y")],
+    );
+    let config = loaded.unwrap().config;
+    assert_eq!((config.storage.pool_size, config.limits.message), (9, Rate { rate: 77, burst: 8 }));
+    assert_eq!(
+        complaint(file, &[("QPC_STORAGE__POOL_SIZE", "many")]),
+        "QPC_STORAGE__POOL_SIZE: invalid type: string \"many\", expected usize"
+    );
+    assert_eq!(
+        complaint(file, &[("QPC_STORAGE__POLL_SIZE", "9")]),
+        "QPC_STORAGE__POLL_SIZE: unknown key `storage.poll_size`; did you mean `storage.pool_size`?"
+    );
+}
+
+#[test]
+fn secrets_come_from_files_and_never_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    fs::write(&file, "a token in a file\n").unwrap();
+    let variable = [("QPC_AUTH_TOKEN_FILE", file.to_str().unwrap())];
+    let loaded = load("", &variable).unwrap();
+    assert_eq!(loaded.config.server.auth_token.unwrap().expose(), "a token in a file");
+    assert_eq!(
+        complaint("[server]\nauth_token = \"x\"\n", &variable),
+        "server.auth_token and server.auth_token_file are both set: which one counts?"
+    );
+    assert_eq!(load("", &[("QPC_DB_KEY", "k")]).unwrap().db_key.unwrap().expose(), "k");
+}
+
+#[test]
+fn the_data_directory_holds_its_own_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(FILE_NAME), "[server]\ndata_dir = \"elsewhere\"\ndomain = \"a.example\"\n")
+        .unwrap();
+    let overrides = Overrides { data_dir: Some(directory.path().to_owned()), ..Overrides::default() };
+    let loaded = Config::load(&overrides, []).unwrap();
+    assert_eq!(loaded.config.server.domain, "a.example");
+    assert_eq!(loaded.config.server.data_dir, directory.path());
+}
+
+/// Faults as text, without the directory.
+fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let faults = load(text, environment).unwrap().check().into_iter();
+    faults
+        .map(|fault| fault.to_string())
+        .map(|fault| fault.find("qpc-server.toml").map_or(fault.clone(), |at| fault[at..].to_owned()))
+        .collect()
+}
+
+#[test]
+fn defaults_may_start_and_nonsense_may_not() {
+    assert!(faults("", &[]).is_empty());
+    assert_eq!(
+        faults("[server]\ndomain = \"a b\"\n[retention]\ndays = 10\ncommits_days = 5\n", &[]),
+        [
+            "qpc-server.toml:2:1: server.domain: not a host name",
+            "qpc-server.toml:5:1: retention.commits_days: less than retention.days"
+        ]
+    );
+    assert_eq!(
+        faults("[limits.message]\nrate = 0\n", &[]),
+        ["qpc-server.toml:1:9: limits.message: rate and burst are at least 1"]
+    );
+}
+
+#[test]
+fn production_refuses_what_is_only_for_trying_out() {
+    assert_eq!(
+        faults("[server]\nproduction = true\nauth_token = \"short\"\n", &[("QPC_DB_KEY", "k")]),
+        [
+            "server.domain: production needs a domain of its own",
+            "server.certificate_file: production needs a certificate",
+            "storage.key_file: production needs an explicit key file",
+            "storage.key_file: production takes no key from QPC_DB_KEY: use a file or a credential",
+            "qpc-server.toml:3:1: server.auth_token: production needs a token of at least 16 characters"
+        ]
+    );
+    let good = "[server]\nproduction = true\ndomain = \"chat.example\"\ncertificate_file = \"c\"\n\
+                certificate_key_file = \"k\"\nauth_token = \"0123456789abcdef\"\n[storage]\nkey_file = \"d\"\n";
+    assert!(faults(good, &[]).is_empty());
+}
