@@ -114,6 +114,11 @@ impl RoleTable {
         };
     }
 
+    /// Everybody who is more than a plain member, in order of address.
+    pub fn iter(&self) -> impl Iterator<Item = (&Address, Role)> {
+        self.0.iter().map(|(address, role)| (address, *role))
+    }
+
     /// The extension's content.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
