@@ -1,0 +1,381 @@
+//! Commits of our own: made, shown to the server, and only then applied.
+//!
+//! A commit is one change of the group. Making it changes nothing but that it waits; if
+//! somebody else's wins, that one is processed and ours is gone.
+
+use std::collections::BTreeSet;
+
+use openmls::{
+    group::MlsGroup,
+    key_packages::KeyPackage,
+    prelude::{LeafNodeIndex, MlsMessageOut, Proposal, Sender, tls_codec::Serialize as _},
+};
+use openmls_traits::OpenMlsProvider as _;
+use qpc_proto::{
+    address::Address,
+    credential::VerifiedDevice,
+    id::{DeviceId, Epoch},
+    role::{Role, RoleTable},
+    v1,
+};
+
+use super::{
+    CommitError, Encrypted, Fault, Group, GroupError, Invitee, MergeError, Mls,
+    config::roles_extension,
+    group::{epoch_of, stored_roles},
+    judge::Judge,
+};
+
+/// What a commit has changed, or is about to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Whose device made it.
+    pub committer: VerifiedDevice,
+    /// The epoch that it makes.
+    pub epoch: Epoch,
+    /// Devices that are in now, to be pinned where their accounts are new.
+    pub added: Vec<VerifiedDevice>,
+    /// Devices that are out.
+    pub removed: Vec<Departure>,
+    /// Accounts that had no device in the group before.
+    pub accounts_added: Vec<Address>,
+    /// Accounts that have no device in the group any more.
+    pub accounts_removed: Vec<Address>,
+    /// Accounts with another role than before.
+    pub roles_changed: Vec<(Address, Role)>,
+    /// This device is out: the group can only be deleted.
+    pub removed_self: bool,
+    /// Accounts that had proposed to leave and are still in, because the commit was made before: their
+    /// proposals are void, and whoever may remove them should.
+    pub unheard: Vec<Address>,
+}
+
+/// A device that is out of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Which.
+    pub device: VerifiedDevice,
+    /// Its account left by itself.
+    pub left: bool,
+}
+
+/// A commit that waits: what the server has to be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// The epoch it was made in.
+    pub epoch: Epoch,
+    /// The encoded PublicMessage.
+    pub commit: Vec<u8>,
+    /// The encoded welcome for those it adds.
+    pub welcome: Option<Vec<u8>>,
+    /// The devices that the welcome is for.
+    pub welcome_devices: Vec<DeviceId>,
+    /// The encoded GroupInfo of the next epoch, with the tree.
+    pub group_info: Vec<u8>,
+    /// What it changes once it is applied.
+    pub change: Change,
+}
+
+impl Staged {
+    /// The bundle of the wire. Accounts that left by themselves are not among the removed: the server
+    /// ended their access when they proposed it.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::CommitBundle {
+        let left: BTreeSet<_> =
+            self.change.removed.iter().filter(|gone| gone.left).map(|gone| gone.device.address()).collect();
+        let removed = self.change.accounts_removed.iter().filter(|address| !left.contains(address));
+        v1::CommitBundle {
+            epoch: self.epoch.0,
+            commit: self.commit.clone().into(),
+            welcome: self.welcome.clone().unwrap_or_default().into(),
+            welcome_devices: self.welcome_devices.iter().map(DeviceId::to_bytes).collect(),
+            group_info: self.group_info.clone().into(),
+            added: self
+                .change
+                .accounts_added
+                .iter()
+                .map(|address| v1::Member { address: address.to_string(), role: v1::Role::Member as i32 })
+                .collect(),
+            removed: removed.map(Address::to_string).collect(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Staged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Staged").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// What a commit is to do, besides what was proposed.
+#[derive(Default)]
+struct Plan {
+    add: Vec<(VerifiedDevice, KeyPackage)>,
+    remove: BTreeSet<u32>,
+    roles: Vec<(Address, Role)>,
+}
+
+impl Group<'_> {
+    /// Adds devices of new or present members.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn add(&mut self, invitees: &[Invitee<'_>]) -> Result<Staged, CommitError> {
+        let add = invitees.iter().map(|invitee| self.mls.check_invitee(invitee)).collect::<Result<Vec<_>, _>>()?;
+        if add.is_empty() {
+            return Err(CommitError::Nothing);
+        }
+        self.change(|group, mls| stage(group, mls, Plan { add, ..Plan::default() }))
+    }
+
+    /// Removes all devices of these accounts.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn remove(&mut self, accounts: &[Address]) -> Result<Staged, CommitError> {
+        self.change(|group, mls| {
+            let judge = Judge::of(group, mls.trust)?;
+            let mut plan = Plan::default();
+            for address in accounts {
+                let leaves: Vec<u32> = judge.leaves(address).collect();
+                if leaves.is_empty() {
+                    return Err(CommitError::NotMember(address.clone()));
+                }
+                plan.remove.extend(leaves);
+            }
+            if plan.remove.is_empty() {
+                return Err(CommitError::Nothing);
+            }
+            stage(group, mls, plan)
+        })
+    }
+
+    /// Removes single devices: revoked ones of this account, above all.
+    ///
+    /// # Errors
+    /// [`CommitError`]; [`CommitError::Nothing`] where none of them is in the group.
+    pub fn remove_devices(&mut self, devices: &[DeviceId]) -> Result<Staged, CommitError> {
+        self.change(|group, mls| {
+            let judge = Judge::of(group, mls.trust)?;
+            let remove: BTreeSet<u32> = judge
+                .members()
+                .filter(|(_, member)| devices.contains(&member.device()))
+                .map(|(leaf, _)| leaf)
+                .collect();
+            if remove.is_empty() {
+                return Err(CommitError::Nothing);
+            }
+            stage(group, mls, Plan { remove, ..Plan::default() })
+        })
+    }
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn set_role(&mut self, account: &Address, role: Role) -> Result<Staged, CommitError> {
+        self.change(|group, mls| {
+            let judge = Judge::of(group, mls.trust)?;
+            if judge.leaves(account).next().is_none() {
+                return Err(CommitError::NotMember(account.clone()));
+            }
+            if stored_roles(group)?.of(account) == role {
+                return Err(CommitError::Nothing);
+            }
+            stage(group, mls, Plan { roles: vec![(account.clone(), role)], ..Plan::default() })
+        })
+    }
+
+    /// Carries out what others have proposed: above all, that they leave.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn commit_proposals(&mut self) -> Result<Staged, CommitError> {
+        self.change(|group, mls| {
+            if group.has_pending_proposals() { stage(group, mls, Plan::default()) } else { Err(CommitError::Nothing) }
+        })
+    }
+
+    /// Replaces this device's own keys in the group, so that older ones that were stolen no longer serve.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn update(&mut self) -> Result<Staged, CommitError> {
+        self.change(|group, mls| stage(group, mls, Plan::default()))
+    }
+
+    /// The proposal by which this account leaves, to be sent with `leave`. It changes nothing here:
+    /// once it is accepted, the group can be deleted, for any member commits it.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn leave(&mut self) -> Result<Encrypted, CommitError> {
+        let mut left = None;
+        // OpenMLS queues its own proposal; a refused one would then spoil every later commit. It
+        // comes back through the log.
+        let undone = self.change(|group, mls| {
+            if group.pending_commit().is_some() {
+                return Err(Undone(Some(CommitError::Pending)));
+            }
+            let epoch = epoch_of(group);
+            let proposal =
+                group.leave_group_via_self_remove(&mls.provider, mls.device.signer()).map_err(Fault::engine)?;
+            let bytes = proposal.tls_serialize_detached().map_err(Fault::engine)?;
+            left = Some(Encrypted { epoch, bytes });
+            Err::<(), _>(Undone(None))
+        });
+        match (undone, left) {
+            (Err(Undone(None)) | Ok(()), Some(proposal)) => Ok(proposal),
+            (Err(Undone(Some(error))), _) => Err(error),
+            (_, None) => Err(Fault::engine("no proposal was made").into()),
+        }
+    }
+
+    /// Applies our commit, which the server has accepted.
+    ///
+    /// # Errors
+    /// [`MergeError`].
+    pub fn merge_pending(&mut self) -> Result<Change, MergeError> {
+        self.change(|group, mls| merge_own(group, mls))
+    }
+
+    /// Drops our commit, which the server has refused. To be called only where it is certain that it
+    /// was not accepted.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn discard_pending(&mut self) -> Result<(), GroupError> {
+        self.change(|group, mls| Ok(group.clear_pending_commit(mls.provider.storage()).map_err(Fault::from)?))
+    }
+}
+
+/// An operation whose traces are not wanted, with the error where it failed.
+struct Undone(Option<CommitError>);
+
+impl From<Fault> for Undone {
+    fn from(fault: Fault) -> Self {
+        Self(Some(fault.into()))
+    }
+}
+
+impl From<GroupError> for Undone {
+    fn from(error: GroupError) -> Self {
+        Self(Some(error.into()))
+    }
+}
+
+/// Applies the commit of our own that waits.
+pub(super) fn merge_own(group: &mut MlsGroup, mls: &Mls<'_>) -> Result<Change, MergeError> {
+    let pending = group.pending_commit().ok_or(MergeError::NonePending)?;
+    // It was judged when it was made, and the trust of today does not undo what the server took.
+    let judge = Judge::of(group, &Everybody)?;
+    let change = judge
+        .commit(&Sender::Member(group.own_leaf_index()), pending)
+        .map_err(|_| Fault::engine("our own commit is not allowed"))?;
+    group.merge_pending_commit(&mls.provider).map_err(Fault::engine)?;
+    Ok(change)
+}
+
+/// Trust where judgement has been passed already.
+struct Everybody;
+
+impl super::Trust for Everybody {
+    fn judge(&self, _device: &VerifiedDevice) -> super::Verdict {
+        super::Verdict::Trusted
+    }
+}
+
+/// Makes a commit and lets it wait. It carries out all proposals that are queued, too.
+fn stage(group: &mut MlsGroup, mls: &Mls<'_>, plan: Plan) -> Result<Staged, CommitError> {
+    if group.pending_commit().is_some() {
+        return Err(CommitError::Pending);
+    }
+    let epoch = epoch_of(group);
+    let judge = Judge::of(group, mls.trust)?;
+    if judge.leaving().contains(mls.device.verified().address()) {
+        return Err(CommitError::Leaving);
+    }
+    let (proposed_away, proposed_added) = proposed(group, &judge)?;
+
+    // Who leaves takes all its devices along.
+    let mut remove = plan.remove;
+    remove.extend(judge.leaving().iter().flat_map(|address| judge.leaves(address)));
+    let gone: BTreeSet<u32> = remove.union(&proposed_away).copied().collect();
+    let members: BTreeSet<&Address> = judge
+        .members()
+        .filter(|(leaf, _)| !gone.contains(leaf))
+        .map(|(_, device)| device.address())
+        .chain(plan.add.iter().map(|(device, _)| device.address()))
+        .chain(proposed_added.iter().map(VerifiedDevice::address))
+        .collect();
+    let roles = stored_roles(group)?;
+    let new_roles = next_roles(&roles, &plan.roles, &members);
+    let welcome_devices = plan
+        .add
+        .iter()
+        .map(|(device, _)| device.device())
+        .chain(proposed_added.iter().map(VerifiedDevice::device))
+        .collect();
+    let mut extensions = group.extensions().clone();
+
+    let mut builder = group
+        .commit_builder()
+        .force_self_update(true)
+        .propose_adds(plan.add.into_iter().map(|(_, key_package)| key_package))
+        .propose_removals(remove.difference(&proposed_away).map(|leaf| LeafNodeIndex::new(*leaf)));
+    if new_roles != roles {
+        extensions.add_or_replace(roles_extension(&new_roles)).map_err(Fault::engine)?;
+        builder = builder.propose_group_context_extensions(extensions).map_err(Fault::engine)?;
+    }
+    let bundle = builder
+        .load_psks(mls.provider.storage())
+        .map_err(Fault::engine)?
+        .build(mls.provider.rand(), mls.provider.crypto(), mls.device.signer(), |_| true)
+        .map_err(Fault::engine)?
+        .stage_commit(&mls.provider)
+        .map_err(Fault::engine)?;
+
+    let pending = group.pending_commit().ok_or_else(|| Fault::engine("no commit was staged"))?;
+    let change = Judge::of(group, mls.trust)?.commit(&Sender::Member(group.own_leaf_index()), pending)?;
+    let (commit, welcome, group_info) = bundle.into_messages();
+    let encode = |message: MlsMessageOut| message.tls_serialize_detached().map_err(Fault::engine);
+    Ok(Staged {
+        epoch,
+        commit: encode(commit)?,
+        welcome: welcome.map(encode).transpose()?,
+        welcome_devices,
+        group_info: encode(group_info.ok_or_else(|| Fault::engine("no group info was made"))?)?,
+        change,
+    })
+}
+
+/// The leaves that queued proposals remove, and the devices that they add.
+fn proposed(group: &MlsGroup, judge: &Judge<'_>) -> Result<(BTreeSet<u32>, Vec<VerifiedDevice>), CommitError> {
+    let mut away = BTreeSet::new();
+    let mut added = Vec::new();
+    for pending in group.pending_proposals() {
+        match (pending.proposal(), pending.sender()) {
+            (Proposal::SelfRemove, Sender::Member(leaf)) => {
+                away.insert(leaf.u32());
+            }
+            (Proposal::Remove(remove), _) => {
+                away.insert(remove.removed().u32());
+            }
+            (Proposal::Add(add), _) => added.push(judge.admit(add.key_package().leaf_node())?),
+            _ => {}
+        }
+    }
+    Ok((away, added))
+}
+
+/// The role table after a commit: it names members only.
+fn next_roles(roles: &RoleTable, set: &[(Address, Role)], members: &BTreeSet<&Address>) -> RoleTable {
+    let mut next = RoleTable::default();
+    for (address, role) in roles.iter().filter(|(address, _)| members.contains(address)) {
+        next.set(address.clone(), role);
+    }
+    for (address, role) in set {
+        next.set(address.clone(), *role);
+    }
+    next
+}

@@ -1,0 +1,111 @@
+//! How our groups and leaves are made: suite, capabilities, extensions, and the figures that
+//! trade comfort against forward secrecy.
+
+use openmls::key_packages::Lifetime;
+use openmls::prelude::{
+    BasicCredential, Capabilities, Ciphersuite, CredentialType, Extension, ExtensionType, Extensions, ExternalSender,
+    GroupContext, InvalidExtensionError, MlsGroupCreateConfig, MlsGroupJoinConfig, PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+    ProposalType, RequiredCapabilitiesExtension, SenderRatchetConfiguration, UnknownExtension,
+};
+use qpc_proto::{
+    address::Domain,
+    role::{ROLES_EXTENSION, RoleTable},
+};
+
+/// The suite of every group so far.
+pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
+/// The post-quantum suite that leaves advertise, so that groups can move to it.
+const POST_QUANTUM_SUITE: Ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
+
+/// Messages are padded to a multiple of this many bytes, so that most short ones look alike.
+pub const PADDING: usize = 128;
+/// Epochs before the current one whose messages can still be read. The log is in order and the
+/// server takes messages of the current epoch only, so this is a margin.
+pub const PAST_EPOCHS_MAX: usize = 2;
+/// Keys of messages that were skipped are kept for this many of them.
+const OUT_OF_ORDER: u32 = 256;
+/// So many messages of one sender and epoch may be missing before one that can be read.
+const SKIPPED_MAX: u32 = 1_000_000;
+
+/// A commit is read by members who were away for up to this long, in seconds (D5), and
+/// must then still be valid: the key packages it adds outlive their own use by as much.
+pub const COMMIT_SLACK_SECONDS: u64 = 180 * 86_400;
+/// How long a key package is valid, in seconds: half a year of use, and the slack.
+pub const KEY_PACKAGE_LIFETIME_SECONDS: u64 = 185 * 86_400 + COMMIT_SLACK_SECONDS;
+
+/// The hub as an external sender: it may propose removals, never commit (D10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubSender {
+    /// The hub's domain; its credential.
+    pub domain: Domain,
+    /// Its Ed25519 public key for proposals.
+    pub signature_key: [u8; 32],
+}
+
+/// What this release understands, in every leaf it makes.
+pub(super) fn capabilities() -> Capabilities {
+    Capabilities::new(
+        None,
+        Some(&[SUITE, POST_QUANTUM_SUITE]),
+        Some(&[ExtensionType::Unknown(ROLES_EXTENSION), ExtensionType::LastResort]),
+        Some(&[ProposalType::SelfRemove]),
+        Some(&[CredentialType::Basic]),
+    )
+}
+
+/// The roles as an extension.
+pub(super) fn roles_extension(roles: &RoleTable) -> Extension {
+    Extension::Unknown(ROLES_EXTENSION, UnknownExtension(roles.encode()))
+}
+
+/// The lifetime of a key package or of a creator's leaf that begins now.
+pub(super) fn lifetime() -> Lifetime {
+    Lifetime::new(KEY_PACKAGE_LIFETIME_SECONDS)
+}
+
+/// How a group is created.
+pub(super) fn create(
+    roles: &RoleTable,
+    hub: Option<&HubSender>,
+) -> Result<MlsGroupCreateConfig, InvalidExtensionError> {
+    let required = RequiredCapabilitiesExtension::new(
+        &[ExtensionType::Unknown(ROLES_EXTENSION)],
+        &[ProposalType::SelfRemove],
+        &[CredentialType::Basic],
+    );
+    let mut extensions = vec![Extension::RequiredCapabilities(required), roles_extension(roles)];
+    if let Some(hub) = hub {
+        let credential = BasicCredential::new(hub.domain.as_str().as_bytes().to_vec()).into();
+        let sender = ExternalSender::new(hub.signature_key.as_slice().into(), credential);
+        extensions.push(Extension::ExternalSenders(vec![sender]));
+    }
+    let extensions: Extensions<GroupContext> = Extensions::from_vec(extensions)?;
+    Ok(MlsGroupCreateConfig::builder()
+        .ciphersuite(SUITE)
+        .capabilities(capabilities())
+        .lifetime(lifetime())
+        .with_group_context_extensions(extensions)
+        .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+        .use_ratchet_tree_extension(true)
+        .padding_size(PADDING)
+        .max_past_epochs(PAST_EPOCHS_MAX)
+        .number_of_resumption_psks(0)
+        .sender_ratchet_configuration(ratchets())
+        .build())
+}
+
+/// How a group is joined.
+pub(super) fn join() -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+        .use_ratchet_tree_extension(true)
+        .padding_size(PADDING)
+        .max_past_epochs(PAST_EPOCHS_MAX)
+        .number_of_resumption_psks(0)
+        .sender_ratchet_configuration(ratchets())
+        .build()
+}
+
+fn ratchets() -> SenderRatchetConfiguration {
+    SenderRatchetConfiguration::new(OUT_OF_ORDER, SKIPPED_MAX)
+}

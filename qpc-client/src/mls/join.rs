@@ -1,0 +1,160 @@
+//! How a device comes into a group: it makes it, or is welcomed to it.
+
+use openmls::{
+    group::{MlsGroup, StagedWelcome, WelcomeError},
+    prelude::{
+        GroupId, MlsMessageBodyIn, MlsMessageIn,
+        tls_codec::{DeserializeBytes as _, Serialize as _},
+    },
+};
+use openmls_traits::OpenMlsProvider as _;
+use qpc_proto::{
+    credential::VerifiedDevice,
+    id::{ConversationName, Epoch},
+    role::{Action, RoleTable, may},
+};
+
+use super::{
+    CreateError, Fault, Invitee, JoinError, Member, Mls, Staged, StorageError, Violation,
+    config::{self, HubSender, SUITE},
+    credential::admit_member,
+    group::{epoch_of, group_id, roles_of},
+    judge::same_account,
+    storage::key,
+};
+
+/// A group that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGroup {
+    /// The commit that adds the first members, where there are some; it waits as any other.
+    pub staged: Option<Staged>,
+    /// The encoded GroupInfo of epoch 0.
+    pub group_info: Vec<u8>,
+}
+
+/// A group that was joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Whose device added this one.
+    pub inviter: VerifiedDevice,
+    /// The epoch in which we read the first messages.
+    pub epoch: Epoch,
+    /// Every device in the group, this one included; accounts that are new are to be pinned.
+    pub members: Vec<Member>,
+    /// Their roles.
+    pub roles: RoleTable,
+    /// The last-resort key package was used: a new one should take its place.
+    pub last_resort: bool,
+}
+
+impl Mls<'_> {
+    /// Makes the group of a new conversation, with this device in it, and a commit that adds the invitees.
+    /// If the server refuses the conversation, [`Group::delete`] undoes it.
+    ///
+    /// # Errors
+    /// [`CreateError`].
+    pub fn create_group(
+        &self,
+        conversation: &ConversationName,
+        roles: &RoleTable,
+        hub: Option<&HubSender>,
+        invitees: &[Invitee<'_>],
+    ) -> Result<NewGroup, CreateError> {
+        self.provider.storage().atomically(|| {
+            let config = config::create(roles, hub).map_err(Fault::engine)?;
+            let signer = self.device.signer();
+            let group = MlsGroup::new_with_group_id(
+                &self.provider,
+                signer,
+                &config,
+                group_id(conversation),
+                self.device.credential(),
+            )?;
+            let group_info = group
+                .export_group_info(self.provider.crypto(), signer, true)
+                .map_err(Fault::engine)?
+                .tls_serialize_detached()
+                .map_err(Fault::engine)?;
+            let mut handle = self.group(conversation);
+            handle.replace(group);
+            let staged = if invitees.is_empty() { None } else { Some(handle.add(invitees)?) };
+            Ok(NewGroup { staged, group_info })
+        })
+    }
+
+    /// Joins a conversation's group by the welcome that came with the conversation's name.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn join(&self, conversation: &ConversationName, welcome: &[u8]) -> Result<Joined, JoinError> {
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)
+            .map_err(|_| JoinError::Malformed("not an MLS message"))?;
+        let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
+            return Err(JoinError::Malformed("not a welcome"));
+        };
+        self.provider.storage().atomically(|| {
+            let id = group_id(conversation);
+            self.make_room(&id)?;
+            let builder =
+                StagedWelcome::build_from_welcome(&self.provider, &config::join(), welcome).map_err(invalid)?;
+            let processed = builder.processed_welcome();
+            let info = processed.unverified_group_info();
+            if info.group_id() != &id {
+                return Err(JoinError::Malformed("the welcome is to another conversation"));
+            }
+            if info.ciphersuite() != SUITE {
+                return Err(JoinError::Invalid("a group of another suite".into()));
+            }
+            let last_resort = processed.own_key_package().is_some_and(|package| package.last_resort());
+            // Leaves that nobody has refreshed for a year are no reason to stay out (RFC 9420 section 7.3).
+            let staged = builder.skip_lifetime_validation().build().map_err(invalid)?;
+            let inspected = self.inspect(&staged)?;
+            let group = staged.into_group(&self.provider).map_err(invalid)?;
+            let (inviter, members, roles) = inspected;
+            Ok(Joined { inviter, epoch: epoch_of(&group), members, roles, last_resort })
+        })
+    }
+
+    /// Deletes what is left of a group that this device was removed from.
+    fn make_room(&self, id: &GroupId) -> Result<(), JoinError> {
+        let storage = self.provider.storage();
+        match MlsGroup::load(storage, id).map_err(Fault::from)? {
+            Some(group) if group.is_active() => Err(JoinError::AlreadyMember),
+            _ => Ok(storage.delete_owner(&key(id).map_err(Fault::from)?).map_err(Fault::from)?),
+        }
+    }
+
+    /// Admits every member of the group, and judges who added us.
+    fn inspect(&self, staged: &StagedWelcome) -> Result<(VerifiedDevice, Vec<Member>, RoleTable), JoinError> {
+        let members = staged
+            .members()
+            .map(|leaf| Ok(Member { leaf: leaf.index.u32(), device: admit_member(&leaf, self.trust)? }))
+            .collect::<Result<Vec<_>, JoinError>>()?;
+        let at = |leaf: u32| members.iter().find(|member| member.leaf == leaf).map(|member| &member.device);
+        let own = self.device.verified();
+        if at(staged.own_leaf_index().u32()) != Some(own) {
+            return Err(JoinError::Invalid("our own leaf is not ours".into()));
+        }
+        let inviter = at(staged.welcome_sender_index().u32())
+            .ok_or_else(|| JoinError::Invalid("who welcomes is not a member".into()))?
+            .clone();
+        let roles = roles_of(staged.group_context().extensions()).ok_or(Violation::Roles)?;
+        if roles.iter().any(|(address, _)| !members.iter().any(|member| member.device.address() == address)) {
+            return Err(Violation::Roles.into());
+        }
+        let role = roles.of(inviter.address());
+        if !may(role, Action::Add) && !same_account(&inviter, own) {
+            return Err(Violation::Role { who: inviter.address().clone(), role, action: Action::Add }.into());
+        }
+        Ok((inviter, members, roles))
+    }
+}
+
+fn invalid(error: WelcomeError<StorageError>) -> JoinError {
+    match error {
+        WelcomeError::StorageError(error) => Fault::from(error).into(),
+        WelcomeError::NoMatchingKeyPackage => JoinError::NoKeyPackage,
+        WelcomeError::GroupAlreadyExists => JoinError::AlreadyMember,
+        error => JoinError::Invalid(error.to_string()),
+    }
+}
