@@ -10,7 +10,11 @@ mod account;
 mod contact;
 mod key_package;
 mod log;
+pub mod memory;
 mod reply;
+mod rules;
+mod tables;
+mod verbs;
 
 use std::sync::Arc;
 
@@ -82,7 +86,9 @@ pub trait Store: Send + Sync + 'static {
     fn create_account(&self, new: NewAccount) -> Reply<AccountId, CreateAccountError>;
     /// What a login needs, of an account or of the decoy: the same work either way.
     fn login_record(&self, name: &AccountName) -> Reply<LoginRecord, StoreFault>;
-    /// Adds a device to an account.
+    /// Sets the record that unknown names are answered with. It is kept; setting it again replaces it.
+    fn set_decoy(&self, password: PasswordRecord) -> Reply<(), StoreFault>;
+    /// Adds a device to an account; the same device again is no error.
     fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<(), EnrolDeviceError>;
     /// What authentication of a device needs; `None` for one that does not exist.
     fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault>;
@@ -125,6 +131,8 @@ pub trait Store: Send + Sync + 'static {
     // -- logs
 
     /// Creates a conversation with its first members and first entry.
+    ///
+    /// A direct one that exists is refused with its name; if the peer's request waits, this accepts it.
     fn create_conversation(&self, actor: &Actor, new: NewConversation) -> Reply<Appended, CreateConversationError>;
     /// Appends a message or proposal if the sender is a member, the epoch current and the counter next.
     fn append(&self, actor: &Actor, append: Append) -> Reply<Appended, AppendError>;

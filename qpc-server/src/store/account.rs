@@ -9,7 +9,7 @@ use qpc_proto::{
 use super::{Refusal, StoreFault};
 
 /// What OPAQUE keeps of a password, and the account secret that it wraps.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct PasswordRecord {
     /// Serialized registration record (RFC 9807 section 5).
     pub opaque_record: Bytes,

@@ -28,7 +28,7 @@ pub enum Consent {
     Decline,
     /// Nothing of theirs is delivered; the peer is not told.
     Block,
-    /// Ends a block; what was withheld stays withheld.
+    /// Ends a block; bodies that were withheld stay withheld, welcomes are delivered now.
     Unblock,
 }
 

@@ -147,7 +147,7 @@ pub struct LogPage {
     pub entries: Vec<LogEntry>,
     /// The last entry the actor may read.
     pub head: Seq,
-    /// The last entry that retention has removed whole.
+    /// The last entry that is out of reach: removed by retention, or older than the actor's membership.
     pub floor: Seq,
     /// The chain there.
     pub floor_chain: ChainValue,
@@ -230,7 +230,8 @@ pub enum AppendError {
     /// Somebody to be added has not accepted the actor, or does not exist.
     #[error("somebody to be added is no contact")]
     NotContact,
-    /// The actor's role does not allow this, or the conversation's kind does not.
+    /// The actor's role does not allow this, or the conversation's kind does not, or it is a direct one whose
+    /// other account was deleted or reset.
     #[error("the actor's role does not allow this")]
     Forbidden,
     /// More members than a conversation may have, or a welcome for a device of nobody added.

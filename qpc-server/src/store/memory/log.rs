@@ -1,0 +1,249 @@
+//! Logs in maps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use qpc_proto::{
+    chain::{ChainValue, EntryContent, LogEntry},
+    id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
+};
+
+use super::World;
+use crate::store::{
+    StoreFault,
+    tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, MemberRow, Range},
+};
+
+#[derive(Default)]
+pub(super) struct Logs {
+    names: HashMap<ConversationName, LogId>,
+    pub(super) rows: BTreeMap<LogId, Log>,
+    next: i64,
+    /// Conversations of a member, in order of id.
+    memberships: HashMap<AccountId, BTreeSet<(ConversationId, LogId)>>,
+}
+
+pub(super) struct Log {
+    row: LogRow,
+    pub(super) entries: VecDeque<EntryRow>,
+    pub(super) ends: Ends,
+    pub(super) members: BTreeMap<AccountId, MemberRow>,
+    counters: HashMap<DeviceId, Counter>,
+    ids: HashMap<MessageId, Seq>,
+    pub(super) cursors: BTreeMap<DeviceId, Cursor>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Cursor {
+    pub(super) seq: Seq,
+    pub(super) until: Option<Seq>,
+}
+
+impl Log {
+    pub(super) fn is_inbox(&self) -> bool {
+        self.row.kind == crate::store::tables::LogKind::Inbox
+    }
+
+    /// The place of a stored entry in `entries`.
+    fn index(&self, seq: Seq) -> Option<usize> {
+        let index = seq.0.checked_sub(self.ends.floor.0)?.checked_sub(1)?;
+        usize::try_from(index).ok()
+    }
+
+    pub(super) fn entry(&self, seq: Seq) -> Option<&EntryRow> {
+        self.entries.get(self.index(seq)?)
+    }
+
+    /// Removes the first entry and moves the floor there.
+    pub(super) fn drop_front(&mut self) {
+        if let Some(EntryRow { entry, .. }) = self.entries.pop_front() {
+            self.ends.floor = entry.seq;
+            self.ends.floor_chain = entry.chain;
+            self.ids.remove(&entry.id);
+        }
+        let floor = self.ends.floor;
+        self.members.retain(|_, member| member.until.is_none_or(|until| until > floor));
+        self.cursors.retain(|_, cursor| cursor.until.is_none_or(|until| until > floor));
+    }
+}
+
+impl Logs {
+    pub(super) fn forget_device(&mut self, device: DeviceId) {
+        for log in self.rows.values_mut() {
+            log.cursors.remove(&device);
+        }
+    }
+
+    fn get(&self, log: LogId) -> Fallible<&Log> {
+        self.rows.get(&log).ok_or_else(|| StoreFault::Engine("no such log".into()))
+    }
+
+    fn get_mut(&mut self, log: LogId) -> Fallible<&mut Log> {
+        self.rows.get_mut(&log).ok_or_else(|| StoreFault::Engine("no such log".into()))
+    }
+}
+
+impl LogTables for World {
+    fn log(&mut self, name: &ConversationName) -> Fallible<Option<(LogId, LogRow)>> {
+        let Some(id) = self.logs.names.get(name).copied() else { return Ok(None) };
+        Ok(Some((id, self.logs.get(id)?.row.clone())))
+    }
+
+    fn insert_log(&mut self, row: &LogRow) -> Fallible<LogId> {
+        self.logs.next = self.logs.next.saturating_add(1);
+        let id = LogId(self.logs.next);
+        let genesis = ChainValue::genesis(&row.name);
+        let ends = Ends { head: Seq(0), chain: genesis, epoch: Epoch(0), floor: Seq(0), floor_chain: genesis };
+        let log = Log {
+            row: row.clone(),
+            entries: VecDeque::new(),
+            ends,
+            members: BTreeMap::new(),
+            counters: HashMap::new(),
+            ids: HashMap::new(),
+            cursors: BTreeMap::new(),
+        };
+        self.logs.rows.insert(id, log);
+        self.logs.names.insert(row.name.clone(), id);
+        Ok(id)
+    }
+
+    fn remove_log(&mut self, log: LogId) -> Fallible<()> {
+        if let Some(log) = self.logs.rows.remove(&log) {
+            self.logs.names.remove(&log.row.name);
+        }
+        Ok(())
+    }
+
+    fn ends(&mut self, log: LogId) -> Fallible<Ends> {
+        Ok(self.logs.get(log)?.ends)
+    }
+
+    fn set_epoch(&mut self, log: LogId, epoch: Epoch, _group_info: &Bytes) -> Fallible<()> {
+        // No verb reads the group info yet.
+        self.logs.get_mut(log)?.ends.epoch = epoch;
+        Ok(())
+    }
+
+    fn append(&mut self, log: LogId, row: &EntryRow) -> Fallible<()> {
+        let log = self.logs.get_mut(log)?;
+        log.ends.head = row.entry.seq;
+        log.ends.chain = row.entry.chain;
+        if let Some(sender) = row.entry.sender
+            && row.entry.counter != Counter(0)
+        {
+            log.counters.insert(sender, row.entry.counter);
+            log.ids.insert(row.entry.id, row.entry.seq);
+        }
+        log.entries.push_back(row.clone());
+        Ok(())
+    }
+
+    fn entry_by_id(&mut self, log: LogId, id: MessageId) -> Fallible<Option<LogEntry>> {
+        let log = self.logs.get(log)?;
+        Ok(log.ids.get(&id).and_then(|seq| log.entry(*seq)).map(|row| row.entry.clone()))
+    }
+
+    fn chain_at(&mut self, log: LogId, seq: Seq) -> Fallible<Option<ChainValue>> {
+        Ok(self.logs.get(log)?.entry(seq).map(|row| row.entry.chain))
+    }
+
+    fn entries(&mut self, log: LogId, range: Range) -> Fallible<Vec<EntryRow>> {
+        let log = self.logs.get(log)?;
+        let skip = log.index(range.after.next()).unwrap_or(log.entries.len());
+        let mut bytes = 0_usize;
+        let mut entries = Vec::new();
+        for row in log.entries.iter().skip(skip).take(range.limit) {
+            if row.entry.seq > range.upto || bytes >= range.max_bytes {
+                break;
+            }
+            if let EntryContent::Body(body) = &row.entry.content {
+                bytes = bytes.saturating_add(body.len());
+            }
+            entries.push(row.clone());
+        }
+        Ok(entries)
+    }
+
+    fn last_counter(&mut self, log: LogId, device: DeviceId) -> Fallible<Counter> {
+        Ok(self.logs.get(log)?.counters.get(&device).copied().unwrap_or_default())
+    }
+
+    fn member(&mut self, log: LogId, account: AccountId) -> Fallible<Option<MemberRow>> {
+        Ok(self.logs.get(log)?.members.get(&account).copied())
+    }
+
+    fn members(&mut self, log: LogId) -> Fallible<Arc<[MemberRow]>> {
+        Ok(self.logs.get(log)?.members.values().filter(|row| row.until.is_none()).copied().collect())
+    }
+
+    fn audience(&mut self, log: LogId) -> Fallible<Arc<[AccountId]>> {
+        Ok(self.members(log)?.iter().map(|row| row.account).collect())
+    }
+
+    fn put_member(&mut self, log: LogId, member: MemberRow) -> Fallible<()> {
+        let row = self.logs.get_mut(log)?;
+        row.members.insert(member.account, member);
+        let key = (row.row.name.id, log);
+        let of = self.logs.memberships.entry(member.account).or_default();
+        if member.until.is_none() {
+            of.insert(key)
+        } else {
+            of.remove(&key)
+        };
+        Ok(())
+    }
+
+    fn remove_memberships(&mut self, account: AccountId) -> Fallible<()> {
+        for log in self.logs.rows.values_mut() {
+            log.members.remove(&account);
+        }
+        self.logs.memberships.remove(&account);
+        Ok(())
+    }
+
+    fn logs_of(
+        &mut self,
+        account: AccountId,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Fallible<Vec<(LogId, LogRow)>> {
+        let keys = self.logs.memberships.get(&account).into_iter().flatten();
+        let page = keys.filter(|(id, _)| after.is_none_or(|after| *id > after)).take(limit);
+        page.map(|(_, log)| Ok((*log, self.logs.get(*log)?.row.clone()))).collect()
+    }
+
+    fn cursor(&mut self, log: LogId, device: DeviceId) -> Fallible<Option<Seq>> {
+        Ok(self.logs.get(log)?.cursors.get(&device).map(|cursor| cursor.seq))
+    }
+
+    fn start_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()> {
+        self.logs.get_mut(log)?.cursors.insert(device, Cursor { seq, until: None });
+        Ok(())
+    }
+
+    fn advance_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()> {
+        let cursors = &mut self.logs.get_mut(log)?.cursors;
+        if let Some(cursor) = cursors.get_mut(&device) {
+            cursor.seq = seq;
+            if cursor.until.is_some_and(|until| seq >= until) {
+                cursors.remove(&device);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_cursor(&mut self, log: LogId, device: DeviceId, until: Seq) -> Fallible<()> {
+        let cursors = &mut self.logs.get_mut(log)?.cursors;
+        if let Some(cursor) = cursors.get_mut(&device) {
+            cursor.until = Some(until);
+            if cursor.seq >= until {
+                cursors.remove(&device);
+            }
+        }
+        Ok(())
+    }
+}

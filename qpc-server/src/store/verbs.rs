@@ -1,0 +1,48 @@
+//! The verbs' decisions, once for all adapters: each looks first, then writes.
+//!
+//! A verb runs inside one transaction of its adapter. A refusal leaves no trace, because
+//! every check comes before the first write; an engine fault is undone by the adapter. One exception is
+//! deliberate: creating a direct conversation that exists accepts the peer before it is refused.
+
+mod account;
+mod append;
+mod contact;
+mod conversation;
+mod device;
+mod inbox;
+mod key_package;
+mod membership;
+mod read;
+mod reset;
+mod upkeep;
+
+pub(super) use self::{
+    account::{change_password, check_invite, create_account, create_invite, login_record, set_decoy},
+    append::{append, commit},
+    contact::{answer_contact, list_contacts},
+    conversation::create_conversation,
+    device::{device, enrol_device, list_devices, revoke_device, touch_device},
+    key_package::{claim_key_packages, count_key_packages, publish_key_packages},
+    read::{list_conversations, position, read_log, record_cursors},
+    reset::{delete_account, reset_account},
+    upkeep::{figures, probe, retention_step},
+};
+use super::{
+    Actor, Refusal, StoreFault,
+    tables::{AccountRow, AccountState, Tables},
+};
+
+/// Is the acting device enrolled (invariant 12)?
+fn present(tables: &mut dyn Tables, actor: &Actor) -> Result<(), Refusal> {
+    match tables.device(actor.device())? {
+        Some(device) if device.account == actor.account() => Ok(()),
+        _ => Err(Refusal::DeviceGone),
+    }
+}
+
+/// The account at an address, if it is in use.
+fn active(tables: &mut dyn Tables, address: &qpc_proto::address::Address) -> Result<Option<AccountRow>, StoreFault> {
+    Ok(tables
+        .account_named(&address.name)?
+        .filter(|account| account.state == AccountState::Active && account.address == *address))
+}

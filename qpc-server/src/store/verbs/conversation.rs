@@ -1,0 +1,145 @@
+//! Creating a conversation: a group, or the one direct conversation of a pair.
+
+use qpc_proto::{
+    address::Address,
+    chain::{ChainValue, EntryKind},
+    id::{AccountId, Counter, Epoch, Seq},
+    role::Role,
+};
+
+use super::{
+    active, contact,
+    inbox::{self, Draft},
+    membership::{self, Made},
+    present,
+};
+use crate::store::{
+    Actor, AppendError, Appended, Audience, CommitBundle, CreateConversationError, NewConversation, StoreFault,
+    rules::{self, Claim},
+    tables::{LogId, LogKind, LogRow, MemberRow, Say, Stance, Tables},
+};
+
+pub(in crate::store) fn create_conversation(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    new: &NewConversation,
+) -> Result<Appended, CreateConversationError> {
+    present(tables, actor).map_err(AppendError::from)?;
+    if new.conversation.domain != actor.address().domain {
+        return Err(AppendError::Forbidden.into());
+    }
+    if let Some((log, row)) = tables.log(&new.conversation)? {
+        return Ok(created_before(tables, actor, new, (log, &row))?);
+    }
+    let peer = match &new.peer {
+        Some(address) => Some(judge_peer(tables, actor, new, address)?),
+        None => None,
+    };
+    let kind = if peer.is_some() { LogKind::Direct } else { LogKind::Group };
+    let role = if peer.is_some() { Role::Member } else { Role::Owner };
+    let me = MemberRow { account: actor.account(), role, from: Seq(1), until: None };
+    let change = match &new.commit {
+        Some(bundle) if bundle.epoch != Epoch(0) => return Err(AppendError::WrongEpoch(Epoch(0)).into()),
+        Some(bundle) if !bundle.removed.is_empty() => return Err(AppendError::Membership.into()),
+        Some(bundle) => Some((bundle, membership::judge(tables, actor, kind, &[me], bundle)?)),
+        None => None,
+    };
+
+    let row = LogRow {
+        name: new.conversation.clone(),
+        kind,
+        creation: Some((actor.device(), new.id)),
+        created_ms: new.now_ms,
+    };
+    let log = tables.insert_log(&row)?;
+    tables.put_member(log, me)?;
+    tables.start_cursor(log, actor.device(), Seq(0))?;
+    if let Some(peer) = peer {
+        ask(tables, actor.account(), peer)?;
+        tables.set_direct(actor.account(), peer, &new.conversation)?;
+    }
+    let Some((bundle, change)) = change else {
+        tables.set_epoch(log, Epoch(0), &new.group_info)?;
+        return Ok(Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: new.now_ms });
+    };
+    let at = first_entry(tables, actor, new, log, bundle)?;
+    let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
+    membership::apply(tables, actor, &made, bundle, change)?;
+    Ok(at)
+}
+
+fn first_entry(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    new: &NewConversation,
+    log: LogId,
+    bundle: &CommitBundle,
+) -> Result<Appended, StoreFault> {
+    let draft = Draft {
+        kind: EntryKind::Commit,
+        epoch: bundle.epoch,
+        sender: Some(actor.device()),
+        counter: Counter(1),
+        id: new.id,
+        body: bundle.commit.clone(),
+        now_ms: new.now_ms,
+    };
+    let audience = Audience::Members(tables.audience(log)?);
+    inbox::write(tables, (log, &new.conversation), draft, audience, None)
+}
+
+/// The name is in use: by this very creation, or by another?
+fn created_before(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    new: &NewConversation,
+    (log, row): (LogId, &LogRow),
+) -> Result<Appended, AppendError> {
+    if row.creation != Some((actor.device(), new.id)) {
+        return Err(AppendError::IdConflict);
+    }
+    match (&new.commit, tables.entry_by_id(log, new.id)?) {
+        (None, None) => {
+            Ok(Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: row.created_ms })
+        }
+        (Some(bundle), Some(stored)) => {
+            let claim =
+                Claim { sender: actor.device(), counter: Counter(1), kind: EntryKind::Commit, epoch: bundle.epoch };
+            rules::again(&stored, &claim, &bundle.commit)
+        }
+        _ => Err(AppendError::IdConflict),
+    }
+}
+
+/// Who the other one is, if a direct conversation may be made with them.
+fn judge_peer(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    new: &NewConversation,
+    address: &Address,
+) -> Result<AccountId, CreateConversationError> {
+    let peer = active(tables, address)?
+        .map(|row| row.id)
+        .filter(|peer| *peer != actor.account())
+        .ok_or(AppendError::NotContact)?;
+    if let Some(exists) = tables.direct(actor.account(), peer)? {
+        // Two people who write to each other at the same moment end in one conversation, as contacts.
+        contact::accept_by_writing(tables, actor, peer, new.now_ms)?;
+        return Err(CreateConversationError::DirectExists(exists));
+    }
+    match new.commit.as_ref().map(|bundle| bundle.added.as_slice()) {
+        Some([(added, _)]) if added == address => Ok(peer),
+        _ => Err(AppendError::Membership.into()),
+    }
+}
+
+/// Lets the peer write to the one who asks, and asks the peer.
+fn ask(tables: &mut dyn Tables, asker: AccountId, peer: AccountId) -> Result<(), StoreFault> {
+    let mine = tables.stance(asker, peer)?;
+    tables.set_stance(asker, peer, Stance { say: Say::Accepted, ..mine })?;
+    let theirs = tables.stance(peer, asker)?;
+    if theirs.say == Say::Nothing {
+        tables.set_stance(peer, asker, Stance { say: Say::Pending, ..theirs })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Devices: enrolled, seen, revoked.
+
+use qpc_proto::{
+    address::Domain,
+    id::{AccountId, ConversationName, DeviceId, Seq},
+    limits::DEVICES_PER_ACCOUNT_MAX,
+};
+
+use super::present;
+use crate::store::{
+    Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault, rules,
+    tables::{AccountRow, AccountState, LogKind, LogRow, Tables},
+};
+
+/// Is or was the id a device's, or is it a conversation's? Either way its inbox could not be named.
+pub(super) fn id_in_use(tables: &mut dyn Tables, domain: &Domain, id: DeviceId) -> Result<bool, StoreFault> {
+    let inbox = ConversationName::inbox(domain.clone(), id);
+    Ok(tables.device_known(id)? || tables.log(&inbox)?.is_some())
+}
+
+/// Adds a device whose id is not in use, with its inbox.
+pub(super) fn insert(tables: &mut dyn Tables, account: &AccountRow, device: &NewDevice) -> Result<(), StoreFault> {
+    tables.insert_device(account.id, device)?;
+    let inbox = tables.insert_log(&LogRow {
+        name: ConversationName::inbox(account.address.domain.clone(), device.id),
+        kind: LogKind::Inbox,
+        creation: None,
+        created_ms: device.now_ms,
+    })?;
+    tables.start_cursor(inbox, device.id, Seq(0))
+}
+
+/// Removes a device with all that is its own, and has its session ended.
+pub(super) fn remove(tables: &mut dyn Tables, domain: &Domain, device: DeviceId) -> Result<(), StoreFault> {
+    if let Some((inbox, _)) = tables.log(&ConversationName::inbox(domain.clone(), device))? {
+        tables.remove_log(inbox)?;
+    }
+    tables.remove_device(device)?;
+    tables.gone(device);
+    Ok(())
+}
+
+pub(in crate::store) fn enrol_device(
+    tables: &mut dyn Tables,
+    account: AccountId,
+    device: &NewDevice,
+) -> Result<(), EnrolDeviceError> {
+    let account = tables
+        .account(account)?
+        .filter(|account| account.state == AccountState::Active)
+        .ok_or(EnrolDeviceError::AccountGone)?;
+    if let Some(same) = tables.device(device.id)?
+        && same.account == account.id
+        && same.key == device.key
+    {
+        return Ok(());
+    }
+    if id_in_use(tables, &account.address.domain, device.id)? {
+        return Err(EnrolDeviceError::DeviceExists);
+    }
+    if tables.devices_of(account.id)?.len() >= DEVICES_PER_ACCOUNT_MAX {
+        return Err(EnrolDeviceError::TooMany);
+    }
+    Ok(insert(tables, &account, device)?)
+}
+
+pub(in crate::store) fn device(tables: &mut dyn Tables, id: DeviceId) -> Result<Option<DeviceRecord>, StoreFault> {
+    let Some(device) = tables.device(id)? else { return Ok(None) };
+    let Some(account) = tables.account(device.account)? else { return Ok(None) };
+    Ok(Some(DeviceRecord {
+        account: account.id,
+        address: account.address,
+        account_key: account.key,
+        key: device.key,
+        key_packages: tables.count_key_packages(id)?.one_time,
+    }))
+}
+
+pub(in crate::store) fn list_devices(tables: &mut dyn Tables, actor: &Actor) -> Result<Vec<DeviceInfo>, Refusal> {
+    present(tables, actor)?;
+    let devices = tables.devices_of(actor.account())?;
+    Ok(devices
+        .into_iter()
+        .map(|row| DeviceInfo {
+            id: row.id,
+            name: row.name,
+            enrolled_ms: row.enrolled_ms,
+            last_seen_ms: row.last_seen_ms,
+        })
+        .collect())
+}
+
+pub(in crate::store) fn revoke_device(tables: &mut dyn Tables, actor: &Actor, device: DeviceId) -> Result<(), Refusal> {
+    present(tables, actor)?;
+    match tables.device(device)? {
+        Some(row) if row.account == actor.account() => Ok(remove(tables, &actor.address().domain, device)?),
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+pub(in crate::store) fn touch_device(tables: &mut dyn Tables, actor: &Actor, now_ms: u64) -> Result<(), Refusal> {
+    present(tables, actor)?;
+    let today = rules::day(now_ms);
+    if tables.device(actor.device())?.is_some_and(|row| row.last_seen_ms < today) {
+        tables.set_last_seen(actor.device(), today)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! What a commit changes besides the epoch: who is a member, and who is welcomed.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+use qpc_proto::{
+    chain::EntryKind,
+    id::{AccountId, ConversationName, DeviceId, MessageId, Seq},
+    limits::{MEMBERS_MAX, MEMBERS_PER_COMMIT_MAX},
+    role::{Action, Role, may},
+    v1::{self, WelcomeNotice},
+};
+
+use super::{
+    active,
+    inbox::{self, Notice},
+};
+use crate::store::{
+    Actor, AppendError, Appended, CommitBundle, StoreFault,
+    tables::{AccountRow, DeviceRow, HeldWelcome, LogId, LogKind, LogRow, MemberRow, Say, Tables},
+};
+
+/// A membership change that has been judged.
+pub(super) struct Change {
+    added: Vec<(AccountRow, Role)>,
+    removed: Vec<MemberRow>,
+    welcomed: Vec<DeviceRow>,
+}
+
+/// May `me` change the membership in this way? Consent of those added is asked for in groups; in a direct
+/// conversation, which adds its one peer when it is made, the request stands for it.
+pub(super) fn judge(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    kind: LogKind,
+    members: &[MemberRow],
+    bundle: &CommitBundle,
+) -> Result<Change, AppendError> {
+    let changes = bundle.added.len().saturating_add(bundle.removed.len());
+    if changes > MEMBERS_PER_COMMIT_MAX || bundle.welcome.is_empty() != bundle.welcome_devices.is_empty() {
+        return Err(AppendError::Membership);
+    }
+    let role = members.iter().find(|row| row.account == actor.account()).map(|row| row.role).unwrap_or_default();
+    let removed = judge_removed(tables, role, members, bundle)?;
+    let added = judge_added(tables, actor, (kind, role), members, bundle)?;
+    let after = members.len().saturating_sub(removed.len()).saturating_add(added.len());
+    if after > MEMBERS_MAX {
+        return Err(AppendError::Membership);
+    }
+    let welcomed = judge_welcomed(tables, &added, bundle)?;
+    Ok(Change { added, removed, welcomed })
+}
+
+fn judge_removed(
+    tables: &mut dyn Tables,
+    role: Role,
+    members: &[MemberRow],
+    bundle: &CommitBundle,
+) -> Result<Vec<MemberRow>, AppendError> {
+    let mut removed: Vec<MemberRow> = Vec::with_capacity(bundle.removed.len());
+    for address in &bundle.removed {
+        let account = tables.account_named(&address.name)?.filter(|row| row.address == *address);
+        // Those who have left or are deleted have no access any more: anybody may commit their removal.
+        let Some(member) = account.and_then(|row| members.iter().find(|member| member.account == row.id)) else {
+            continue;
+        };
+        if !may(role, Action::Remove(member.role)) {
+            return Err(AppendError::Forbidden);
+        }
+        if removed.contains(member) {
+            return Err(AppendError::Membership);
+        }
+        removed.push(*member);
+    }
+    Ok(removed)
+}
+
+fn judge_added(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    (kind, role): (LogKind, Role),
+    members: &[MemberRow],
+    bundle: &CommitBundle,
+) -> Result<Vec<(AccountRow, Role)>, AppendError> {
+    let mut added: Vec<(AccountRow, Role)> = Vec::with_capacity(bundle.added.len());
+    let mut seen: BTreeSet<AccountId> = members.iter().map(|member| member.account).collect();
+    for (address, as_role) in &bundle.added {
+        let direct = kind == LogKind::Direct;
+        let allowed = direct
+            || may(role, Action::Add)
+                && (*as_role == Role::Member || may(role, Action::Promote(Role::Member, *as_role)));
+        if !allowed {
+            return Err(AppendError::Forbidden);
+        }
+        let account = active(tables, address)?.ok_or(AppendError::NotContact)?;
+        if !seen.insert(account.id) {
+            return Err(AppendError::Membership);
+        }
+        // A block does not show: the commit is taken, and the welcome held.
+        if !direct && tables.stance(account.id, actor.account())?.say != Say::Accepted {
+            return Err(AppendError::NotContact);
+        }
+        added.push((account, if direct { Role::Member } else { *as_role }));
+    }
+    Ok(added)
+}
+
+fn judge_welcomed(
+    tables: &mut dyn Tables,
+    added: &[(AccountRow, Role)],
+    bundle: &CommitBundle,
+) -> Result<Vec<DeviceRow>, AppendError> {
+    let mut seen: BTreeSet<DeviceId> = BTreeSet::new();
+    let mut welcomed = Vec::with_capacity(bundle.welcome_devices.len());
+    for id in &bundle.welcome_devices {
+        let device = tables.device(*id)?.filter(|device| added.iter().any(|(row, _)| row.id == device.account));
+        let device = device.ok_or(AppendError::Membership)?;
+        if !seen.insert(device.id) {
+            return Err(AppendError::Membership);
+        }
+        welcomed.push(device);
+    }
+    Ok(welcomed)
+}
+
+/// Ends an account's access with the entry at `until`, which it may still read.
+pub(super) fn end_access(tables: &mut dyn Tables, log: LogId, member: MemberRow, until: Seq) -> Result<(), StoreFault> {
+    tables.put_member(log, MemberRow { until: Some(until), ..member })?;
+    for device in tables.devices_of(member.account)? {
+        tables.end_cursor(log, device.id, until)?;
+    }
+    Ok(())
+}
+
+/// The commit that makes a change, once it has its place.
+pub(super) struct Made<'a> {
+    pub(super) log: LogId,
+    pub(super) row: &'a LogRow,
+    pub(super) id: MessageId,
+    pub(super) at: Appended,
+    pub(super) now_ms: u64,
+}
+
+/// Makes a judged change with its commit.
+pub(super) fn apply(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    made: &Made<'_>,
+    bundle: &CommitBundle,
+    change: Change,
+) -> Result<(), StoreFault> {
+    tables.set_epoch(made.log, bundle.epoch.next(), &bundle.group_info)?;
+    for member in change.removed {
+        end_access(tables, made.log, member, made.at.seq)?;
+    }
+    for (account, role) in &change.added {
+        let member = MemberRow { account: account.id, role: *role, from: made.at.seq, until: None };
+        tables.put_member(made.log, member)?;
+    }
+    for device in change.welcomed {
+        welcome(tables, actor, made, bundle, &device)?;
+    }
+    Ok(())
+}
+
+/// Welcomes a device through its inbox, or holds the welcome while its owner blocks the actor.
+fn welcome(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    made: &Made<'_>,
+    bundle: &CommitBundle,
+    device: &DeviceRow,
+) -> Result<(), StoreFault> {
+    let theirs = tables.stance(device.account, actor.account())?;
+    let direct = made.row.kind == LogKind::Direct;
+    let kind = if direct { v1::ConversationKind::Direct } else { v1::ConversationKind::Group };
+    let notice = WelcomeNotice {
+        conversation: Some(ConversationName::to_wire(&made.row.name)),
+        kind: kind.into(),
+        seq: made.at.seq.0,
+        chain: made.at.chain.to_bytes(),
+        welcome: bundle.welcome.clone(),
+        from: actor.address().to_string(),
+        contact_request: direct && theirs.say != Say::Accepted,
+    };
+    let body = notice.encode_to_vec().into();
+    if theirs.blocked {
+        let held = HeldWelcome { device: device.id, sender: actor.device(), id: made.id, notice: body };
+        return tables.hold_welcome(device.account, actor.account(), &held);
+    }
+    tables.start_cursor(made.log, device.id, made.at.seq)?;
+    let sender = Some(actor.device());
+    let notice = Notice { kind: EntryKind::Welcome, sender, id: Some(made.id), body, now_ms: made.now_ms };
+    inbox::deliver(tables, &actor.address().domain, device, notice)
+}

@@ -1,0 +1,78 @@
+//! The end of an account: by its owner, or by the admin for a forgotten password.
+
+use std::collections::BTreeSet;
+
+use qpc_proto::{
+    id::AccountId,
+    v1::{AccountEvent, AccountNotice},
+};
+
+use super::{device, inbox, present};
+use crate::store::{
+    AccountReset, Actor, Refusal, ResetAccountError, StoreFault,
+    tables::{AccountRow, AccountState, InviteRow, Tables},
+};
+
+/// Conversations looked at in one go.
+const PAGE: usize = 100;
+
+/// Everybody who shares a conversation with an account.
+fn peers_of(tables: &mut dyn Tables, account: AccountId) -> Result<Vec<AccountId>, StoreFault> {
+    let mut peers = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let page = tables.logs_of(account, after, PAGE)?;
+        let Some((_, last)) = page.last() else { break };
+        after = Some(last.name.id);
+        for (log, _) in &page {
+            peers.extend(tables.audience(*log)?.iter().copied());
+        }
+    }
+    peers.remove(&account);
+    Ok(peers.into_iter().collect())
+}
+
+/// Ends an account's devices, memberships and pairs; gives those who shared a conversation with it.
+fn end(tables: &mut dyn Tables, account: &AccountRow, state: AccountState) -> Result<Vec<AccountId>, StoreFault> {
+    let peers = peers_of(tables, account.id)?;
+    tables.remove_memberships(account.id)?;
+    tables.free_directs(account.id)?;
+    tables.forget_contacts(account.id, state == AccountState::Reset)?;
+    for row in tables.devices_of(account.id)? {
+        device::remove(tables, &account.address.domain, row.id)?;
+    }
+    tables.end_account(account.id, state)?;
+    Ok(peers)
+}
+
+pub(in crate::store) fn delete_account(tables: &mut dyn Tables, actor: &Actor, now_ms: u64) -> Result<(), Refusal> {
+    present(tables, actor)?;
+    let account = tables.account(actor.account())?.ok_or(Refusal::DeviceGone)?;
+    let peers = end(tables, &account, AccountState::Deleted)?;
+    let notice = AccountNotice {
+        address: account.address.to_string(),
+        event: AccountEvent::Deleted.into(),
+        account_key: bytes::Bytes::new(),
+    };
+    Ok(inbox::tell_accounts(tables, &peers, Some(actor.device()), &notice, now_ms)?)
+}
+
+pub(in crate::store) fn reset_account(tables: &mut dyn Tables, reset: &AccountReset) -> Result<(), ResetAccountError> {
+    let account = tables
+        .account_named(&reset.name)?
+        .filter(|account| account.state != AccountState::Deleted)
+        .ok_or(ResetAccountError::NotFound)?;
+    if account.state == AccountState::Active {
+        let peers = end(tables, &account, AccountState::Reset)?;
+        // They are told when the name comes back, with the key that it comes back with.
+        tables.add_reset_peers(account.id, &peers)?;
+    }
+    tables.remove_reset_tokens(&reset.name)?;
+    tables.put_invite(&InviteRow {
+        token: reset.token,
+        uses: 1,
+        expires_ms: Some(reset.expires_ms),
+        name: Some(reset.name.clone()),
+    })?;
+    Ok(())
+}
