@@ -4,6 +4,9 @@
 
 // -- composition
 pub mod config;
+pub mod data_dir;
+pub mod logging;
+pub mod shutdown;
 
 // -- shared state
 pub mod field;

@@ -1,0 +1,289 @@
+//! The data directory: what a server keeps, created whole or not at all, used by one process at a time.
+//!
+//! The directory is private (0700), and so is every file in it (0600). Each file is written beside
+//! its place, synced and renamed, so that a crash at any moment leaves either nothing or all
+//! of it. A secret that is missing beside a database that needs it is never made anew.
+
+mod certificate;
+mod file;
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+pub use self::certificate::{CertificateError, ServerCertificate};
+use crate::{
+    account::{OpaqueSetup, SetupFileError},
+    config::{self, Secret},
+    rng::{self, Rng},
+};
+
+/// The example configuration, which a new directory gets as its own.
+const EXAMPLE_CONFIG: &str = include_str!("../../config/qpc-server.toml");
+
+/// Why a data directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// Another process uses it.
+    #[error("{} is in use by another qpc-server{}", dir.display(), process(*.pid))]
+    InUse {
+        /// Which directory.
+        dir: PathBuf,
+        /// Who, where that can be told.
+        pid: Option<u32>,
+    },
+    /// The file system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// What could not be read or written.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A secret is gone that the database needs.
+    #[error("{} is missing, and the database beside it can't be used without it: restore it from a backup", .0.display())]
+    Missing(PathBuf),
+    /// The OPAQUE setup can't be used.
+    #[error("{}: {error}", path.display())]
+    Setup {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: SetupFileError,
+    },
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// A data directory that this process has to itself, until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens a directory, creating it where there is none.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] or [`DataDirError::Io`].
+    pub fn open(root: &Path) -> Result<Self, DataDirError> {
+        let io = |error| DataDirError::Io { path: root.to_owned(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(io)?;
+        let root = root.canonicalize().map_err(io)?;
+        let lock = lock(&root)?;
+        file::sweep(&root).map_err(io)?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.root.join("qpc.db")
+    }
+
+    /// The socket by which programs of the operator talk to the server that runs on this directory.
+    #[must_use]
+    pub fn admin_socket(root: &Path) -> PathBuf {
+        root.join("admin.sock")
+    }
+
+    /// Gives a new directory the example configuration, in which nothing is switched on.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn ensure_config(&self) -> Result<(), DataDirError> {
+        self.read_or_create(config::FILE_NAME, false, || Zeroizing::new(EXAMPLE_CONFIG.to_owned())).map(drop)
+    }
+
+    /// The database's key, made where there is no database yet.
+    ///
+    /// # Errors
+    /// [`DataDirError::Missing`] or [`DataDirError::Io`].
+    pub fn database_key(&self, rng: &dyn Rng) -> Result<Secret, DataDirError> {
+        let text = self.read_or_create("db.key", true, || {
+            let key = Zeroizing::new(rng::bytes::<32>(rng));
+            Zeroizing::new(hex::encode(*key))
+        })?;
+        Ok(Secret::new(text.trim_end().to_owned()))
+    }
+
+    /// The OPAQUE setup, made where there is no database yet.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn opaque_setup(&self, rng: &dyn Rng) -> Result<OpaqueSetup, DataDirError> {
+        const NAME: &str = "opaque-setup";
+        let text = self.read_or_create(NAME, true, || OpaqueSetup::generate(rng).to_file_text())?;
+        OpaqueSetup::from_file_text(&text).map_err(|error| DataDirError::Setup { path: self.root.join(NAME), error })
+    }
+
+    /// The certificate that signs itself, made where there is none, for these names and addresses.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn certificate(&self, names: Vec<String>) -> Result<ServerCertificate, DataDirError> {
+        certificate::self_signed(&self.root, names)
+    }
+
+    /// The token of the starter invite, where one was kept.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn starter_invite(&self) -> Result<Option<Secret>, DataDirError> {
+        let path = self.starter_path();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(Secret::new(Zeroizing::new(text).trim_end().to_owned()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DataDirError::Io { path, error }),
+        }
+    }
+
+    /// Keeps the token of the starter invite, so that the next start prints the same one.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn keep_starter_invite(&self, token: &str) -> Result<(), DataDirError> {
+        let path = self.starter_path();
+        file::replace(&path, token.as_bytes()).map_err(|error| DataDirError::Io { path, error })
+    }
+
+    fn starter_path(&self) -> PathBuf {
+        self.root.join("starter-invite")
+    }
+
+    /// Reads a file, or makes it. One that the database needs is made only where there is no database.
+    fn read_or_create(
+        &self,
+        name: &str,
+        of_database: bool,
+        make: impl FnOnce() -> Zeroizing<String>,
+    ) -> Result<Zeroizing<String>, DataDirError> {
+        let path = self.root.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Zeroizing::new(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if of_database && self.database().exists() {
+                    return Err(DataDirError::Missing(path));
+                }
+                let text = make();
+                file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })?;
+                Ok(text)
+            }
+            Err(error) => Err(DataDirError::Io { path, error }),
+        }
+    }
+}
+
+/// Takes the directory for this process. The system gives it back when the process ends, however it does.
+fn lock(root: &Path) -> Result<File, DataDirError> {
+    let path = root.join("lock");
+    let io = |error| DataDirError::Io { path: path.clone(), error };
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let read = file.read_to_string(&mut pid).is_ok();
+            let pid = Some(pid).filter(|_| read).and_then(|pid| pid.trim().parse().ok());
+            return Err(DataDirError::InUse { dir: root.to_owned(), pid });
+        }
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    file.set_len(0).map_err(io)?;
+    file.rewind().map_err(io)?;
+    writeln!(file, "{}", std::process::id()).map_err(io)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::rng::SystemRng;
+
+    fn new() -> (tempfile::TempDir, DataDir) {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&temp.path().join("deep/data")).unwrap();
+        (temp, dir)
+    }
+
+    #[test]
+    fn what_is_made_once_stays() {
+        let (_temp, dir) = new();
+        let key = dir.database_key(&SystemRng).unwrap();
+        assert_eq!(key.expose().len(), 64);
+        let setup = dir.opaque_setup(&SystemRng).unwrap().to_file_text();
+        let print = dir.certificate(vec!["localhost".into()]).unwrap().fingerprint();
+        dir.ensure_config().unwrap();
+        let root = dir.path().to_owned();
+        drop(dir);
+
+        let again = DataDir::open(&root).unwrap();
+        assert!(again.database_key(&SystemRng).unwrap() == key);
+        assert_eq!(again.opaque_setup(&SystemRng).unwrap().to_file_text(), setup);
+        assert_eq!(again.certificate(vec!["localhost".into()]).unwrap().fingerprint(), print);
+    }
+
+    #[test]
+    fn everything_is_private() {
+        let (_temp, dir) = new();
+        dir.database_key(&SystemRng).unwrap();
+        dir.opaque_setup(&SystemRng).unwrap();
+        dir.certificate(vec!["localhost".into()]).unwrap();
+        dir.keep_starter_invite("token").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(dir.path()), 0o700);
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_second_process_is_refused_and_told_who_has_it() {
+        let (_temp, dir) = new();
+        let refused = DataDir::open(dir.path()).unwrap_err().to_string();
+        assert!(refused.ends_with(&format!("is in use by another qpc-server (process {})", std::process::id())));
+        let root = dir.path().to_owned();
+        drop(dir);
+        assert!(DataDir::open(&root).is_ok());
+    }
+
+    #[test]
+    fn secrets_of_a_database_are_never_made_anew() {
+        let (_temp, dir) = new();
+        fs::write(dir.database(), "a database").unwrap();
+        assert!(matches!(dir.database_key(&SystemRng), Err(DataDirError::Missing(_))));
+        assert!(matches!(dir.opaque_setup(&SystemRng), Err(DataDirError::Missing(_))));
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_is_swept() {
+        let (_temp, dir) = new();
+        let root = dir.path().to_owned();
+        drop(dir);
+        fs::write(root.join("db.key.new"), "half").unwrap();
+        let dir = DataDir::open(&root).unwrap();
+        assert!(!root.join("db.key.new").exists());
+        assert_eq!(dir.database_key(&SystemRng).unwrap().expose().len(), 64);
+    }
+}

@@ -1,0 +1,152 @@
+//! The server's TLS certificate: one that signs itself, or the operator's own files.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use sha2::{Digest, Sha256};
+
+use super::{DataDirError, file};
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file can't be read.
+    #[error("{}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file holds something else.
+    #[error("{}: neither PEM nor DER of a {what}", path.display())]
+    Form {
+        /// Which.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// None could be made.
+    #[error("no certificate could be made: {0}")]
+    Make(#[from] rcgen::Error),
+}
+
+/// A certificate chain with its private key.
+pub struct ServerCertificate {
+    /// The server's own first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerCertificate({})", self.fingerprint())
+    }
+}
+
+impl ServerCertificate {
+    /// What clients pin: `sha256:` and the hash of the server's own certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let own: &[u8] = self.chain.first().map_or(&[], |own| own.as_ref());
+        format!("sha256:{}", hex::encode(Sha256::digest(own)))
+    }
+
+    /// Reads the operator's files.
+    ///
+    /// # Errors
+    /// [`CertificateError`].
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let bytes = read(chain)?;
+        let chain = if is_pem(&bytes) {
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+            let certificates = certificates.unwrap_or_default();
+            if certificates.is_empty() {
+                return Err(CertificateError::Form { path: chain.to_owned(), what: "certificate" });
+            }
+            certificates
+        } else {
+            vec![bytes.into()]
+        };
+        let bytes = read(key)?;
+        let form = || CertificateError::Form { path: key.to_owned(), what: "private key" };
+        let key = if is_pem(&bytes) {
+            PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| form())?
+        } else {
+            PrivateKeyDer::try_from(bytes).map_err(|_| form())?
+        };
+        Ok(Self { chain, key })
+    }
+}
+
+fn is_pem(bytes: &[u8]) -> bool {
+    bytes.windows(11).any(|window| window == b"-----BEGIN ")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    fs::read(path).map_err(|error| CertificateError::Unreadable { path: path.to_owned(), error })
+}
+
+/// Reads the certificate of a data directory, or makes it. Ed25519: the cheapest handshakes.
+pub(super) fn self_signed(root: &Path, names: Vec<String>) -> Result<ServerCertificate, DataDirError> {
+    let (certificate, key) = (root.join("server-cert.der"), root.join("server-key.der"));
+    // The certificate is written last: where it is, its key is too.
+    if certificate.exists() {
+        return Ok(ServerCertificate::from_files(&certificate, &key)?);
+    }
+    let made = make(names).map_err(CertificateError::Make)?;
+    for (path, bytes) in [(&key, made.key.secret_der()), (&certificate, made.chain.first().map_or(&[][..], |c| c))] {
+        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.clone(), error })?;
+    }
+    Ok(made)
+}
+
+fn make(names: Vec<String>) -> Result<ServerCertificate, rcgen::Error> {
+    let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, names.first().cloned().unwrap_or_default());
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = subject;
+    let certificate = params.self_signed(&key)?;
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    Ok(ServerCertificate { chain: vec![certificate.der().clone()], key: key.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_may_be_pem_or_der() {
+        let temp = tempfile::tempdir().unwrap();
+        let made = make(vec!["chat.example".into()]).unwrap();
+        let own = made.chain.first().unwrap();
+        let (certificate, key) = (temp.path().join("c"), temp.path().join("k"));
+        fs::write(&certificate, own).unwrap();
+        fs::write(&key, made.key.secret_der()).unwrap();
+        let der = ServerCertificate::from_files(&certificate, &key).unwrap();
+        assert_eq!(der.fingerprint(), made.fingerprint());
+
+        let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let pem = CertificateParams::new(vec!["chat.example".into()]).unwrap().self_signed(&pair).unwrap();
+        fs::write(&certificate, format!("# a comment\n{}{}", pem.pem(), pem.pem())).unwrap();
+        fs::write(&key, pair.serialize_pem()).unwrap();
+        let read = ServerCertificate::from_files(&certificate, &key).unwrap();
+        assert_eq!(read.chain, [pem.der().clone(), pem.der().clone()]);
+
+        fs::write(&key, "nonsense").unwrap();
+        assert!(matches!(ServerCertificate::from_files(&certificate, &key), Err(CertificateError::Form { .. })));
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_hash_of_the_certificate() {
+        let made = make(vec!["localhost".into(), "127.0.0.1".into()]).unwrap();
+        let hash = hex::encode(Sha256::digest(made.chain.first().unwrap()));
+        assert_eq!(made.fingerprint(), format!("sha256:{hash}"));
+    }
+}
