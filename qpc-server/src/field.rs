@@ -3,7 +3,7 @@
 
 use qpc_proto::{
     address::Address,
-    id::{ConversationName, DeviceId, MessageId},
+    id::{ConversationName, Counter, DeviceId, MessageId},
     v1,
 };
 
@@ -56,4 +56,12 @@ pub fn device_id(wire: &[u8]) -> Result<DeviceId, FieldError> {
 /// [`FieldError::Malformed`].
 pub fn address(wire: &str) -> Result<Address, FieldError> {
     Address::parse(wire).map_err(|_| FieldError::Malformed("address"))
+}
+
+/// A device's counter in a conversation, which begins at 1.
+///
+/// # Errors
+/// [`FieldError::Malformed`].
+pub fn counter(wire: u64) -> Result<Counter, FieldError> {
+    if wire == 0 { Err(FieldError::Malformed("counter")) } else { Ok(Counter(wire)) }
 }

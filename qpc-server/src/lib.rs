@@ -12,10 +12,13 @@ pub mod shutdown;
 pub mod field;
 pub mod metrics;
 pub mod policy;
+pub mod registry;
 pub mod tasks;
 
 // -- domain
 pub mod account;
+pub mod delivery;
+pub mod group;
 
 // -- ports
 pub mod clock;

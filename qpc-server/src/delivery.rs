@@ -1,0 +1,161 @@
+//! The message path: what a device sends into a log, and what it reads from one.
+//!
+//! A verb enters the store's queue when it is called, so the order of calls is the order of
+//! entries (invariant 11), and its answer comes when the entry is durable (invariant 1). Bodies are
+//! opaque here: judged by their length, never parsed, logged or measured beyond it (invariant 9).
+
+mod depth;
+mod publish;
+
+use std::{sync::Arc, time::Duration};
+
+use qpc_proto::{
+    chain::EntryKind,
+    id::{ConversationName, Epoch, Seq},
+    limits::{BODY_MAX, LOG_PAGE_BYTES_MAX, LOG_PAGE_MAX},
+    v1,
+};
+
+use self::{depth::Depth, publish::Publisher};
+pub use self::{depth::DepthShare, publish::entry_frame};
+use crate::{
+    clock::Clock,
+    field::{self, FieldError},
+    metrics::{
+        Metrics,
+        labels::{Presence, Queue},
+    },
+    registry::Registry,
+    store::{
+        Actor, Append, AppendError, Appended, CommitSink, LogPage, Position, ReadError, ReadLog, Refusal, Reply, Store,
+        StoreFault,
+    },
+};
+
+/// Bytes of bodies after which a page of [`Delivery::read`] ends: with the greatest entry on top, an answer
+/// still fits into one frame.
+const READ_BYTES: usize = LOG_PAGE_BYTES_MAX / 2;
+
+/// Sends, reads, follows. See the module's text.
+pub struct Delivery {
+    store: Arc<dyn Store>,
+    registry: Arc<Registry>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    depth: Arc<Depth>,
+}
+
+impl Delivery {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, registry: Arc<Registry>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self { store, registry, clock, metrics, depth: Arc::default() }
+    }
+
+    /// What the store is to tell of every committed entry ([`Store::set_sink`]).
+    #[must_use]
+    pub fn sink(&self) -> Arc<dyn CommitSink> {
+        Arc::new(Publisher::new(Arc::clone(&self.registry), Arc::clone(&self.clock), Arc::clone(&self.metrics)))
+    }
+
+    /// Stores a message or proposal.
+    ///
+    /// # Errors
+    /// [`FieldError`] at once; the reply carries the store's judgement.
+    pub fn send(&self, actor: &Actor, send: v1::Send) -> Result<Reply<Appended, AppendError>, FieldError> {
+        let kind = match EntryKind::from_number(send.kind) {
+            Some(kind @ (EntryKind::Message | EntryKind::Proposal)) => kind,
+            _ => return Err(FieldError::Malformed("kind")),
+        };
+        if send.leave && kind != EntryKind::Proposal {
+            return Err(FieldError::Malformed("leave"));
+        }
+        if send.body.is_empty() {
+            return Err(FieldError::Malformed("body"));
+        }
+        field::at_most(send.body.len(), BODY_MAX, "body")?;
+        let append = Append {
+            conversation: field::conversation(send.conversation.as_ref())?,
+            id: field::message_id(&send.message_id)?,
+            counter: field::counter(send.counter)?,
+            epoch: Epoch(send.epoch),
+            kind,
+            body: send.body,
+            leave: send.leave,
+            now_ms: self.clock.unix_ms(),
+        };
+        Ok(self.store.append(actor, append))
+    }
+
+    /// One page of history.
+    ///
+    /// # Errors
+    /// [`FieldError`] at once; the reply carries the store's judgement.
+    pub fn read(&self, actor: &Actor, read: &v1::ReadLog) -> Result<Reply<LogPage, ReadError>, FieldError> {
+        let limit = match usize::try_from(read.limit) {
+            Ok(1..=LOG_PAGE_MAX) => usize::try_from(read.limit).unwrap_or(LOG_PAGE_MAX),
+            _ => LOG_PAGE_MAX,
+        };
+        let log = field::conversation(read.conversation.as_ref())?;
+        Ok(self.store.read_log(actor, ReadLog { log, after: Seq(read.after_seq), limit, max_bytes: READ_BYTES }))
+    }
+
+    /// One page for a reader that is behind; counted.
+    pub fn fetch(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError> {
+        self.metrics.fetch.inc();
+        self.store.read_log(actor, read)
+    }
+
+    /// Where a log stands for a reader that begins to follow it.
+    pub fn position(&self, actor: &Actor, log: &ConversationName, after: Seq) -> Reply<Position, ReadError> {
+        self.store.position(actor, log, after)
+    }
+
+    /// Writes down how far a device has acknowledged.
+    pub fn record(&self, actor: &Actor, cursors: Vec<(ConversationName, Seq)>) -> Reply<(), Refusal> {
+        self.store.record_cursors(actor, cursors)
+    }
+
+    /// Asks whether the device still exists, and notes that it is here. A session does so after it
+    /// is registered: a revocation before that moment is seen here, one after it cuts the session.
+    pub fn arrived(&self, actor: &Actor) -> Reply<(), Refusal> {
+        self.store.touch_device(actor, self.clock.unix_ms())
+    }
+
+    /// A reader's share in the figure of undelivered entries, until it is dropped.
+    #[must_use]
+    pub fn depth_share(&self) -> DepthShare {
+        DepthShare::new(Arc::clone(&self.depth))
+    }
+
+    /// Sets the metrics of undelivered entries and of the store's queue, over devices seen within `seen`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn measure(&self, seen: Duration) -> Result<(), StoreFault> {
+        let now_ms = self.clock.unix_ms();
+        let since = now_ms.saturating_sub(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX));
+        let figures = self.store.figures(since, now_ms).await?;
+        let (online, offline) = self.depth.split(figures.undelivered);
+        self.metrics.set_depth(Presence::Online, online);
+        self.metrics.set_depth(Presence::Offline, offline);
+        let age = figures.oldest_ms.map_or(0, |oldest| now_ms.saturating_sub(oldest));
+        self.metrics.delivery_oldest.set(Duration::from_millis(age).as_secs_f64());
+        self.metrics.set_queue(Queue::StoreWriter, figures.queue);
+        Ok(())
+    }
+}
+
+/// One page as it goes over the wire.
+#[must_use]
+pub fn page_to_wire(page: &LogPage) -> v1::LogPage {
+    v1::LogPage {
+        entries: page.entries.iter().map(qpc_proto::chain::LogEntry::to_wire).collect(),
+        head_seq: page.head.0,
+        floor_seq: page.floor.0,
+        floor_chain: page.floor_chain.to_bytes(),
+    }
+}
+
+// Room for headers: an entry's are below 500 bytes, and a page has at most 100 entries.
+const _: () = assert!(READ_BYTES + qpc_proto::limits::HANDSHAKE_BODY_MAX < qpc_proto::limits::FRAME_MAX * 4 / 5);

@@ -1,0 +1,201 @@
+//! The queue of one sync call: bounded, never waited for by those who fill it.
+//!
+//! When it is full, it remembers of which logs something was dropped: the session is behind in those
+//! and reads them from the store (D6). The queue's memory is given back when it is emptied.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use qpc_proto::id::ConversationName;
+
+use super::Offer;
+
+/// The logs in which a session is behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Behind {
+    /// None.
+    #[default]
+    No,
+    /// These; of each something was dropped.
+    Logs(Vec<ConversationName>),
+    /// Too many to remember: any of them.
+    All,
+}
+
+/// What a sync call is told.
+#[derive(Debug)]
+pub enum News {
+    /// Entries, and logs of which entries were dropped. The entries come before what was dropped.
+    Offers {
+        /// In the order of each log.
+        offers: VecDeque<Arc<Offer>>,
+        /// What to read from the store.
+        behind: Behind,
+    },
+    /// A newer sync call has taken the queue over.
+    Replaced,
+}
+
+#[derive(Default)]
+pub(super) struct Mailbox(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    offers: VecDeque<Arc<Offer>>,
+    behind: Behind,
+    /// Grows with each sync call on this session.
+    generation: u32,
+    open: bool,
+    /// Of the sync call that waits.
+    waiter: Option<Waker>,
+}
+
+impl Mailbox {
+    /// Takes or drops an offer. Says whether the session has just fallen behind.
+    pub(super) fn offer(&self, offer: &Arc<Offer>, offers_max: usize, behind_max: usize) -> bool {
+        let (fell_behind, waiter) = {
+            let mut state = self.lock();
+            if !state.open {
+                return false;
+            }
+            let fell_behind = if state.behind == Behind::No && state.offers.len() < offers_max {
+                state.offers.push_back(Arc::clone(offer));
+                false
+            } else {
+                state.drop_offer(offer, behind_max)
+            };
+            (fell_behind, state.waiter.take())
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        fell_behind
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
+    /// Opens the queue for a new sync call, and tells an older one that it is replaced.
+    pub(super) fn open(&self) -> u32 {
+        let (generation, waiter) = {
+            let mut state = self.lock();
+            let generation = state.generation.wrapping_add(1);
+            let older = mem::replace(&mut *state, State { generation, open: true, ..State::default() });
+            (generation, older.waiter)
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        generation
+    }
+
+    /// Closes the queue, unless a newer sync call has taken it over.
+    pub(super) fn close(&self, generation: u32) {
+        let mut state = self.lock();
+        if state.generation == generation {
+            *state = State { generation, ..State::default() };
+        }
+    }
+
+    pub(super) async fn news(&self, generation: u32) -> News {
+        poll_fn(|context| self.poll_news(generation, context)).await
+    }
+
+    fn poll_news(&self, generation: u32, context: &Context<'_>) -> Poll<News> {
+        let mut state = self.lock();
+        if state.generation != generation {
+            return Poll::Ready(News::Replaced);
+        }
+        if state.offers.is_empty() && state.behind == Behind::No {
+            state.waiter = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        // From here offers are taken again, before the store is read: nothing falls between.
+        let (offers, behind) = (mem::take(&mut state.offers), mem::take(&mut state.behind));
+        Poll::Ready(News::Offers { offers, behind })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if it did, the state would still be whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn drop_offer(&mut self, offer: &Offer, behind_max: usize) -> bool {
+        match &mut self.behind {
+            Behind::No => {
+                self.behind = Behind::Logs(vec![offer.log.clone()]);
+                return true;
+            }
+            Behind::Logs(logs) if logs.contains(&offer.log) => {}
+            Behind::Logs(logs) if logs.len() < behind_max => logs.push(offer.log.clone()),
+            Behind::Logs(_) => self.behind = Behind::All,
+            Behind::All => {}
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use qpc_proto::{
+        address::Domain,
+        id::{ConversationId, Seq},
+    };
+
+    use super::*;
+
+    fn offer(log: u8, seq: u64) -> Arc<Offer> {
+        let log =
+            ConversationName { domain: Domain::parse("chat.example").unwrap(), id: ConversationId::new(1, [log; 10]) };
+        Arc::new(Offer { log, seq: Seq(seq), frame: Bytes::new() })
+    }
+
+    /// Invariant 8: a reader that takes nothing stops nobody, and learns what to read instead.
+    #[tokio::test]
+    async fn invariant_8_a_full_queue_never_waits_and_remembers_what_it_dropped() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.offer(&offer(1, 1), 2, 2));
+        let generation = mailbox.open();
+        assert!(!mailbox.offer(&offer(1, 1), 2, 2));
+        assert!(!mailbox.offer(&offer(1, 2), 2, 2));
+        assert!(mailbox.offer(&offer(1, 3), 2, 2));
+        assert!(!mailbox.offer(&offer(2, 1), 2, 2));
+        let News::Offers { offers, behind } = mailbox.news(generation).await else { panic!() };
+        assert_eq!(offers, [offer(1, 1), offer(1, 2)]);
+        assert_eq!(behind, Behind::Logs(vec![offer(1, 0).log.clone(), offer(2, 0).log.clone()]));
+        // It takes offers again from here on.
+        assert!(!mailbox.offer(&offer(1, 4), 2, 2));
+        let News::Offers { offers, behind } = mailbox.news(generation).await else { panic!() };
+        assert_eq!((offers.len(), behind), (1, Behind::No));
+    }
+
+    #[tokio::test]
+    async fn more_logs_than_it_remembers_are_all_logs() {
+        let mailbox = Mailbox::default();
+        let generation = mailbox.open();
+        for log in 0..5 {
+            mailbox.offer(&offer(log, 1), 0, 3);
+        }
+        let News::Offers { behind, .. } = mailbox.news(generation).await else { panic!() };
+        assert_eq!(behind, Behind::All);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_holds_nothing() {
+        let mailbox = Mailbox::default();
+        let generation = mailbox.open();
+        mailbox.offer(&offer(1, 1), 2, 2);
+        mailbox.close(generation);
+        assert!(!mailbox.offer(&offer(1, 2), 2, 2));
+        assert!(mailbox.lock().offers.is_empty());
+    }
+}
