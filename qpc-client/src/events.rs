@@ -19,22 +19,30 @@ pub enum Notice {
 
 /// One listener's events.
 #[derive(Debug)]
-pub struct EventStream(broadcast::Receiver<Event>);
+pub struct EventStream(broadcast::Receiver<Told>);
+
+/// What goes to every listener.
+#[derive(Debug, Clone)]
+enum Told {
+    Event(Event),
+    Lagged,
+    End,
+}
 
 impl EventStream {
     /// The next one, in order; `None` once the client is closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Notice> {
         match self.0.recv().await {
-            Ok(event) => Some(Notice::Event(event)),
-            Err(broadcast::error::RecvError::Lagged(_)) => Some(Notice::Lagged),
-            Err(broadcast::error::RecvError::Closed) => None,
+            Ok(Told::Event(event)) => Some(Notice::Event(event)),
+            Ok(Told::Lagged) | Err(broadcast::error::RecvError::Lagged(_)) => Some(Notice::Lagged),
+            Ok(Told::End) | Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 }
 
 /// The end that tells. Telling never waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Events(broadcast::Sender<Event>);
+pub(crate) struct Events(broadcast::Sender<Told>);
 
 impl Events {
     pub(crate) fn new() -> Self {
@@ -43,7 +51,17 @@ impl Events {
 
     pub(crate) fn tell(&self, event: Event) {
         // Nobody listening is fine: the store has it.
-        drop(self.0.send(event));
+        drop(self.0.send(Told::Event(event)));
+    }
+
+    /// Tells listeners that events were lost before they came here.
+    pub(crate) fn tell_lagged(&self) {
+        drop(self.0.send(Told::Lagged));
+    }
+
+    /// Ends every listener's stream, whoever still holds this.
+    pub(crate) fn end(&self) {
+        drop(self.0.send(Told::End));
     }
 
     pub(crate) fn listen(&self) -> EventStream {

@@ -8,6 +8,7 @@ pub mod api;
 mod client;
 mod events;
 pub mod home;
+mod local;
 pub mod mls;
 mod options;
 mod session;
