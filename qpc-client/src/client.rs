@@ -42,9 +42,6 @@ pub enum OpenError {
     /// Nobody lives here yet.
     #[error("nobody is registered or logged in here")]
     NoAccount,
-    /// Another process drives the home.
-    #[error("another program uses this home")]
-    Busy,
     /// The home itself.
     #[error(transparent)]
     Home(#[from] crate::home::HomeError),

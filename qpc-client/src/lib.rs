@@ -7,11 +7,16 @@
 pub mod api;
 mod client;
 mod events;
+mod fresh;
 pub mod home;
+mod identity;
 mod local;
 pub mod mls;
+mod opaque;
 mod options;
 mod session;
+mod store;
+mod transport;
 
 pub use self::{
     client::{Client, Login, OpenError, Registration, SignInError},

@@ -1,0 +1,90 @@
+//! What this home has been told about servers' certificates: a text file, one line a server, that
+//! a person can read and edit, as ssh's `known_hosts` is.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{Fingerprint, ServerAddress, home::HomeError};
+
+/// What is known of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It has this certificate.
+    Pin(Fingerprint),
+    /// The system's roots vouched for it.
+    Roots,
+}
+
+/// The file.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownServers {
+    path: PathBuf,
+}
+
+impl KnownServers {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is known of a server; the last line about it counts.
+    pub(crate) fn get(&self, server: &ServerAddress) -> Result<Option<Known>, HomeError> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(HomeError::io(&self.path)(error)),
+        };
+        let name = server.to_string();
+        let mine = text.lines().filter_map(|line| line.split_once(' ')).filter(|(server, _)| *server == name);
+        Ok(mine.filter_map(|(_, known)| parse(known.trim())).next_back())
+    }
+
+    /// Remembers what is known of a server, instead of what was.
+    pub(crate) fn put(&self, server: &ServerAddress, known: Known) -> Result<(), HomeError> {
+        if self.get(server)? == Some(known) {
+            return Ok(());
+        }
+        let name = server.to_string();
+        let old = fs::read_to_string(&self.path).unwrap_or_default();
+        let others = old.lines().filter(|line| line.split_once(' ').is_none_or(|(server, _)| server != name));
+        let mut text: String = others.flat_map(|line| [line, "\n"]).collect();
+        let known = match known {
+            Known::Pin(fingerprint) => fingerprint.to_string(),
+            Known::Roots => "roots".to_owned(),
+        };
+        text.push_str(&format!("{name} {known}\n"));
+        let fresh = self.path.with_extension("new");
+        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &self.path)).map_err(HomeError::io(&self.path))
+    }
+}
+
+fn parse(text: &str) -> Option<Known> {
+    if text == "roots" { Some(Known::Roots) } else { text.parse().ok().map(Known::Pin) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_remembered_is_known_and_others_lines_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = KnownServers::at(dir.path().join("known_servers"));
+        let server = |text: &str| text.parse::<ServerAddress>().unwrap();
+        assert_eq!(known.get(&server("a.example")).unwrap(), None);
+        fs::write(known.path(), "# mine\n").unwrap();
+        known.put(&server("a.example"), Known::Pin(Fingerprint([1; 32]))).unwrap();
+        known.put(&server("b.example"), Known::Roots).unwrap();
+        known.put(&server("a.example"), Known::Pin(Fingerprint([2; 32]))).unwrap();
+        assert_eq!(known.get(&server("a.example")).unwrap(), Some(Known::Pin(Fingerprint([2; 32]))));
+        assert_eq!(known.get(&server("b.example")).unwrap(), Some(Known::Roots));
+        assert_eq!(known.get(&server("a.example:7001")).unwrap(), None);
+        let text = fs::read_to_string(known.path()).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+    }
+}

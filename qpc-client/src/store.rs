@@ -1,0 +1,171 @@
+//! What this home knows, durable and encrypted: one SQLCipher database, one thread that has it.
+//!
+//! Work comes as closures over the open transaction. What arrives while a commit is under way shares the next
+//! one, each in a savepoint of its own, and is answered when that commit is on the disk: so that a thousand
+//! messages in a row are a few dozen commits. What one closure does is done whole or not at all.
+
+pub(crate) mod alarm;
+pub(crate) mod contact;
+pub(crate) mod conversation;
+pub(crate) mod entry;
+pub(crate) mod identity;
+pub(crate) mod message;
+pub(crate) mod outbox;
+pub(crate) mod pending;
+mod row;
+mod schema;
+
+use std::{path::Path, thread};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::conversation::Local;
+use crate::home::HomeKey;
+
+/// Closures that may wait for the thread; then callers wait.
+const JOBS_MAX: usize = 256;
+/// Closures that share one commit, at most.
+const BATCH_MAX: usize = 64;
+
+/// A fault of the store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("the key does not open the home's database")]
+    WrongKey,
+    #[error("the home's database was written by a later version")]
+    Newer,
+    #[error("the home's database failed: {0}")]
+    Engine(#[from] rusqlite::Error),
+    #[error("the home's database holds something impossible: {0}")]
+    Corrupt(&'static str),
+    #[error("the home is closed")]
+    Closed,
+    #[error(transparent)]
+    Randomness(#[from] crate::fresh::NoRandomness),
+}
+
+type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type Job = Box<dyn FnOnce(&Transaction<'_>) -> Result<Finish, StoreError> + Send>;
+
+/// The handle. Clones share the thread, which ends with the last of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The thread, to be waited for once all handles are gone.
+pub(crate) type StoreThread = thread::JoinHandle<()>;
+
+impl Store {
+    /// Opens the database, or makes it.
+    pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<(Self, StoreThread), StoreError> {
+        let connection = schema::open(path, key)?;
+        let (jobs, queue) = mpsc::channel(JOBS_MAX);
+        let thread = thread::Builder::new()
+            .name("qpc-store".into())
+            .spawn(move || serve(connection, queue))
+            .map_err(|_| StoreError::Closed)?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`
+    /// has done. Work takes effect in the order in which the futures are first polled.
+    pub(crate) async fn run<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel::<Result<T, E>>();
+        let job: Job = Box::new(move |transaction| {
+            transaction.execute_batch("SAVEPOINT work")?;
+            let outcome = work(transaction);
+            transaction.execute_batch(if outcome.is_ok() {
+                "RELEASE work"
+            } else {
+                "ROLLBACK TO work; RELEASE work"
+            })?;
+            Ok(Box::new(move |committed: Result<(), StoreError>| {
+                // Whoever asked may have lost interest.
+                drop(reply.send(outcome.and_then(|value| committed.map(|()| value).map_err(E::from))));
+            }) as Finish)
+        });
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// The thread: one transaction after the other, until nobody can ask any more.
+fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
+    while let Some(first) = queue.blocking_recv() {
+        let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                tracing::error!(%error, "the home's database does not begin a transaction");
+                // The askers see that their answers will never come.
+                continue;
+            }
+        };
+        let mut finishes = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            match job(&transaction) {
+                Ok(finish) => finishes.push(finish),
+                Err(error) => tracing::error!(%error, "a savepoint of the home's database failed"),
+            }
+            if finishes.len() < BATCH_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        let committed = transaction.commit();
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a commit of the home's database failed");
+        }
+        for finish in finishes {
+            finish(match &committed {
+                Ok(()) => Ok(()),
+                Err(_) => Err(StoreError::Corrupt("a transaction that does not commit")),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn count(store: &Store) -> Result<i64, StoreError> {
+        store.run(|tx| Ok(tx.query_one("SELECT count(*) FROM alarm", [], |row| row.get(0))?)).await
+    }
+
+    #[tokio::test]
+    async fn failed_work_leaves_no_trace_and_its_neighbours_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _thread) = Store::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+        let good = store.run(|tx| alarm::raise(tx, "one"));
+        let bad = store.run(|tx| {
+            alarm::raise(tx, "two")?;
+            Err::<bool, _>(StoreError::Corrupt("on purpose"))
+        });
+        let (good, bad) = tokio::join!(good, bad);
+        assert!(good.is_ok() && bad.is_err());
+        assert_eq!(count(&store).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_there_after_reopening_and_another_key_opens_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("client.db");
+        let (store, thread) = Store::open(&path, &HomeKey::for_tests()).unwrap();
+        store.run(|tx| alarm::raise(tx, "one")).await.unwrap();
+        drop(store);
+        thread.join().unwrap();
+        let other = HomeKey::of_bytes([8; 32]);
+        assert!(matches!(Store::open(&path, &other), Err(StoreError::WrongKey)));
+        let (store, _thread) = Store::open(&path, &HomeKey::for_tests()).unwrap();
+        assert_eq!(count(&store).await.unwrap(), 1);
+        let raw = std::fs::read(&path).unwrap();
+        assert!(!raw.starts_with(b"SQLite format 3"), "the file is encrypted");
+    }
+}

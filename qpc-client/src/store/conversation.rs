@@ -1,0 +1,261 @@
+//! Conversations and the inbox: where this device stands in each log.
+
+use qpc_proto::{
+    address::Address,
+    chain::ChainValue,
+    id::{ConversationName, Counter, Epoch, Seq},
+};
+use rusqlite::{OptionalExtension, Row, Transaction};
+
+use super::{StoreError, row};
+
+/// A conversation's number in this home.
+pub(crate) type Local = i64;
+
+/// What a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Inbox = 0,
+    Direct = 1,
+    Group = 2,
+}
+
+/// How far a conversation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// Somebody was written to for the first time; nothing was asked of the server yet.
+    Wanted = 0,
+    /// The server is being asked to make it.
+    Creating = 1,
+    /// The server says that the other person made it first: their welcome is on its way.
+    Awaiting = 2,
+    Active = 3,
+    /// This account is out of it; what was said stays.
+    Ended = 4,
+}
+
+/// A row.
+#[derive(Debug, Clone)]
+pub(crate) struct Conversation {
+    pub(crate) local: Local,
+    pub(crate) name: Option<ConversationName>,
+    pub(crate) kind: Kind,
+    pub(crate) peer: Option<Address>,
+    pub(crate) title: String,
+    pub(crate) state: State,
+    pub(crate) seq: Seq,
+    pub(crate) chain: Option<ChainValue>,
+    pub(crate) counter: Counter,
+    pub(crate) epoch: Epoch,
+    pub(crate) hold_epoch: Epoch,
+    pub(crate) waiting: Option<String>,
+    pub(crate) request: bool,
+    pub(crate) distrusted: bool,
+}
+
+impl Conversation {
+    /// May something be sent into it now?
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.state == State::Active && !self.distrusted && self.waiting.is_none() && self.epoch >= self.hold_epoch
+    }
+
+    /// Its name; what is active has one.
+    pub(crate) fn named(&self) -> Result<&ConversationName, StoreError> {
+        self.name.as_ref().ok_or(StoreError::Corrupt("a conversation without a name"))
+    }
+}
+
+/// What a new row needs.
+#[derive(Debug, Clone)]
+pub(crate) struct New {
+    pub(crate) name: Option<ConversationName>,
+    pub(crate) kind: Kind,
+    pub(crate) peer: Option<Address>,
+    pub(crate) title: String,
+    pub(crate) state: State,
+}
+
+pub(crate) fn insert(tx: &Transaction<'_>, new: &New) -> Result<Local, StoreError> {
+    let chain = new.name.as_ref().map(|name| ChainValue::genesis(name).0.to_vec()).unwrap_or_default();
+    tx.prepare_cached(
+        "INSERT INTO conversation (name, kind, peer, title, state, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute((
+        new.name.as_ref().map(ToString::to_string),
+        new.kind as i64,
+        new.peer.as_ref().map(ToString::to_string),
+        &new.title,
+        new.state as i64,
+        chain,
+    ))?;
+    Ok(tx.last_insert_rowid())
+}
+
+pub(crate) fn get(tx: &Transaction<'_>, local: Local) -> Result<Conversation, StoreError> {
+    one(tx, "WHERE local = ?1", [local])?.ok_or(StoreError::Corrupt("a conversation that is gone"))
+}
+
+pub(crate) fn by_name(tx: &Transaction<'_>, name: &ConversationName) -> Result<Option<Conversation>, StoreError> {
+    one(tx, "WHERE name = ?1", [name.to_string()])
+}
+
+/// The direct conversation with somebody, ended ones apart.
+pub(crate) fn direct_with(tx: &Transaction<'_>, peer: &Address) -> Result<Option<Conversation>, StoreError> {
+    one(tx, "WHERE kind = 1 AND state < 4 AND peer = ?1", [peer.to_string()])
+}
+
+/// The direct conversation with somebody, made up where there is none.
+pub(crate) fn want_direct(tx: &Transaction<'_>, peer: &Address) -> Result<Conversation, StoreError> {
+    if let Some(found) = direct_with(tx, peer)? {
+        return Ok(found);
+    }
+    let title = peer.to_string();
+    let new = New { name: None, kind: Kind::Direct, peer: Some(peer.clone()), title, state: State::Wanted };
+    get(tx, insert(tx, &new)?)
+}
+
+/// Conversations with a title, those that go on before those that have ended, newest first.
+pub(crate) fn by_title(tx: &Transaction<'_>, title: &str) -> Result<Vec<Conversation>, StoreError> {
+    many(tx, "WHERE kind <> 0 AND title = ?1 ORDER BY state = 4, local DESC", [title])
+}
+
+/// Everything but the inbox.
+pub(crate) fn all(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
+    many(tx, "WHERE kind <> 0 ORDER BY local", [])
+}
+
+/// Conversations in a state.
+pub(crate) fn in_state(tx: &Transaction<'_>, state: State) -> Result<Vec<Conversation>, StoreError> {
+    many(tx, "WHERE state = ?1 ORDER BY local", [state as i64])
+}
+
+/// Logs to follow: the inbox and what goes on and is trusted.
+pub(crate) fn followed(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
+    many(tx, "WHERE state = 3 AND distrusted = 0 ORDER BY kind, local", [])
+}
+
+/// Sets where this device stands in the log.
+pub(crate) fn set_position(tx: &Transaction<'_>, local: Local, seq: Seq, chain: &ChainValue) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET seq = ?2, chain = ?3 WHERE local = ?1")?.execute((
+        local,
+        row::signed(seq.0),
+        chain.0,
+    ))?;
+    Ok(())
+}
+
+/// Gives one that was wanted or awaited its name, from the position given on.
+pub(crate) fn set_name(tx: &Transaction<'_>, local: Local, name: &ConversationName) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET name = ?2, seq = 0, chain = ?3, counter = 0 WHERE local = ?1")?
+        .execute((local, name.to_string(), ChainValue::genesis(name).0))?;
+    Ok(())
+}
+
+/// Takes back a name that the server did not accept.
+pub(crate) fn forget_name(tx: &Transaction<'_>, local: Local) -> Result<(), StoreError> {
+    tx.execute("UPDATE conversation SET name = NULL, chain = x'', seq = 0, counter = 0 WHERE local = ?1", [local])?;
+    Ok(())
+}
+
+pub(crate) fn set_state(tx: &Transaction<'_>, local: Local, state: State) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET state = ?2 WHERE local = ?1")?.execute((local, state as i64))?;
+    Ok(())
+}
+
+pub(crate) fn set_title(tx: &Transaction<'_>, local: Local, title: &str) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET title = ?2 WHERE local = ?1")?.execute((local, title))?;
+    Ok(())
+}
+
+/// Notes that the server has an entry of ours with this counter.
+pub(crate) fn raise_counter(tx: &Transaction<'_>, local: Local, counter: Counter) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET counter = max(counter, ?2) WHERE local = ?1")?
+        .execute((local, row::signed(counter.0)))?;
+    Ok(())
+}
+
+/// Takes the server's word for our last counter.
+pub(crate) fn set_counter(tx: &Transaction<'_>, local: Local, counter: Counter) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET counter = ?2 WHERE local = ?1")?
+        .execute((local, row::signed(counter.0)))?;
+    Ok(())
+}
+
+pub(crate) fn set_epoch(tx: &Transaction<'_>, local: Local, epoch: Epoch) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET epoch = ?2 WHERE local = ?1")?.execute((local, row::signed(epoch.0)))?;
+    Ok(())
+}
+
+/// Nothing is encrypted for it before it has reached this epoch.
+pub(crate) fn hold_until(tx: &Transaction<'_>, local: Local, epoch: Epoch) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET hold_epoch = ?2 WHERE local = ?1")?
+        .execute((local, row::signed(epoch.0)))?;
+    Ok(())
+}
+
+/// Says why what is in the outbox for it waits, or that it does not.
+pub(crate) fn set_waiting(tx: &Transaction<'_>, local: Local, reason: Option<&str>) -> Result<bool, StoreError> {
+    let changed = tx
+        .prepare_cached("UPDATE conversation SET waiting = ?2 WHERE local = ?1 AND waiting IS NOT ?2")?
+        .execute((local, reason))?;
+    Ok(changed > 0)
+}
+
+pub(crate) fn set_request(tx: &Transaction<'_>, local: Local, request: bool) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET request = ?2 WHERE local = ?1")?.execute((local, request))?;
+    Ok(())
+}
+
+/// From now on it is neither read nor written.
+pub(crate) fn distrust(tx: &Transaction<'_>, local: Local) -> Result<(), StoreError> {
+    tx.execute("UPDATE conversation SET distrusted = 1 WHERE local = ?1", [local])?;
+    Ok(())
+}
+
+fn one(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) -> Result<Option<Conversation>, StoreError> {
+    let mut select = tx.prepare_cached(&format!("SELECT * FROM conversation {filter}"))?;
+    let found = select.query_one(values, |row| Ok(read(row))).optional()?;
+    found.transpose()
+}
+
+fn many(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) -> Result<Vec<Conversation>, StoreError> {
+    let mut select = tx.prepare_cached(&format!("SELECT * FROM conversation {filter}"))?;
+    let mut rows = select.query(values)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+fn read(row: &Row<'_>) -> Result<Conversation, StoreError> {
+    let chain: Vec<u8> = row.get("chain")?;
+    Ok(Conversation {
+        local: row.get("local")?,
+        name: row.get::<_, Option<String>>("name")?.map(|name| row::name(&name)).transpose()?,
+        kind: match row.get::<_, i64>("kind")? {
+            0 => Kind::Inbox,
+            1 => Kind::Direct,
+            2 => Kind::Group,
+            _ => return Err(StoreError::Corrupt("a kind of conversation")),
+        },
+        peer: row.get::<_, Option<String>>("peer")?.map(|peer| row::address(&peer)).transpose()?,
+        title: row.get("title")?,
+        state: match row.get::<_, i64>("state")? {
+            0 => State::Wanted,
+            1 => State::Creating,
+            2 => State::Awaiting,
+            3 => State::Active,
+            4 => State::Ended,
+            _ => return Err(StoreError::Corrupt("a state of a conversation")),
+        },
+        seq: Seq(row::number(row, "seq")?),
+        chain: if chain.is_empty() { None } else { Some(row::chain(&chain)?) },
+        counter: Counter(row::number(row, "counter")?),
+        epoch: Epoch(row::number(row, "epoch")?),
+        hold_epoch: Epoch(row::number(row, "hold_epoch")?),
+        waiting: row.get("waiting")?,
+        request: row.get("request")?,
+        distrusted: row.get("distrusted")?,
+    })
+}

@@ -1,0 +1,68 @@
+//! Entries as they came, kept for 30 days, and the chain values that the server has promised.
+
+use std::time::Duration;
+
+use prost::Message;
+use qpc_proto::{
+    chain::{ChainValue, LogEntry},
+    id::Seq,
+};
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::{Local, StoreError, row};
+use crate::fresh;
+
+/// How long raw entries are kept (D7).
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+
+/// Keeps an entry; tells whether it is the one the server has promised for its place.
+pub(crate) fn keep(tx: &Transaction<'_>, conversation: Local, entry: &LogEntry) -> Result<bool, StoreError> {
+    let seq = row::signed(entry.seq.0);
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO entry (conversation, seq, received_ms, chain, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((conversation, seq, row::signed(fresh::now_ms()), entry.chain.0, entry.to_wire().encode_to_vec()))?;
+    let promised: Option<Vec<u8>> = tx
+        .prepare_cached("DELETE FROM promise WHERE conversation = ?1 AND seq = ?2 RETURNING chain")?
+        .query_one((conversation, seq), |row| row.get(0))
+        .optional()?;
+    Ok(promised.is_none_or(|chain| chain == entry.chain.0))
+}
+
+/// Notes what the server answered for a place; tells whether it fits the entry that came there, if it came.
+pub(crate) fn promise(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    seq: Seq,
+    chain: &ChainValue,
+) -> Result<bool, StoreError> {
+    let place = (conversation, row::signed(seq.0));
+    let came: Option<Vec<u8>> = tx
+        .prepare_cached("SELECT chain FROM entry WHERE conversation = ?1 AND seq = ?2")?
+        .query_one(place, |row| row.get(0))
+        .optional()?;
+    if let Some(came) = came {
+        return Ok(came == chain.0);
+    }
+    // A place that was passed long ago is no longer kept and can't be compared.
+    let reached: i64 = tx
+        .prepare_cached("SELECT seq FROM conversation WHERE local = ?1")?
+        .query_one([conversation], |row| row.get(0))?;
+    if reached < place.1 {
+        tx.prepare_cached("INSERT OR REPLACE INTO promise (conversation, seq, chain) VALUES (?1, ?2, ?3)")?
+            .execute((conversation, place.1, chain.0))?;
+    }
+    Ok(true)
+}
+
+/// Removes what is older than it needs to be, a little at a time; says whether there is more.
+pub(crate) fn prune(tx: &Transaction<'_>, most: u32) -> Result<bool, StoreError> {
+    let before = fresh::now_ms().saturating_sub(u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX));
+    let removed = tx
+        .prepare_cached(
+            "DELETE FROM entry WHERE (conversation, seq) IN \
+             (SELECT conversation, seq FROM entry WHERE received_ms < ?1 ORDER BY received_ms LIMIT ?2)",
+        )?
+        .execute((row::signed(before), most))?;
+    Ok(u32::try_from(removed).is_ok_and(|removed| removed == most))
+}

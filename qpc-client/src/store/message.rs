@@ -1,0 +1,132 @@
+//! Messages as people see them, in the order in which they came to this home.
+
+use qpc_proto::id::{MessageId, Seq};
+use rusqlite::{OptionalExtension, Row, Transaction};
+
+use super::{Local, StoreError, row};
+use crate::{api, fresh};
+
+/// What a new row needs.
+#[derive(Debug, Clone)]
+pub(crate) struct New<'a> {
+    pub(crate) conversation: Local,
+    /// 0 for one that the server has not stored yet.
+    pub(crate) seq: Seq,
+    pub(crate) id: MessageId,
+    pub(crate) sender: &'a str,
+    pub(crate) own: bool,
+    pub(crate) time_ms: u64,
+    pub(crate) kind: &'a str,
+    pub(crate) body: &'a str,
+    pub(crate) shown: bool,
+}
+
+const SHOWN: &str = "SELECT m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title \
+                     FROM message m JOIN conversation c ON c.local = m.conversation";
+
+/// Adds a message; `None` where its id is there already: nothing is shown twice (invariant 5).
+pub(crate) fn insert(tx: &Transaction<'_>, new: &New<'_>) -> Result<Option<i64>, StoreError> {
+    let inserted = tx
+        .prepare_cached(
+            "INSERT OR IGNORE INTO message (conversation, seq, id, sender, own, time_ms, kind, body, shown) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute((
+            new.conversation,
+            row::signed(new.seq.0),
+            new.id.as_bytes(),
+            new.sender,
+            new.own,
+            row::signed(new.time_ms),
+            new.kind,
+            new.body,
+            new.shown,
+        ))?;
+    Ok((inserted > 0).then(|| tx.last_insert_rowid()))
+}
+
+/// One message.
+pub(crate) fn get(tx: &Transaction<'_>, local: i64) -> Result<api::Message, StoreError> {
+    let mut select = tx.prepare_cached(&format!("{SHOWN} WHERE m.local = ?1"))?;
+    Ok(select.query_one([local], |row| Ok(read(row)))??)
+}
+
+/// Where a message of ours was stored; gives it the first time it is told.
+pub(crate) fn stored(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    id: MessageId,
+    seq: Seq,
+) -> Result<Option<api::Message>, StoreError> {
+    let local: Option<i64> = tx
+        .prepare_cached(
+            "UPDATE message SET seq = ?3 WHERE conversation = ?1 AND id = ?2 AND own = 1 AND seq = 0 RETURNING local",
+        )?
+        .query_one((conversation, id.as_bytes(), row::signed(seq.0)), |row| row.get(0))
+        .optional()?;
+    local.map(|local| get(tx, local)).transpose()
+}
+
+/// Does this home know a message of ours by this id?
+pub(crate) fn is_own(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached("SELECT 1 FROM message WHERE conversation = ?1 AND id = ?2 AND own = 1")?;
+    Ok(select.exists((conversation, id.as_bytes()))?)
+}
+
+/// Messages nobody has been shown, oldest first.
+pub(crate) fn unshown(
+    tx: &Transaction<'_>,
+    conversation: Option<Local>,
+    limit: u32,
+) -> Result<Vec<api::Message>, StoreError> {
+    let filter = "WHERE m.shown = 0 AND (?1 IS NULL OR m.conversation = ?1) ORDER BY m.local LIMIT ?2";
+    collect(tx, filter, (conversation, limit))
+}
+
+/// Marks as shown, up to and including a place.
+pub(crate) fn mark_shown(tx: &Transaction<'_>, conversation: Option<Local>, local: i64) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE message SET shown = 1 WHERE shown = 0 AND local <= ?2 AND (?1 IS NULL OR conversation = ?1)",
+    )?
+    .execute((conversation, local))?;
+    Ok(())
+}
+
+/// The last messages of a conversation, oldest first.
+pub(crate) fn last(tx: &Transaction<'_>, conversation: Local, limit: u32) -> Result<Vec<api::Message>, StoreError> {
+    let mut messages = collect(tx, "WHERE m.conversation = ?1 ORDER BY m.local DESC LIMIT ?2", (conversation, limit))?;
+    messages.reverse();
+    Ok(messages)
+}
+
+/// How many of a conversation nobody has been shown.
+pub(crate) fn unread(tx: &Transaction<'_>, conversation: Local) -> Result<u64, StoreError> {
+    let mut select = tx.prepare_cached("SELECT count(*) AS n FROM message WHERE shown = 0 AND conversation = ?1")?;
+    let mut rows = select.query([conversation])?;
+    rows.next()?.map_or(Ok(0), |row| row::number(row, "n"))
+}
+
+fn collect(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) -> Result<Vec<api::Message>, StoreError> {
+    let mut select = tx.prepare_cached(&format!("{SHOWN} {filter}"))?;
+    let mut rows = select.query(values)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+fn read(row: &Row<'_>) -> Result<api::Message, StoreError> {
+    Ok(api::Message {
+        conversation: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
+        title: row.get("title")?,
+        seq: row::number(row, "seq")?,
+        id: row::message_id(&row.get::<_, Vec<u8>>("id")?)?.to_string(),
+        sender: row.get("sender")?,
+        own: row.get("own")?,
+        time: fresh::rfc3339(row::number(row, "time_ms")?),
+        kind: row.get("kind")?,
+        body: row.get("body")?,
+        local: row.get("local")?,
+    })
+}

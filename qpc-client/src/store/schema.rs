@@ -1,0 +1,176 @@
+//! The database's tables, and how it is opened: keyed first, then told to sync every commit and to
+//! overwrite what is deleted.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+use rusqlite_migration::{M, Migrations};
+use zeroize::Zeroizing;
+
+use super::StoreError;
+use crate::{home::HomeKey, mls};
+
+const TABLES: &str = "
+CREATE TABLE identity (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    address TEXT NOT NULL,
+    device BLOB NOT NULL,
+    device_secret BLOB NOT NULL,
+    account_key BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    server TEXT NOT NULL
+) STRICT;
+
+-- Logs: the inbox (kind 0), direct conversations (1) and groups (2). One that is wanted and not made yet has
+-- no name. States are those of store/conversation.rs.
+CREATE TABLE conversation (
+    local INTEGER PRIMARY KEY,
+    name TEXT UNIQUE,
+    kind INTEGER NOT NULL,
+    peer TEXT,
+    title TEXT NOT NULL DEFAULT '',
+    state INTEGER NOT NULL,
+    seq INTEGER NOT NULL DEFAULT 0,
+    chain BLOB NOT NULL DEFAULT x'',
+    -- The last counter of ours that the server is known to have.
+    counter INTEGER NOT NULL DEFAULT 0,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    -- Nothing is encrypted before the group has reached this epoch.
+    hold_epoch INTEGER NOT NULL DEFAULT 0,
+    -- Why what is in the outbox for it waits; NULL where it does not.
+    waiting TEXT,
+    request INTEGER NOT NULL DEFAULT 0,
+    -- The server has forked or rolled it back: it is neither read nor written.
+    distrusted INTEGER NOT NULL DEFAULT 0,
+    -- Members by the server's list, when last read: JSON.
+    roster TEXT NOT NULL DEFAULT '[]'
+) STRICT;
+CREATE UNIQUE INDEX conversation_direct ON conversation (peer) WHERE kind = 1 AND state < 4;
+
+CREATE TABLE message (
+    local INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    -- 0 until the server has stored it.
+    seq INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    sender TEXT NOT NULL,
+    own INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    shown INTEGER NOT NULL
+) STRICT;
+CREATE INDEX message_of_conversation ON message (conversation, local);
+CREATE INDEX message_unshown ON message (local) WHERE shown = 0;
+CREATE UNIQUE INDEX message_id ON message (conversation, id);
+
+-- Entries as they came, for 30 days (D7).
+CREATE TABLE entry (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    seq INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    chain BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (conversation, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_by_age ON entry (received_ms);
+
+-- Chain values that the server has answered with, for entries that have not come back yet.
+CREATE TABLE promise (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    seq INTEGER NOT NULL,
+    chain BLOB NOT NULL,
+    PRIMARY KEY (conversation, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE contact (
+    address TEXT PRIMARY KEY,
+    state INTEGER NOT NULL DEFAULT 0,
+    account_key BLOB,
+    -- Another key that was presented and that nobody has accepted.
+    offered_key BLOB
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    id BLOB NOT NULL UNIQUE,
+    -- What to encrypt.
+    content BLOB NOT NULL,
+    -- The rest is there once it was encrypted: the same bytes are sent until the server says no.
+    counter INTEGER,
+    epoch INTEGER,
+    body BLOB,
+    leave INTEGER NOT NULL DEFAULT 0,
+    entry_kind INTEGER NOT NULL DEFAULT 1,
+    -- Sent on the connection that is open now.
+    flying INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX outbox_of_conversation ON outbox (conversation, place);
+
+-- A creation or commit that the server has not accepted or refused yet: the request to send again.
+CREATE TABLE pending (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    id BLOB NOT NULL,
+    counter INTEGER NOT NULL,
+    request BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE alarm (
+    text TEXT PRIMARY KEY,
+    raised_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+pub(super) fn migrations() -> Migrations<'static> {
+    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA)])
+}
+
+pub(super) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    let digits: Zeroizing<String> = key.digits();
+    let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", &*digits));
+    // What SQLCipher has to say about a wrong key is said by our own error.
+    connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
+    connection.execute_batch(&pragma)?;
+    connection.query_one("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map_err(|error| {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => StoreError::WrongKey,
+            _ => error.into(),
+        }
+    })?;
+    let mode: String = connection.query_one("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(StoreError::Corrupt("a journal that is no WAL"));
+    }
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(128);
+    migrations().to_latest(&mut connection).map_err(|error| match error {
+        rusqlite_migration::Error::MigrationDefinition(_) => StoreError::Newer,
+        rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
+        _ => StoreError::Corrupt("a schema that does not migrate"),
+    })?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_apply() {
+        migrations().validate().unwrap();
+    }
+
+    #[test]
+    fn commits_are_synced_and_deletions_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+        let pragma =
+            |name: &str| connection.query_one(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("synchronous"), 2, "FULL");
+        assert_eq!(pragma("secure_delete"), 1);
+    }
+}

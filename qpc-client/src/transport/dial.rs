@@ -1,0 +1,206 @@
+//! From a name to a QUIC connection: every address is tried, the next one soon after the one before
+//! (RFC 8305), and what stands in the way is found out.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use qpc_proto::error::CloseCode;
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Transport,
+    call::CallError,
+    diagnose::{self, Echo},
+    tls::{self, Policy, Verdict},
+};
+use crate::{Fingerprint, ServerAddress};
+
+/// How long an address has before the next one is tried beside it (RFC 8305 section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// Longest handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(8);
+/// How often an idle connection says that it is there: more often than middleboxes forget it.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// After so much silence the server is taken to be gone.
+const IDLE_MAX: Duration = Duration::from_secs(75);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum DialError {
+    Name(String),
+    Unreachable(String),
+    OtherProtocol,
+    Full(String),
+    Judged(Verdict),
+    Greeting(CallError),
+    Setup(String),
+}
+
+/// The sockets of this client: one for each family, opened when it is first needed and kept.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoints {
+    v4: Mutex<Option<Endpoint>>,
+    v6: Mutex<Option<Endpoint>>,
+}
+
+impl Endpoints {
+    fn towards(&self, address: SocketAddr) -> io::Result<Endpoint> {
+        let (slot, local) = match address {
+            SocketAddr::V4(_) => (&self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (&self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some(endpoint) => Ok(endpoint.clone()),
+            None => Ok(slot.insert(Endpoint::client(local)?).clone()),
+        }
+    }
+
+    /// Closes what is open and waits until peers have been told, for a moment.
+    pub(crate) async fn close(&self) {
+        for slot in [&self.v4, &self.v6] {
+            let endpoint = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(endpoint) = endpoint {
+                endpoint.close(VarInt::from_u32(CloseCode::Done as u32), b"");
+                // A peer that is gone can't be told.
+                drop(timeout(Duration::from_millis(500), endpoint.wait_idle()).await);
+            }
+        }
+    }
+}
+
+/// Connects to the server and gives the certificate it showed.
+pub(super) async fn dial(transport: &Transport, policy: Policy) -> Result<(Connection, Fingerprint), DialError> {
+    let addresses = resolve(&transport.server).await?;
+    let (crypto, judge) = tls::client_config(policy).map_err(DialError::Setup)?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport_config()));
+
+    let longest = transport.timeout.min(HANDSHAKE_MAX);
+    let attempt = |address: SocketAddr| {
+        let (config, host) = (config.clone(), transport.server.host.clone());
+        async move {
+            let endpoint = transport.endpoints.towards(address).map_err(|error| Failure::Socket(error.to_string()))?;
+            let connecting =
+                endpoint.connect_with(config, address, &host).map_err(|e| Failure::Socket(e.to_string()))?;
+            match timeout(longest, connecting).await {
+                Ok(Ok(connection)) => Ok(connection),
+                Ok(Err(error)) => Err(Failure::Quic(error)),
+                Err(_) => Err(Failure::Silence),
+            }
+        }
+    };
+    let echoes = diagnose::ask_all(&addresses);
+    tokio::pin!(echoes);
+
+    let mut waiting = addresses.iter().copied();
+    let mut under_way = FuturesUnordered::new();
+    under_way.extend(waiting.next().map(attempt));
+    let mut failure = Failure::Silence;
+    let mut heard = Vec::new();
+    loop {
+        tokio::select! {
+            Some(outcome) = under_way.next() => match outcome {
+                Ok(connection) => {
+                    let fingerprint = judge.shown().ok_or_else(|| DialError::Setup("no certificate was shown".into()))?;
+                    return Ok((connection, fingerprint));
+                }
+                Err(why) => {
+                    failure = failure.or(why);
+                    under_way.extend(waiting.next().map(attempt));
+                    if under_way.is_empty() { break; }
+                }
+            },
+            found = &mut echoes, if heard.is_empty() => {
+                heard = found;
+                // Nobody is there, says every machine that was asked: there is nothing to wait for.
+                if heard.iter().all(|(_, echo)| matches!(echo, Echo::Refused | Echo::Unsendable(_))) { break; }
+            }
+            () = sleep(NEXT_ADDRESS_AFTER), if waiting.len() > 0 => under_way.extend(waiting.next().map(attempt)),
+        }
+    }
+    if let Some(verdict) = judge.verdict() {
+        return Err(DialError::Judged(verdict));
+    }
+    Err(judge_failure(failure, &heard))
+}
+
+fn judge_failure(failure: Failure, heard: &[(SocketAddr, Echo)]) -> DialError {
+    match failure {
+        Failure::Quic(ConnectionError::TransportError(error)) if error.code == NO_APPLICATION_PROTOCOL.into() => {
+            DialError::OtherProtocol
+        }
+        Failure::Quic(ConnectionError::ConnectionClosed(close))
+            if close.error_code == NO_APPLICATION_PROTOCOL.into() =>
+        {
+            DialError::OtherProtocol
+        }
+        Failure::Quic(ConnectionError::VersionMismatch) => DialError::OtherProtocol,
+        Failure::Quic(ConnectionError::ConnectionClosed(close)) => DialError::Full(close.to_string()),
+        Failure::Quic(ConnectionError::ApplicationClosed(close)) => DialError::Full(close.to_string()),
+        Failure::Quic(error) => DialError::Unreachable(format!("{error}. {}", diagnose::words(heard))),
+        Failure::Socket(error) => DialError::Unreachable(format!("{error}. {}", diagnose::words(heard))),
+        Failure::Silence => DialError::Unreachable(diagnose::words(heard)),
+    }
+}
+
+/// QUIC's code for the TLS alert `no_application_protocol` (RFC 9001 section 4.8, RFC 7301).
+const NO_APPLICATION_PROTOCOL: AlertCode = AlertCode(120);
+
+struct AlertCode(u8);
+
+impl From<AlertCode> for quinn::TransportErrorCode {
+    fn from(code: AlertCode) -> Self {
+        Self::crypto(code.0)
+    }
+}
+
+/// Why one address did not do.
+enum Failure {
+    Socket(String),
+    Quic(ConnectionError),
+    Silence,
+}
+
+impl Failure {
+    /// The one that says more.
+    fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Quic(ConnectionError::TimedOut) | Self::Silence | Self::Socket(_), _) => other,
+            _ => self,
+        }
+    }
+}
+
+fn transport_config() -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config.keep_alive_interval(Some(KEEP_ALIVE));
+    config.max_idle_timeout(IdleTimeout::try_from(IDLE_MAX).ok());
+    config.max_concurrent_bidi_streams(VarInt::from_u32(0));
+    config.max_concurrent_uni_streams(VarInt::from_u32(0));
+    config.datagram_receive_buffer_size(None);
+    config
+}
+
+/// The addresses of a server, families taking turns.
+async fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, DialError> {
+    let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
+    let found: Vec<_> = found.map_err(|error| DialError::Name(error.to_string()))?.collect();
+    let (v6, v4): (Vec<_>, Vec<_>) = found.into_iter().partition(SocketAddr::is_ipv6);
+    let mut turns = Vec::new();
+    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
+    loop {
+        match (v6.next(), v4.next()) {
+            (None, None) => break,
+            (one, other) => turns.extend(one.into_iter().chain(other)),
+        }
+    }
+    turns.dedup();
+    if turns.is_empty() { Err(DialError::Name("the name has no address".into())) } else { Ok(turns) }
+}

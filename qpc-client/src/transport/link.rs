@@ -1,0 +1,91 @@
+//! A connection that has been greeted: the server has said who it is and given its nonce.
+
+use std::time::Duration;
+
+use qpc_proto::{
+    address::Domain,
+    transcript::{EXPORTER_LABEL, EXPORTER_LEN},
+    v1,
+};
+use quinn::{Connection, VarInt, crypto::rustls::HandshakeData};
+use tokio::time::timeout;
+
+use super::call::{Ask, CallError, Frames, Requests, read_answer, request_frame};
+use crate::Fingerprint;
+
+/// A greeted connection. Clones are the same connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    connection: Connection,
+    timeout: Duration,
+    /// The domain the server is the hub of.
+    pub(crate) domain: Domain,
+    /// To be signed.
+    pub(crate) nonce: [u8; 32],
+    /// The key stretching the server's new registrations use.
+    pub(crate) ksf_version: u32,
+    /// TLS exporter output of this connection.
+    pub(crate) binding: [u8; EXPORTER_LEN],
+    /// Of the server's certificate.
+    pub(crate) fingerprint: Fingerprint,
+    /// The TLS key exchange group.
+    pub(crate) key_exchange: String,
+}
+
+impl Link {
+    pub(super) async fn greet(
+        connection: Connection,
+        fingerprint: Fingerprint,
+        program: &str,
+        timeout: Duration,
+    ) -> Result<Self, CallError> {
+        let mut binding = [0; EXPORTER_LEN];
+        connection
+            .export_keying_material(&mut binding, EXPORTER_LABEL, b"")
+            .map_err(|_| CallError::Protocol("TLS gives no binding"))?;
+        let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
+        let key_exchange = handshake.map(|data| format!("{:?}", data.negotiated_key_exchange_group));
+        let hello = v1::Hello { client: program.to_owned() };
+        let hello = call_on(&connection, timeout, hello).await?;
+        Ok(Self {
+            connection,
+            timeout,
+            domain: Domain::parse(&hello.domain).map_err(|_| CallError::Protocol("the server's domain is none"))?,
+            nonce: hello.nonce.as_ref().try_into().map_err(|_| CallError::Protocol("a nonce has 32 bytes"))?,
+            ksf_version: hello.ksf_version,
+            binding,
+            fingerprint,
+            key_exchange: key_exchange.unwrap_or_default(),
+        })
+    }
+
+    /// One call.
+    pub(crate) async fn call<A: Ask>(&self, request: A) -> Result<A::Answer, CallError> {
+        call_on(&self.connection, self.timeout, request).await
+    }
+
+    /// A stream for many requests.
+    pub(crate) async fn open(&self) -> Result<(Requests, Frames), CallError> {
+        let (requests, answers) = self.connection.open_bi().await?;
+        Ok((requests, Frames::new(answers)))
+    }
+
+    /// Says that this is over.
+    pub(crate) fn close(&self, code: qpc_proto::error::CloseCode) {
+        self.connection.close(VarInt::from_u32(code as u32), b"");
+    }
+}
+
+async fn call_on<A: Ask>(connection: &Connection, longest: Duration, request: A) -> Result<A::Answer, CallError> {
+    let frame = request_frame(request.method());
+    let exchange = async {
+        let (mut requests, answers) = connection.open_bi().await?;
+        let mut answers = Frames::new(answers);
+        requests.write_chunk(frame).await?;
+        // Only a stream that was reset can't be finished, and then the answer says so.
+        requests.finish().ok();
+        let outcome = answers.next().await?.ok_or(CallError::Protocol("a call without an answer"))?;
+        read_answer::<A>(outcome)
+    };
+    timeout(longest, exchange).await.unwrap_or(Err(CallError::Timeout))
+}
