@@ -42,9 +42,21 @@ pub enum OpenError {
     /// Nobody lives here yet.
     #[error("nobody is registered or logged in here")]
     NoAccount,
+    /// Another process drives the home.
+    #[error("another program uses this home")]
+    Busy,
     /// The home itself.
     #[error(transparent)]
-    Home(#[from] crate::home::HomeError),
+    Home(crate::home::HomeError),
+}
+
+impl From<crate::home::HomeError> for OpenError {
+    fn from(error: crate::home::HomeError) -> Self {
+        match error {
+            crate::home::HomeError::Busy(_) => Self::Busy,
+            error => Self::Home(error),
+        }
+    }
 }
 
 /// Why registration or login failed.

@@ -27,7 +27,7 @@ impl Session {
     /// Drives the home, or joins the process that does.
     ///
     /// # Errors
-    /// [`OpenError`]; a busy home only where the process that drives it can't be joined.
+    /// [`OpenError`]; [`OpenError::Busy`] only where the process that drives it can't be joined.
     pub async fn open(home: Home, options: Options) -> Result<Self, OpenError> {
         for _ in 0..JOIN_ATTEMPTS {
             match Client::open(home.clone(), options.clone()).await {
