@@ -23,7 +23,11 @@ use qpc_proto::{
 };
 use tokio::sync::Semaphore;
 
-use crate::{clock::Clock, rng::Rng, store::Store};
+use crate::{
+    clock::Clock,
+    rng::Rng,
+    store::{Store, StoreFault},
+};
 
 pub use self::{
     device::{AuthenticateError, EnrolError, RevokeError},
@@ -102,6 +106,15 @@ impl Accounts {
     pub fn with_meter(mut self, meter: LoginMeter) -> Self {
         self.meter = meter;
         self
+    }
+
+    /// Gives the store the record that unknown names are answered with. Before the first login.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub async fn prepare(&self) -> Result<(), StoreFault> {
+        let decoy = self.setup.decoy(&*self.rng).map_err(|error| StoreFault::Engine(error.to_string()))?;
+        self.store.set_decoy(decoy).await
     }
 
     /// The domain whose accounts these are.

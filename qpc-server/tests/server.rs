@@ -1,0 +1,10 @@
+//! Tests of the whole server, from its domains to the built program: one binary, one file for
+//! each theme. Ports are zero, directories temporary, and nothing waits for time to pass.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(clippy::arithmetic_side_effects, reason = "tests")]
+
+#[path = "server/accounts.rs"]
+mod accounts;
+#[path = "server/person.rs"]
+mod person;
