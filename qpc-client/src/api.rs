@@ -250,27 +250,27 @@ pub enum ConversationKind {
     Group,
 }
 
-/// One message as it is shown: an object of `listen --json`.
+/// One message as it is shown: an object of `listen --json`, whose fields stand in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// `id@domain` of the conversation.
     pub conversation: String,
-    /// The person's address or the group's title.
-    pub title: String,
     /// Place in the conversation's log.
     pub seq: u64,
     /// The message's id.
     pub id: String,
     /// The MLS sender's address.
     pub sender: String,
-    /// Sent by this account?
-    pub own: bool,
     /// The sender's clock, RFC 3339.
     pub time: String,
     /// `text`, `edit`, ... or `unknown`; `notice` for what the client itself has to say.
     pub kind: String,
     /// The words, or a description of what is no text.
     pub body: String,
+    /// The person's address or the group's title.
+    pub title: String,
+    /// Sent by this account?
+    pub own: bool,
     /// Order of arrival in this home, for [`Command::MarkShown`].
     pub local: i64,
 }
