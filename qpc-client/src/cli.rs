@@ -1,0 +1,120 @@
+//! The command line: from words to a session of the library, from its answers to words.
+//!
+//! Only this program prints; the library never does. Data goes to standard output, everything
+//! else to standard error, and the way it ended into the exit code.
+
+mod account;
+mod args;
+mod ask;
+mod chat;
+mod clock;
+mod exit;
+mod failure;
+mod input;
+mod listen;
+mod open;
+mod pages;
+mod password;
+mod render;
+mod screen;
+mod send;
+mod settings;
+mod signals;
+mod table;
+mod terminal;
+mod trust;
+mod unattended;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use self::{
+    args::{Typed, Verb},
+    failure::Failure,
+    screen::Screen,
+    settings::Settings,
+};
+
+/// How long work that nobody waits for any more may hold up the end.
+const LAST_WORK: Duration = Duration::from_millis(500);
+
+/// Runs the program.
+pub(crate) fn run() -> ExitCode {
+    let typed = match Typed::try_parse() {
+        Ok(typed) => typed,
+        Err(asked) => {
+            // Help and version are answers, not mistakes: clap knows which stream and code they want.
+            asked.print().ok();
+            return ExitCode::from(u8::try_from(asked.exit_code()).unwrap_or(exit::Exit::Usage as u8));
+        }
+    };
+    let screen = Screen::new(typed.common.json);
+    match act(typed, &screen) {
+        Ok(()) => exit::Exit::Ok.into(),
+        Err(failure) => {
+            screen.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn act(typed: Typed, screen: &Screen) -> Result<(), Failure> {
+    match &typed.command {
+        Some(Verb::Completions { shell }) => return Ok(page(&pages::completions(*shell))?),
+        Some(Verb::Man) => return Ok(page(&pages::manual()?)?),
+        _ => {}
+    }
+    log();
+    let settings = Settings::resolve(typed.common, |name| std::env::var_os(name))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("no runtime: {error}")))?;
+    let done = runtime.block_on(perform(typed.command, settings, screen));
+    runtime.shutdown_timeout(LAST_WORK);
+    done
+}
+
+async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Result<(), Failure> {
+    let verb = match verb {
+        None if !screen.interactive => return unattended::run(settings, screen).await,
+        None => Verb::Chat { to: None },
+        Some(Verb::Register { name }) => return account::register(&settings, screen, &name).await,
+        Some(Verb::Login { name }) => return account::login(&settings, screen, &name).await,
+        Some(Verb::Logout) => return account::logout(&settings, screen).await,
+        Some(verb) => verb,
+    };
+    let session = open::session(&settings).await?;
+    let done = match verb {
+        Verb::Chat { to } => chat::chat(&session, screen, to).await,
+        Verb::Send { to, text } => send::send(&session, screen, to, text).await,
+        Verb::Listen { follow } => listen::listen(&session, screen, follow, listen::What::Messages).await,
+        verb => match ask::question(&verb, &settings) {
+            Ok(Some(command)) => ask::ask(&session, screen, command).await,
+            Ok(None) => Ok(()),
+            Err(failure) => Err(failure),
+        },
+    };
+    session.close().await;
+    done
+}
+
+fn page(page: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(page)?;
+    out.flush()
+}
+
+/// Logs go to standard error, and only where somebody asks for them.
+fn log() {
+    if let Ok(filter) = EnvFilter::try_from_env("QPC_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    }
+}

@@ -1,0 +1,106 @@
+//! Registering, logging in and logging out: the beginning and the end of a home.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use qpc_client::{
+    Client, Login, Registration, Session,
+    api::{Command, Outcome},
+};
+use qpc_proto::{address::AccountName, limits::DEVICE_NAME_MAX};
+
+use super::{failure::Failure, open, password::Source, screen::Screen, settings::Settings, trust::Unknown};
+
+/// Makes an account.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub(super) async fn register(settings: &Settings, screen: &Screen, name: &str) -> Result<(), Failure> {
+    let name = AccountName::parse(name).map_err(|error| Failure::usage(error.to_string()).at("NAME"))?;
+    server_is_known(settings)?;
+    vacant(settings)?;
+    let prompt = format!("A password for {name}: ");
+    let password = Source::open(settings.password_file.as_deref(), 1)?.new_one(&prompt)?;
+    let registration = Registration {
+        name: name.as_str().to_owned(),
+        password,
+        token: settings.token.clone(),
+        device_name: device_name(),
+    };
+    let client = open::register(settings, Unknown::Ask, registration, |_| {}).await?;
+    welcome(client, screen, "registered").await
+}
+
+/// Makes the home a device of an account.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub(super) async fn login(settings: &Settings, screen: &Screen, name: &str) -> Result<(), Failure> {
+    server_is_known(settings)?;
+    vacant(settings)?;
+    let password = Source::open(settings.password_file.as_deref(), 1)?.existing(&format!("Password of {name}: "))?;
+    let login = Login { name: name.to_owned(), password, device_name: device_name() };
+    let client = open::login(settings, login).await?;
+    welcome(client, screen, "logged in as").await
+}
+
+/// Revokes the device and empties the home, after asking a person.
+///
+/// # Errors
+/// A [`Failure`]; the home is as it was then.
+pub(super) async fn logout(settings: &Settings, screen: &Screen) -> Result<(), Failure> {
+    let client = open::client(settings).await?;
+    if screen.interactive && !confirmed(&settings.home.display().to_string()) {
+        client.close().await;
+        return Err(Failure::denied("not confirmed; nothing was changed"));
+    }
+    client.logout().await?;
+    screen.note("logged out: the device is revoked and the home is empty");
+    Ok(())
+}
+
+/// What a home's owner reads first.
+async fn welcome(client: Client, screen: &Screen, what: &str) -> Result<(), Failure> {
+    let session = Session::from(client);
+    let outcome = session.execute(Command::Whoami).await;
+    session.close().await;
+    let Outcome::Whoami(whoami) = outcome? else { return Ok(()) };
+    if screen.json {
+        return Ok(screen.object(&whoami)?);
+    }
+    screen.data(&format!("{what} {}", screen.paint.bold(&whoami.address)))?;
+    screen.note(&format!("account key {} (others can compare it with what they see)", whoami.account_key));
+    screen.note("next: qpc-client chat NAME");
+    Ok(())
+}
+
+/// The first command on a home has to say where the server is.
+fn server_is_known(settings: &Settings) -> Result<(), Failure> {
+    if settings.server.is_some() {
+        return Ok(());
+    }
+    Err(Failure::usage("which server?").next("pass --server HOST[:PORT], or set QPC_SERVER"))
+}
+
+/// Better to say so before asking for a password.
+fn vacant(settings: &Settings) -> Result<(), Failure> {
+    if !open::home(settings).has_account() {
+        return Ok(());
+    }
+    Err(Failure::usage("this home has an account already (qpc-client whoami shows it)")
+        .at(settings.home.display().to_string())
+        .next("one home is one device of one account: choose another directory with --home, or log out first"))
+}
+
+/// The machine's name, so that its owner recognises it in the list of devices.
+pub(super) fn device_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| !super::terminal::harmful(*c)).collect();
+    if name.is_empty() || name.len() > DEVICE_NAME_MAX { "a computer".to_owned() } else { name }
+}
+
+fn confirmed(home: &str) -> bool {
+    let question = format!("This revokes the device and deletes its messages in {home}. Type yes to do it: ");
+    io::stderr().lock().write_all(question.as_bytes()).ok();
+    let mut answer = String::new();
+    io::stdin().is_terminal() && io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}

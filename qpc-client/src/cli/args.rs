@@ -1,0 +1,353 @@
+//! The command line as typed: one definition for parsing, help, completions and the man page.
+//!
+//! Values keep the form they were typed in except where one word has one meaning (numbers,
+//! shells); [`settings`](super::settings) resolves the rest. Nothing is hidden.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::exit::Exit;
+
+/// End-to-end encrypted chat over QUIC.
+///
+/// Without COMMAND it chats, if both ends are a terminal. Otherwise it logs in with the home's
+/// account, or, where there is none and a token is given, registers a throw-away account in a
+/// temporary home, and prints what happens until it is stopped.
+#[derive(Debug, Parser)]
+#[command(name = "qpc-client", version, after_help = Exit::table(), subcommand_help_heading = "Commands")]
+pub(super) struct Typed {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Option<Verb>,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Common {
+    /// The server; port 7000 unless it says otherwise. Needed once: a home remembers its server.
+    #[arg(long, global = true, value_name = "HOST[:PORT]", env = "QPC_SERVER")]
+    pub(super) server: Option<String>,
+
+    /// The directory of the account and its messages; one device of one account lives in it.
+    /// Default: quicprochat in the XDG data directory.
+    #[arg(long, global = true, value_name = "DIR", env = "QPC_HOME")]
+    pub(super) home: Option<PathBuf>,
+
+    /// What lets a new account in: an invite, or the server's standing token. QPC_AUTH_TOKEN_FILE
+    /// names a file with it.
+    #[arg(long, global = true, value_name = "TOKEN", env = "QPC_AUTH_TOKEN", hide_env_values = true)]
+    pub(super) auth_token: Option<String>,
+
+    /// Believe the certificate with this fingerprint and no other (the server prints it at start).
+    #[arg(long, global = true, value_name = "sha256:HEX", conflicts_with = "ca")]
+    pub(super) pin: Option<String>,
+
+    /// Believe certificates that chain to one of this PEM file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+
+    /// Read the password from the first line of this file (two lines for `password change`: the
+    /// old one and the new one).
+    #[arg(long, global = true, value_name = "FILE", env = "QPC_PASSWORD_FILE")]
+    pub(super) password_file: Option<PathBuf>,
+
+    /// Print one JSON object a line, errors too (those on standard error).
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Verb {
+    /// Make an account, with this home as its first device.
+    Register {
+        /// The name to have: letters, digits, '.', '_' and '-'.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Make this home a device of an account there is.
+    Login {
+        /// The account's name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Show who this home belongs to, and the fingerprint of the account's key.
+    Whoami,
+    /// Show the connection, what waits to be sent, and alarms.
+    Status,
+    /// Revoke this device and empty the home.
+    Logout,
+    /// Chat: with TO, its last 20 messages, then lines both ways; without, all conversations.
+    Chat {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: Option<String>,
+    },
+    /// List all conversations: unread counts, last message, members.
+    Conversations,
+    /// Send a message and wait until the server has stored it.
+    Send {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+        /// The message; `-` sends each line of standard input as one.
+        #[arg(value_name = "TEXT|-", allow_hyphen_values = true)]
+        text: String,
+    },
+    /// Print the messages that are waiting, and end.
+    Listen {
+        /// Go on printing messages as they arrive, until stopped.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Print the last messages of a conversation from the local store.
+    History {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+        /// At most this many.
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// People: who asked, who may write.
+    Contacts {
+        #[command(subcommand)]
+        verb: ContactsVerb,
+    },
+    /// Groups and their members.
+    Group {
+        #[command(subcommand)]
+        verb: GroupVerb,
+    },
+    /// The account's devices.
+    Devices {
+        #[command(subcommand)]
+        verb: DevicesVerb,
+    },
+    /// The account's password.
+    Password {
+        #[command(subcommand)]
+        verb: PasswordVerb,
+    },
+    /// The account itself.
+    Account {
+        #[command(subcommand)]
+        verb: AccountVerb,
+    },
+    /// Print the completions for a shell.
+    Completions {
+        /// Which.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page (roff): `qpc-client man | man -l -`.
+    Man,
+}
+
+/// What to do with contacts.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum ContactsVerb {
+    /// List all contacts and requests.
+    List,
+    /// Accept a request: they may write from now on.
+    Accept(Who),
+    /// Put a request aside; they are not told.
+    Decline(Who),
+    /// Have the server withhold what they send; they are not told.
+    Block(Who),
+    /// End a block.
+    Unblock(Who),
+    /// Believe a contact's new account key, after comparing its fingerprint with them.
+    Trust(Who),
+}
+
+/// A person.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Who {
+    /// A name, or name@domain.
+    #[arg(value_name = "WHO")]
+    pub(super) who: String,
+}
+
+/// What to do with groups.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum GroupVerb {
+    /// Make a group; its members must have accepted your contact.
+    Create {
+        /// Its name.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Its first members.
+        #[arg(value_name = "MEMBER")]
+        members: Vec<String>,
+    },
+    /// Add members.
+    Add(GroupMembers),
+    /// Remove members.
+    Remove(GroupMembers),
+    /// Leave a group.
+    Leave(GroupName),
+    /// List the groups.
+    List,
+    /// List a group's members and their roles.
+    Members(GroupName),
+}
+
+/// A group.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GroupName {
+    /// The group's name.
+    #[arg(value_name = "GROUP")]
+    pub(super) group: String,
+}
+
+/// A group and people.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GroupMembers {
+    /// The group's name.
+    #[arg(value_name = "GROUP")]
+    pub(super) group: String,
+    /// Whom: names or name@domain.
+    #[arg(value_name = "MEMBER", required = true)]
+    pub(super) members: Vec<String>,
+}
+
+/// What to do with devices.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum DevicesVerb {
+    /// List the devices.
+    List,
+    /// Delete a device: its connections are cut within a second.
+    Revoke {
+        /// Its id, or the beginning of it if that is enough.
+        #[arg(value_name = "DEVICE")]
+        device: String,
+    },
+}
+
+/// What to do with the password.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum PasswordVerb {
+    /// Replace the password; asks for the old one and, twice, for the new one.
+    Change,
+}
+
+/// What to do with the account.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum AccountVerb {
+    /// Delete the account for good; asks for the password.
+    Delete,
+}
+
+/// The definition with what only text can say: for help, completions and the man page.
+pub(super) fn definition() -> clap::Command {
+    Typed::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Result<Typed, clap::Error> {
+        Typed::try_parse_from(std::iter::once("qpc-client").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_consistent_and_hides_nothing() {
+        definition().debug_assert();
+        fn visible(command: &clap::Command) -> bool {
+            command.get_arguments().all(|a| !a.is_hide_set())
+                && command.get_subcommands().all(|c| !c.is_hide_set() && visible(c))
+        }
+        assert!(visible(&definition()));
+    }
+
+    #[test]
+    fn every_form_of_the_documented_command_line_parses() {
+        for line in [
+            "",
+            "--server localhost --home /h --auth-token t --pin sha256:00 --password-file f --json",
+            "--server localhost:7000 --ca f.pem whoami",
+            "register alice",
+            "register alice --server localhost:7000 --pin sha256:00",
+            "login alice",
+            "whoami",
+            "status --json",
+            "logout",
+            "chat",
+            "chat bob",
+            "chat bob@chat.example",
+            "conversations",
+            "send bob hello",
+            "send bob -",
+            "send bob -5",
+            "send bob --dashes",
+            "listen",
+            "listen --follow",
+            "listen --follow --json",
+            "history bob",
+            "history bob --limit 5",
+            "contacts list",
+            "contacts accept bob",
+            "contacts decline bob",
+            "contacts block bob",
+            "contacts unblock bob",
+            "contacts trust bob",
+            "group create friends",
+            "group create friends bob carol",
+            "group add friends bob carol",
+            "group remove friends bob",
+            "group leave friends",
+            "group list",
+            "group members friends",
+            "devices list",
+            "devices revoke 0198",
+            "password change",
+            "account delete",
+            "completions bash",
+            "man",
+        ] {
+            let parsed = typed(line);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_not_documented_is_refused_with_code_2() {
+        for line in [
+            "frobnicate",
+            "register",
+            "register a b",
+            "send bob",
+            "send bob two words",
+            "history bob --limit 0",
+            "group add friends",
+            "contacts",
+            "completions tcsh",
+            "--pin sha256:00 --ca f whoami",
+            "register alice --password secret",
+            "login alice secret",
+        ] {
+            let error = typed(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_work_before_and_after_the_command_and_text_stays_text() {
+        for line in ["--json send bob hi", "send --json bob hi", "send bob hi --json"] {
+            let typed = typed(line).unwrap();
+            assert!(typed.common.json, "{line}");
+            assert!(matches!(typed.command, Some(Verb::Send { text, .. }) if text == "hi"));
+        }
+    }
+
+    #[test]
+    fn help_tells_the_exit_codes() {
+        let help = definition().render_help().to_string();
+        assert!(help.contains("Exit codes:") && help.contains("75"), "{help}");
+    }
+}

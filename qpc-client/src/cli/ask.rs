@@ -1,0 +1,111 @@
+//! The commands that are one question and one answer.
+
+use qpc_client::{
+    Session,
+    api::{Command, Outcome},
+};
+
+use super::{
+    args::{AccountVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, Verb},
+    failure::Failure,
+    password::Source,
+    render::{self, Render},
+    screen::Screen,
+    settings::Settings,
+};
+
+/// The question a typed command is; `None` where it is more than that. Asks for passwords.
+///
+/// # Errors
+/// A [`Failure`] where a password is needed and there is none.
+pub(super) fn question(verb: &Verb, settings: &Settings) -> Result<Option<Command>, Failure> {
+    let passwords = |count| Source::open(settings.password_file.as_deref(), count);
+    Ok(Some(match verb.clone() {
+        Verb::Whoami => Command::Whoami,
+        Verb::Status => Command::Status,
+        Verb::Conversations => Command::Conversations,
+        Verb::History { to, limit } => Command::History { to, limit },
+        Verb::Contacts { verb } => match verb {
+            ContactsVerb::List => Command::Contacts,
+            ContactsVerb::Accept(who) => Command::Accept { who: who.who },
+            ContactsVerb::Decline(who) => Command::Decline { who: who.who },
+            ContactsVerb::Block(who) => Command::Block { who: who.who },
+            ContactsVerb::Unblock(who) => Command::Unblock { who: who.who },
+            ContactsVerb::Trust(who) => Command::TrustKey { who: who.who },
+        },
+        Verb::Group { verb } => match verb {
+            GroupVerb::Create { name, members } => Command::GroupCreate { name, members },
+            GroupVerb::Add(typed) => Command::GroupAdd { group: typed.group, members: typed.members },
+            GroupVerb::Remove(typed) => Command::GroupRemove { group: typed.group, members: typed.members },
+            GroupVerb::Leave(typed) => Command::GroupLeave { group: typed.group },
+            GroupVerb::List => Command::Groups,
+            GroupVerb::Members(typed) => Command::GroupMembers { group: typed.group },
+        },
+        Verb::Devices { verb } => match verb {
+            DevicesVerb::List => Command::Devices,
+            DevicesVerb::Revoke { device } => Command::DeviceRevoke { device },
+        },
+        Verb::Password { verb: PasswordVerb::Change } => {
+            let mut source = passwords(2)?;
+            let old = source.existing("The password in force: ")?;
+            Command::PasswordChange { old, new: source.new_one("The new password: ")? }
+        }
+        Verb::Account { verb: AccountVerb::Delete } => Command::AccountDelete {
+            password: passwords(1)?.existing("The password, to delete the account for good: ")?,
+        },
+        Verb::Register { .. }
+        | Verb::Login { .. }
+        | Verb::Logout
+        | Verb::Chat { .. }
+        | Verb::Send { .. }
+        | Verb::Listen { .. }
+        | Verb::Completions { .. }
+        | Verb::Man => return Ok(None),
+    }))
+}
+
+/// Asks, and prints the answer.
+///
+/// # Errors
+/// A [`Failure`] as the library or the output has it.
+pub(super) async fn ask(session: &Session, screen: &Screen, command: Command) -> Result<(), Failure> {
+    let outcome = session.execute(command).await?;
+    if screen.json {
+        return Ok(objects(screen, &outcome)?);
+    }
+    if let Some(nothing) = render::nothing(&outcome) {
+        screen.note(nothing);
+        return Ok(());
+    }
+    let render = Render::new(screen, &address(session).await);
+    let lines = render.outcome(&outcome);
+    if let Outcome::Done { .. } = outcome {
+        // That it was done is a note, not data.
+        lines.iter().for_each(|line| screen.note(line));
+        return Ok(());
+    }
+    Ok(lines.iter().try_for_each(|line| screen.data(line))?)
+}
+
+/// An outcome as JSON: an object a line, one for each thing of a list.
+fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
+    match outcome {
+        Outcome::Conversations { conversations } => conversations.iter().try_for_each(|c| screen.object(c)),
+        Outcome::Messages { messages } => messages.iter().try_for_each(|m| screen.object(m)),
+        Outcome::Contacts { contacts } => contacts.iter().try_for_each(|c| screen.object(c)),
+        Outcome::Members { members } => members.iter().try_for_each(|m| screen.object(m)),
+        Outcome::Devices { devices } => devices.iter().try_for_each(|d| screen.object(d)),
+        Outcome::Flushed { waiting } => waiting.iter().try_for_each(|w| screen.object(w)),
+        Outcome::Whoami(whoami) => screen.object(whoami),
+        Outcome::Status(status) => screen.object(status),
+        Outcome::Done { .. } | Outcome::Queued { .. } => screen.object(outcome),
+    }
+}
+
+/// The address of the home's account; empty where it can't be told.
+pub(super) async fn address(session: &Session) -> String {
+    match session.execute(Command::Whoami).await {
+        Ok(Outcome::Whoami(whoami)) => whoami.address,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,46 @@
+//! Times for people: local, short today, with the date otherwise.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// What "now" and "here" are, so that rendering is a function of its arguments.
+#[derive(Debug, Clone)]
+pub(super) struct Clock {
+    /// Now; `None` asks the system each time.
+    fixed: Option<Timestamp>,
+    zone: TimeZone,
+}
+
+impl Clock {
+    /// The system's.
+    pub(super) fn system() -> Self {
+        Self { fixed: None, zone: TimeZone::system() }
+    }
+
+    /// One that stands still, for tests.
+    #[cfg(test)]
+    pub(super) fn fixed(now: &str) -> Self {
+        Self { fixed: Some(now.parse().unwrap()), zone: TimeZone::UTC }
+    }
+
+    /// An RFC 3339 time as a person reads it; text that is none is given back.
+    pub(super) fn local(&self, time: &str) -> String {
+        let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
+        let now = self.fixed.unwrap_or_else(Timestamp::now).to_zoned(self.zone.clone());
+        let time = time.to_zoned(self.zone.clone());
+        let format = if time.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+        time.strftime(format).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn today_is_short_and_other_days_have_their_date() {
+        let clock = Clock::fixed("2026-11-20T15:00:00Z");
+        assert_eq!(clock.local("2026-11-20T09:05:01.5Z"), "09:05");
+        assert_eq!(clock.local("2026-11-19T23:59:00+00:00"), "2026-11-19 23:59");
+        assert_eq!(clock.local("today"), "today");
+    }
+}

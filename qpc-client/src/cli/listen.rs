@@ -1,0 +1,133 @@
+//! `listen`: what is waiting, and with `--follow` what arrives, each message once.
+//!
+//! A message is marked as shown only after its line has been flushed, one at a time: a kill may
+//! show the last line twice (it has the same id), and never loses one.
+
+use std::ops::ControlFlow;
+
+use qpc_client::{
+    EventStream, Notice, Session,
+    api::{Command, CommandError, Event, Outcome},
+};
+
+use super::{ask, failure::Failure, render::Render, screen::Screen, signals::Stop};
+
+/// Messages taken from the store at once.
+const PAGE: u32 = 100;
+
+/// What is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// Messages alone.
+    Messages,
+    /// In JSON every event, each with its kind; for people the same as notes.
+    Everything,
+}
+
+/// Prints what waits, and if `follow` what arrives, until stopped.
+///
+/// # Errors
+/// A [`Failure`]. Where the server can't be reached, what is here already is printed first.
+pub(super) async fn listen(session: &Session, screen: &Screen, follow: bool, what: What) -> Result<(), Failure> {
+    let mut listening = Listening {
+        session,
+        screen,
+        render: Render::new(screen, &ask::address(session).await),
+        events: session.events(),
+        what,
+        stop: Stop::listen()?,
+    };
+    if follow { listening.follow().await } else { listening.catch_up().await }
+}
+
+struct Listening<'a> {
+    session: &'a Session,
+    screen: &'a Screen,
+    render: Render,
+    events: EventStream,
+    what: What,
+    stop: Stop,
+}
+
+/// Go on?
+type Flow = ControlFlow<()>;
+
+impl Listening<'_> {
+    /// Prints as the messages come in, not only when all are here: a long backlog shows at once.
+    async fn catch_up(&mut self) -> Result<(), Failure> {
+        let session = self.session;
+        let catching_up = session.execute(Command::CatchUp);
+        tokio::pin!(catching_up);
+        let mut flow = self.print_waiting().await?;
+        let caught_up: Result<_, CommandError> = loop {
+            if flow.is_break() {
+                return Ok(());
+            }
+            flow = tokio::select! {
+                biased;
+                () = self.stop.wished() => Flow::Break(()),
+                outcome = &mut catching_up => break outcome,
+                notice = self.events.next() => self.hear(notice).await?,
+            };
+        };
+        self.print_waiting().await?.is_continue().then_some(caught_up).transpose()?;
+        Ok(())
+    }
+
+    async fn follow(&mut self) -> Result<(), Failure> {
+        let mut flow = self.print_waiting().await?;
+        while flow.is_continue() {
+            flow = tokio::select! {
+                biased;
+                () = self.stop.wished() => Flow::Break(()),
+                notice = self.events.next() => self.hear(notice).await?,
+            };
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, notice: Option<Notice>) -> Result<Flow, Failure> {
+        let event = match notice {
+            None => return Err(Failure::internal("the program that drives this home has ended").next("run it again")),
+            Some(Notice::Lagged) => return self.print_waiting().await,
+            Some(Notice::Event(event)) => event,
+        };
+        // The event is a hint; the store is the truth, and knows what has been shown.
+        if matches!(event, Event::Message(_)) {
+            return self.print_waiting().await;
+        }
+        if self.screen.json {
+            if self.what == What::Everything {
+                self.screen.object(&event)?;
+            } else if let Event::Alarm { text } = event {
+                self.screen.note(&text);
+            }
+        } else if let Some(note) = self.render.event(&event) {
+            self.screen.note(&note);
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Prints what nobody has been shown. A stop is heard between two messages, never between the
+    /// printing of one and its mark.
+    async fn print_waiting(&mut self) -> Result<Flow, Failure> {
+        loop {
+            let unshown = self.session.execute(Command::Unshown { limit: PAGE, to: None }).await?;
+            let Outcome::Messages { messages } = unshown else { return Ok(Flow::Continue(())) };
+            if messages.is_empty() {
+                return Ok(Flow::Continue(()));
+            }
+            for message in messages {
+                match (self.screen.json, self.what) {
+                    (false, _) => self.screen.data(&self.render.message_anywhere(&message))?,
+                    (true, What::Messages) => self.screen.object(&message)?,
+                    (true, What::Everything) => self.screen.object(&Event::Message(message.clone()))?,
+                }
+                self.session.execute(Command::MarkShown { to: None, local: message.local }).await?;
+                if self.stop.was_wished().await {
+                    return Ok(Flow::Break(()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! From settings to a session: opens the home, drives it or joins whoever does.
+//!
+//! All failures to open, register or log in are put into words here.
+
+use qpc_client::{Client, Home, KeySource, Login, OpenError, Options, Registration, Session, SignInError};
+
+use super::{
+    failure::Failure,
+    settings::Settings,
+    trust::{self, Refused, Unknown},
+};
+
+/// Opens the home for a command.
+///
+/// # Errors
+/// A [`Failure`]; where nobody lives there, one that says how to register.
+pub(super) async fn session(settings: &Settings) -> Result<Session, Failure> {
+    let refused = Refused::default();
+    let options = options(settings, Unknown::Refuse, &refused);
+    Session::open(home(settings), options).await.map_err(|error| not_opened(error, settings))
+}
+
+/// Opens the home so that this process drives it.
+///
+/// # Errors
+/// A [`Failure`]; where another process drives it, one that says so.
+pub(super) async fn client(settings: &Settings) -> Result<Client, Failure> {
+    let options = options(settings, Unknown::Refuse, &Refused::default());
+    Client::open(home(settings), options).await.map_err(|error| not_opened(error, settings))
+}
+
+/// Registers an account.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub(super) async fn register(
+    settings: &Settings,
+    unknown: Unknown,
+    registration: Registration,
+    adjust: impl FnOnce(&mut Options),
+) -> Result<Client, Failure> {
+    let refused = Refused::default();
+    let mut options = options(settings, unknown, &refused);
+    adjust(&mut options);
+    let made = Client::register(home(settings), options, registration).await;
+    made.map_err(|error| not_signed_in(error, settings, &refused))
+}
+
+/// Logs a home in.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub(super) async fn login(settings: &Settings, login: Login) -> Result<Client, Failure> {
+    let refused = Refused::default();
+    let options = options(settings, Unknown::Ask, &refused);
+    let opened = Client::login(home(settings), options, login).await;
+    opened.map_err(|error| not_signed_in(error, settings, &refused))
+}
+
+/// The home, which need not exist yet.
+pub(super) fn home(settings: &Settings) -> Home {
+    Home::at(&settings.home, KeySource::Auto)
+}
+
+fn options(settings: &Settings, unknown: Unknown, refused: &Refused) -> Options {
+    Options {
+        server: settings.server.clone(),
+        trust: trust::trust(&settings.belief, unknown, refused),
+        ..Options::default()
+    }
+}
+
+fn not_opened(error: OpenError, settings: &Settings) -> Failure {
+    let failure = match &error {
+        OpenError::NoAccount => Failure::usage(error.to_string()).next(
+            "make an account:   qpc-client --server HOST --auth-token TOKEN register NAME\n\
+             or use one:        qpc-client --server HOST login NAME",
+        ),
+        OpenError::Busy => {
+            Failure::internal(error.to_string()).next("end the other program, or choose another directory with --home")
+        }
+        OpenError::Home(_) => Failure::internal(error.to_string()),
+    };
+    failure.at(settings.home.display().to_string())
+}
+
+fn not_signed_in(error: SignInError, settings: &Settings, refused: &Refused) -> Failure {
+    if let Some(failure) = refused.failure() {
+        return failure;
+    }
+    match error {
+        SignInError::Open(error) => not_opened(error, settings),
+        SignInError::Occupied(_) => Failure::usage(error.to_string())
+            .at(settings.home.display().to_string())
+            .next("one home is one device of one account: choose another directory with --home, or log out first"),
+        SignInError::Refused(error) => {
+            let failure = Failure::from(error);
+            match &settings.server {
+                Some(server) => failure.at(server.to_string()),
+                None => failure,
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What the library answers and tells, as lines for people.
+//!
+//! Every piece of text that a person or a server wrote goes through [`terminal`] here, once.
+
+use qpc_client::api::{
+    Contact, Conversation, ConversationKind, Device, Event, Member, Message, OutboxState, Outcome, Status, Waiting,
+    Whoami,
+};
+
+use super::{
+    clock::Clock,
+    screen::{Paint, Screen},
+    table::{Table, cut},
+    terminal,
+};
+
+/// Longest piece of a last message in a list, in terminal columns.
+const LAST_WIDTH: usize = 40;
+/// Longest list of members in a list, in terminal columns.
+const MEMBERS_WIDTH: usize = 40;
+
+/// How things are shown to this person.
+#[derive(Debug, Clone)]
+pub(super) struct Render {
+    clock: Clock,
+    paint: Paint,
+    /// `@domain` of the account, which is left away.
+    home: String,
+}
+
+impl Render {
+    /// For the person whose address this is (empty if it is not known).
+    pub(super) fn new(screen: &Screen, address: &str) -> Self {
+        let home = address.split_once('@').map(|(_, domain)| format!("@{domain}")).unwrap_or_default();
+        Self { clock: screen.clock.clone(), paint: screen.paint, home }
+    }
+
+    /// An address without the person's own domain, or a title, safe to show.
+    pub(super) fn name(&self, address: &str) -> String {
+        let short = address.strip_suffix(&self.home).filter(|_| !self.home.is_empty()).unwrap_or(address);
+        terminal::line(short).into_owned()
+    }
+
+    fn names(&self, addresses: &[String]) -> String {
+        addresses.iter().map(|a| self.name(a)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A message in its own conversation.
+    pub(super) fn message(&self, message: &Message) -> String {
+        self.spoken(message, None)
+    }
+
+    /// A message among those of other conversations.
+    pub(super) fn message_anywhere(&self, message: &Message) -> String {
+        let place = if message.own {
+            Some(format!("to {}", self.name(&message.title)))
+        } else if message.title == message.sender {
+            None
+        } else {
+            Some(format!("in {}", self.name(&message.title)))
+        };
+        self.spoken(message, place)
+    }
+
+    fn spoken(&self, message: &Message, place: Option<String>) -> String {
+        let time = self.paint.dim(&self.clock.local(&message.time));
+        let place = place.map(|place| format!(" {}", self.paint.dim(&place))).unwrap_or_default();
+        let body = terminal::body(&message.body, "      ");
+        let sender = if message.own { "you".to_owned() } else { self.name(&message.sender) };
+        let sender = self.paint.bold(&sender);
+        match message.kind.as_str() {
+            "text" => format!("{time} {sender}{place}: {body}"),
+            "notice" => format!("{time}{place} {}", self.paint.dim(&format!("* {body}"))),
+            kind => format!("{time} {sender}{place} [{}]: {body}", terminal::line(kind)),
+        }
+    }
+
+    /// All lines of what a command gave.
+    pub(super) fn outcome(&self, outcome: &Outcome) -> Vec<String> {
+        match outcome {
+            Outcome::Done { note } => note.iter().map(|note| terminal::body(note, "  ").into_owned()).collect(),
+            Outcome::Whoami(whoami) => self.whoami(whoami),
+            Outcome::Status(status) => self.status(status),
+            Outcome::Conversations { conversations } => self.conversations(conversations),
+            Outcome::Queued { .. } => Vec::new(),
+            Outcome::Flushed { waiting } => waiting.iter().map(|waiting| self.waiting(waiting)).collect(),
+            Outcome::Messages { messages } => messages.iter().map(|message| self.message(message)).collect(),
+            Outcome::Contacts { contacts } => self.contacts(contacts),
+            Outcome::Members { members } => self.members(members),
+            Outcome::Devices { devices } => self.devices(devices),
+        }
+    }
+
+    fn pairs(&self, pairs: &[(&str, String)]) -> Vec<String> {
+        pairs.iter().map(|(label, value)| format!("{label:<12} {value}")).collect()
+    }
+
+    fn whoami(&self, whoami: &Whoami) -> Vec<String> {
+        self.pairs(&[
+            ("account", self.paint.bold(&terminal::line(&whoami.address))),
+            ("account key", terminal::line(&whoami.account_key).into_owned()),
+            ("device", terminal::line(&whoami.device).into_owned()),
+            ("server", terminal::line(&whoami.server).into_owned()),
+        ])
+    }
+
+    fn status(&self, status: &Status) -> Vec<String> {
+        let mut lines = self.whoami(&status.whoami);
+        let or_unknown = |text: &Option<String>| terminal::line(text.as_deref().unwrap_or("unknown")).into_owned();
+        let connection = if status.online {
+            format!("online, {}", or_unknown(&status.key_exchange))
+        } else {
+            let problem = status.problem.as_deref().unwrap_or("not connected yet");
+            format!("{}: {}", self.paint.loud("offline"), terminal::body(problem, &" ".repeat(13)))
+        };
+        let outbox = match status.outbox {
+            0 => "empty".to_owned(),
+            1 => "1 message waits".to_owned(),
+            n => format!("{n} messages wait"),
+        };
+        lines.extend(self.pairs(&[
+            ("connection", connection),
+            ("certificate", or_unknown(&status.fingerprint)),
+            ("outbox", outbox),
+        ]));
+        lines.extend(status.alarms.iter().map(|alarm| self.alarm(alarm)));
+        lines
+    }
+
+    /// Something that must not be missed.
+    pub(super) fn alarm(&self, text: &str) -> String {
+        self.paint.loud(&format!("ALARM: {}", terminal::body(text, "  ")))
+    }
+
+    /// What there is to say about an event beside messages; `None` for what only programs want.
+    pub(super) fn event(&self, event: &Event) -> Option<String> {
+        let because = |reason: &Option<String>| {
+            reason.as_ref().map(|reason| format!(": {}", terminal::body(reason, "  "))).unwrap_or_default()
+        };
+        match event {
+            Event::Message(_) | Event::Outbox { state: OutboxState::Sent, .. } => None,
+            Event::Outbox { state: OutboxState::Waiting, reason, .. } => {
+                Some(format!("a message waits{}", because(reason)))
+            }
+            Event::Outbox { state: OutboxState::Refused, reason, .. } => {
+                Some(self.paint.loud(&format!("a message was not sent{}", because(reason))))
+            }
+            Event::Online { online: true, .. } => Some("connected".to_owned()),
+            Event::Online { online: false, problem } => Some(format!("not connected{}", because(problem))),
+            Event::Alarm { text } => Some(self.alarm(text)),
+            Event::Contact { address, state } => {
+                let who = self.name(address);
+                Some(match state.as_str() {
+                    "requested" => format!("{who} asks to talk to you: accept, decline or block {who}"),
+                    "accepted" => format!("{who} and you can write to each other"),
+                    state => format!("{who}: {}", terminal::line(contact_state(state))),
+                })
+            }
+        }
+    }
+
+    /// A conversation's title in a list: groups are marked, so that none passes for a person.
+    pub(super) fn title(&self, conversation: &Conversation) -> String {
+        match conversation.kind {
+            ConversationKind::Direct => self.name(&conversation.title),
+            ConversationKind::Group => format!("#{}", terminal::line(&conversation.title)),
+        }
+    }
+
+    /// The list of conversations, numbered from 1.
+    pub(super) fn conversations(&self, conversations: &[Conversation]) -> Vec<String> {
+        let mut table = Table::new(&["", "WITH", "UNREAD", "LAST", "MEMBERS"]);
+        for (number, conversation) in (1_usize..).zip(conversations) {
+            let unread = match conversation.unread {
+                0 => String::new(),
+                n => n.to_string(),
+            };
+            let last = match (&conversation.last, conversation.request, conversation.active) {
+                (_, true, _) => "wants to talk to you: accept, decline or block".to_owned(),
+                (_, _, false) => "(you are not in it any more)".to_owned(),
+                (Some(last), ..) => {
+                    let sender = if last.own { "you".to_owned() } else { self.name(&last.sender) };
+                    let said = cut(&terminal::line(&format!("{sender}: {}", last.body)), LAST_WIDTH);
+                    format!("{} {said}", self.clock.local(&last.time))
+                }
+                (None, ..) => String::new(),
+            };
+            let members = cut(&self.names(&conversation.members), MEMBERS_WIDTH);
+            table.row([number.to_string(), self.title(conversation), unread, last, members]);
+        }
+        self.headed(table)
+    }
+
+    fn contacts(&self, contacts: &[Contact]) -> Vec<String> {
+        let mut table = Table::new(&["WHO", "STATE", "ACCOUNT KEY"]);
+        for contact in contacts {
+            let key = contact.account_key.as_deref().unwrap_or("not known yet");
+            table.row([self.name(&contact.address), contact_state(&contact.state).to_owned(), key.to_owned()]);
+        }
+        let mut lines = self.headed(table);
+        for contact in contacts.iter().filter(|contact| contact.key_changed) {
+            let who = self.name(&contact.address);
+            lines.push(self.alarm(&format!(
+                "the account key of {who} changed. Compare the new one with them, then: qpc-client contacts trust {who}"
+            )));
+        }
+        lines
+    }
+
+    fn members(&self, members: &[Member]) -> Vec<String> {
+        let mut table = Table::new(&["WHO", "ROLE", "DEVICES"]);
+        for member in members {
+            table.row([self.name(&member.address), member.role.clone(), member.devices.to_string()]);
+        }
+        let mut lines = self.headed(table);
+        for member in members.iter().filter(|member| member.disputed) {
+            let who = self.name(&member.address);
+            lines.push(self.alarm(&format!("the group and the server disagree on whether {who} is a member")));
+        }
+        lines
+    }
+
+    fn devices(&self, devices: &[Device]) -> Vec<String> {
+        let mut table = Table::new(&["DEVICE", "NAME", "ENROLLED", "LAST SEEN", ""]);
+        for device in devices {
+            let this = if device.current { "this one" } else { "" };
+            let enrolled = self.clock.local(&device.enrolled);
+            table.row([device.device.as_str(), &device.name, &enrolled, &device.last_seen, this]);
+        }
+        self.headed(table)
+    }
+
+    fn headed(&self, table: Table) -> Vec<String> {
+        let mut lines = table.lines();
+        if let Some(heading) = lines.first_mut() {
+            *heading = self.paint.dim(heading);
+        }
+        lines
+    }
+
+    /// Messages that can't be sent yet.
+    pub(super) fn waiting(&self, waiting: &Waiting) -> String {
+        let (to, reason) = (self.name(&waiting.to), terminal::line(&waiting.reason));
+        match waiting.messages {
+            1 => format!("1 message to {to} waits: {reason}"),
+            n => format!("{n} messages to {to} wait: {reason}"),
+        }
+    }
+}
+
+/// A contact's state in words; unknown ones as they are.
+pub(super) fn contact_state(state: &str) -> &str {
+    match state {
+        "requested" => "asks to talk to you",
+        "pending" => "has not answered yet",
+        other => other,
+    }
+}
+
+/// What a list says when it is empty, and what to do about it.
+pub(super) fn nothing(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Conversations { conversations } if conversations.is_empty() => {
+            Some("no conversations yet; begin one with: qpc-client send NAME TEXT, or qpc-client chat NAME")
+        }
+        Outcome::Contacts { contacts } if contacts.is_empty() => Some("no contacts yet"),
+        Outcome::Messages { messages } if messages.is_empty() => Some("no messages"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

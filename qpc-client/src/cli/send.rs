@@ -1,0 +1,233 @@
+//! `send`: one message, or each line of standard input, pipelined; ends when the server has
+//! stored them all, or when it is known why it has not.
+//!
+//! What was queued is durable before anything else happens: whatever ends this command, a later
+//! one sends it.
+
+use std::{collections::HashSet, time::Duration};
+
+use qpc_client::{
+    EventStream, Notice, Session,
+    api::{Command, Event, OutboxState, Outcome, Waiting},
+};
+use qpc_proto::limits::TEXT_MAX;
+
+use super::{ask, exit::Exit, failure::Failure, input, render::Render, screen::Screen};
+
+/// Messages on their way before no further line is read.
+const WINDOW: usize = 512;
+/// How long a lost connection may take to come back before the command says so and ends.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long news of a message may come after the outbox said that it is done with it.
+const LATE_NEWS: Duration = Duration::from_secs(2);
+/// Messages from which on there is a progress line.
+const LONG_INPUT: u64 = 20;
+
+/// Sends `text`, or the lines of standard input if it is `-`.
+///
+/// # Errors
+/// A [`Failure`]: what was refused or waits, an unreachable server, input that is no message.
+pub(super) async fn send(session: &Session, screen: &Screen, to: String, text: String) -> Result<(), Failure> {
+    let mut sending = Sending::new(session, screen, to).await;
+    let input = if text == "-" {
+        sending.lines().await
+    } else if text.len() > TEXT_MAX {
+        Err(Failure::data(format!("the message is longer than a message may be ({TEXT_MAX} bytes)")))
+    } else if text.is_empty() {
+        Err(Failure::data("the message is empty"))
+    } else {
+        sending.queue(text).await
+    };
+    // Even if the input ended badly: what was queued before is sent, and reported first.
+    let sent = if sending.queued > 0 { sending.finish().await } else { Ok(()) };
+    screen.progress("");
+    input.and(sent)
+}
+
+/// Messages on their way to one conversation.
+struct Sending<'a> {
+    session: &'a Session,
+    screen: &'a Screen,
+    render: Render,
+    events: EventStream,
+    to: String,
+    /// Queued, and nothing heard of them yet.
+    pending: HashSet<String>,
+    waiting: HashSet<String>,
+    queued: u64,
+    refused: u64,
+    reason: Option<String>,
+    problem: Option<String>,
+}
+
+impl<'a> Sending<'a> {
+    async fn new(session: &'a Session, screen: &'a Screen, to: String) -> Self {
+        let events = session.events();
+        let render = Render::new(screen, &ask::address(session).await);
+        Self {
+            session,
+            screen,
+            render,
+            events,
+            to,
+            pending: HashSet::new(),
+            waiting: HashSet::new(),
+            queued: 0,
+            refused: 0,
+            reason: None,
+            problem: None,
+        }
+    }
+
+    async fn lines(&mut self) -> Result<(), Failure> {
+        let mut lines = input::stdin();
+        loop {
+            tokio::select! {
+                biased;
+                notice = self.events.next() => self.hear(notice)?,
+                line = lines.recv() => match line {
+                    None => return Ok(()),
+                    // An empty message says nothing: blank lines are what separates things in files.
+                    Some(Ok(line)) if line.is_empty() => {}
+                    Some(Ok(line)) => self.queue(line).await?,
+                    Some(Err(error)) => {
+                        return Err(Failure::data(error.to_string())
+                            .next("the lines before it were sent; nothing after it was read"));
+                    }
+                },
+            }
+            if self.pending.len() >= WINDOW {
+                self.flush().await?;
+            }
+        }
+    }
+
+    async fn queue(&mut self, text: String) -> Result<(), Failure> {
+        let queued = self.session.execute(Command::Send { to: self.to.clone(), text }).await?;
+        if let Outcome::Queued { id } = queued {
+            self.pending.insert(id);
+            self.queued = self.queued.saturating_add(1);
+            self.show_progress();
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, notice: Option<Notice>) -> Result<(), Failure> {
+        match notice {
+            None => return Err(Failure::internal("the program that drives this home has ended").next("run it again")),
+            Some(Notice::Event(Event::Outbox { id, state, reason })) => self.outbox(id, state, reason)?,
+            Some(Notice::Event(Event::Online { online, problem })) => {
+                self.problem = if online { None } else { Some(problem.unwrap_or_default()) };
+            }
+            Some(Notice::Event(Event::Alarm { text })) => self.screen.note(&self.render.alarm(&text)),
+            // Lost news is made good by the next flush.
+            Some(Notice::Lagged | Notice::Event(Event::Message(_) | Event::Contact { .. })) => {}
+        }
+        Ok(())
+    }
+
+    fn outbox(&mut self, id: String, state: OutboxState, reason: Option<String>) -> Result<(), Failure> {
+        if !self.pending.remove(&id) && !self.waiting.remove(&id) {
+            return Ok(());
+        }
+        match state {
+            OutboxState::Sent => {}
+            OutboxState::Waiting => {
+                self.waiting.insert(id.clone());
+            }
+            OutboxState::Refused => self.refused = self.refused.saturating_add(1),
+        }
+        if state != OutboxState::Sent && reason.is_some() {
+            self.reason.clone_from(&reason);
+        }
+        self.show_progress();
+        if self.screen.json {
+            self.screen.object(&serde_json::json!({ "id": id, "state": state, "reason": reason }))?;
+        }
+        Ok(())
+    }
+
+    fn show_progress(&self) {
+        if self.queued >= LONG_INPUT {
+            let open = u64::try_from(self.pending.len().saturating_add(self.waiting.len())).unwrap_or(u64::MAX);
+            let done = self.queued.saturating_sub(open).saturating_sub(self.refused);
+            self.screen.progress(&format!("{done} of {} stored by the server", self.queued));
+        }
+    }
+
+    /// Waits until the outbox has done what it can now; gives what it can't.
+    async fn flush(&mut self) -> Result<Vec<Waiting>, Failure> {
+        let session = self.session;
+        let flushing = session.execute(Command::Flush);
+        tokio::pin!(flushing);
+        loop {
+            let offline = self.problem.clone();
+            tokio::select! {
+                biased;
+                notice = self.events.next() => self.hear(notice)?,
+                outcome = &mut flushing => {
+                    let Outcome::Flushed { waiting } = outcome.map_err(|error| self.kept(error.into()))? else {
+                        return Err(Failure::internal("the outbox gave an answer of another kind"));
+                    };
+                    self.late_news(&waiting).await?;
+                    return Ok(waiting);
+                }
+                () = tokio::time::sleep(PATIENCE), if offline.is_some() => {
+                    let problem = offline.unwrap_or_default();
+                    return Err(self.kept(Failure::new(Exit::Unreachable, problem)));
+                }
+            }
+        }
+    }
+
+    /// Answers and events travel apart: hears what is still under way, then forgets what waits.
+    async fn late_news(&mut self, waiting: &[Waiting]) -> Result<(), Failure> {
+        let ours = self.ours(waiting).map_or(0, |waiting| waiting.messages);
+        let deadline = tokio::time::Instant::now().checked_add(LATE_NEWS);
+        while u64::try_from(self.pending.len()).unwrap_or(u64::MAX) > ours {
+            let Some(deadline) = deadline else { break };
+            match tokio::time::timeout_at(deadline, self.events.next()).await {
+                Ok(notice) => self.hear(notice)?,
+                Err(_) => break,
+            }
+        }
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn ours<'w>(&self, waiting: &'w [Waiting]) -> Option<&'w Waiting> {
+        let to = self.render.name(&self.to.to_lowercase());
+        waiting.iter().find(|waiting| self.render.name(&waiting.to).to_lowercase() == to)
+    }
+
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let waiting = self.flush().await?;
+        let place = format!("to {}", self.to);
+        if self.refused > 0 {
+            let reason = self.reason.clone().unwrap_or_else(|| "the server gave no reason".to_owned());
+            return Err(Failure::denied(format!("{} of {} not sent: {reason}", self.refused, self.queued)).at(place));
+        }
+        if let Some(waiting) = self.ours(&waiting) {
+            return Err(Failure::new(Exit::TryLater, self.render.waiting(waiting))
+                .at(place)
+                .next("kept here; whichever command runs when that has changed sends them"));
+        }
+        self.screen.progress("");
+        if self.queued >= LONG_INPUT && self.screen.progress {
+            self.screen.note(&format!("{} messages stored by the server", self.queued));
+        }
+        Ok(())
+    }
+
+    fn kept(&self, failure: Failure) -> Failure {
+        let next = "the messages are kept and sent when the server can be reached: by any later command, or \
+                    qpc-client listen --follow";
+        match failure.exit {
+            Exit::Unreachable | Exit::TryLater => {
+                let next = failure.next.as_deref().map_or(next.to_owned(), |own| format!("{own}\n{next}"));
+                failure.next(next)
+            }
+            _ => failure,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! No command and no terminal: stay online and print events until stopped.
+//!
+//! With the home's account where it has one; else with a throw-away account in a temporary home,
+//! both of which end with the program. Its password is random and forgotten, so that its key
+//! stretching is as cheap as can be: there is nothing to guess. A hundred of these are a load test.
+
+use std::time::Duration;
+
+use qpc_client::{
+    KsfParams, Registration, Session,
+    api::{Command, Password},
+};
+
+use super::{
+    account,
+    exit::Exit,
+    failure::Failure,
+    listen::{self, What},
+    open,
+    screen::Screen,
+    settings::Settings,
+    trust::Unknown,
+};
+
+/// How long the end may take to delete a throw-away account.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs until stopped.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub(super) async fn run(settings: Settings, screen: &Screen) -> Result<(), Failure> {
+    if open::home(&settings).has_account() {
+        let session = open::session(&settings).await?;
+        let ended = listen::listen(&session, screen, true, What::Everything).await;
+        session.close().await;
+        return ended;
+    }
+    if settings.token.is_none() || settings.server.is_none() {
+        return Err(Failure::usage("there is no account here, and no terminal to chat in")
+            .at(settings.home.display().to_string())
+            .next(
+                "make one:  qpc-client --server HOST --auth-token TOKEN register NAME\n\
+                 or pass --server and --auth-token (or QPC_SERVER, QPC_AUTH_TOKEN) for a throw-away account",
+            ));
+    }
+    throw_away(settings, screen).await
+}
+
+async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> {
+    let temporary = tempfile::Builder::new()
+        .prefix("qpc-client-")
+        .tempdir()
+        .map_err(|error| Failure::new(Exit::Internal, format!("no temporary home: {error}")))?;
+    let settings = Settings { home: temporary.path().join("home"), ..settings };
+    let password = random(16)?;
+    let registration = Registration {
+        name: format!("guest-{}", random(5)?),
+        password: Password(password.clone()),
+        token: settings.token.clone(),
+        device_name: account::device_name(),
+    };
+    let cheap = |options: &mut qpc_client::Options| options.ksf = KsfParams::weak();
+    let session = Session::from(open::register(&settings, Unknown::Loopback, registration, cheap).await?);
+    let ended = listen::listen(&session, screen, true, What::Everything).await;
+    let farewell = session.execute(Command::AccountDelete { password: Password(password) });
+    if !matches!(tokio::time::timeout(FAREWELL, farewell).await, Ok(Ok(_))) {
+        screen.note("the throw-away account could not be deleted; nobody has its password");
+    }
+    session.close().await;
+    temporary.close().map_err(|error| Failure::internal(format!("the temporary home can't be removed: {error}")))?;
+    ended
+}
+
+/// So many random bytes, in hex.
+fn random(bytes: usize) -> Result<String, Failure> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).map_err(|error| Failure::internal(format!("no randomness: {error}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
