@@ -76,3 +76,6 @@ impl<'t> Mls<'t> {
         Group::new(self, conversation.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

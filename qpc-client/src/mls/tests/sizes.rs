@@ -1,0 +1,40 @@
+//! What a group costs in bytes, on the wire and in the store.
+
+use super::*;
+
+#[test]
+fn sizes_of_groups() {
+    for size in [2_usize, 10, 50] {
+        let people: Vec<_> = (0..size).map(|n| Person::new(&format!("person{n}"))).collect();
+        let packages: Vec<_> = people.iter().map(Person::key_package).collect();
+        let (owner, name) = (&people[0], conversation(1));
+        let roles = RoleTable::owned_by(owner.address().clone());
+        let staged = owner.with(|mls| {
+            let invitees: Vec<_> =
+                people.iter().zip(&packages).skip(1).map(|(person, package)| person.invitee(package)).collect();
+            mls.create_group(&name, &roles, None, &invitees).unwrap().staged.unwrap()
+        });
+        owner.merges(&name);
+        let reader = &people[1];
+        reader.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+        let update = owner.on(&name, |group| group.update().unwrap());
+        owner.merges(&name);
+        reader.follows(&name, &update.commit).unwrap();
+        let message = owner.send(&name, "two hundred bytes would be no shorter");
+        reader.reads(&name, &message).unwrap();
+        let stored: i64 =
+            reader.store.query_row("SELECT SUM(LENGTH(value)) FROM mls_values", [], |row| row.get(0)).unwrap();
+        println!(
+            "{size:>3} members: key package {}, creating commit {}, welcome {}, group info {}, update {}, message {}, stored {stored}",
+            packages[0].len(),
+            staged.commit.len(),
+            staged.welcome.as_ref().unwrap().len(),
+            staged.group_info.len(),
+            update.commit.len(),
+            message.len(),
+        );
+        assert!(packages[0].len() <= qpc_proto::limits::KEY_PACKAGE_MAX);
+        assert!(staged.to_wire().encoded_len() <= qpc_proto::limits::FRAME_MAX / 2);
+        assert!(message.len() < 512);
+    }
+}
