@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use openmls::{
     group::MlsGroup,
     key_packages::KeyPackage,
-    prelude::{LeafNodeIndex, MlsMessageOut, Proposal, Sender, tls_codec::Serialize as _},
+    prelude::{LeafNodeIndex, MlsMessageOut, Proposal, QueuedProposal, Sender, tls_codec::Serialize as _},
 };
 use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
@@ -295,7 +295,10 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, plan: Plan) -> Result<Staged, Comm
     if judge.leaving().contains(mls.device.verified().address()) {
         return Err(CommitError::Leaving);
     }
-    let (proposed_away, proposed_added) = proposed(group, &judge)?;
+    let proposed_away: BTreeSet<u32> = group.pending_proposals().filter_map(away).collect();
+    if proposed_away.contains(&group.own_leaf_index().u32()) {
+        return Err(CommitError::Leaving);
+    }
 
     // Who leaves takes all its devices along.
     let mut remove = plan.remove;
@@ -306,16 +309,10 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, plan: Plan) -> Result<Staged, Comm
         .filter(|(leaf, _)| !gone.contains(leaf))
         .map(|(_, device)| device.address())
         .chain(plan.add.iter().map(|(device, _)| device.address()))
-        .chain(proposed_added.iter().map(VerifiedDevice::address))
         .collect();
     let roles = stored_roles(group)?;
     let new_roles = next_roles(&roles, &plan.roles, &members);
-    let welcome_devices = plan
-        .add
-        .iter()
-        .map(|(device, _)| device.device())
-        .chain(proposed_added.iter().map(VerifiedDevice::device))
-        .collect();
+    let welcome_devices = plan.add.iter().map(|(device, _)| device.device()).collect();
     let mut extensions = group.extensions().clone();
 
     let mut builder = group
@@ -349,23 +346,13 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, plan: Plan) -> Result<Staged, Comm
     })
 }
 
-/// The leaves that queued proposals remove, and the devices that they add.
-fn proposed(group: &MlsGroup, judge: &Judge<'_>) -> Result<(BTreeSet<u32>, Vec<VerifiedDevice>), CommitError> {
-    let mut away = BTreeSet::new();
-    let mut added = Vec::new();
-    for pending in group.pending_proposals() {
-        match (pending.proposal(), pending.sender()) {
-            (Proposal::SelfRemove, Sender::Member(leaf)) => {
-                away.insert(leaf.u32());
-            }
-            (Proposal::Remove(remove), _) => {
-                away.insert(remove.removed().u32());
-            }
-            (Proposal::Add(add), _) => added.push(judge.admit(add.key_package().leaf_node())?),
-            _ => {}
-        }
+/// The leaf that a queued proposal removes.
+fn away(pending: &QueuedProposal) -> Option<u32> {
+    match (pending.proposal(), pending.sender()) {
+        (Proposal::SelfRemove, Sender::Member(leaf)) => Some(leaf.u32()),
+        (Proposal::Remove(remove), _) => Some(remove.removed().u32()),
+        _ => None,
     }
-    Ok((away, added))
 }
 
 /// The role table after a commit: it names members only.

@@ -22,8 +22,9 @@ pub const PADDING: usize = 128;
 /// Epochs before the current one whose messages can still be read. The log is in order and the
 /// server takes messages of the current epoch only, so this is a margin.
 pub const PAST_EPOCHS_MAX: usize = 2;
-/// Keys of messages that were skipped are kept for this many of them.
-const OUT_OF_ORDER: u32 = 256;
+/// So many messages behind the newest of one sender, a missing one can still be read. The log is in
+/// order, and each key that is kept is written again with every message.
+pub(super) const OUT_OF_ORDER: u32 = 64;
 /// So many messages of one sender and epoch may be missing before one that can be read.
 const SKIPPED_MAX: u32 = 1_000_000;
 

@@ -63,8 +63,8 @@ pub enum CommitError {
     /// An earlier commit waits for its answer: merge or discard it first.
     #[error("an earlier commit waits for its answer")]
     Pending,
-    /// This account has proposed to leave: others commit that.
-    #[error("this account is leaving the group")]
+    /// This account has proposed to leave, or its removal was proposed: others commit that.
+    #[error("this account is about to leave the group, which others commit")]
     Leaving,
     /// There is nothing to commit.
     #[error("there is nothing to commit")]

@@ -19,7 +19,7 @@ use super::{
     config::{self, HubSender, SUITE},
     credential::admit_member,
     group::{epoch_of, group_id, roles_of},
-    judge::same_account,
+    judge::{one_key_each, same_account},
     storage::key,
 };
 
@@ -130,6 +130,7 @@ impl Mls<'_> {
             .members()
             .map(|leaf| Ok(Member { leaf: leaf.index.u32(), device: admit_member(&leaf, self.trust)? }))
             .collect::<Result<Vec<_>, JoinError>>()?;
+        one_key_each(members.iter().map(|member| &member.device))?;
         let at = |leaf: u32| members.iter().find(|member| member.leaf == leaf).map(|member| &member.device);
         let own = self.device.verified();
         if at(staged.own_leaf_index().u32()) != Some(own) {

@@ -48,6 +48,9 @@ pub enum Violation {
     /// A kind of proposal that our groups do not use.
     #[error("a kind of proposal that this client does not accept")]
     Proposal,
+    /// An account would be in the group with two identity keys: its old devices go first.
+    #[error("{0} is in the group with another account key, which has to be removed first")]
+    TwoKeys(Address),
     /// The role table is unreadable, or names people who are not members.
     #[error("the role table is malformed or names people who are not members")]
     Roles,
@@ -148,19 +151,14 @@ impl<'a> Judge<'a> {
         self.members.iter().map(|(leaf, device)| (*leaf, device))
     }
 
-    /// Whose leaf it is, if it may enter.
-    pub(super) fn admit(&self, leaf: &LeafNode) -> Result<VerifiedDevice, Refusal> {
-        admit_leaf(leaf, self.trust)
-    }
-
-    /// Judges a proposal that came by itself, to be committed later.
+    /// Judges a proposal that came by itself, to be committed later by anybody. Only removals may wait
+    /// like that: whatever else is proposed could make everybody's next commit invalid.
     pub(super) fn proposal(&self, sender: &Sender, proposal: &Proposal) -> Result<(), Objection> {
-        match self.effect(&self.author(sender, None)?, proposal)? {
-            // Changes of the context are committed by who makes them.
-            Effect::Nothing if matches!(proposal, Proposal::GroupContextExtensions(_)) => {
-                Err(Violation::Proposal.into())
-            }
-            _ => Ok(()),
+        let author = self.author(sender, None)?;
+        match (proposal, &author) {
+            (Proposal::SelfRemove | Proposal::Remove(_), _) => self.effect(&author, proposal).map(|_| ()),
+            (_, Author::Hub) => Err(Violation::Hub.into()),
+            _ => Err(Violation::Proposal.into()),
         }
     }
 
@@ -186,6 +184,7 @@ impl<'a> Judge<'a> {
             }
         }
 
+        self.check_keys(&added)?;
         let before: BTreeSet<_> = self.members.values().map(VerifiedDevice::address).collect();
         let staying = self.members.iter().filter(|(leaf, _)| !removed.contains_key(leaf)).map(|(_, device)| device);
         let after: BTreeSet<_> = staying.chain(&added).map(VerifiedDevice::address).collect();
@@ -204,6 +203,12 @@ impl<'a> Judge<'a> {
             removed: removed.into_values().collect(),
             roles_changed,
         })
+    }
+
+    /// An account has one identity key in a group: a new owner of the name takes over no role, because
+    /// the devices of the old one are removed first.
+    fn check_keys(&self, added: &[VerifiedDevice]) -> Result<(), Violation> {
+        one_key_each(self.members.values().chain(added))
     }
 
     /// Who commits, and whether that device joins by it.
@@ -271,15 +276,6 @@ impl<'a> Judge<'a> {
                 let leaf = leaf.ok_or_else(|| Fault::engine("a sender that is not in the tree"))?;
                 Ok(Effect::Removes { leaf, left: true })
             }
-            (Proposal::Update(update), Author::Member(author)) => {
-                self.permit(author, Action::Update)?;
-                let device = admit_leaf(update.leaf_node(), self.trust)?;
-                if same_device(author, &device) {
-                    Ok(Effect::Nothing)
-                } else {
-                    Err(Violation::Identity(author.address().clone()).into())
-                }
-            }
             (Proposal::GroupContextExtensions(_), Author::Member(_)) => Ok(Effect::Nothing),
             (Proposal::ExternalInit(_), Author::Joiner(_)) => Ok(Effect::Nothing),
             (_, Author::Hub) => Err(Violation::Hub.into()),
@@ -327,6 +323,17 @@ pub(super) fn same_account(one: &VerifiedDevice, other: &VerifiedDevice) -> bool
 
 fn same_device(one: &VerifiedDevice, other: &VerifiedDevice) -> bool {
     same_account(one, other) && one.device() == other.device()
+}
+
+/// Refuses accounts with more than one identity key.
+pub(super) fn one_key_each<'d>(devices: impl IntoIterator<Item = &'d VerifiedDevice>) -> Result<(), Violation> {
+    let mut keys = BTreeMap::new();
+    for device in devices {
+        if keys.insert(device.address(), device.account_key()).is_some_and(|key| key != device.account_key()) {
+            return Err(Violation::TwoKeys(device.address().clone()));
+        }
+    }
+    Ok(())
 }
 
 fn all_but_roles(extensions: &Extensions<GroupContext>) -> Vec<&Extension> {

@@ -73,10 +73,6 @@ pub enum ProposalKind {
     Leave,
     /// Somebody's device is to be removed.
     Remove(VerifiedDevice),
-    /// A device is to be added.
-    Add(VerifiedDevice),
-    /// The proposer's keys are to be renewed.
-    Update,
 }
 
 impl Group<'_> {
@@ -173,10 +169,8 @@ fn queue(group: &mut MlsGroup, mls: &Mls<'_>, proposal: QueuedProposal) -> Resul
         _ => Proposer::Hub,
     };
     let kind = match proposal.proposal() {
-        Proposal::SelfRemove => ProposalKind::Leave,
         Proposal::Remove(remove) => ProposalKind::Remove(judge.member(remove.removed().u32())?.clone()),
-        Proposal::Add(add) => ProposalKind::Add(judge.admit(add.key_package().leaf_node())?),
-        _ => ProposalKind::Update,
+        _ => ProposalKind::Leave,
     };
     group.store_pending_proposal(mls.provider.storage(), proposal).map_err(Fault::from)?;
     Ok(Proposed { from, kind })

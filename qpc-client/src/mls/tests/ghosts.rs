@@ -28,9 +28,12 @@ fn encoded(key_package: KeyPackage) -> Vec<u8> {
     MlsMessageOut::from(key_package).tls_serialize_detached().unwrap()
 }
 
+/// A certificate, the seed of the key that signs its leaf, and what is said of it.
+type Ghost = (Vec<u8>, &'static str, fn(&Refusal) -> bool);
+
 /// Each way to present a device `ghost` of alice that alice has nothing to do with, and what is
 /// said of it.
-fn ghosts() -> [(Vec<u8>, &'static str, fn(&Refusal) -> bool); 4] {
+fn ghosts() -> [Ghost; 4] {
     let (alice, server) = (secret("account of alice"), secret("account of the server"));
     [
         // Alice's account key is named, but did not sign.
@@ -141,7 +144,13 @@ fn a_changed_account_key_is_refused_until_it_is_confirmed() {
     let refused = bob.on(&name, add);
     assert!(matches!(refused, Err(CommitError::Refused(Refusal::AccountKeyChanged(_)))), "{refused:?}");
     bob.pins.0.borrow_mut().insert(alice.address().clone(), *reset.device.verified().account_key());
-    assert!(bob.on(&name, add).is_ok());
+    // The old devices are removed first, and their role with them.
+    let refused = bob.on(&name, add);
+    assert!(matches!(refused, Err(CommitError::NotAllowed(Violation::TwoKeys(_)))), "{refused:?}");
+    commits(&bob, &[], &name, |group| group.remove(&[alice.address().clone()]));
+    let (staged, _) = commits(&bob, &[], &name, add);
+    reset.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    assert!(bob.reads(&name, &reset.send(&name, "it is really me")).is_ok());
 }
 
 #[test]

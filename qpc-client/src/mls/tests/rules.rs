@@ -162,7 +162,48 @@ fn a_proposal_beyond_the_proposers_role_is_not_queued() {
     });
     let refused = alice.process(&name, EntryKind::Proposal, &remove).map(|_| ());
     assert!(matches!(refused, Err(ProcessError::NotAllowed(Violation::Role { .. }))), "{refused:?}");
+    let update = mallory.with(|mls| {
+        raw(mls, &name, |group| {
+            group.propose_self_update(&mls.provider, mls.device.signer(), LeafNodeParameters::default()).unwrap().0
+        })
+    });
+    let refused = alice.process(&name, EntryKind::Proposal, &update).map(|_| ());
+    assert!(matches!(refused, Err(ProcessError::NotAllowed(Violation::Proposal))), "{refused:?}");
     assert!(!alice.on(&name, |group| group.has_proposals().unwrap()));
+}
+
+#[test]
+fn a_removal_that_was_proposed_is_committed_by_somebody_else() {
+    let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
+    let name = group_of(&[&alice, &bob, &carol]);
+    let remove = alice.with(|mls| {
+        raw(mls, &name, |group| {
+            group.propose_remove_member(&mls.provider, mls.device.signer(), LeafNodeIndex::new(1)).unwrap().0
+        })
+    });
+    for person in [&bob, &carol] {
+        assert!(person.process(&name, EntryKind::Proposal, &remove).is_ok());
+    }
+    assert!(matches!(bob.on(&name, |group| group.commit_proposals()), Err(CommitError::Leaving)));
+    let (_, change) = commits(&carol, &[&alice], &name, |group| group.commit_proposals());
+    assert_eq!(names(&change.accounts_removed), ["bob"]);
+    assert!(!change.removed[0].left);
+}
+
+#[test]
+fn every_leaf_says_what_it_can_from_the_first_release_on() {
+    let [alice, bob] = Person::many(["alice", "bob"]);
+    let name = group_of(&[&alice, &bob]);
+    commits(&bob, &[&alice], &name, |group| group.update());
+    alice.with(|mls| {
+        let group = MlsGroup::load(mls.provider.storage(), &group::group_id(&name)).unwrap().unwrap();
+        for leaf in group.members().map(|member| group.public_group().leaf(member.index).unwrap()) {
+            let suites: Vec<u16> = leaf.capabilities().ciphersuites().iter().map(|suite| suite.value()).collect();
+            assert_eq!(suites, [0x0003, 0x004D]);
+            assert_eq!(leaf.capabilities().extensions()[0], ROLES_EXTENSION.into());
+            assert_eq!(leaf.capabilities().proposals(), [openmls::prelude::ProposalType::SelfRemove]);
+        }
+    });
 }
 
 #[test]
@@ -243,13 +284,8 @@ fn the_hub_proposes_removals_and_nothing_else() {
     let epoch = alice.on(&name, |group| group.epoch().unwrap());
     let index = SenderExtensionIndex::new(0);
     let id = || group::group_id(&name);
-    let remove = ExternalProposal::new_remove::<provider::Provider<'_>>(
-        LeafNodeIndex::new(2),
-        id(),
-        epoch.0.into(),
-        &signer,
-        index,
-    );
+    let remove =
+        ExternalProposal::new_remove::<Provider<'_>>(LeafNodeIndex::new(2), id(), epoch.0.into(), &signer, index);
     let remove = remove.unwrap().tls_serialize_detached().unwrap();
     for person in [&alice, &bob] {
         let Processed::Proposal(proposed) = person.process(&name, EntryKind::Proposal, &remove).unwrap() else {
@@ -267,8 +303,7 @@ fn the_hub_proposes_removals_and_nothing_else() {
     let add = alice.with(|mls| {
         let (_, key_package) = mls.check_invitee(&friend.invitee(&package)).unwrap();
         let epoch = mls.group(&name).epoch().unwrap();
-        let add =
-            ExternalProposal::new_add::<provider::Provider<'_>>(key_package, id(), epoch.0.into(), &signer, index);
+        let add = ExternalProposal::new_add::<Provider<'_>>(key_package, id(), epoch.0.into(), &signer, index);
         add.unwrap().tls_serialize_detached().unwrap()
     });
     let refused = alice.process(&name, EntryKind::Proposal, &add).map(|_| ());

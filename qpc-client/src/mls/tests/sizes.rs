@@ -1,4 +1,15 @@
-//! What a group costs in bytes, on the wire and in the store.
+//! What a group costs in bytes, on the wire and in the store. With openmls 0.9.2, suite 3 and
+//! certificates of some 200 bytes, by members (one device each):
+//!
+//! | | 2 | 10 | 50 |
+//! |---|---|---|---|
+//! | commit that adds all the others | 1,027 | 4,738 | 22,888 |
+//! | its welcome | 1,178 | 5,374 | 25,518 |
+//! | its group info, with the tree | 1,040 | 4,020 | 18,082 |
+//! | commit that renews one's own keys | 659 | 1,420 | 4,770 |
+//! | state in one device's store | 11,664 | 34,744 | 138,673 |
+//!
+//! A key package has 452 bytes, a message of up to 127 bytes 215.
 
 use super::*;
 
