@@ -4,7 +4,7 @@
 
 use openmls::{
     group::{GroupId, MlsGroup, MlsGroupStateError},
-    prelude::{CreateMessageError, tls_codec::Serialize as _},
+    prelude::{CreateMessageError, Extensions, GroupContext, tls_codec::Serialize as _},
 };
 use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
@@ -47,7 +47,7 @@ pub(super) fn group_id(name: &ConversationName) -> GroupId {
 }
 
 /// The roles that a group context carries.
-pub(super) fn roles_of(extensions: &openmls::prelude::Extensions<openmls::prelude::GroupContext>) -> Option<RoleTable> {
+pub(super) fn roles_of(extensions: &Extensions<GroupContext>) -> Option<RoleTable> {
     RoleTable::decode(&extensions.unknown(ROLES_EXTENSION)?.0).ok()
 }
 

@@ -49,7 +49,7 @@ pub struct Joined {
 
 impl Mls<'_> {
     /// Makes the group of a new conversation, with this device in it, and a commit that adds the invitees.
-    /// If the server refuses the conversation, [`Group::delete`] undoes it.
+    /// If the server refuses the conversation, [`super::Group::delete`] undoes it.
     ///
     /// # Errors
     /// [`CreateError`].

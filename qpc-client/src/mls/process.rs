@@ -17,7 +17,7 @@ use qpc_proto::{
 use zeroize::Zeroizing;
 
 use super::{
-    Change, Fault, Group, MergeError, Mls, ProcessError, StorageError,
+    Change, Fault, Group, MergeError, Mls, ProcessError, StorageError, Violation,
     change::merge_own,
     config::PAST_EPOCHS_MAX,
     credential::identify,
@@ -151,7 +151,7 @@ fn process(group: &mut MlsGroup, mls: &Mls<'_>, message: ProtocolMessage) -> Res
             Err(MergeError::NonePending) => Err(Fault::engine("our own commit is gone").into()),
         },
         ProcessedMessageContent::ExternalJoinProposalMessage(_)
-        | ProcessedMessageContent::UnresolvedAppDataCommit(_) => Err(super::Violation::Proposal.into()),
+        | ProcessedMessageContent::UnresolvedAppDataCommit(_) => Err(Violation::Proposal.into()),
     }
 }
 
