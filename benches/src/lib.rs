@@ -1,3 +1,5 @@
 //! What the benches and `qpc-bench` share.
 
 pub mod history;
+pub mod process;
+pub mod stats;

@@ -1,0 +1,157 @@
+//! A release server in a process of its own, and what the kernel says it used.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// Longest wait for a server to be ready.
+const READY_MAX: Duration = Duration::from_secs(30);
+/// Clock ticks per second of `/proc/PID/stat`, fixed by the kernel's interface on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What the server prints when it is ready.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ready {
+    /// `host:port`, UDP.
+    pub listen: String,
+    /// `host:port`, TCP.
+    pub metrics: String,
+    /// `sha256:HEX` of the certificate.
+    pub fingerprint: String,
+    /// A token to register with.
+    pub invite: String,
+}
+
+/// How to start a server.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// `host:port`; port 0 lets the system choose.
+    pub listen: String,
+}
+
+/// A running server; killed when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// What it said when it was ready.
+    pub ready: Ready,
+    /// From start to that.
+    pub started_in: Duration,
+}
+
+impl Launch {
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start, or is not ready in time.
+    pub async fn start(&self) -> anyhow::Result<Server> {
+        let began = Instant::now();
+        let mut child = Command::new(&self.program)
+            .args(["--json", "--metrics-listen", "127.0.0.1:0"])
+            .arg("--listen")
+            .arg(&self.listen)
+            .arg("--data-dir")
+            .arg(&self.data)
+            .arg("--config")
+            .arg(&self.config)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", self.program.display()))?;
+        let out = child.stdout.take().context("the server's output")?;
+        let mut lines = BufReader::new(out).lines();
+        let line = timeout(READY_MAX, lines.next_line()).await.context("the server is not ready in time")??;
+        let Some(line) = line else { bail!("the server ended before it was ready") };
+        let ready = serde_json::from_str(&line).with_context(|| format!("the server's ready line: {line}"))?;
+        Ok(Server { child, ready, started_in: began.elapsed() })
+    }
+}
+
+impl Server {
+    /// Its process id.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server has ended")
+    }
+
+    /// Kills it as a power cut would: no warning, no cleaning up.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn kill(mut self) -> io::Result<()> {
+        self.child.start_kill()?;
+        self.child.wait().await.map(drop)
+    }
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// User and system time, in seconds.
+    pub cpu_seconds: f64,
+    /// Resident memory, in bytes.
+    pub rss_bytes: u64,
+    /// Bytes given to the disk.
+    pub write_bytes: u64,
+}
+
+impl Usage {
+    /// Reads `/proc`.
+    ///
+    /// # Errors
+    /// When the process is gone or `/proc` is not readable.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let root = Path::new("/proc").join(pid.to_string());
+        let stat = fs::read_to_string(root.join("stat"))?;
+        // The second field is the program's name in parentheses, which may hold anything.
+        let (_, fields) = stat.rsplit_once(") ").context("/proc/PID/stat")?;
+        let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
+        let (user, system) = (ticks(11).context("utime")?, ticks(12).context("stime")?);
+        let status = fs::read_to_string(root.join("status"))?;
+        let rss_kib: u64 = number(&status, "VmRSS:").context("VmRSS")?;
+        let io = fs::read_to_string(root.join("io")).unwrap_or_default();
+        Ok(Self {
+            cpu_seconds: (user + system) / TICKS_PER_SECOND,
+            rss_bytes: rss_kib.saturating_mul(1024),
+            write_bytes: number(&io, "write_bytes:").unwrap_or_default(),
+        })
+    }
+}
+
+fn number(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_something() {
+        let usage = Usage::of(std::process::id()).unwrap();
+        assert!(usage.rss_bytes > 1024 * 1024);
+    }
+}

@@ -1,0 +1,71 @@
+//! The little statistics that the figures need: medians, and how sure they are.
+
+/// The median of a sorted sample; 0 for an empty one.
+#[must_use]
+pub fn median(sorted: &[f64]) -> f64 {
+    quantile(sorted, 0.5)
+}
+
+/// A quantile of a sorted sample, by linear interpolation; 0 for an empty one.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sample sizes"
+)]
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let place = q.clamp(0.0, 1.0) * last as f64;
+    let (below, above) = (place.floor() as usize, place.ceil() as usize);
+    let value = |index: usize| sorted.get(index).copied().unwrap_or_default();
+    value(below) + (value(above) - value(below)) * (place - place.floor())
+}
+
+/// The 95 % interval of the difference of medians of two samples, `b - a`, by resampling both
+/// `rounds` times with a fixed seed, so that the same samples give the same interval.
+#[must_use]
+pub fn difference_of_medians(a: &[f64], b: &[f64], rounds: usize) -> (f64, f64) {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut resampled = |sample: &[f64]| {
+        let mut drawn: Vec<f64> = (0..sample.len())
+            .map(|_| {
+                // xorshift64: quality enough for resampling, and repeatable.
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                let length = u64::try_from(sample.len()).unwrap_or(1).max(1);
+                let index = usize::try_from(seed.checked_rem(length).unwrap_or_default()).unwrap_or_default();
+                sample.get(index).copied().unwrap_or_default()
+            })
+            .collect();
+        drawn.sort_by(f64::total_cmp);
+        median(&drawn)
+    };
+    let mut differences: Vec<f64> = (0..rounds).map(|_| resampled(b) - resampled(a)).collect();
+    differences.sort_by(f64::total_cmp);
+    (quantile(&differences, 0.025), quantile(&differences, 0.975))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_quantiles() {
+        assert!((median(&[1.0, 2.0, 4.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median(&[1.0, 2.0]) - 1.5).abs() < f64::EPSILON);
+        assert!(median(&[]).abs() < f64::EPSILON);
+        assert!((quantile(&[0.0, 10.0], 0.95) - 9.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_interval_holds_a_true_difference_and_excludes_another() {
+        let a: Vec<f64> = (0..1000).map(|n| f64::from(n % 100)).collect();
+        let b: Vec<f64> = a.iter().map(|value| value + 20.0).collect();
+        let (low, high) = difference_of_medians(&a, &b, 200);
+        assert!(low <= 20.0 && 20.0 <= high && low > 5.0, "{low} {high}");
+        let (low, high) = difference_of_medians(&a, &a, 200);
+        assert!(low <= 0.0 && 0.0 <= high);
+    }
+}
