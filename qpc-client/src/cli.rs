@@ -17,6 +17,7 @@ mod pages;
 mod password;
 mod render;
 mod screen;
+mod seat;
 mod send;
 mod settings;
 mod signals;
@@ -38,6 +39,7 @@ use self::{
     args::{Typed, Verb},
     failure::Failure,
     screen::Screen,
+    seat::Seat,
     settings::Settings,
 };
 
@@ -91,18 +93,18 @@ async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Res
         Some(Verb::Logout) => return account::logout(&settings, screen).await,
         Some(verb) => verb,
     };
-    let session = open::session(&settings).await?;
+    let mut seat = Seat::take(&settings).await?;
     let done = match verb {
-        Verb::Chat { to } => chat::chat(&session, screen, to).await,
-        Verb::Send { to, text } => send::send(&session, screen, to, text).await,
-        Verb::Listen { follow } => listen::listen(&session, screen, follow, listen::What::Messages).await,
+        Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
+        Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
+        Verb::Listen { follow } => listen::listen(&mut seat, screen, follow, listen::What::Messages).await,
         verb => match ask::question(&verb, &settings) {
-            Ok(Some(command)) => ask::ask(&session, screen, command).await,
+            Ok(Some(command)) => ask::ask(&seat, screen, command).await,
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),
         },
     };
-    session.close().await;
+    seat.leave().await;
     done
 }
 

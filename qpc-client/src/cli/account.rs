@@ -48,12 +48,12 @@ pub(super) async fn login(settings: &Settings, screen: &Screen, name: &str) -> R
 /// # Errors
 /// A [`Failure`]; the home is as it was then.
 pub(super) async fn logout(settings: &Settings, screen: &Screen) -> Result<(), Failure> {
-    let client = open::client(settings).await?;
+    let session = open::session(settings).await?;
     if screen.interactive && !confirmed(&settings.home.display().to_string()) {
-        client.close().await;
+        session.close().await;
         return Err(Failure::denied("not confirmed; nothing was changed"));
     }
-    client.logout().await?;
+    session.logout().await?;
     screen.note("logged out: the device is revoked and the home is empty");
     Ok(())
 }

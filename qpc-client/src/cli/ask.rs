@@ -1,9 +1,6 @@
 //! The commands that are one question and one answer.
 
-use qpc_client::{
-    Session,
-    api::{Command, Outcome},
-};
+use qpc_client::api::{Command, Outcome};
 
 use super::{
     args::{AccountVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, Verb},
@@ -11,6 +8,7 @@ use super::{
     password::Source,
     render::{self, Render},
     screen::Screen,
+    seat::Seat,
     settings::Settings,
 };
 
@@ -68,8 +66,8 @@ pub(super) fn question(verb: &Verb, settings: &Settings) -> Result<Option<Comman
 ///
 /// # Errors
 /// A [`Failure`] as the library or the output has it.
-pub(super) async fn ask(session: &Session, screen: &Screen, command: Command) -> Result<(), Failure> {
-    let outcome = session.execute(command).await?;
+pub(super) async fn ask(seat: &Seat, screen: &Screen, command: Command) -> Result<(), Failure> {
+    let outcome = seat.execute(command).await?;
     if screen.json {
         return Ok(objects(screen, &outcome)?);
     }
@@ -77,7 +75,7 @@ pub(super) async fn ask(session: &Session, screen: &Screen, command: Command) ->
         screen.note(nothing);
         return Ok(());
     }
-    let render = Render::new(screen, &address(session).await);
+    let render = Render::new(screen, &seat.address().await);
     let lines = render.outcome(&outcome);
     if let Outcome::Done { .. } = outcome {
         // That it was done is a note, not data.
@@ -99,13 +97,5 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Whoami(whoami) => screen.object(whoami),
         Outcome::Status(status) => screen.object(status),
         Outcome::Done { .. } | Outcome::Queued { .. } => screen.object(outcome),
-    }
-}
-
-/// The address of the home's account; empty where it can't be told.
-pub(super) async fn address(session: &Session) -> String {
-    match session.execute(Command::Whoami).await {
-        Ok(Outcome::Whoami(whoami)) => whoami.address,
-        _ => String::new(),
     }
 }

@@ -8,13 +8,13 @@ mod console;
 mod room;
 mod typed;
 
-use qpc_client::{Notice, Session};
+use qpc_client::Notice;
 
 use self::{
     console::{Console, Input},
     room::{Flow, Room},
 };
-use super::{failure::Failure, screen::Screen, signals::Stop};
+use super::{failure::Failure, screen::Screen, seat::Seat, signals::Stop};
 
 /// Messages shown when a conversation is opened.
 const LAST: u32 = 20;
@@ -23,23 +23,18 @@ const LAST: u32 = 20;
 ///
 /// # Errors
 /// A [`Failure`] that says what to do next.
-pub(super) async fn chat(session: &Session, screen: &Screen, to: Option<String>) -> Result<(), Failure> {
+pub(super) async fn chat(seat: &mut Seat, screen: &Screen, to: Option<String>) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
-    let mut events = session.events();
     let mut console = Console::open(screen);
-    let mut room = Room::enter(session, screen, &console, to).await?;
+    let mut room = Room::enter(seat, screen, &console, to).await?;
     console.ready(&room.prompt(), room.names());
     loop {
         tokio::select! {
             biased;
             () = stop.wished() => return Ok(()),
-            notice = events.next() => match notice {
-                Some(Notice::Event(event)) => room.hear(&console, event).await?,
-                Some(Notice::Lagged) => room.missed(&console).await?,
-                None => {
-                    return Err(Failure::internal("the program that drives this home has ended")
-                        .next("run this again; nothing is lost"));
-                }
+            notice = room.seat.next() => match notice? {
+                Notice::Event(event) => room.hear(&console, event).await?,
+                Notice::Lagged => room.missed(&console).await?,
             },
             input = console.next() => match input {
                 Input::Line(line) => match room.typed(&console, &line).await? {
@@ -53,6 +48,6 @@ pub(super) async fn chat(session: &Session, screen: &Screen, to: Option<String>)
     }
     tokio::select! {
         () = stop.wished() => Ok(()),
-        left = room.leave(&console, &mut events) => left,
+        left = room.leave(&console) => left,
     }
 }

@@ -6,11 +6,11 @@
 use std::ops::ControlFlow;
 
 use qpc_client::{
-    EventStream, Notice, Session,
+    Notice,
     api::{Command, CommandError, Event, Outcome},
 };
 
-use super::{ask, failure::Failure, render::Render, screen::Screen, signals::Stop};
+use super::{failure::Failure, render::Render, screen::Screen, seat::Seat, signals::Stop};
 
 /// Messages taken from the store at once.
 const PAGE: u32 = 100;
@@ -28,23 +28,16 @@ pub(super) enum What {
 ///
 /// # Errors
 /// A [`Failure`]. Where the server can't be reached, what is here already is printed first.
-pub(super) async fn listen(session: &Session, screen: &Screen, follow: bool, what: What) -> Result<(), Failure> {
-    let mut listening = Listening {
-        session,
-        screen,
-        render: Render::new(screen, &ask::address(session).await),
-        events: session.events(),
-        what,
-        stop: Stop::listen()?,
-    };
+pub(super) async fn listen(seat: &mut Seat, screen: &Screen, follow: bool, what: What) -> Result<(), Failure> {
+    let render = Render::new(screen, &seat.address().await);
+    let mut listening = Listening { seat, screen, render, what, stop: Stop::listen()? };
     if follow { listening.follow().await } else { listening.catch_up().await }
 }
 
 struct Listening<'a> {
-    session: &'a Session,
+    seat: &'a mut Seat,
     screen: &'a Screen,
     render: Render,
-    events: EventStream,
     what: What,
     stop: Stop,
 }
@@ -55,8 +48,7 @@ type Flow = ControlFlow<()>;
 impl Listening<'_> {
     /// Prints as the messages come in, not only when all are here: a long backlog shows at once.
     async fn catch_up(&mut self) -> Result<(), Failure> {
-        let session = self.session;
-        let catching_up = session.execute(Command::CatchUp);
+        let catching_up = self.seat.execute(Command::CatchUp);
         tokio::pin!(catching_up);
         let mut flow = self.print_waiting().await?;
         let caught_up: Result<_, CommandError> = loop {
@@ -67,7 +59,7 @@ impl Listening<'_> {
                 biased;
                 () = self.stop.wished() => Flow::Break(()),
                 outcome = &mut catching_up => break outcome,
-                notice = self.events.next() => self.hear(notice).await?,
+                notice = self.seat.next() => self.hear(notice?).await?,
             };
         };
         self.print_waiting().await?.is_continue().then_some(caught_up).transpose()?;
@@ -80,17 +72,16 @@ impl Listening<'_> {
             flow = tokio::select! {
                 biased;
                 () = self.stop.wished() => Flow::Break(()),
-                notice = self.events.next() => self.hear(notice).await?,
+                notice = self.seat.next() => self.hear(notice?).await?,
             };
         }
         Ok(())
     }
 
-    async fn hear(&mut self, notice: Option<Notice>) -> Result<Flow, Failure> {
+    async fn hear(&mut self, notice: Notice) -> Result<Flow, Failure> {
         let event = match notice {
-            None => return Err(Failure::internal("the program that drives this home has ended").next("run it again")),
-            Some(Notice::Lagged) => return self.print_waiting().await,
-            Some(Notice::Event(event)) => event,
+            Notice::Lagged => return self.print_waiting().await,
+            Notice::Event(event) => event,
         };
         // The event is a hint; the store is the truth, and knows what has been shown.
         if matches!(event, Event::Message(_)) {
@@ -112,7 +103,7 @@ impl Listening<'_> {
     /// printing of one and its mark.
     async fn print_waiting(&mut self) -> Result<Flow, Failure> {
         loop {
-            let unshown = self.session.execute(Command::Unshown { limit: PAGE, to: None }).await?;
+            let unshown = self.seat.execute(Command::Unshown { limit: PAGE, to: None }).await?;
             let Outcome::Messages { messages } = unshown else { return Ok(Flow::Continue(())) };
             if messages.is_empty() {
                 return Ok(Flow::Continue(()));
@@ -123,7 +114,7 @@ impl Listening<'_> {
                     (true, What::Messages) => self.screen.object(&message)?,
                     (true, What::Everything) => self.screen.object(&Event::Message(message.clone()))?,
                 }
-                self.session.execute(Command::MarkShown { to: None, local: message.local }).await?;
+                self.seat.execute(Command::MarkShown { to: None, local: message.local }).await?;
                 if self.stop.was_wished().await {
                     return Ok(Flow::Break(()));
                 }

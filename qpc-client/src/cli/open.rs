@@ -20,15 +20,6 @@ pub(super) async fn session(settings: &Settings) -> Result<Session, Failure> {
     Session::open(home(settings), options).await.map_err(|error| not_opened(error, settings))
 }
 
-/// Opens the home so that this process drives it.
-///
-/// # Errors
-/// A [`Failure`]; where another process drives it, one that says so.
-pub(super) async fn client(settings: &Settings) -> Result<Client, Failure> {
-    let options = options(settings, Unknown::Refuse, &Refused::default());
-    Client::open(home(settings), options).await.map_err(|error| not_opened(error, settings))
-}
-
 /// Registers an account.
 ///
 /// # Errors

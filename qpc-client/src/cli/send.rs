@@ -4,15 +4,18 @@
 //! What was queued is durable before anything else happens: whatever ends this command, a later
 //! one sends it.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use qpc_client::{
-    EventStream, Notice, Session,
-    api::{Command, Event, OutboxState, Outcome, Waiting},
+    Notice,
+    api::{Command, CommandError, Event, OutboxState, Outcome, Waiting},
 };
 use qpc_proto::limits::TEXT_MAX;
 
-use super::{ask, exit::Exit, failure::Failure, input, render::Render, screen::Screen};
+use super::{exit::Exit, failure::Failure, input, render::Render, screen::Screen, seat::Seat};
 
 /// Messages on their way before no further line is read.
 const WINDOW: usize = 512;
@@ -27,8 +30,8 @@ const LONG_INPUT: u64 = 20;
 ///
 /// # Errors
 /// A [`Failure`]: what was refused or waits, an unreachable server, input that is no message.
-pub(super) async fn send(session: &Session, screen: &Screen, to: String, text: String) -> Result<(), Failure> {
-    let mut sending = Sending::new(session, screen, to).await;
+pub(super) async fn send(seat: &mut Seat, screen: &Screen, to: String, text: String) -> Result<(), Failure> {
+    let mut sending = Sending::new(seat, screen, to).await;
     let input = if text == "-" {
         sending.lines().await
     } else if text.len() > TEXT_MAX {
@@ -46,10 +49,9 @@ pub(super) async fn send(session: &Session, screen: &Screen, to: String, text: S
 
 /// Messages on their way to one conversation.
 struct Sending<'a> {
-    session: &'a Session,
+    seat: &'a mut Seat,
     screen: &'a Screen,
     render: Render,
-    events: EventStream,
     to: String,
     /// Queued, and nothing heard of them yet.
     pending: HashSet<String>,
@@ -57,25 +59,24 @@ struct Sending<'a> {
     queued: u64,
     refused: u64,
     reason: Option<String>,
-    problem: Option<String>,
+    /// Since when there is no connection, and why.
+    offline: Option<(Instant, String)>,
 }
 
 impl<'a> Sending<'a> {
-    async fn new(session: &'a Session, screen: &'a Screen, to: String) -> Self {
-        let events = session.events();
-        let render = Render::new(screen, &ask::address(session).await);
+    async fn new(seat: &'a mut Seat, screen: &'a Screen, to: String) -> Self {
+        let render = Render::new(screen, &seat.address().await);
         Self {
-            session,
+            seat,
             screen,
             render,
-            events,
             to,
             pending: HashSet::new(),
             waiting: HashSet::new(),
             queued: 0,
             refused: 0,
             reason: None,
-            problem: None,
+            offline: None,
         }
     }
 
@@ -84,7 +85,7 @@ impl<'a> Sending<'a> {
         loop {
             tokio::select! {
                 biased;
-                notice = self.events.next() => self.hear(notice)?,
+                notice = self.seat.next() => self.hear(notice?)?,
                 line = lines.recv() => match line {
                     None => return Ok(()),
                     // An empty message says nothing: blank lines are what separates things in files.
@@ -103,7 +104,7 @@ impl<'a> Sending<'a> {
     }
 
     async fn queue(&mut self, text: String) -> Result<(), Failure> {
-        let queued = self.session.execute(Command::Send { to: self.to.clone(), text }).await?;
+        let queued = self.seat.execute(Command::Send { to: self.to.clone(), text }).await?;
         if let Outcome::Queued { id } = queued {
             self.pending.insert(id);
             self.queued = self.queued.saturating_add(1);
@@ -112,16 +113,17 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    fn hear(&mut self, notice: Option<Notice>) -> Result<(), Failure> {
+    fn hear(&mut self, notice: Notice) -> Result<(), Failure> {
         match notice {
-            None => return Err(Failure::internal("the program that drives this home has ended").next("run it again")),
-            Some(Notice::Event(Event::Outbox { id, state, reason })) => self.outbox(id, state, reason)?,
-            Some(Notice::Event(Event::Online { online, problem })) => {
-                self.problem = if online { None } else { Some(problem.unwrap_or_default()) };
+            Notice::Event(Event::Outbox { id, state, reason }) => self.outbox(id, state, reason)?,
+            Notice::Event(Event::Online { online, problem }) => {
+                let since = self.offline.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                let problem = problem.unwrap_or_else(|| "the connection is lost".to_owned());
+                self.offline = (!online).then_some((since, problem));
             }
-            Some(Notice::Event(Event::Alarm { text })) => self.screen.note(&self.render.alarm(&text)),
+            Notice::Event(Event::Alarm { text }) => self.screen.note(&self.render.alarm(&text)),
             // Lost news is made good by the next flush.
-            Some(Notice::Lagged | Notice::Event(Event::Message(_) | Event::Contact { .. })) => {}
+            Notice::Lagged | Notice::Event(Event::Message(_) | Event::Contact { .. }) => {}
         }
         Ok(())
     }
@@ -157,24 +159,32 @@ impl<'a> Sending<'a> {
 
     /// Waits until the outbox has done what it can now; gives what it can't.
     async fn flush(&mut self) -> Result<Vec<Waiting>, Failure> {
-        let session = self.session;
-        let flushing = session.execute(Command::Flush);
-        tokio::pin!(flushing);
         loop {
-            let offline = self.problem.clone();
-            tokio::select! {
-                biased;
-                notice = self.events.next() => self.hear(notice)?,
-                outcome = &mut flushing => {
-                    let Outcome::Flushed { waiting } = outcome.map_err(|error| self.kept(error.into()))? else {
-                        return Err(Failure::internal("the outbox gave an answer of another kind"));
-                    };
+            match self.flush_once().await? {
+                Ok(Outcome::Flushed { waiting }) => {
                     self.late_news(&waiting).await?;
                     return Ok(waiting);
                 }
-                () = tokio::time::sleep(PATIENCE), if offline.is_some() => {
-                    let problem = offline.unwrap_or_default();
-                    return Err(self.kept(Failure::new(Exit::Unreachable, problem)));
+                Ok(_) => return Err(Failure::internal("the outbox gave an answer of another kind")),
+                Err(CommandError::Unreachable { .. }) if self.seat.moved().await? => {}
+                Err(error) => return Err(kept(error.into())),
+            }
+        }
+    }
+
+    async fn flush_once(&mut self) -> Result<Result<Outcome, CommandError>, Failure> {
+        let flushing = self.seat.execute(Command::Flush);
+        tokio::pin!(flushing);
+        loop {
+            let patience =
+                self.offline.as_ref().map_or(PATIENCE, |(since, _)| PATIENCE.saturating_sub(since.elapsed()));
+            tokio::select! {
+                biased;
+                notice = self.seat.next() => self.hear(notice?)?,
+                outcome = &mut flushing => return Ok(outcome),
+                () = tokio::time::sleep(patience), if self.offline.is_some() => {
+                    let problem = self.offline.take().map(|(_, problem)| problem).unwrap_or_default();
+                    return Err(kept(Failure::new(Exit::Unreachable, problem)));
                 }
             }
         }
@@ -186,8 +196,8 @@ impl<'a> Sending<'a> {
         let deadline = tokio::time::Instant::now().checked_add(LATE_NEWS);
         while u64::try_from(self.pending.len()).unwrap_or(u64::MAX) > ours {
             let Some(deadline) = deadline else { break };
-            match tokio::time::timeout_at(deadline, self.events.next()).await {
-                Ok(notice) => self.hear(notice)?,
+            match tokio::time::timeout_at(deadline, self.seat.next()).await {
+                Ok(notice) => self.hear(notice?)?,
                 Err(_) => break,
             }
         }
@@ -218,16 +228,17 @@ impl<'a> Sending<'a> {
         }
         Ok(())
     }
+}
 
-    fn kept(&self, failure: Failure) -> Failure {
-        let next = "the messages are kept and sent when the server can be reached: by any later command, or \
-                    qpc-client listen --follow";
-        match failure.exit {
-            Exit::Unreachable | Exit::TryLater => {
-                let next = failure.next.as_deref().map_or(next.to_owned(), |own| format!("{own}\n{next}"));
-                failure.next(next)
-            }
-            _ => failure,
+/// Says what becomes of messages that could not be sent now.
+fn kept(failure: Failure) -> Failure {
+    let next = "the messages are kept and sent when the server can be reached: by any later command, or \
+                qpc-client listen --follow";
+    match failure.exit {
+        Exit::Unreachable | Exit::TryLater => {
+            let next = failure.next.as_deref().map_or(next.to_owned(), |own| format!("{own}\n{next}"));
+            failure.next(next)
         }
+        _ => failure,
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use qpc_client::{
-    KsfParams, Registration, Session,
+    KsfParams, Registration,
     api::{Command, Password},
 };
 
@@ -18,6 +18,7 @@ use super::{
     listen::{self, What},
     open,
     screen::Screen,
+    seat::Seat,
     settings::Settings,
     trust::Unknown,
 };
@@ -31,9 +32,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// A [`Failure`] that says what to do next.
 pub(super) async fn run(settings: Settings, screen: &Screen) -> Result<(), Failure> {
     if open::home(&settings).has_account() {
-        let session = open::session(&settings).await?;
-        let ended = listen::listen(&session, screen, true, What::Everything).await;
-        session.close().await;
+        let mut seat = Seat::take(&settings).await?;
+        let ended = listen::listen(&mut seat, screen, true, What::Everything).await;
+        seat.leave().await;
         return ended;
     }
     if settings.token.is_none() || settings.server.is_none() {
@@ -61,13 +62,14 @@ async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> 
         device_name: account::device_name(),
     };
     let cheap = |options: &mut qpc_client::Options| options.ksf = KsfParams::weak();
-    let session = Session::from(open::register(&settings, Unknown::Loopback, registration, cheap).await?);
-    let ended = listen::listen(&session, screen, true, What::Everything).await;
-    let farewell = session.execute(Command::AccountDelete { password: Password(password) });
+    let client = open::register(&settings, Unknown::Loopback, registration, cheap).await?;
+    let mut seat = Seat::of(client.into(), &settings);
+    let ended = listen::listen(&mut seat, screen, true, What::Everything).await;
+    let farewell = seat.execute(Command::AccountDelete { password: Password(password) });
     if !matches!(tokio::time::timeout(FAREWELL, farewell).await, Ok(Ok(_))) {
         screen.note("the throw-away account could not be deleted; nobody has its password");
     }
-    session.close().await;
+    seat.leave().await;
     temporary.close().map_err(|error| Failure::internal(format!("the temporary home can't be removed: {error}")))?;
     ended
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use qpc_client::{
-    EventStream, Notice, Session,
+    Notice,
     api::{Command, CommandError, Conversation, ConversationKind, Event, Message, OutboxState, Outcome},
 };
 use qpc_proto::address::{AccountName, Address};
@@ -14,10 +14,10 @@ use super::{
     typed::{self, COMMANDS, Typed},
 };
 use crate::cli::{
-    ask,
     failure::Failure,
     render::{self, Render},
     screen::Screen,
+    seat::Seat,
     terminal,
 };
 
@@ -60,7 +60,7 @@ struct Said {
 
 /// A chat.
 pub(super) struct Room<'a> {
-    session: &'a Session,
+    pub(super) seat: &'a mut Seat,
     screen: &'a Screen,
     render: Render,
     list: Vec<Conversation>,
@@ -78,14 +78,14 @@ impl<'a> Room<'a> {
     /// # Errors
     /// A [`Failure`] where there is no such person or group.
     pub(super) async fn enter(
-        session: &'a Session,
+        seat: &'a mut Seat,
         screen: &'a Screen,
         console: &Console,
         to: Option<String>,
     ) -> Result<Self, Failure> {
-        let render = Render::new(screen, &ask::address(session).await);
+        let render = Render::new(screen, &seat.address().await);
         let mut room = Self {
-            session,
+            seat,
             screen,
             render,
             list: Vec::new(),
@@ -130,7 +130,7 @@ impl<'a> Room<'a> {
     }
 
     async fn refresh(&mut self) -> Result<(), Failure> {
-        if let Outcome::Conversations { conversations } = self.session.execute(Command::Conversations).await? {
+        if let Outcome::Conversations { conversations } = self.seat.execute(Command::Conversations).await? {
             self.list = conversations;
         }
         Ok(())
@@ -204,7 +204,7 @@ impl<'a> Room<'a> {
 
     async fn show_last(&mut self, console: &Console, limit: u32) -> Result<(), Failure> {
         let Some(place) = &self.place else { return self.say(console, "/open a conversation first") };
-        let history = self.session.execute(Command::History { to: place.to.clone(), limit }).await?;
+        let history = self.seat.execute(Command::History { to: place.to.clone(), limit }).await?;
         let Outcome::Messages { messages } = history else { return Ok(()) };
         messages.iter().try_for_each(|message| self.print(console, message))?;
         let last = messages.last().map_or(i64::MIN, |message| message.local);
@@ -221,7 +221,7 @@ impl<'a> Room<'a> {
     async fn shown(&mut self, local: i64) -> Result<(), Failure> {
         let Some(place) = self.place.as_mut().filter(|place| place.through < local) else { return Ok(()) };
         place.through = local;
-        self.session.execute(Command::MarkShown { to: Some(place.to.clone()), local }).await?;
+        self.seat.execute(Command::MarkShown { to: Some(place.to.clone()), local }).await?;
         Ok(())
     }
 
@@ -347,7 +347,7 @@ impl<'a> Room<'a> {
         self.recognise();
         let Some(place) = &self.place else { return self.say(console, "much has happened; /list shows it") };
         let unshown = Command::Unshown { limit: SHOWN_MAX, to: Some(place.to.clone()) };
-        let Outcome::Messages { messages } = self.session.execute(unshown).await? else { return Ok(()) };
+        let Outcome::Messages { messages } = self.seat.execute(unshown).await? else { return Ok(()) };
         for message in messages {
             self.arrived(console, message).await?;
         }
@@ -409,7 +409,7 @@ impl<'a> Room<'a> {
         let Some(place) = &self.place else {
             return self.say(console, "to whom? /open NAME, or a number of /list");
         };
-        let sent = self.session.execute(Command::Send { to: place.to.clone(), text: text.clone() }).await;
+        let sent = self.seat.execute(Command::Send { to: place.to.clone(), text: text.clone() }).await;
         match sent {
             Ok(Outcome::Queued { id }) => {
                 self.typed.insert(id, Said { text, ..Said::default() });
@@ -447,13 +447,13 @@ impl<'a> Room<'a> {
         };
         let Some(who) = who.or_else(here) else { return self.say(console, "whom? Write the name behind it") };
         let shown = self.render.name(&who);
-        self.session.execute(command(who)).await?;
+        self.seat.execute(command(who)).await?;
         self.refresh().await?;
         self.say(console, &format!("{done} {shown}"))
     }
 
     async fn answer(&self, console: &Console, command: Command) -> Result<(), Failure> {
-        let outcome = self.session.execute(command).await?;
+        let outcome = self.seat.execute(command).await?;
         match render::nothing(&outcome) {
             Some(nothing) => self.say(console, nothing),
             None => self.render.outcome(&outcome).iter().try_for_each(|line| console.print(line)),
@@ -464,20 +464,18 @@ impl<'a> Room<'a> {
     ///
     /// # Errors
     /// A [`Failure`] where nobody can read it.
-    pub(super) async fn leave(&mut self, console: &Console, events: &mut EventStream) -> Result<(), Failure> {
+    pub(super) async fn leave(&mut self, console: &Console) -> Result<(), Failure> {
         if self.typed.values().all(|said| said.stored) {
             return Ok(());
         }
-        let session = self.session;
-        let flushing = tokio::time::timeout(FAREWELL, session.execute(Command::Flush));
+        let flushing = tokio::time::timeout(FAREWELL, self.seat.execute(Command::Flush));
         tokio::pin!(flushing);
         let flushed: Option<Result<Outcome, CommandError>> = loop {
             tokio::select! {
                 biased;
-                notice = events.next() => match notice {
-                    Some(Notice::Event(event)) => self.hear(console, event).await?,
-                    Some(Notice::Lagged) => {}
-                    None => break None,
+                notice = self.seat.next() => match notice? {
+                    Notice::Event(event) => self.hear(console, event).await?,
+                    Notice::Lagged => {}
                 },
                 flushed = &mut flushing => break flushed.ok(),
             }
