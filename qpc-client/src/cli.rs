@@ -88,8 +88,8 @@ async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Res
     let verb = match verb {
         None if !screen.interactive => return unattended::run(settings, screen).await,
         None => Verb::Chat { to: None },
-        Some(Verb::Register { name }) => return account::register(&settings, screen, &name).await,
-        Some(Verb::Login { name }) => return account::login(&settings, screen, &name).await,
+        Some(Verb::Register { name, lock }) => return account::register(settings, screen, &name, lock).await,
+        Some(Verb::Login { name, lock }) => return account::login(settings, screen, &name, lock).await,
         Some(Verb::Logout) => return account::logout(&settings, screen).await,
         Some(verb) => verb,
     };

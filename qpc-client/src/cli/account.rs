@@ -3,30 +3,31 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use qpc_client::{
-    Client, Login, Registration, Session,
+    Client, KeySource, Login, Registration, Session,
     api::{Command, Outcome},
 };
 use qpc_proto::{address::AccountName, limits::DEVICE_NAME_MAX};
 
-use super::{failure::Failure, open, password::Source, screen::Screen, settings::Settings, trust::Unknown};
+use super::{args::Lock, failure::Failure, open, password::Source, screen::Screen, settings::Settings, trust::Unknown};
 
 /// Makes an account.
 ///
 /// # Errors
 /// A [`Failure`] that says what to do next.
-pub(super) async fn register(settings: &Settings, screen: &Screen, name: &str) -> Result<(), Failure> {
+pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str, lock: Lock) -> Result<(), Failure> {
     let name = AccountName::parse(name).map_err(|error| Failure::usage(error.to_string()).at("NAME"))?;
-    server_is_known(settings)?;
-    vacant(settings)?;
+    server_is_known(&settings)?;
+    vacant(&settings)?;
     let prompt = format!("A password for {name}: ");
     let password = Source::open(settings.password_file.as_deref(), 1)?.new_one(&prompt)?;
+    lock_with(&mut settings, &lock)?;
     let registration = Registration {
         name: name.as_str().to_owned(),
         password,
         token: settings.token.clone(),
         device_name: device_name(),
     };
-    let client = open::register(settings, Unknown::Ask, registration, |_| {}).await?;
+    let client = open::register(&settings, Unknown::Ask, registration, |_| {}).await?;
     welcome(client, screen, "registered").await
 }
 
@@ -34,12 +35,13 @@ pub(super) async fn register(settings: &Settings, screen: &Screen, name: &str) -
 ///
 /// # Errors
 /// A [`Failure`] that says what to do next.
-pub(super) async fn login(settings: &Settings, screen: &Screen, name: &str) -> Result<(), Failure> {
-    server_is_known(settings)?;
-    vacant(settings)?;
+pub(super) async fn login(mut settings: Settings, screen: &Screen, name: &str, lock: Lock) -> Result<(), Failure> {
+    server_is_known(&settings)?;
+    vacant(&settings)?;
     let password = Source::open(settings.password_file.as_deref(), 1)?.existing(&format!("Password of {name}: "))?;
+    lock_with(&mut settings, &lock)?;
     let login = Login { name: name.to_owned(), password, device_name: device_name() };
-    let client = open::login(settings, login).await?;
+    let client = open::login(&settings, login).await?;
     welcome(client, screen, "logged in as").await
 }
 
@@ -70,6 +72,18 @@ async fn welcome(client: Client, screen: &Screen, what: &str) -> Result<(), Fail
     screen.data(&format!("{what} {}", screen.paint.bold(&whoami.address)))?;
     screen.note(&format!("account key {} (others can compare it with what they see)", whoami.account_key));
     screen.note("next: qpc-client chat NAME");
+    Ok(())
+}
+
+/// Asks for the passphrase of a home to be, where it shall have one.
+fn lock_with(settings: &mut Settings, lock: &Lock) -> Result<(), Failure> {
+    if !lock.passphrase || !matches!(settings.key, KeySource::Auto) {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("there is no terminal to ask for a passphrase").next("pass --passphrase-file FILE"));
+    }
+    settings.key = KeySource::Passphrase(Source::Prompt.new_one("A passphrase for this home: ")?);
     Ok(())
 }
 

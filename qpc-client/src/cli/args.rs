@@ -54,6 +54,10 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "FILE", env = "QPC_PASSWORD_FILE")]
     pub(super) password_file: Option<PathBuf>,
 
+    /// Read the passphrase of a home that is locked with one from the first line of this file.
+    #[arg(long, global = true, value_name = "FILE", env = "QPC_PASSPHRASE_FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+
     /// Print one JSON object a line, errors too (those on standard error).
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -67,12 +71,16 @@ pub(super) enum Verb {
         /// The name to have: letters, digits, '.', '_' and '-'.
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        lock: Lock,
     },
     /// Make this home a device of an account there is.
     Login {
         /// The account's name.
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        lock: Lock,
     },
     /// Show who this home belongs to, and the fingerprint of the account's key.
     Whoami,
@@ -145,6 +153,15 @@ pub(super) enum Verb {
     },
     /// Print the manual page (roff): `qpc-client man | man -l -`.
     Man,
+}
+
+/// How a new home is locked.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Lock {
+    /// Lock the home with a passphrase, which every later start asks for (or finds in
+    /// --passphrase-file). Otherwise the key lies in the home, readable by you alone.
+    #[arg(long)]
+    pub(super) passphrase: bool,
 }
 
 /// What to do with contacts.
@@ -273,7 +290,9 @@ mod tests {
             "--server localhost:7000 --ca f.pem whoami",
             "register alice",
             "register alice --server localhost:7000 --pin sha256:00",
+            "register alice --passphrase",
             "login alice",
+            "login alice --passphrase-file f",
             "whoami",
             "status --json",
             "logout",

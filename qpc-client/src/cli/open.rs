@@ -2,10 +2,16 @@
 //!
 //! All failures to open, register or log in are put into words here.
 
-use qpc_client::{Client, Home, KeySource, Login, OpenError, Options, Registration, Session, SignInError};
+use std::io::{self, IsTerminal};
+
+use qpc_client::{
+    Client, Home, KeySource, Login, OpenError, Options, Registration, Session, SignInError,
+    home::{HomeError, KeyError},
+};
 
 use super::{
     failure::Failure,
+    password::Source,
     settings::Settings,
     trust::{self, Refused, Unknown},
 };
@@ -15,9 +21,15 @@ use super::{
 /// # Errors
 /// A [`Failure`]; where nobody lives there, one that says how to register.
 pub(super) async fn session(settings: &Settings) -> Result<Session, Failure> {
-    let refused = Refused::default();
-    let options = options(settings, Unknown::Refuse, &refused);
-    Session::open(home(settings), options).await.map_err(|error| not_opened(error, settings))
+    let options = options(settings, Unknown::Refuse, &Refused::default());
+    let opened = match Session::open(home(settings), options.clone()).await {
+        Err(OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded))) if io::stdin().is_terminal() => {
+            let passphrase = Source::Prompt.existing("The passphrase of this home: ")?;
+            Session::open(Home::at(&settings.home, KeySource::Passphrase(passphrase)), options).await
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| not_opened(error, settings))
 }
 
 /// Registers an account.
@@ -50,7 +62,7 @@ pub(super) async fn login(settings: &Settings, login: Login) -> Result<Client, F
 
 /// The home, which need not exist yet.
 pub(super) fn home(settings: &Settings) -> Home {
-    Home::at(&settings.home, KeySource::Auto)
+    Home::at(&settings.home, settings.key.clone())
 }
 
 fn options(settings: &Settings, unknown: Unknown, refused: &Refused) -> Options {
@@ -69,6 +81,9 @@ fn not_opened(error: OpenError, settings: &Settings) -> Failure {
         ),
         OpenError::Busy => {
             Failure::internal(error.to_string()).next("end the other program, or choose another directory with --home")
+        }
+        OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded)) => {
+            Failure::denied(error.to_string()).next("pass --passphrase-file FILE, or run the command in a terminal")
         }
         OpenError::Home(_) => Failure::internal(error.to_string()),
     };

@@ -41,12 +41,13 @@ pub(super) fn manual() -> std::io::Result<Vec<u8>> {
 }
 
 /// What the environment can say.
-const ENVIRONMENT: [(&str, &str); 7] = [
+const ENVIRONMENT: [(&str, &str); 8] = [
     ("QPC_SERVER", "as --server"),
     ("QPC_HOME", "as --home"),
     ("QPC_AUTH_TOKEN", "as --auth-token"),
     ("QPC_AUTH_TOKEN_FILE", "a file whose first line is the token"),
     ("QPC_PASSWORD_FILE", "as --password-file"),
+    ("QPC_PASSPHRASE_FILE", "as --passphrase-file"),
     ("QPC_LOG", "what to log on standard error, such as qpc_client=debug; nothing unless set"),
     ("NO_COLOR", "set and not empty: no colours"),
 ];
@@ -103,7 +104,7 @@ mod tests {
         let page = String::from_utf8(manual().unwrap()).unwrap();
         for part in [
             ".TH qpc-client 1",
-            "\\fBregister <NAME>\\fR",
+            "\\fBregister <NAME> [\\-\\-passphrase]\\fR",
             "\\fBgroup create <NAME> [MEMBER]...\\fR",
             "\\fBhistory <TO> [\\-\\-limit <N>]\\fR",
             "\\fBpassword change\\fR",

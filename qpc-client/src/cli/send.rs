@@ -222,6 +222,11 @@ impl<'a> Sending<'a> {
                 .at(place)
                 .next("kept here; whichever command runs when that has changed sends them"));
         }
+        if !self.waiting.is_empty() {
+            let reason = self.reason.clone().unwrap_or_else(|| "the server has not taken it yet".to_owned());
+            let what = format!("{} of {} wait: {reason}", self.waiting.len(), self.queued);
+            return Err(kept(Failure::new(Exit::TryLater, what).at(place)));
+        }
         self.screen.progress("");
         if self.queued >= LONG_INPUT && self.screen.progress {
             self.screen.note(&format!("{} messages stored by the server", self.queued));

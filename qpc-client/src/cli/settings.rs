@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use qpc_client::{Fingerprint, Home, ServerAddress};
+use qpc_client::{Fingerprint, Home, KeySource, ServerAddress, api::Password};
 
 use super::{args::Common, failure::Failure};
 
@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) token: Option<String>,
     /// See [`Belief`].
     pub(super) belief: Belief,
+    /// What opens the home's database.
+    pub(super) key: KeySource,
     /// Where the password is.
     pub(super) password_file: Option<PathBuf>,
 }
@@ -69,7 +71,11 @@ impl Settings {
             None => Home::default_dir()
                 .map_err(|error| Failure::usage(error.to_string()).next("pass --home DIR, or set QPC_HOME"))?,
         };
-        Ok(Self { server, home, token, belief, password_file: typed.password_file })
+        let key = match typed.passphrase_file {
+            Some(path) => KeySource::Passphrase(Password(first_line(&path, "--passphrase-file")?)),
+            None => KeySource::Auto,
+        };
+        Ok(Self { server, home, token, belief, key, password_file: typed.password_file })
     }
 }
 
@@ -100,6 +106,7 @@ mod tests {
             pin: None,
             ca: None,
             password_file: None,
+            passphrase_file: None,
             json: false,
         }
     }

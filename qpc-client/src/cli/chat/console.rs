@@ -4,8 +4,11 @@
 //! never waits for the terminal: a stopped one (Ctrl-S) loses lines, and is told how many.
 
 use std::{
-    io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    io::{self, Write},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -52,6 +55,7 @@ impl Console {
     /// Lets the next line be typed. A terminal shows the prompt, and completes these names.
     pub(super) fn ready(&self, prompt: &str, names: Vec<String>) {
         if let Self::Terminal(terminal) = self {
+            terminal.reading.store(true, Ordering::Relaxed);
             terminal.prompts.try_send((prompt.to_owned(), names)).ok();
         }
     }
@@ -59,7 +63,11 @@ impl Console {
     /// What is typed next. Cancel-safe.
     pub(super) async fn next(&mut self) -> Input {
         match self {
-            Self::Terminal(terminal) => terminal.lines.recv().await.unwrap_or(Input::End),
+            Self::Terminal(terminal) => {
+                let input = terminal.lines.recv().await.unwrap_or(Input::End);
+                terminal.reading.store(false, Ordering::Relaxed);
+                input
+            }
             Self::Plain(_, lines) => match lines.recv().await {
                 Some(Ok(line)) => Input::Line(line),
                 Some(Err(error)) => Input::Failed(error.to_string()),
@@ -80,11 +88,12 @@ impl Console {
         Ok(())
     }
 
-    /// Rings the bell, where there is one.
-    pub(super) fn bell(&self) {
-        if let Self::Terminal(terminal) = self {
-            terminal.unprinted.with(|state| state.bell = true);
-        }
+    /// Prints a line that must be noticed: with a bell, where there is one.
+    ///
+    /// # Errors
+    /// A [`Failure`] where nobody can read it.
+    pub(super) fn ring(&self, line: &str) -> Result<(), Failure> {
+        self.print(&if self.is_terminal() { format!("\u{7}{line}") } else { line.to_owned() })
     }
 }
 
@@ -92,6 +101,8 @@ impl Console {
 pub(super) struct Terminal {
     prompts: mpsc::Sender<(String, Vec<String>)>,
     lines: mpsc::Receiver<Input>,
+    /// A prompt stands there, and raw mode is on.
+    reading: AtomicBool,
     unprinted: Arc<Unprinted>,
     printer: Option<std::thread::JoinHandle<()>>,
     before: Option<Termios>,
@@ -111,19 +122,23 @@ impl Terminal {
         std::thread::spawn(move || edit(editor, asked, &typed));
         let to_print = Arc::clone(&unprinted);
         let printer = std::thread::spawn(move || to_print.print_all(printer));
-        Ok(Self { prompts, lines, unprinted, printer: Some(printer), before })
+        Ok(Self { prompts, lines, reading: AtomicBool::new(false), unprinted, printer: Some(printer), before })
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Raw mode ends first, so that the printer writes what is left directly and can't get stuck.
+        let reading = self.reading.load(Ordering::Relaxed);
+        self.unprinted.with(|state| state.closed = true);
+        // While a line is being read the printer depends on its reader, which nobody can stop.
+        if let Some(printer) = self.printer.take().filter(|_| !reading) {
+            printer.join().ok();
+        }
         if let Some(before) = &self.before {
             tcsetattr(io::stdin(), OptionalActions::Now, before).ok();
         }
-        self.unprinted.with(|state| state.closed = true);
-        if let Some(printer) = self.printer.take().filter(|_| self.lines.is_closed()) {
-            printer.join().ok();
+        if reading {
+            io::stdout().lock().write_all(b"\n").ok();
         }
     }
 }
@@ -161,7 +176,6 @@ struct Unprinted {
 struct State {
     text: String,
     lost: u64,
-    bell: bool,
     closed: bool,
 }
 
@@ -191,9 +205,6 @@ impl Unprinted {
         let mut state = self.lock();
         loop {
             let mut text = std::mem::take(&mut state.text);
-            if std::mem::take(&mut state.bell) {
-                text.insert(0, '\u{7}');
-            }
             match std::mem::take(&mut state.lost) {
                 0 => {}
                 lost => text.push_str(&format!("({lost} lines were not shown: the terminal was stopped. /history)\n")),
@@ -228,8 +239,9 @@ mod tests {
         (0..3).for_each(|_| unprinted.push(&line));
         let text = unprinted.take().unwrap();
         assert!(text.len() < UNPRINTED_MAX + 100 && text.contains("2 lines were not shown"));
-        unprinted.with(|state| (state.bell, state.closed) = (true, true));
-        assert_eq!(unprinted.take().as_deref(), Some("\u{7}"));
+        unprinted.push("last");
+        unprinted.with(|state| state.closed = true);
+        assert_eq!(unprinted.take().as_deref(), Some("last\n"));
         assert_eq!(unprinted.take(), None);
     }
 }

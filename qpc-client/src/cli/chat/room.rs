@@ -126,7 +126,11 @@ impl<'a> Room<'a> {
             self.screen.note(text);
             return Ok(());
         }
-        console.print(&self.screen.paint.dim(&format!("-- {text}")))
+        console.print(&self.note(text))
+    }
+
+    fn note(&self, text: &str) -> String {
+        self.screen.paint.dim(&format!("-- {text}"))
     }
 
     async fn refresh(&mut self) -> Result<(), Failure> {
@@ -244,14 +248,10 @@ impl<'a> Room<'a> {
                     format!("not connected{why}\n   What you write is kept, and sent when the connection is back");
                 self.say(console, if online { "connected again" } else { &lost })
             }
-            Event::Alarm { text } => {
-                console.bell();
-                console.print(&self.render.alarm(&text))
-            }
+            Event::Alarm { text } => console.ring(&self.render.alarm(&text)),
             event @ Event::Contact { .. } => {
-                console.bell();
                 self.refresh().await?;
-                self.render.event(&event).map_or(Ok(()), |text| self.say(console, &text))
+                self.render.event(&event).map_or(Ok(()), |text| console.ring(&self.note(&text)))
             }
         }
     }
@@ -279,9 +279,8 @@ impl<'a> Room<'a> {
         if message.own {
             return Ok(());
         }
-        console.bell();
         let elsewhere = format!("{}   (/open {})", self.render.message_anywhere(&message), self.open_as(&message));
-        console.print(&self.screen.paint.dim(&format!("-- {elsewhere}")))
+        console.ring(&self.note(&elsewhere))
     }
 
     /// Notes news of a message, if it was typed here.
@@ -333,7 +332,7 @@ impl<'a> Room<'a> {
                 self.typed.remove(id);
                 let text = terminal::body(&text, "   ");
                 let line = format!("-- not sent: {}\n   {text}", terminal::body(&reason, "   "));
-                console.print(&self.screen.paint.loud(&line))
+                console.ring(&self.screen.paint.loud(&line))
             }
         }
     }
@@ -416,10 +415,7 @@ impl<'a> Room<'a> {
                 Ok(())
             }
             Ok(_) => Ok(()),
-            Err(error) => {
-                console.bell();
-                Err(error.into())
-            }
+            Err(error) => Err(error.into()),
         }
     }
 
