@@ -15,6 +15,10 @@ pub mod policy;
 pub mod registry;
 pub mod tasks;
 
+// -- edge
+pub mod session;
+pub mod transport;
+
 // -- domain
 pub mod account;
 pub mod delivery;

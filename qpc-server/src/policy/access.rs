@@ -6,6 +6,8 @@ use qpc_proto::v1::request::Method;
 /// What a connection must have proved, or what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
+    /// Nothing at all: the first request of a connection.
+    Greeting,
     /// Nothing, and only while nothing is proved: the steps towards a session.
     Anonymous,
     /// Nothing or a device: proving a password is a step of both.
@@ -36,15 +38,17 @@ pub struct Rule {
     pub standing: Standing,
     /// When it begins.
     pub order: Order,
+    /// Whether it is slowed down to the account's rate of messages.
+    pub paced: bool,
 }
 
 /// The rule of a method.
 #[must_use]
 pub fn rule(method: &Method) -> Rule {
     use Order::{Alone, Pipelined, Takeover};
-    use Standing::{Anonymous, Anybody, Session, SyncStream};
+    use Standing::{Anonymous, Anybody, Greeting, Session, SyncStream};
     let (name, standing, order) = match method {
-        Method::Hello(_) => ("hello", Anonymous, Alone),
+        Method::Hello(_) => ("hello", Greeting, Alone),
         Method::RegisterStart(_) => ("register_start", Anonymous, Alone),
         Method::RegisterFinish(_) => ("register_finish", Anonymous, Alone),
         Method::LoginStart(_) => ("login_start", Anybody, Alone),
@@ -70,5 +74,6 @@ pub fn rule(method: &Method) -> Rule {
         Method::Follow(_) => ("follow", SyncStream, Takeover),
         Method::Acknowledge(_) => ("acknowledge", SyncStream, Takeover),
     };
-    Rule { name, standing, order }
+    let paced = matches!(method, Method::Send(_) | Method::SubmitCommit(_));
+    Rule { name, standing, order, paced }
 }

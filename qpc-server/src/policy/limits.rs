@@ -126,6 +126,8 @@ pub struct SessionLimits {
     pub reconnect_min: Duration,
     /// The longest.
     pub reconnect_max: Duration,
+    /// Devices that have not been here for longer are not counted as having something undelivered.
+    pub seen: Duration,
 }
 
 impl Default for SessionLimits {
@@ -143,6 +145,7 @@ impl Default for SessionLimits {
             drain: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(5),
+            seen: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

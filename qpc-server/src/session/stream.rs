@@ -1,0 +1,207 @@
+//! One stream: requests in, answers out, in the same order.
+//!
+//! A pipelined request begins when it is read; what changes the connection waits until all before it is
+//! answered; a sender above its rate waits for its turn, and reading waits with it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use qpc_proto::{
+    error::Code,
+    limits::PIPELINE_MAX,
+    v1::{self, request::Method},
+};
+use quinn::{RecvStream, SendStream, VarInt};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+
+use super::{
+    calls::{Calls, Work},
+    dispatch::{self, Started},
+    frames::{Frames, FramesEnd},
+    link::Link,
+    outbound,
+    wire_error::WireError,
+};
+use crate::policy::{
+    Wait,
+    access::{self, Order, Rule},
+};
+
+/// How long a stopping server waits for its last bytes to arrive.
+const LAST_BYTES: Duration = Duration::from_secs(1);
+/// The label of a frame that holds no method of ours.
+const NO_METHOD: &str = "none";
+
+/// A request that was read and can not begin yet.
+struct Held {
+    method: Method,
+    rule: Rule,
+    read: Instant,
+    not_before: Option<Instant>,
+}
+
+/// What becomes of a request that might begin.
+enum Turn {
+    Begun,
+    Wait(Box<Held>),
+    Sync(v1::Sync),
+}
+
+struct Stream {
+    link: Arc<Link>,
+    calls: Calls,
+    /// Runs by itself: nothing else begins until it is answered.
+    alone: bool,
+}
+
+/// Serves a stream until either side ends it.
+pub(super) async fn serve(link: Arc<Link>, mut send: SendStream, recv: RecvStream) {
+    let mut frames = Frames::new(recv, link.frame_max(), link.context.limits.session.frame);
+    let calls = Calls::new(Arc::clone(&link.context.metrics));
+    let mut stream = Stream { link: Arc::clone(&link), calls, alone: false };
+    let Some(sync) = stream.run(&mut send, &mut frames).await else { return };
+    drop(stream);
+    match sync {
+        // Boxed: most streams never become a sync call, and their tasks need no room for one.
+        Some(sync) => Box::pin(outbound::run(link, send, frames, sync)).await,
+        None => finish(&link, send).await,
+    }
+}
+
+/// Ends the server's side. A stopping server waits for the client to have it all, because closing the connection
+/// would throw away what is under way.
+pub(super) async fn finish(link: &Link, mut send: SendStream) {
+    if send.finish().is_ok() && link.context.tasks.stopping().is_cancelled() {
+        drop(timeout(LAST_BYTES, send.stopped()).await);
+    }
+}
+
+impl Stream {
+    /// Gives the request that turns the stream into a sync call, or `None` where all is answered; nothing
+    /// where the stream is lost.
+    async fn run(&mut self, send: &mut SendStream, frames: &mut Frames) -> Option<Option<v1::Sync>> {
+        let stopping = self.link.context.tasks.stopping().clone();
+        let mut held: Option<Box<Held>> = None;
+        let mut reading = true;
+        let mut told = false;
+        loop {
+            if !reading && !told {
+                frames.stop(VarInt::from_u32(0));
+                told = true;
+            }
+            if let Some(request) = held.take() {
+                match self.turn(*request) {
+                    Turn::Begun => {}
+                    Turn::Wait(request) => held = Some(request),
+                    Turn::Sync(sync) => return Some(Some(sync)),
+                }
+            }
+            if self.calls.is_empty() {
+                self.alone = false;
+                if held.is_none() && !reading {
+                    return Some(None);
+                }
+            }
+            let wake = held.as_ref().and_then(|held| held.not_before);
+            let may_read = reading && held.is_none() && !self.alone && self.calls.len() < PIPELINE_MAX;
+            frames.set_max(self.link.frame_max());
+            // `answers` and `next` keep what they have when they are dropped; the others only wait.
+            tokio::select! {
+                () = stopping.cancelled(), if reading || held.is_some() => {
+                    reading = false;
+                    if let Some(Held { rule, read, .. }) = held.take().map(|held| *held) {
+                        let refusal = WireError::new(Code::ShuttingDown, "the server is about to stop");
+                        self.calls.push(rule.name, read, Work::Refused(refusal));
+                    }
+                }
+                answers = self.calls.answers(), if !self.calls.is_empty() => {
+                    write(send, answers).await?;
+                }
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                frame = frames.next(), if may_read => match frame {
+                    Ok(Some(frame)) => {
+                        match self.accept(frame, &mut reading)?.map_or(Turn::Begun, |request| self.turn(request)) {
+                            Turn::Begun => {}
+                            Turn::Wait(request) => held = Some(request),
+                            Turn::Sync(sync) => return Some(Some(sync)),
+                        }
+                    }
+                    Ok(None) => reading = false,
+                    Err(end) => {
+                        reading = false;
+                        self.refuse(end)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at a frame. Nothing comes of the stream where a stranger has made too many requests.
+    fn accept(&mut self, frame: Bytes, reading: &mut bool) -> Option<Option<Held>> {
+        let read = Instant::now();
+        if !self.link.count_request() {
+            return None;
+        }
+        let refused = match v1::Request::decode(frame) {
+            Ok(v1::Request { method: Some(method) }) => {
+                let rule = access::rule(&method);
+                match dispatch::judge(&self.link, &rule) {
+                    Ok(()) => return Some(Some(Held { method, rule, read, not_before: None })),
+                    Err(refusal) => (rule.name, refusal),
+                }
+            }
+            Ok(v1::Request { method: None }) => {
+                (NO_METHOD, WireError::new(Code::UnknownMethod, "the method is not known here"))
+            }
+            Err(_) => {
+                *reading = false;
+                (NO_METHOD, WireError::new(Code::Malformed, "the frame is no request"))
+            }
+        };
+        self.calls.push(refused.0, read, Work::Refused(refused.1));
+        Some(None)
+    }
+
+    /// Answers a stream that ended before its frame did, if there is somebody to answer.
+    fn refuse(&mut self, end: FramesEnd) -> Option<()> {
+        let refusal = match end {
+            FramesEnd::Frame(error) => error.into(),
+            FramesEnd::Slow => WireError::new(Code::Malformed, "a frame took too long"),
+            FramesEnd::Lost(_) => return None,
+        };
+        self.calls.push(NO_METHOD, Instant::now(), Work::Refused(refusal));
+        Some(())
+    }
+
+    /// Begins a request, if it is its turn.
+    fn turn(&mut self, held: Held) -> Turn {
+        let Held { method, rule, read, not_before } = held;
+        let early = not_before.is_some_and(|not_before| Instant::now() < not_before);
+        if early || (rule.order != Order::Pipelined && !self.calls.is_empty()) {
+            return Turn::Wait(Box::new(Held { method, rule, read, not_before }));
+        }
+        if rule.paced
+            && let Some(session) = self.link.session()
+            && let Err(Wait(wait)) = self.link.context.policy.message(session.actor().account())
+        {
+            let not_before = Instant::now().checked_add(wait);
+            return Turn::Wait(Box::new(Held { method, rule, read, not_before }));
+        }
+        match dispatch::start(&self.link, method) {
+            Ok(Started::Call(work)) => {
+                self.alone = rule.order == Order::Alone;
+                self.calls.push(rule.name, read, work);
+            }
+            Ok(Started::Sync(sync)) => return Turn::Sync(sync),
+            Err(refusal) => self.calls.push(rule.name, read, Work::Refused(refusal)),
+        }
+        Turn::Begun
+    }
+}
+
+/// Writes answers in one go; nothing where the stream is lost. A client that does not read them is
+/// not read from either.
+async fn write(send: &mut SendStream, mut answers: Vec<Bytes>) -> Option<()> {
+    send.write_all_chunks(&mut answers).await.ok()
+}

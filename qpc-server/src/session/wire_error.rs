@@ -1,0 +1,311 @@
+//! The one place where an operation's error becomes a code on the wire.
+//!
+//! The detail is a fixed text for people who read traces; nothing of a fault's own words, and nothing
+//! that a client sent, goes back.
+
+use qpc_proto::{
+    error::Code,
+    frame::FrameError,
+    v1::{self, answer},
+};
+
+use crate::{
+    account::{
+        AuthenticateError, ChangePasswordFinishError, ChangePasswordStartError, DeleteError, EnrolError,
+        LoginFinishError, LoginStartError, RegisterFinishError, RegisterStartError, RevokeError,
+    },
+    field::FieldError,
+    policy::Wait,
+    store::{AppendError, ClaimError, ContactError, CreateConversationError, ReadError, Refusal, StoreFault},
+};
+
+/// How long a client waits before it tries again where the server is only busy, in milliseconds.
+const BUSY_MS: u32 = 200;
+/// The same where an operator has to do something first.
+const FULL_MS: u32 = 10_000;
+/// The same after a fault of the server.
+const FAULT_MS: u32 = 1_000;
+
+/// A refusal as it goes over the wire.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct WireError(Box<v1::Error>);
+
+impl WireError {
+    pub(super) fn new(code: Code, detail: &'static str) -> Self {
+        Self(Box::new(v1::Error { code: code as u32, detail: detail.to_owned(), ..v1::Error::default() }))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut v1::Error)) -> Self {
+        set(&mut self.0);
+        self
+    }
+
+    /// Which code it carries.
+    pub(super) fn code(&self) -> Code {
+        Code::from_wire(self.0.code).unwrap_or(Code::Internal)
+    }
+
+    pub(super) fn into_result(self) -> answer::Result {
+        answer::Result::Error(*self.0)
+    }
+}
+
+impl From<FieldError> for WireError {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Malformed(field) => Self::new(Code::Malformed, field),
+            FieldError::TooLarge(field) => Self::new(Code::TooLarge, field),
+        }
+    }
+}
+
+impl From<FrameError> for WireError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLong { .. } => Self::new(Code::FrameTooLong, "the frame is too long"),
+            FrameError::Truncated => Self::new(Code::Malformed, "the stream ended inside a frame"),
+        }
+    }
+}
+
+impl From<Wait> for WireError {
+    fn from(Wait(wait): Wait) -> Self {
+        let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
+        Self::new(Code::RateLimited, "too many of these").with(|error| error.retry_after_ms = wait_ms)
+    }
+}
+
+impl From<StoreFault> for WireError {
+    fn from(fault: StoreFault) -> Self {
+        match fault {
+            StoreFault::Busy => Self::new(Code::Busy, "the store's queue is full").with(|e| e.retry_after_ms = BUSY_MS),
+            StoreFault::Full => Self::new(Code::StorageFull, "no space is left").with(|e| e.retry_after_ms = FULL_MS),
+            StoreFault::Stopped => Self::new(Code::ShuttingDown, "the store is closed"),
+            StoreFault::Engine(error) => {
+                tracing::error!(%error, "the storage engine failed");
+                Self::new(Code::Internal, "the storage engine failed").with(|e| e.retry_after_ms = FAULT_MS)
+            }
+        }
+    }
+}
+
+fn device_gone() -> WireError {
+    WireError::new(Code::Unauthenticated, "the device no longer exists")
+}
+
+fn not_found(what: &'static str) -> WireError {
+    WireError::new(Code::NotFound, what)
+}
+
+fn wrong_state(detail: &'static str) -> WireError {
+    WireError::new(Code::WrongState, detail)
+}
+
+impl From<Refusal> for WireError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::DeviceGone => device_gone(),
+            Refusal::NotFound => not_found("no such object"),
+            Refusal::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<AppendError> for WireError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::NotFound => not_found("no such conversation"),
+            AppendError::DeviceGone => device_gone(),
+            AppendError::WrongEpoch(epoch) => {
+                Self::new(Code::WrongEpoch, "another epoch is current").with(|error| error.epoch = epoch.0)
+            }
+            AppendError::CounterGap(counter) => {
+                Self::new(Code::CounterGap, "the counter is not the next one").with(|error| error.counter = counter.0)
+            }
+            AppendError::IdConflict => Self::new(Code::IdConflict, "the counter or id was used for another message"),
+            AppendError::ContactPending => Self::new(Code::ContactPending, "the other person has not accepted yet"),
+            AppendError::NotContact => Self::new(Code::NotContact, "somebody to be added is no contact"),
+            AppendError::Forbidden => Self::new(Code::Forbidden, "the role does not allow this"),
+            AppendError::Membership => Self::new(Code::Forbidden, "the membership change is not acceptable"),
+            AppendError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<CreateConversationError> for WireError {
+    fn from(error: CreateConversationError) -> Self {
+        match error {
+            CreateConversationError::DirectExists(name) => {
+                Self::new(Code::ConversationExists, "the two have a direct conversation")
+                    .with(|error| error.conversation = Some(name.to_wire()))
+            }
+            CreateConversationError::Append(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadError> for WireError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => not_found("no such log"),
+            ReadError::DeviceGone => device_gone(),
+            ReadError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ClaimError> for WireError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::NotFound => not_found("no key package"),
+            ClaimError::DeviceGone => device_gone(),
+            ClaimError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ContactError> for WireError {
+    fn from(error: ContactError) -> Self {
+        match error {
+            ContactError::NotFound => not_found("no such contact"),
+            ContactError::DeviceGone => device_gone(),
+            ContactError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RegisterStartError> for WireError {
+    fn from(error: RegisterStartError) -> Self {
+        match error {
+            RegisterStartError::Field(field) => field.into(),
+            RegisterStartError::Token => Self::new(Code::TokenInvalid, "the token is not valid"),
+            RegisterStartError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RegisterFinishError> for WireError {
+    fn from(error: RegisterFinishError) -> Self {
+        match error {
+            RegisterFinishError::NotStarted => wrong_state("no registration has begun here"),
+            RegisterFinishError::Field(field) => field.into(),
+            RegisterFinishError::Device => Self::new(Code::DeviceInvalid, "the device's certificate does not fit"),
+            RegisterFinishError::Token => Self::new(Code::TokenInvalid, "the token is not valid"),
+            RegisterFinishError::NameTaken => Self::new(Code::NameTaken, "the name is taken"),
+            RegisterFinishError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<LoginStartError> for WireError {
+    fn from(error: LoginStartError) -> Self {
+        match error {
+            LoginStartError::Field(field) => field.into(),
+            LoginStartError::Busy => {
+                Self::new(Code::Busy, "too many logins are under way").with(|error| error.retry_after_ms = FAULT_MS)
+            }
+            LoginStartError::Record => {
+                tracing::error!("a password record can't be used");
+                Self::new(Code::Internal, "the password's record can't be used")
+            }
+            LoginStartError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<LoginFinishError> for WireError {
+    fn from(error: LoginFinishError) -> Self {
+        match error {
+            LoginFinishError::NotStarted => wrong_state("no login has begun here"),
+            LoginFinishError::Failed => Self::new(Code::LoginFailed, "unknown name or wrong password"),
+        }
+    }
+}
+
+impl From<EnrolError> for WireError {
+    fn from(error: EnrolError) -> Self {
+        match error {
+            EnrolError::NotProved => wrong_state("the password was not proved here"),
+            EnrolError::Field(field) => field.into(),
+            EnrolError::Device => Self::new(Code::DeviceInvalid, "the device's certificate does not fit"),
+            EnrolError::TooMany => Self::new(Code::TooManyDevices, "the account has as many devices as it may"),
+            EnrolError::AccountGone => Self::new(Code::Unauthenticated, "the account no longer exists"),
+            EnrolError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<AuthenticateError> for WireError {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::Field(field) => field.into(),
+            AuthenticateError::Refused => Self::new(Code::Unauthenticated, "the device did not prove itself"),
+            AuthenticateError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RevokeError> for WireError {
+    fn from(error: RevokeError) -> Self {
+        match error {
+            RevokeError::Field(field) => field.into(),
+            RevokeError::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<ChangePasswordStartError> for WireError {
+    fn from(error: ChangePasswordStartError) -> Self {
+        match error {
+            ChangePasswordStartError::NotProved => wrong_state("the password was not proved here"),
+            ChangePasswordStartError::Field(field) => field.into(),
+        }
+    }
+}
+
+impl From<ChangePasswordFinishError> for WireError {
+    fn from(error: ChangePasswordFinishError) -> Self {
+        match error {
+            ChangePasswordFinishError::NotStarted => wrong_state("no password change has begun here"),
+            ChangePasswordFinishError::Field(field) => field.into(),
+            ChangePasswordFinishError::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<DeleteError> for WireError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::NotProved => wrong_state("the password was not proved here"),
+            DeleteError::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use qpc_proto::id::{Counter, Epoch};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_what_its_code_promises() {
+        let fields = |error: WireError| match error.into_result() {
+            answer::Result::Error(error) => error,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fields(AppendError::WrongEpoch(Epoch(7)).into()).epoch, 7);
+        assert_eq!(fields(AppendError::CounterGap(Counter(3)).into()).counter, 3);
+        assert_eq!(fields(Wait(Duration::from_millis(250)).into()).retry_after_ms, 250);
+        assert_eq!(fields(Wait(Duration::from_nanos(1)).into()).retry_after_ms, 1);
+    }
+
+    #[test]
+    fn the_engines_words_stay_at_home() {
+        let error = WireError::from(StoreFault::Engine("table people of /var/lib".into()));
+        assert_eq!(error.code(), Code::Internal);
+        assert!(!error.0.detail.contains("people"));
+    }
+}

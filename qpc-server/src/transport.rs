@@ -1,0 +1,75 @@
+//! QUIC: the endpoint, who is let in, and each connection's handshake.
+//!
+//! TLS 1.3 with X25519MLKEM768 preferred, ALPN `qpc/1`, no 0-RTT. What a connection says is
+//! `session`'s; here it is admitted, timed, and handed over.
+
+mod accept;
+mod socket;
+mod tls;
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use quinn::{
+    Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+
+pub use self::{
+    accept::serve,
+    tls::{Identity, TlsError},
+};
+use crate::policy::Limits;
+
+/// Why the endpoint can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The socket.
+    #[error("can't listen on UDP {address}: {source}")]
+    Socket {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The idle timeout is longer than QUIC can say.
+    #[error("max_idle_timeout is too long")]
+    IdleTimeout,
+}
+
+/// Opens the endpoint on an address; `[::]` takes IPv4 as well. It answers nobody before [`serve`].
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind(address: SocketAddr, identity: Identity, limits: &Limits) -> Result<Endpoint, BindError> {
+    let mut config = ServerConfig::with_crypto(Arc::new(tls::server_crypto(identity)?));
+    config
+        .transport_config(Arc::new(transport(limits)?))
+        .max_incoming(limits.admission.handshakes_max)
+        .incoming_buffer_size(limits.admission.receive_window.into())
+        .incoming_buffer_size_total(limits.admission.incoming_buffer);
+    let socket =
+        socket::open(address, limits.transport.udp_buffer).map_err(|source| BindError::Socket { address, source })?;
+    Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+        .map_err(|source| BindError::Socket { address, source })
+}
+
+/// A connection as it begins: as little as a stranger needs. `session` raises it after authentication.
+fn transport(limits: &Limits) -> Result<TransportConfig, BindError> {
+    let (settings, stranger) = (&limits.transport, &limits.admission);
+    let idle = IdleTimeout::try_from(settings.max_idle_timeout).map_err(|_| BindError::IdleTimeout)?;
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(idle))
+        .max_concurrent_bidi_streams(VarInt::from_u32(stranger.streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(settings.max_concurrent_uni_streams))
+        .stream_receive_window(VarInt::from_u32(settings.stream_receive_window))
+        .receive_window(VarInt::from_u32(stranger.receive_window))
+        .send_window(settings.send_window.into())
+        .send_fairness(false)
+        .keep_alive_interval(settings.keep_alive_interval)
+        .mtu_discovery_config(settings.mtu_discovery.then(MtuDiscoveryConfig::default))
+        .datagram_receive_buffer_size(None);
+    Ok(transport)
+}
