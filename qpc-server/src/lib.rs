@@ -3,10 +3,17 @@
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
 // -- composition
+pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod logging;
+pub mod server;
 pub mod shutdown;
+
+// -- edge
+pub mod admin;
+pub mod session;
+pub mod transport;
 
 // -- shared state
 pub mod field;
@@ -14,10 +21,6 @@ pub mod metrics;
 pub mod policy;
 pub mod registry;
 pub mod tasks;
-
-// -- edge
-pub mod session;
-pub mod transport;
 
 // -- domain
 pub mod account;

@@ -1,3 +1,7 @@
 //! The `qpc-server` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    qpc_server::cli::main()
+}

@@ -6,5 +6,13 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/house.rs"]
+mod house;
+#[path = "server/logins.rs"]
+mod logins;
 #[path = "server/person.rs"]
 mod person;
+#[path = "server/program.rs"]
+mod program;
+#[path = "server/wire.rs"]
+mod wire;

@@ -26,7 +26,8 @@ impl Accounts {
     ///
     /// # Errors
     /// [`StoreFault`].
-    pub async fn invite_is_valid(&self, token: &Token) -> Result<bool, StoreFault> {
+    pub async fn invite_is_valid(&self, token: &str) -> Result<bool, StoreFault> {
+        let Some(token) = Token::parse(token.to_owned()) else { return Ok(false) };
         use crate::store::InviteError::{Fault, Invalid};
         // Any name would do: only a reset token is bound to one.
         match self.store.check_invite(token.hash(), &field::somebody(), self.clock.unix_ms()).await {

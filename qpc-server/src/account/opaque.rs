@@ -27,8 +27,8 @@ impl CipherSuite for Suite {
 const SETUP_VERSION: u32 = 1;
 /// What a setup file begins with; the version and the setup in hexadecimal follow.
 const FILE_LABEL: &str = "qpc-opaque-setup";
-/// The client seals 32 bytes with a 16-byte tag and a nonce of 24.
-const DECOY_SECRET_LEN: usize = 72;
+/// What clients store today: a version, a nonce of 24 bytes, 32 sealed bytes and their tag of 16.
+const DECOY_SECRET_LEN: usize = 73;
 
 /// A setup file that can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -73,7 +73,6 @@ impl Loaded {
         must(keeps_longer, "retention.commits_days", "less than retention.days");
         must((1..=10_000).contains(&retention.batch), "retention.batch", "not from 1 to 10000");
         must(retention.interval >= Period::seconds(1), "retention.interval", "less than 1s");
-        must(config.metrics.interval >= Period::seconds(1), "metrics.interval", "less than 1s");
         must(EnvFilter::try_new(&config.log.level).is_ok(), "log.level", "neither a level nor directives");
 
         let transport = &config.transport;

@@ -188,6 +188,7 @@ impl super::Config {
                 sessions_per_device: of.sessions_per_device,
                 offers: of.offers_per_device,
                 drain: self.server.drain.0,
+                seen: Period::days(self.metrics.seen_days).0,
                 ..SessionLimits::default()
             },
             rates: of.rates(),

@@ -106,13 +106,11 @@ pub struct Metrics {
     pub listen: SocketAddr,
     /// Devices not seen for so many days do not count in `qpc_delivery_queue_depth`.
     pub seen_days: u32,
-    /// How often figures that cost a query are brought up to date.
-    pub interval: Period,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), seen_days: 30, interval: Period::seconds(15) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), seen_days: 30 }
     }
 }
 

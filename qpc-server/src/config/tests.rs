@@ -1,5 +1,7 @@
 //! What configuration files say, and what is said of wrong ones.
 
+#![allow(clippy::string_slice, reason = "tests cut at what they have found")]
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -23,6 +23,13 @@ impl Period {
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
+
+    /// So many days.
+    #[must_use]
+    pub const fn days(days: u32) -> Self {
+        // Never near 2^64 milliseconds.
+        Self(Duration::from_secs((days as u64).saturating_mul(24 * 60 * 60)))
+    }
 }
 
 impl FromStr for Period {

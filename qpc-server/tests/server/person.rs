@@ -34,6 +34,7 @@ pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) password: String,
     pub(crate) account: SigningKey,
+    pub(crate) domain: Domain,
 }
 
 /// One device and its key.
@@ -53,8 +54,14 @@ impl Device {
 }
 
 impl Person {
+    /// Somebody at [`domain`].
     pub(crate) fn new(name: &str) -> Self {
+        Self::at(name, domain().as_str())
+    }
+
+    pub(crate) fn at(name: &str, domain: &str) -> Self {
         Self {
+            domain: Domain::parse(domain).unwrap(),
             name: name.into(),
             password: format!("the password of {name}"),
             account: SigningKey::from_bytes(&rng::bytes(&SystemRng)),
@@ -62,7 +69,7 @@ impl Person {
     }
 
     pub(crate) fn address(&self) -> Address {
-        Address::parse_at(&self.name, &domain()).unwrap()
+        Address::parse_at(&self.name, &self.domain).unwrap()
     }
 
     /// Signs one of the person's devices.
@@ -117,7 +124,7 @@ impl Person {
         answer: &v1::LoginStartAnswer,
         binding: &[u8; 32],
     ) -> Option<v1::LoginFinish> {
-        let context = transcript::opaque_context(binding, &domain());
+        let context = transcript::opaque_context(binding, &self.domain);
         let parameters = ClientLoginFinishParameters { context: Some(&context), ..Default::default() };
         let response = CredentialResponse::<Suite>::deserialize(&answer.ke2).unwrap();
         let finished = state.finish(&mut OsRng, self.password.as_bytes(), response, parameters).ok()?;
@@ -126,10 +133,9 @@ impl Person {
 
     /// A device's proof over a connection.
     pub(crate) fn authenticate(&self, device: &Device, binding: &[u8; 32], nonce: &[u8; 32]) -> v1::Authenticate {
-        let domain = domain();
         let address = self.address();
         let signed =
-            DeviceAuthentication { binding, server: &domain, nonce, address: &address, device: device.id }.bytes();
+            DeviceAuthentication { binding, server: &self.domain, nonce, address: &address, device: device.id }.bytes();
         v1::Authenticate {
             device_id: device.id.to_bytes(),
             binding: transcript::BINDING_TLS_EXPORTER,

@@ -1,0 +1,98 @@
+//! `/metrics`, `/healthz` and `/readyz`.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{metrics::Metrics, store::Store};
+
+/// How long the store may take to write something trivial before the server counts as not ready.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether this server should be sent clients.
+pub struct Health {
+    store: Arc<dyn Store>,
+    bound: AtomicBool,
+    draining: CancellationToken,
+}
+
+impl Health {
+    /// A server that is not ready yet; `draining` is cancelled when it begins to stop.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, draining: CancellationToken) -> Self {
+        Self { store, bound: AtomicBool::new(false), draining }
+    }
+
+    /// The endpoint for clients is open.
+    pub fn set_bound(&self) {
+        self.bound.store(true, Ordering::Release);
+    }
+
+    /// Ready, or the reason why not.
+    async fn judge(&self) -> Result<(), &'static str> {
+        if !self.bound.load(Ordering::Acquire) {
+            return Err("starting");
+        }
+        if self.draining.is_cancelled() {
+            return Err("draining");
+        }
+        match timeout(PROBE_PATIENCE, self.store.probe()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => {
+                tracing::warn!(%fault, "not ready: the store takes no writes");
+                Err("the store takes no writes")
+            }
+            Err(_) => Err("the store is too slow"),
+        }
+    }
+}
+
+/// Serves until `stop`; then requests that run are finished.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_http(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(page))
+        .with_state(metrics)
+        .merge(Router::new().route("/readyz", get(ready)).with_state(health))
+        .route("/healthz", get(|| async { "alive\n" }));
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+async fn page(State(metrics): State<Arc<Metrics>>) -> Response {
+    match metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics can't be encoded");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> Response {
+    match health.judge().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}

@@ -1,0 +1,118 @@
+//! The admin socket: a line of JSON in, a line of JSON out.
+//!
+//! Who may open the socket is the file system's judgement: it is its owner's alone (0600), in a
+//! directory that is (0700).
+
+use std::{
+    fs,
+    io::{self, BufRead, Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream as Caller},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tracing::debug_span;
+
+use super::{AdminAnswer, AdminRequest, perform};
+use crate::{account::Accounts, tasks::Tasks};
+
+/// Longest line either way, in bytes.
+const LINE_MAX: u64 = 4096;
+/// Callers served at once.
+const CALLERS_MAX: usize = 8;
+/// How long a caller may take for a line.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the socket, in place of one that an earlier process left behind. The caller holds the data
+/// directory, so nobody else is listening there.
+///
+/// # Errors
+/// The system refuses; a path of more than about 100 bytes is too long for a socket.
+pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves callers until the tasks' owner begins to stop.
+pub async fn serve_socket(listener: UnixListener, accounts: Arc<Accounts>, tasks: Tasks) {
+    let places = Arc::new(Semaphore::new(CALLERS_MAX));
+    let stopping = tasks.stopping().clone();
+    loop {
+        // Every branch only waits.
+        let place = tokio::select! {
+            () = stopping.cancelled() => return,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let caller = tokio::select! {
+            () = stopping.cancelled() => return,
+            caller = listener.accept() => caller,
+        };
+        let Ok((caller, _)) = caller else { continue };
+        let accounts = Arc::clone(&accounts);
+        let serve = async move {
+            let _place = place;
+            if let Err(error) = answer(caller, &accounts).await {
+                tracing::debug!(%error, "a caller of the admin socket went away");
+            }
+        };
+        tasks.serve("admin", debug_span!("admin"), serve, || ());
+    }
+}
+
+async fn answer(caller: UnixStream, accounts: &Accounts) -> io::Result<()> {
+    let (from, mut to) = caller.into_split();
+    let mut line = String::new();
+    timeout(PATIENCE, BufReader::new(from.take(LINE_MAX)).read_line(&mut line)).await??;
+    let answer = match serde_json::from_str::<AdminRequest>(&line) {
+        Ok(request) => perform(accounts, request).await,
+        Err(error) => AdminAnswer::Malformed { reason: error.to_string() },
+    };
+    let mut line = serde_json::to_string(&answer)?;
+    line.push('\n');
+    timeout(PATIENCE, to.write_all(line.as_bytes())).await?
+}
+
+/// Why a running server gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No server runs on this data directory.
+    #[error("no server runs on this data directory")]
+    NoServer,
+    /// The socket failed.
+    #[error("the server's admin socket failed: {0}")]
+    Socket(#[from] io::Error),
+    /// The answer is not understood: another version of the program.
+    #[error("the server's answer is not understood: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// Asks the server that runs on a data directory.
+///
+/// # Errors
+/// [`AskError`].
+pub fn ask(socket: &Path, request: &AdminRequest) -> Result<AdminAnswer, AskError> {
+    let mut caller = Caller::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NoServer,
+        _ => AskError::Socket(error),
+    })?;
+    caller.set_read_timeout(Some(PATIENCE))?;
+    caller.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    caller.write_all(line.as_bytes())?;
+    let mut line = String::new();
+    io::BufReader::new(caller.take(LINE_MAX)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}

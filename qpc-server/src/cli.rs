@@ -1,0 +1,60 @@
+//! The command line of `qpc-server`: what is typed, what is done, and how it ends.
+//!
+//! Arguments are read here, resolved into a configuration by `config`, and then one of the
+//! commands below runs. Standard output carries what was asked for; logs and faults go to
+//! standard error.
+
+mod announce;
+mod args;
+mod client_lines;
+mod commands;
+mod exit;
+mod hygiene;
+mod serve;
+mod storage;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use self::{
+    args::{AccountCommand, Cli, Command, ConfigCommand, DbCommand, InviteCommand},
+    exit::{Exit, Fault},
+};
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    hygiene::harden();
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => Exit::Ok.into(),
+        Err(fault) => {
+            // Nowhere is left to say that standard error is closed.
+            _ = writeln!(io::stderr(), "qpc-server: {}", fault.message);
+            fault.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Fault> {
+    let Cli { place, serve, command } = cli;
+    match command {
+        None => serve::serve(&place, &serve),
+        Some(Command::Invite(InviteCommand::Create(args))) => commands::create_invite(&place, &args),
+        Some(Command::Account(AccountCommand::Reset(args))) => commands::reset_account(&place, &args),
+        Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),
+        Some(Command::Config(ConfigCommand::Show)) => commands::show_config(&place),
+        Some(Command::Db(DbCommand::Check)) => commands::check_database(&place),
+        Some(Command::Healthcheck) => commands::healthcheck(&place),
+    }
+}
+
+/// Writes what was asked for.
+fn print(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Fault::new(Exit::Io, error))
+}

@@ -1,0 +1,58 @@
+//! What a server says when it is ready.
+
+use std::{net::SocketAddr, path::Path};
+
+use super::client_lines::{self, lines};
+
+/// What there is to say.
+pub(super) struct Announcement<'a> {
+    pub(super) listen: SocketAddr,
+    pub(super) metrics: SocketAddr,
+    pub(super) fingerprint: &'a str,
+    pub(super) invite: Option<&'a str>,
+    pub(super) data_dir: &'a Path,
+    pub(super) client: String,
+    pub(super) open: bool,
+}
+
+/// One line for programs.
+pub(super) fn json(of: &Announcement<'_>) -> String {
+    let line = serde_json::json!({
+        "listen": of.listen,
+        "metrics": of.metrics,
+        "fingerprint": of.fingerprint,
+        "invite": of.invite,
+    });
+    format!("{line}\n")
+}
+
+/// For people: where it is, and what to type next.
+pub(super) fn text(of: &Announcement<'_>) -> String {
+    let mut text = format!(
+        "qpc-server {} is ready\n\n  clients      {} (UDP)\n  metrics      http://{}/metrics\n  data         {}\n  \
+         fingerprint  {}\n",
+        env!("CARGO_PKG_VERSION"),
+        of.listen,
+        of.metrics,
+        client_lines::shown(of.data_dir),
+        of.fingerprint,
+    );
+    if let Some(invite) = of.invite {
+        text.push_str(&format!("  invite       {invite}\n"));
+    }
+    if of.invite.is_some() || of.open {
+        let [alice, bob, to_bob, to_alice] = &lines(&of.client, of.listen, of.fingerprint, of.invite);
+        text.push_str(&format!(
+            "\nIn a second terminal, alice:\n\n  {alice}\n  {to_bob}\n\nIn a third terminal, bob:\n\n  {bob}\n  {to_alice}\n"
+        ));
+    }
+    if !of.open {
+        let server = client_lines::program("qpc-server");
+        let data = client_lines::quote(&of.data_dir.to_string_lossy());
+        text.push_str(&format!(
+            "\nMore invites:\n\n  {server} --data-dir {data} invite create --uses 10 --expires 7d\n\n"
+        ));
+    }
+    text.push_str("Ctrl-C stops the server.\n");
+    text
+}

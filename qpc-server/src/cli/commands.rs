@@ -1,0 +1,151 @@
+//! The commands that do one thing and end.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    args::{InviteArgs, Place, ResetArgs},
+    client_lines::reachable,
+    exit::{Exit, Fault},
+    print,
+    serve::load,
+    storage::{self, Opened},
+};
+use crate::{
+    account::{Accounts, RegistrationPolicy},
+    admin::{self, AdminAnswer, AdminRequest, AskError},
+    clock::{Clock, SystemClock},
+    config::{Config, Log, LogFormat, Overrides},
+    data_dir::DataDir,
+    logging,
+    rng::SystemRng,
+};
+
+/// How long the running server may take to answer a health check.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `config check FILE`.
+pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
+    let overrides = Overrides { file: Some(file.to_owned()), ..Overrides::default() };
+    let faults = Config::load(&overrides, [])?.check();
+    if faults.is_empty() {
+        return print(&format!("{}: good\n", file.display()));
+    }
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+}
+
+/// `config show`.
+pub(super) fn show_config(place: &Place) -> Result<(), Fault> {
+    let loaded = load(place, None, None)?;
+    let from = loaded.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
+    print(&format!("# from {from}, the environment and the command line\n{}", loaded.config.show()?))
+}
+
+/// `invite create`.
+pub(super) fn create_invite(place: &Place, args: &InviteArgs) -> Result<(), Fault> {
+    let life_ms = args.expires.map(|life| u64::try_from(life.0.as_millis()).unwrap_or(u64::MAX));
+    let token = administer(place, AdminRequest::CreateInvite { uses: args.uses, life_ms })?;
+    if !args.json {
+        return print(&format!("{token}\n"));
+    }
+    let expires_ms = life_ms.map(|life| SystemClock.unix_ms().saturating_add(life));
+    print(&format!("{}\n", serde_json::json!({ "invite": token, "uses": args.uses, "expires_ms": expires_ms })))
+}
+
+/// `account reset NAME`.
+pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault> {
+    let token = administer(place, AdminRequest::ResetAccount { name: args.name.clone() })?;
+    if args.json {
+        return print(&format!("{}\n", serde_json::json!({ "token": token })));
+    }
+    let name = &args.name;
+    print(&format!(
+        "{token}\n\n\
+         This token registers {name} again, once, within 7 days: qpc-client --auth-token TOKEN register {name}\n\
+         The account's devices are signed out and its place in every conversation is gone. Its old identity key and\n\
+         the history that only its devices had can't be brought back. When {name} registers again, everybody it shared\n\
+         a conversation with is told that its key has changed.\n"
+    ))
+}
+
+/// `db check`.
+pub(super) fn check_database(place: &Place) -> Result<(), Fault> {
+    let loaded = load(place, None, None)?;
+    logging::init(&quiet());
+    print(&storage::check(&loaded)?)
+}
+
+/// `healthcheck`.
+pub(super) fn healthcheck(place: &Place) -> Result<(), Fault> {
+    let loaded = load(place, None, None)?;
+    let address = reachable(loaded.config.metrics.listen);
+    let answer = get(address, "/readyz")
+        .map_err(|error| Fault::new(Exit::NotReady, format!("no answer from http://{address}/readyz: {error}")))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.starts_with("HTTP/1.1 200") {
+        print(body)
+    } else {
+        Err(Fault::new(Exit::NotReady, format!("not ready: {}", body.trim())))
+    }
+}
+
+fn get(address: std::net::SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(64 * 1024).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Asks the running server, or does it here where none runs.
+fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
+    let loaded = load(place, None, None)?;
+    let answer = match admin::ask(&DataDir::admin_socket(&loaded.config.server.data_dir), &request) {
+        Ok(answer) => answer,
+        Err(AskError::NoServer) => {
+            logging::init(&quiet());
+            alone(&loaded, request)?
+        }
+        Err(error @ AskError::Socket(_)) => return Err(Fault::new(Exit::Io, error)),
+        Err(error @ AskError::Answer(_)) => return Err(Fault::new(Exit::Internal, error)),
+    };
+    match answer {
+        AdminAnswer::Token { token } => Ok(token),
+        AdminAnswer::NotFound => Err(Fault::new(Exit::NoAccount, "no such account")),
+        AdminAnswer::Malformed { reason } => Err(Fault::new(Exit::Usage, reason)),
+        AdminAnswer::Failed { reason } => Err(Fault::new(Exit::Io, reason)),
+    }
+}
+
+/// A command's own output is what counts: only what wants the operator is logged beside it.
+fn quiet() -> Log {
+    Log { level: "warn".into(), format: LogFormat::Auto }
+}
+
+fn alone(loaded: &crate::config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
+    let Opened { dir, store, setup, .. } = storage::open(loaded)?;
+    let domain = qpc_proto::address::Domain::parse(&loaded.config.server.domain)
+        .map_err(|error| Fault::new(Exit::Config, error))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let accounts =
+        Accounts::new(Arc::clone(&store), setup, domain, RegistrationPolicy::default(), clock, Arc::new(SystemRng));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::new(Exit::Internal, error))?;
+    let answer = runtime.block_on(async {
+        let answer = admin::perform(&accounts, request).await;
+        store.close().await.map(|()| answer)
+    })?;
+    // Until here nobody else may open the directory.
+    drop(dir);
+    Ok(answer)
+}

@@ -1,0 +1,68 @@
+//! How the program ends: codes after sysexits, which `--help` lists.
+
+use std::{fmt, process::ExitCode};
+
+use crate::{
+    config::ConfigError,
+    data_dir::{CertificateError, DataDirError},
+    store::StoreFault,
+};
+
+/// The exit codes. Wrong arguments end with clap's 2, and so does an argument that only the command can judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    Ok = 0,
+    Usage = 2,
+    Damaged = 65,
+    NoAccount = 67,
+    NotReady = 69,
+    Internal = 70,
+    Listen = 71,
+    Io = 74,
+    InUse = 75,
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why the program ends early, in words for the operator.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) exit: Exit,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+}
+
+impl From<ConfigError> for Fault {
+    fn from(error: ConfigError) -> Self {
+        let exit = if matches!(error, ConfigError::Internal(_)) { Exit::Internal } else { Exit::Config };
+        Self::new(exit, error)
+    }
+}
+
+impl From<DataDirError> for Fault {
+    fn from(error: DataDirError) -> Self {
+        let exit = match &error {
+            DataDirError::InUse { .. } => Exit::InUse,
+            DataDirError::Io { .. } | DataDirError::Certificate(CertificateError::Unreadable { .. }) => Exit::Io,
+            DataDirError::Missing(_) | DataDirError::Setup { .. } | DataDirError::Certificate(_) => Exit::Config,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<StoreFault> for Fault {
+    fn from(fault: StoreFault) -> Self {
+        Self::new(Exit::Io, fault)
+    }
+}

@@ -1,0 +1,172 @@
+//! `qpc-server` without a command: configure, build, announce, wait, drain.
+
+use std::{num::NonZero, sync::Arc, thread, time::Duration};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    announce::{self, Announcement},
+    args::{Place, ServeArgs},
+    client_lines,
+    exit::{Exit, Fault},
+    print,
+    storage::{self, Opened},
+};
+use crate::{
+    account::Accounts,
+    clock::SystemClock,
+    config::{Config, Loaded, Overrides},
+    data_dir::{DataDir, ServerCertificate},
+    logging,
+    rng::SystemRng,
+    server::{self, Parts, Running, StartError},
+    shutdown::Signals,
+};
+
+/// Registrations that the starter invite is for.
+const STARTER_USES: u32 = 10;
+/// How long it lasts.
+const STARTER_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Most threads that the default takes: more cost more per operation than they give.
+const THREADS_MAX: usize = 4;
+
+pub(super) fn serve(place: &Place, args: &ServeArgs) -> Result<(), Fault> {
+    let loaded = load(place, args.listen, args.metrics_listen)?;
+    logging::init(&loaded.config.log);
+    runtime(loaded.config.runtime.threads)?.block_on(run(loaded, args.json))
+}
+
+/// Reads the configuration and refuses one that the server can't start with.
+pub(super) fn load(
+    place: &Place,
+    listen: Option<std::net::SocketAddr>,
+    metrics_listen: Option<std::net::SocketAddr>,
+) -> Result<Loaded, Fault> {
+    let overrides = Overrides { file: place.config.clone(), data_dir: place.data_dir.clone(), listen, metrics_listen };
+    let loaded = Config::load(&overrides, environment()?)?;
+    let faults = loaded.check();
+    if faults.is_empty() {
+        return Ok(loaded);
+    }
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+}
+
+/// The variables that are ours. Others may hold anything.
+fn environment() -> Result<Vec<(String, String)>, Fault> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok().filter(|name| name.starts_with("QPC_"))?, value)))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(Fault::new(Exit::Config, format!("{name}: not UTF-8"))),
+        })
+        .collect()
+}
+
+fn runtime(threads: usize) -> Result<Runtime, Fault> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = if threads == 0 { cores.saturating_sub(1).clamp(1, THREADS_MAX) } else { threads };
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).enable_all().build().map_err(|error| Fault::new(Exit::Internal, error))
+}
+
+async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
+    let mut signals = Signals::watch().map_err(|error| Fault::new(Exit::Internal, error))?;
+    let Opened { dir, store, metrics, setup } = storage::open(&loaded)?;
+    dir.ensure_config()?;
+    let config = &loaded.config;
+    let parts = Parts {
+        store,
+        metrics,
+        setup,
+        certificate: certificate(config, &dir)?,
+        admin_socket: Some(DataDir::admin_socket(dir.path())),
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+    };
+    let running = server::start(config, parts).await?;
+
+    let invite = starter_invite(config, &dir, &running.accounts).await?;
+    let announcement = announcement(&running, &dir, invite.as_deref(), config);
+    print(&if json { announce::json(&announcement) } else { announce::text(&announcement) })?;
+    tracing::info!(listen = %running.listen, metrics = %running.metrics_listen, "ready");
+
+    signals.next().await;
+    tracing::info!("stopping: a second signal ends it at once");
+    // The store's last words may be lost: everything acknowledged was durable before.
+    tokio::select! {
+        done = running.drain() => done?,
+        () = signals.next() => tracing::warn!("stopped at once"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Fault> {
+    match (&config.server.certificate_file, &config.server.certificate_key_file) {
+        (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key)
+            .map_err(|error| crate::data_dir::DataDirError::Certificate(error).into()),
+        _ => {
+            let listen = config.server.listen.ip();
+            let mut names = vec![config.server.domain.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
+            if !listen.is_unspecified() {
+                names.push(listen.to_string());
+            }
+            names.sort();
+            names.dedup();
+            Ok(dir.certificate(names)?)
+        }
+    }
+}
+
+/// Something to begin with: the invite of the last start while it lasts, else a new one. A production
+/// server prints no tokens, and an open one needs none.
+async fn starter_invite(config: &Config, dir: &DataDir, accounts: &Accounts) -> Result<Option<String>, Fault> {
+    if config.server.production || config.server.open_registration {
+        return Ok(None);
+    }
+    if let Some(kept) = dir.starter_invite()?
+        && accounts.invite_is_valid(kept.expose()).await?
+    {
+        return Ok(Some(kept.expose().to_owned()));
+    }
+    let token = accounts.create_invite(STARTER_USES, Some(STARTER_LIFE)).await?;
+    dir.keep_starter_invite(token.expose())?;
+    Ok(Some(token.expose().to_owned()))
+}
+
+fn announcement<'a>(
+    running: &'a Running,
+    dir: &'a DataDir,
+    invite: Option<&'a str>,
+    config: &Config,
+) -> Announcement<'a> {
+    Announcement {
+        listen: running.listen,
+        metrics: running.metrics_listen,
+        fingerprint: &running.fingerprint,
+        invite,
+        data_dir: dir.path(),
+        client: client_lines::program("qpc-client"),
+        open: config.server.open_registration,
+    }
+}
+
+impl From<StartError> for Fault {
+    fn from(error: StartError) -> Self {
+        let exit = match &error {
+            StartError::Domain(_) => Exit::Config,
+            StartError::Bind(transport) if !matches!(transport, crate::transport::BindError::Socket { .. }) => {
+                Exit::Config
+            }
+            StartError::Bind(_) | StartError::Metrics { .. } | StartError::Admin { .. } | StartError::Address(_) => {
+                Exit::Listen
+            }
+            StartError::Store(_) => Exit::Io,
+        };
+        Self::new(exit, error)
+    }
+}

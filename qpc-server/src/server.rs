@@ -1,0 +1,194 @@
+//! The server put together: every room, in the order in which they need each other.
+//!
+//! [`start`] opens the listeners and returns once clients can connect; [`Running::drain`] empties
+//! the house. What it is built of comes in as [`Parts`], so that a test may hand in a memory
+//! store and its own clock. Knows nothing of command lines.
+
+mod upkeep;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use qpc_proto::address::Domain;
+use tokio::net::TcpListener;
+use tracing::info_span;
+
+use crate::{
+    account::{Accounts, LoginMeter, OpaqueSetup, RegistrationPolicy, StandingToken},
+    admin::{self, Health},
+    clock::Clock,
+    config::Config,
+    data_dir::ServerCertificate,
+    delivery::Delivery,
+    group::Groups,
+    metrics::Metrics,
+    policy::Policy,
+    registry::Registry,
+    rng::Rng,
+    session::Context,
+    store::{Store, StoreFault},
+    tasks::Tasks,
+    transport::{self, BindError, Identity},
+};
+
+/// What a server is built of, besides its configuration.
+pub struct Parts {
+    /// An open store, which nobody has used yet.
+    pub store: Arc<dyn Store>,
+    /// The metrics that the store counts in.
+    pub metrics: Arc<Metrics>,
+    /// The OPAQUE secrets.
+    pub setup: OpaqueSetup,
+    /// What clients verify or pin.
+    pub certificate: ServerCertificate,
+    /// The admin socket's path; a test does without.
+    pub admin_socket: Option<PathBuf>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives randomness.
+    pub rng: Arc<dyn Rng>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The domain is no host name; [`crate::config::Loaded::check`] says so earlier.
+    #[error("server.domain: {0}")]
+    Domain(#[from] qpc_proto::address::AddressError),
+    /// The client endpoint.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The metrics listener.
+    #[error("can't listen on TCP {address}: {error}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The admin socket.
+    #[error("can't listen on {}: {error}", path.display())]
+    Admin {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A listener has no address.
+    #[error("a listener has no address: {0}")]
+    Address(io::Error),
+    /// The store refused the first verb.
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// A server that serves.
+pub struct Running {
+    /// Where clients connect (UDP), with the port that was taken.
+    pub listen: SocketAddr,
+    /// Where metrics and health are shown (TCP).
+    pub metrics_listen: SocketAddr,
+    /// What clients pin.
+    pub fingerprint: String,
+    /// The accounts, for invites and resets.
+    pub accounts: Arc<Accounts>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
+    tasks: Tasks,
+    patience: Duration,
+}
+
+/// Builds a server and opens its doors.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
+    let Parts { store, metrics, setup, certificate, admin_socket, clock, rng } = parts;
+    let domain = Domain::parse(&config.server.domain)?;
+    let limits = Arc::new(config.edge_limits());
+    let fingerprint = certificate.fingerprint();
+
+    // -- listeners first: nothing has to be undone when an address is taken
+    let identity = Identity { chain: certificate.chain, key: certificate.key };
+    let endpoint = transport::bind(config.server.listen, identity, &limits)?;
+    let listen = endpoint.local_addr().map_err(StartError::Address)?;
+    let address = config.metrics.listen;
+    let http = TcpListener::bind(address).await.map_err(|error| StartError::Metrics { address, error })?;
+    let metrics_listen = http.local_addr().map_err(StartError::Address)?;
+    let socket = match admin_socket {
+        Some(path) => Some(admin::bind_socket(&path).map_err(|error| StartError::Admin { path, error })?),
+        None => None,
+    };
+
+    // -- rooms, from the store outwards
+    let tasks = Tasks::new(Arc::clone(&metrics));
+    let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
+    let delivery = Delivery::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&clock), Arc::clone(&metrics));
+    store.set_sink(delivery.sink());
+    let logins = LoginMeter {
+        succeeded: metrics.login_success.clone(),
+        failed: metrics.login_failure.clone(),
+        seconds: metrics.login.clone(),
+        ..LoginMeter::default()
+    };
+    let policy = registration(config);
+    let accounts =
+        Accounts::new(Arc::clone(&store), setup, domain.clone(), policy, Arc::clone(&clock), Arc::clone(&rng))
+            .with_limits(config.login_limits())
+            .with_meter(logins.clone());
+    let accounts = Arc::new(accounts);
+    accounts.prepare().await?;
+    let groups = Groups::new(Arc::clone(&store), domain.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+    let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
+    let context = Arc::new(Context {
+        accounts: Arc::clone(&accounts),
+        delivery: Arc::new(delivery),
+        groups: Arc::new(groups),
+        registry,
+        policy: Arc::new(Policy::new(&limits.rates, &metrics)),
+        limits: Arc::clone(&limits),
+        metrics: Arc::clone(&metrics),
+        tasks: tasks.clone(),
+        domain,
+        rng,
+    });
+
+    // -- doors
+    tasks.share("endpoint", info_span!("endpoint"), transport::serve(endpoint, context));
+    health.set_bound();
+    let page = admin::serve_http(http, Arc::clone(&metrics), health, tasks.stopping().clone());
+    tasks.share("http", info_span!("http"), async move {
+        if let Err(error) = page.await {
+            tracing::error!(%error, "the metrics listener failed");
+        }
+    });
+    if let Some(socket) = socket {
+        let serve = admin::serve_socket(socket, Arc::clone(&accounts), tasks.clone());
+        tasks.share("admin", info_span!("admin"), serve);
+    }
+    upkeep::retention(&tasks, Arc::clone(&store), &config.retention, clock);
+    upkeep::machine(&tasks, Arc::clone(&metrics), logins, config.server.data_dir.clone());
+
+    // The sessions' own drain, the endpoint's patience with them, and a moment for the rest.
+    let patience = config.server.drain.0.saturating_mul(2).saturating_add(Duration::from_secs(5));
+    Ok(Running { listen, metrics_listen, fingerprint, accounts, metrics, store, tasks, patience })
+}
+
+fn registration(config: &Config) -> RegistrationPolicy {
+    let standing = config.server.auth_token.iter().map(|token| StandingToken::new(token.expose())).collect();
+    RegistrationPolicy { standing, open: config.server.open_registration }
+}
+
+impl Running {
+    /// Stops politely: lets nobody else in, tells clients to come back, finishes what runs within the
+    /// drain limit, and closes the store.
+    ///
+    /// # Errors
+    /// The store's, on its last write; everything acknowledged was durable before.
+    pub async fn drain(self) -> Result<(), StoreFault> {
+        if !self.tasks.finish(self.patience).await {
+            tracing::warn!(tasks = self.tasks.running(), "tasks were left when the server stopped");
+        }
+        self.store.close().await
+    }
+}

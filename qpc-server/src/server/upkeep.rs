@@ -1,0 +1,99 @@
+//! What a server does from time to time by itself.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::info_span;
+
+use crate::{
+    account::LoginMeter,
+    clock::Clock,
+    config,
+    metrics::{MachineLimits, Metrics, labels::Queue},
+    store::{Retention, Store},
+    tasks::Tasks,
+};
+
+/// How often the machine's limits and the disk are looked at.
+const MACHINE_EVERY: Duration = Duration::from_secs(15);
+/// Between two batches of the clean-up, so that messages go first.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Removes what retention no longer keeps, in small batches.
+pub(super) fn retention(tasks: &Tasks, store: Arc<dyn Store>, config: &config::Retention, clock: Arc<dyn Clock>) {
+    if config.days == 0 && config.commits_days == 0 {
+        return;
+    }
+    let (config, stopping) = (config.clone(), tasks.stopping().clone());
+    tasks.share("retention", info_span!("retention"), async move {
+        let mut due = interval(config.interval.0);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Both branches only wait.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = due.tick() => clean_up(&*store, &config, &*clock, &stopping).await,
+            }
+        }
+    });
+}
+
+async fn clean_up(store: &dyn Store, config: &config::Retention, clock: &dyn Clock, stopping: &CancellationToken) {
+    let retention = bounds(config, clock.unix_ms());
+    while !stopping.is_cancelled() {
+        match store.retention_step(retention).await {
+            Ok(true) => sleep(BATCH_PAUSE).await,
+            Ok(false) => return,
+            Err(fault) => {
+                tracing::warn!(%fault, "the clean-up failed and will be tried again");
+                return;
+            }
+        }
+    }
+}
+
+/// What is due now; 0 days keeps everything.
+fn bounds(config: &config::Retention, now_ms: u64) -> Retention {
+    let before = |days: u32| if days == 0 { 0 } else { now_ms.saturating_sub(u64::from(days).saturating_mul(DAY_MS)) };
+    Retention {
+        bodies_before_ms: before(config.days),
+        entries_before_ms: before(config.commits_days),
+        batch: config.batch,
+    }
+}
+
+/// Keeps the gauges of the machine, its disk and the logins under way up to date.
+pub(super) fn machine(tasks: &Tasks, metrics: Arc<Metrics>, logins: LoginMeter, data_dir: PathBuf) {
+    let stopping = tasks.stopping().clone();
+    tasks.share("machine", info_span!("machine"), async move {
+        let mut due = interval(MACHINE_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Both branches only wait.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = due.tick() => {}
+            }
+            metrics.set_queue(Queue::Logins, u64::try_from(logins.pending.get()).unwrap_or(0));
+            let dir = data_dir.clone();
+            // A file system may hang; sessions must not.
+            if let Ok(limits) = tokio::task::spawn_blocking(move || MachineLimits::read(&dir)).await {
+                metrics.set_machine(&limits);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_days_keep_everything() {
+        let config = config::Retention { days: 2, commits_days: 0, ..config::Retention::default() };
+        let bounds = bounds(&config, 10 * DAY_MS);
+        assert_eq!((bounds.bodies_before_ms, bounds.entries_before_ms), (8 * DAY_MS, 0));
+    }
+}

@@ -1,0 +1,271 @@
+//! The built program: what it prints, what it refuses, how it ends.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use rustls::pki_types::CertificateDer;
+use sha2::Digest;
+
+use crate::{
+    person::{Device, Person},
+    wire::Wire,
+};
+
+fn program(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qpc-server"));
+    command.arg("--data-dir").arg(data).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().expect("an exit code"), text(stdout), text(stderr))
+}
+
+/// A server that runs as a process of its own; killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) metrics: SocketAddr,
+    pub(crate) fingerprint: String,
+    pub(crate) invite: Option<String>,
+}
+
+impl Program {
+    pub(crate) fn start(data: &Path) -> Self {
+        let mut command = program(data);
+        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"]);
+        Self::spawn(&mut command)
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("the line that says it is ready");
+        let text = |key: &str| ready[key].as_str().map(str::to_owned);
+        Self {
+            listen: text("listen").unwrap().parse().unwrap(),
+            metrics: text("metrics").unwrap().parse().unwrap(),
+            fingerprint: text("fingerprint").unwrap(),
+            invite: text("invite"),
+            child,
+            stdout,
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks it to stop and waits.
+    fn stop(mut self) -> (Option<i32>, String) {
+        self.signal(rustix::process::Signal::TERM);
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn certificate(data: &Path) -> CertificateDer<'static> {
+    fs::read(data.join("server-cert.der")).unwrap().into()
+}
+
+#[tokio::test]
+#[ignore = "needs the SQLite backend, which takes the memory store's place next"]
+async fn a_new_server_is_ready_for_its_first_person_and_keeps_them() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("data");
+    let server = Program::start(&data);
+    let certificate = certificate(&data);
+    assert_eq!(server.fingerprint, format!("sha256:{}", hex::encode(sha2::Sha256::digest(&certificate))));
+    for entry in fs::read_dir(&data).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+    }
+
+    let alice = Person::at("alice", "localhost");
+    let device = Device::new();
+    let invite = server.invite.clone().unwrap();
+    let wire = Wire::connect(server.listen, &certificate).await;
+    wire.register(&alice, &invite, &device).await.unwrap();
+    wire.authenticate(&alice, &device).await.unwrap();
+    let fingerprint = server.fingerprint.clone();
+    assert_eq!(server.stop(), (Some(0), String::new()));
+
+    let server = Program::start(&data);
+    assert_eq!((&server.fingerprint, &server.invite), (&fingerprint, &Some(invite)));
+    let wire = Wire::connect(server.listen, &certificate).await;
+    wire.authenticate(&alice, &device).await.unwrap();
+    let wire = Wire::connect(server.listen, &certificate).await;
+    wire.login(&alice).await.unwrap();
+}
+
+#[test]
+fn people_are_told_what_to_type_next() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut command = program(temp.path());
+    command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let text: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = text.join("\n");
+    for part in ["is ready", "fingerprint  sha256:", " register alice", " register bob", " chat bob", " chat alice"] {
+        assert!(text.contains(part), "{part:?} is missing from\n{text}");
+    }
+    let register = text.lines().find(|line| line.ends_with("register alice")).unwrap();
+    for option in ["--home ", "--server 127.0.0.1:", "--pin sha256:", "--auth-token "] {
+        assert!(register.contains(option), "{option:?} is missing from {register}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the SQLite backend, which takes the memory store's place next"]
+async fn invites_are_made_through_the_running_server_and_without_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let alone = |arguments: &[&str]| run(program(temp.path()).args(arguments));
+    let (code, before, _) = alone(&["invite", "create"]);
+    assert_eq!(code, 0);
+    let server = Program::start(temp.path());
+    let (code, json, _) = alone(&["invite", "create", "--uses", "2", "--expires", "7d", "--json"]);
+    assert_eq!(code, 0);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["uses"], 2);
+
+    let certificate = certificate(temp.path());
+    for (name, token) in [("alice", before.trim()), ("bob", json["invite"].as_str().unwrap())] {
+        let wire = Wire::connect(server.listen, &certificate).await;
+        wire.register(&Person::at(name, "localhost"), token, &Device::new()).await.unwrap();
+    }
+    let (code, _, message) = alone(&["account", "reset", "carol"]);
+    assert_eq!((code, message.as_str()), (67, "qpc-server: no such account\n"));
+    let (code, text, _) = alone(&["account", "reset", "alice"]);
+    assert_eq!(code, 0);
+    let token = text.lines().next().unwrap();
+    let wire = Wire::connect(server.listen, &certificate).await;
+    wire.register(&Person::at("alice", "localhost"), token, &Device::new()).await.unwrap();
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let first = Program::start(temp.path());
+    let (code, out, message) = run(program(temp.path()).args(["--listen", "127.0.0.1:0", "--json"]));
+    assert_eq!((code, out.as_str()), (75, ""));
+    assert!(message.contains("is in use by another qpc-server (process "), "{message}");
+    drop(first);
+    assert_eq!(Program::start(temp.path()).stop().0, Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let (temp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = Program::start(temp.path());
+    let taken = first.listen.to_string();
+    let (code, _, message) = run(program(other.path()).args(["--listen", &taken, "--metrics-listen", "127.0.0.1:0"]));
+    assert_eq!(code, 71);
+    assert!(message.contains(&format!("can't listen on UDP {taken}")), "{message}");
+}
+
+#[test]
+fn health_and_metrics_are_shown() {
+    let temp = tempfile::tempdir().unwrap();
+    let health = |metrics: &str| run(program(temp.path()).env("QPC_METRICS__LISTEN", metrics).arg("healthcheck"));
+    let server = Program::start(temp.path());
+    assert_eq!(health(&server.metrics.to_string()), (0, "ready\n".into(), String::new()));
+    let page = http(server.metrics, "/metrics");
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    assert!(page.contains("\nqpc_connections_max 25000\n"), "{page}");
+    assert!(http(server.metrics, "/healthz").ends_with("alive\n"));
+    let metrics = server.metrics.to_string();
+    drop(server);
+    assert_eq!(health(&metrics).0, 69);
+}
+
+fn http(address: SocketAddr, path: &str) -> String {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn wrong_configurations_end_with_78_and_a_place() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("c.toml");
+    let shown = file.display().to_string();
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        run(Command::new(env!("CARGO_BIN_EXE_qpc-server")).env_clear().args(["config", "check"]).arg(&file))
+    };
+    assert_eq!(check("[log]\nlevel = \"debug\"\n"), (0, format!("{shown}: good\n"), String::new()));
+    let (code, _, message) = check("[log]\nlevle = \"debug\"\n");
+    assert_eq!(
+        (code, message),
+        (78, format!("qpc-server: {shown}:2:1: unknown key `log.levle`; did you mean `log.level`?\n"))
+    );
+    let (code, _, message) = check("[server]\nproduction = true\n");
+    assert_eq!(code, 78);
+    assert_eq!(message.lines().count(), 3, "{message}");
+
+    let data = temp.path().join("data");
+    let (code, _, message) = run(program(&data).env("QPC_SERVER__PRODUCTION", "true").env("QPC_DB_KEY", "k"));
+    assert_eq!(code, 78);
+    assert!(message.contains("storage.key_file: production takes no key from QPC_DB_KEY"), "{message}");
+    assert!(!data.exists(), "a refused server leaves nothing behind");
+    let (_, shown, _) = run(program(&data).env("QPC_AUTH_TOKEN", "a secret token").args(["config", "show"]));
+    assert!(shown.contains("auth_token = \"(redacted)\"") && !shown.contains("a secret token"), "{shown}");
+}
+
+#[test]
+fn production_starts_with_its_own_files_and_prints_no_token() {
+    let temp = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["chat.example".into()]).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = temp.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let certificate = write("cert.pem", &made.cert.pem());
+    let key = write("key.pem", &made.signing_key.serialize_pem());
+    let db_key = write("db-key", &"ab".repeat(32));
+    let token = write("token", "a token of more than sixteen\n");
+    let mut command = program(&temp.path().join("data"));
+    command
+        .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"])
+        .env("QPC_SERVER__PRODUCTION", "true")
+        .env("QPC_SERVER__DOMAIN", "chat.example")
+        .env("QPC_SERVER__CERTIFICATE_FILE", certificate)
+        .env("QPC_SERVER__CERTIFICATE_KEY_FILE", key)
+        .env("QPC_DB_KEY_FILE", db_key)
+        .env("QPC_AUTH_TOKEN_FILE", token);
+    let server = Program::spawn(&mut command);
+    assert_eq!(server.invite, None);
+    assert_eq!(server.fingerprint, format!("sha256:{}", hex::encode(sha2::Sha256::digest(made.cert.der()))));
+    assert!(!temp.path().join("data/server-key.der").exists() && !temp.path().join("data/db.key").exists());
+    assert_eq!(server.stop().0, Some(0));
+}
