@@ -6,7 +6,10 @@
 use std::{
     fs,
     io::{self, BufRead, Read, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream as Caller},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, net::UnixStream as Caller},
+    },
     path::Path,
     sync::Arc,
     time::Duration,
@@ -30,19 +33,34 @@ const CALLERS_MAX: usize = 8;
 /// How long a caller may take for a line.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest path that every system takes for a socket, in bytes.
+const PATH_MAX: usize = 100;
+
 /// Opens the socket, in place of one that an earlier process left behind. The caller holds the data
 /// directory, so nobody else is listening there.
 ///
 /// # Errors
-/// The system refuses; a path of more than about 100 bytes is too long for a socket.
+/// The system refuses.
 pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let listener = with_short_path(path, |path| UnixListener::bind(path))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Calls with a path that is short enough for a socket: one through the open directory where the real one
+/// is not.
+fn with_short_path<T>(path: &Path, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    match (path.parent(), path.file_name()) {
+        (Some(directory), Some(name)) if path.as_os_str().len() > PATH_MAX => {
+            let directory = fs::File::open(directory)?;
+            call(&Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name))
+        }
+        _ => call(path),
+    }
 }
 
 /// Serves callers until the tasks' owner begins to stop.
@@ -103,7 +121,7 @@ pub enum AskError {
 /// # Errors
 /// [`AskError`].
 pub fn ask(socket: &Path, request: &AdminRequest) -> Result<AdminAnswer, AskError> {
-    let mut caller = Caller::connect(socket).map_err(|error| match error.kind() {
+    let mut caller = with_short_path(socket, |path| Caller::connect(path)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NoServer,
         _ => AskError::Socket(error),
     })?;
@@ -115,4 +133,64 @@ pub fn ask(socket: &Path, request: &AdminRequest) -> Result<AdminAnswer, AskErro
     let mut line = String::new();
     io::BufReader::new(caller.take(LINE_MAX)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::DirBuilderExt;
+
+    use qpc_proto::address::Domain;
+
+    use super::*;
+    use crate::{
+        account::{OpaqueSetup, RegistrationPolicy},
+        clock::SystemClock,
+        metrics::Metrics,
+        rng::SystemRng,
+        store::memory::MemoryStore,
+    };
+
+    /// What the socket answers to bytes.
+    fn raw(socket: &Path, bytes: &[u8]) -> String {
+        let mut caller = with_short_path(socket, |path| Caller::connect(path)).unwrap();
+        // The other end may hang up before it has read everything.
+        caller.write_all(bytes).ok();
+        caller.shutdown(std::net::Shutdown::Write).ok();
+        let mut answer = String::new();
+        caller.read_to_string(&mut answer).ok();
+        answer
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn callers_are_answered_and_garbage_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let deep = temp.path().join("d".repeat(120));
+        fs::DirBuilder::new().mode(0o700).create(&deep).unwrap();
+        let socket = deep.join("admin.sock");
+        assert!(matches!(ask(&socket, &AdminRequest::ResetAccount { name: "a".into() }), Err(AskError::NoServer)));
+        let listener = bind_socket(&socket).unwrap();
+        let accounts = Arc::new(Accounts::new(
+            Arc::new(MemoryStore::new()),
+            OpaqueSetup::generate(&SystemRng),
+            Domain::parse("localhost").unwrap(),
+            RegistrationPolicy::default(),
+            Arc::new(SystemClock),
+            Arc::new(SystemRng),
+        ));
+        let tasks = Tasks::new(Arc::new(Metrics::new().unwrap()));
+        tasks.share("admin", debug_span!("admin"), serve_socket(listener, accounts, tasks.clone()));
+
+        let invite = |uses| ask(&socket, &AdminRequest::CreateInvite { uses, life_ms: None }).unwrap();
+        assert!(matches!(invite(1), AdminAnswer::Token { .. }));
+        assert!(matches!(invite(0), AdminAnswer::Malformed { .. }));
+        let reset = |name: &str| ask(&socket, &AdminRequest::ResetAccount { name: name.into() }).unwrap();
+        assert_eq!(reset("nobody"), AdminAnswer::NotFound);
+        assert!(matches!(reset("no body"), AdminAnswer::Malformed { .. }));
+        for garbage in ["", "\n", "{}", "\u{0}\n", "{\"request\":\"shutdown\"}\n"] {
+            assert!(raw(&socket, garbage.as_bytes()).contains("malformed"), "{garbage:?}");
+        }
+        raw(&socket, &vec![b'x'; 1 << 20]);
+        assert!(matches!(invite(1), AdminAnswer::Token { .. }));
+        assert!(tasks.finish(PATIENCE).await);
+    }
 }

@@ -33,7 +33,11 @@ const THREADS_MAX: usize = 4;
 pub(super) fn serve(place: &Place, args: &ServeArgs) -> Result<(), Fault> {
     let loaded = load(place, args.listen, args.metrics_listen)?;
     logging::init(&loaded.config.log);
-    runtime(loaded.config.runtime.threads)?.block_on(run(loaded, args.json))
+    let runtime = runtime(loaded.config.runtime.threads)?;
+    let outcome = runtime.block_on(run(loaded, args.json));
+    // Nobody waits for a thread that hangs in the file system.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Reads the configuration and refuses one that the server can't start with.
@@ -111,12 +115,13 @@ fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Faul
             .map_err(|error| crate::data_dir::DataDirError::Certificate(error).into()),
         _ => {
             let listen = config.server.listen.ip();
-            let mut names = vec![config.server.domain.clone(), "localhost".into(), "127.0.0.1".into(), "::1".into()];
-            if !listen.is_unspecified() {
-                names.push(listen.to_string());
+            let mut names = vec![config.server.domain.clone()];
+            let reachable = (!listen.is_unspecified()).then(|| listen.to_string());
+            for name in ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(reachable) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
             }
-            names.sort();
-            names.dedup();
             Ok(dir.certificate(names)?)
         }
     }
@@ -167,6 +172,11 @@ impl From<StartError> for Fault {
             }
             StartError::Store(_) => Exit::Io,
         };
-        Self::new(exit, error)
+        let hint = match &error {
+            StartError::Bind(_) if exit == Exit::Listen => "; --listen takes another address",
+            StartError::Metrics { .. } => "; --metrics-listen takes another address",
+            _ => "",
+        };
+        Self::new(exit, format!("{error}{hint}"))
     }
 }

@@ -77,11 +77,18 @@ impl Loaded {
 
         let transport = &config.transport;
         must(transport.max_connections > 0, "transport.max_connections", "is 0: nobody could connect");
-        must(transport.max_concurrent_bidi_streams > 1, "transport.max_concurrent_bidi_streams", "less than 2");
+        // Memory is reserved for every stream that may be opened.
+        let bidi = (2..=1024).contains(&transport.max_concurrent_bidi_streams);
+        must(bidi, "transport.max_concurrent_bidi_streams", "not from 2 to 1024");
+        let uni = transport.max_concurrent_uni_streams <= 1024;
+        must(uni, "transport.max_concurrent_uni_streams", "more than 1024");
         must(transport.max_idle_timeout >= Period::seconds(1), "transport.max_idle_timeout", "less than 1s");
         let limits = &config.limits;
         must(limits.handshakes_max > 0, "limits.handshakes_max", "is 0: nobody could connect");
         must(limits.unauthenticated_per_prefix > 0, "limits.unauthenticated_per_prefix", "is 0: nobody could log in");
+        let some_time = Period(std::time::Duration::from_millis(100));
+        must(limits.handshake_deadline >= some_time, "limits.handshake_deadline", "less than 100ms");
+        must(limits.login_deadline >= some_time, "limits.login_deadline", "less than 100ms");
         must(limits.logins_max > 0, "limits.logins_max", "is 0: nobody could log in");
         must(limits.sessions_per_device > 0, "limits.sessions_per_device", "is 0: nobody could log in");
         must(limits.offers_per_device > 0, "limits.offers_per_device", "is 0");
