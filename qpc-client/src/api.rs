@@ -291,7 +291,7 @@ pub struct Waiting {
 pub struct Contact {
     /// `name@domain`.
     pub address: String,
-    /// `requested`, `pending`, `accepted`, `declined`, `blocked`.
+    /// `requested` (by us), `pending` (our answer is due), `accepted`, `declined`, `blocked`.
     pub state: String,
     /// Fingerprint of the account key, where it is known.
     pub account_key: Option<String>,

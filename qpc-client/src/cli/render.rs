@@ -151,7 +151,7 @@ impl Render {
             Event::Contact { address, state } => {
                 let who = self.name(address);
                 Some(match state.as_str() {
-                    "requested" => format!("{who} asks to talk to you: accept, decline or block {who}"),
+                    "pending" => format!("{who} asks to talk to you: accept, decline or block {who}"),
                     "accepted" => format!("{who} and you can write to each other"),
                     state => format!("{who}: {}", terminal::line(contact_state(state))),
                 })
@@ -251,8 +251,8 @@ impl Render {
 /// A contact's state in words; unknown ones as they are.
 pub(super) fn contact_state(state: &str) -> &str {
     match state {
-        "requested" => "asks to talk to you",
-        "pending" => "has not answered yet",
+        "requested" => "has not answered yet",
+        "pending" => "asks to talk to you",
         other => other,
     }
 }

@@ -116,7 +116,7 @@ fn people_and_devices() {
         account_key: None,
         key_changed,
     };
-    let contacts = vec![contact("bob@localhost", "accepted", true), contact("eve@x.example", "requested", false)];
+    let contacts = vec![contact("bob@localhost", "accepted", true), contact("eve@x.example", "pending", false)];
     assert_eq!(
         render().outcome(&Outcome::Contacts { contacts }),
         [
