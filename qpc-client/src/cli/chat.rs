@@ -3,8 +3,10 @@
 //! What arrives is shown as it arrives, without touching the line being typed. A message counts as
 //! shown when it was printed in its own conversation; elsewhere it only rings a bell.
 
+mod act;
 mod completion;
 mod console;
+mod place;
 mod room;
 mod typed;
 

@@ -103,7 +103,7 @@ impl Listening<'_> {
     /// printing of one and its mark.
     async fn print_waiting(&mut self) -> Result<Flow, Failure> {
         loop {
-            let unshown = self.seat.execute(Command::Unshown { limit: PAGE, to: None }).await?;
+            let unshown = self.seat.insist(Command::Unshown { limit: PAGE, to: None }).await?;
             let Outcome::Messages { messages } = unshown else { return Ok(Flow::Continue(())) };
             if messages.is_empty() {
                 return Ok(Flow::Continue(()));
@@ -114,7 +114,7 @@ impl Listening<'_> {
                     (true, What::Messages) => self.screen.object(&message)?,
                     (true, What::Everything) => self.screen.object(&Event::Message(message.clone()))?,
                 }
-                self.seat.execute(Command::MarkShown { to: None, local: message.local }).await?;
+                self.seat.insist(Command::MarkShown { to: None, local: message.local }).await?;
                 if self.stop.was_wished().await {
                     return Ok(Flow::Break(()));
                 }

@@ -43,6 +43,20 @@ impl Seat {
         async move { session.execute(command).await }
     }
 
+    /// As [`execute`](Self::execute), for commands that may be done twice: a session that ends
+    /// meanwhile is replaced, and the next one asked.
+    ///
+    /// # Errors
+    /// A [`Failure`] as the command's, or where no other session can be had.
+    pub(super) async fn insist(&mut self, command: Command) -> Result<Outcome, Failure> {
+        loop {
+            match self.execute(command.clone()).await {
+                Err(CommandError::Unreachable { .. }) if self.moved().await? => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
     /// What happens next. Another session instead of one that ended counts as lost events.
     /// Cancel-safe.
     ///

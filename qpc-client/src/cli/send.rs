@@ -14,6 +14,7 @@ use qpc_client::{
     api::{Command, CommandError, Event, OutboxState, Outcome, Waiting},
 };
 use qpc_proto::limits::TEXT_MAX;
+use serde::Serialize;
 
 use super::{exit::Exit, failure::Failure, input, render::Render, screen::Screen, seat::Seat};
 
@@ -45,6 +46,14 @@ pub(super) async fn send(seat: &mut Seat, screen: &Screen, to: String, text: Str
     let sent = if sending.queued > 0 { sending.finish().await } else { Ok(()) };
     screen.progress("");
     input.and(sent)
+}
+
+/// What `--json` tells of a message.
+#[derive(Serialize)]
+struct News<'a> {
+    id: &'a str,
+    state: OutboxState,
+    reason: Option<&'a str>,
 }
 
 /// Messages on their way to one conversation.
@@ -144,7 +153,7 @@ impl<'a> Sending<'a> {
         }
         self.show_progress();
         if self.screen.json {
-            self.screen.object(&serde_json::json!({ "id": id, "state": state, "reason": reason }))?;
+            self.screen.object(&News { id: &id, state, reason: reason.as_deref() })?;
         }
         Ok(())
     }

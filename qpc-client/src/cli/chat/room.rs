@@ -4,22 +4,15 @@ use std::{collections::HashMap, time::Duration};
 
 use qpc_client::{
     Notice,
-    api::{Command, CommandError, Conversation, ConversationKind, Event, Message, OutboxState, Outcome},
+    api::{Command, CommandError, Conversation, Event, Message, OutboxState, Outcome},
 };
-use qpc_proto::address::{AccountName, Address};
 
 use super::{
     LAST,
     console::Console,
-    typed::{self, COMMANDS, Typed},
+    place::{self, Place},
 };
-use crate::cli::{
-    failure::Failure,
-    render::{self, Render},
-    screen::Screen,
-    seat::Seat,
-    terminal,
-};
+use crate::cli::{failure::Failure, render::Render, screen::Screen, seat::Seat, terminal};
 
 /// How long the end waits for what was typed to be stored by the server.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -35,22 +28,9 @@ pub(super) enum Flow {
     Leave,
 }
 
-/// The conversation that is open.
-struct Place {
-    /// As the library is asked for it.
-    to: String,
-    /// As people see it.
-    shown: String,
-    kind: ConversationKind,
-    /// `None` until its first message.
-    conversation: Option<String>,
-    /// Messages up to here have been printed.
-    through: i64,
-}
-
 /// A message that was typed here. News of it come in any order.
-#[derive(Debug, Default)]
-struct Said {
+#[derive(Debug)]
+pub(super) struct Said {
     text: String,
     /// The server has stored it.
     stored: bool,
@@ -58,15 +38,21 @@ struct Said {
     arrived: bool,
 }
 
+impl Said {
+    pub(super) const fn new(text: String) -> Self {
+        Self { text, stored: false, arrived: false }
+    }
+}
+
 /// A chat.
 pub(super) struct Room<'a> {
     pub(super) seat: &'a mut Seat,
-    screen: &'a Screen,
-    render: Render,
-    list: Vec<Conversation>,
-    place: Option<Place>,
+    pub(super) screen: &'a Screen,
+    pub(super) render: Render,
+    pub(super) list: Vec<Conversation>,
+    pub(super) place: Option<Place>,
     /// What was typed here, by message id, until all news of it has come.
-    typed: HashMap<String, Said>,
+    pub(super) typed: HashMap<String, Said>,
     /// The last reason to wait that was told.
     told: Option<String>,
     online: bool,
@@ -98,7 +84,7 @@ impl<'a> Room<'a> {
             None => room.show_list(console).await?,
             Some(to) => {
                 room.refresh().await?;
-                match room.find(&to) {
+                match place::find(&room.list, &room.render, &to) {
                     Ok(place) => room.open(console, place).await?,
                     Err(why) => return Err(Failure::usage(why)),
                 }
@@ -121,7 +107,7 @@ impl<'a> Room<'a> {
     }
 
     /// A note of our own.
-    fn say(&self, console: &Console, text: &str) -> Result<(), Failure> {
+    pub(super) fn say(&self, console: &Console, text: &str) -> Result<(), Failure> {
         if self.screen.json {
             self.screen.note(text);
             return Ok(());
@@ -133,14 +119,14 @@ impl<'a> Room<'a> {
         self.screen.paint.dim(&format!("-- {text}"))
     }
 
-    async fn refresh(&mut self) -> Result<(), Failure> {
-        if let Outcome::Conversations { conversations } = self.seat.execute(Command::Conversations).await? {
+    pub(super) async fn refresh(&mut self) -> Result<(), Failure> {
+        if let Outcome::Conversations { conversations } = self.seat.insist(Command::Conversations).await? {
             self.list = conversations;
         }
         Ok(())
     }
 
-    async fn show_list(&mut self, console: &Console) -> Result<(), Failure> {
+    pub(super) async fn show_list(&mut self, console: &Console) -> Result<(), Failure> {
         self.place = None;
         self.refresh().await?;
         if self.screen.json {
@@ -152,38 +138,7 @@ impl<'a> Room<'a> {
         self.render.conversations(&self.list).iter().try_for_each(|line| console.print(line))
     }
 
-    /// The conversation that a name, title or number means.
-    fn find(&self, to: &str) -> Result<Place, String> {
-        let by_number = to.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).and_then(|n| self.list.get(n));
-        let title = to.strip_prefix('#');
-        let is_person = |c: &&Conversation| {
-            c.kind == ConversationKind::Direct
-                && (c.title.eq_ignore_ascii_case(to) || self.render.name(&c.title).eq_ignore_ascii_case(to))
-        };
-        let is_group = |c: &&Conversation| c.kind == ConversationKind::Group && c.title == title.unwrap_or(to);
-        let person = self.list.iter().filter(|_| title.is_none()).find(is_person);
-        if let Some(found) = by_number.or(person).or_else(|| self.list.iter().find(is_group)) {
-            return Ok(Place {
-                to: found.title.clone(),
-                shown: self.render.title(found),
-                kind: found.kind,
-                conversation: Some(found.conversation.clone()),
-                through: i64::MIN,
-            });
-        }
-        if AccountName::parse(to).is_err() && Address::parse(to).is_err() {
-            return Err(format!("there is no group or person {to:?} here"));
-        }
-        Ok(Place {
-            to: to.to_lowercase(),
-            shown: self.render.name(&to.to_lowercase()),
-            kind: ConversationKind::Direct,
-            conversation: None,
-            through: i64::MIN,
-        })
-    }
-
-    async fn open(&mut self, console: &Console, place: Place) -> Result<(), Failure> {
+    pub(super) async fn open(&mut self, console: &Console, place: Place) -> Result<(), Failure> {
         let known = self.list.iter().find(|c| Some(&c.conversation) == place.conversation.as_ref()).cloned();
         self.place = Some(place);
         self.told = None;
@@ -206,9 +161,9 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    async fn show_last(&mut self, console: &Console, limit: u32) -> Result<(), Failure> {
+    pub(super) async fn show_last(&mut self, console: &Console, limit: u32) -> Result<(), Failure> {
         let Some(place) = &self.place else { return self.say(console, "/open a conversation first") };
-        let history = self.seat.execute(Command::History { to: place.to.clone(), limit }).await?;
+        let history = self.seat.insist(Command::History { to: place.to.clone(), limit }).await?;
         let Outcome::Messages { messages } = history else { return Ok(()) };
         messages.iter().try_for_each(|message| self.print(console, message))?;
         let last = messages.last().map_or(i64::MIN, |message| message.local);
@@ -225,7 +180,7 @@ impl<'a> Room<'a> {
     async fn shown(&mut self, local: i64) -> Result<(), Failure> {
         let Some(place) = self.place.as_mut().filter(|place| place.through < local) else { return Ok(()) };
         place.through = local;
-        self.seat.execute(Command::MarkShown { to: Some(place.to.clone()), local }).await?;
+        self.seat.insist(Command::MarkShown { to: Some(place.to.clone()), local }).await?;
         Ok(())
     }
 
@@ -302,7 +257,7 @@ impl<'a> Room<'a> {
     /// A conversation that began while its place was open gets its name.
     fn recognise(&mut self) {
         let Some(place) = self.place.as_ref().filter(|place| place.conversation.is_none()) else { return };
-        if let Ok(found) = self.find(&place.to) {
+        if let Ok(found) = place::find(&self.list, &self.render, &place.to) {
             self.place = Some(Place { through: place.through, ..found });
         }
     }
@@ -346,114 +301,11 @@ impl<'a> Room<'a> {
         self.recognise();
         let Some(place) = &self.place else { return self.say(console, "much has happened; /list shows it") };
         let unshown = Command::Unshown { limit: SHOWN_MAX, to: Some(place.to.clone()) };
-        let Outcome::Messages { messages } = self.seat.execute(unshown).await? else { return Ok(()) };
+        let Outcome::Messages { messages } = self.seat.insist(unshown).await? else { return Ok(()) };
         for message in messages {
             self.arrived(console, message).await?;
         }
         Ok(())
-    }
-
-    /// A line was typed.
-    ///
-    /// # Errors
-    /// A [`Failure`] that ends the chat; what can't be done is told and ends nothing.
-    pub(super) async fn typed(&mut self, console: &Console, line: &str) -> Result<Flow, Failure> {
-        match self.act(console, typed::understand(line)).await {
-            Ok(flow) => Ok(flow),
-            Err(failure) if failure.is_silent() => Err(failure),
-            Err(failure) => {
-                let mut text = failure.what;
-                if let Some(next) = failure.next {
-                    text.push_str(&format!("\n{next}"));
-                }
-                self.say(console, &terminal::body(&text, "   "))?;
-                Ok(Flow::Stay)
-            }
-        }
-    }
-
-    async fn act(&mut self, console: &Console, typed: Typed) -> Result<Flow, Failure> {
-        match typed {
-            Typed::Nothing => {}
-            Typed::Say(text) => self.speak(console, text).await?,
-            Typed::Help => {
-                let width = COMMANDS.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0);
-                for (usage, meaning) in COMMANDS {
-                    self.say(console, &format!("{usage:<width$}  {meaning}"))?;
-                }
-            }
-            Typed::Quit => return Ok(Flow::Leave),
-            Typed::Open(to) => {
-                self.refresh().await?;
-                match self.find(&to) {
-                    Ok(place) => self.open(console, place).await?,
-                    Err(why) => self.say(console, &why)?,
-                }
-            }
-            Typed::List => self.show_list(console).await?,
-            Typed::History(limit) => self.show_last(console, limit).await?,
-            Typed::Members => self.members(console).await?,
-            Typed::Accept(who) => self.contact(console, who, |who| Command::Accept { who }, "accepted").await?,
-            Typed::Decline(who) => self.contact(console, who, |who| Command::Decline { who }, "declined").await?,
-            Typed::Block(who) => self.contact(console, who, |who| Command::Block { who }, "blocked").await?,
-            Typed::Unblock(who) => self.contact(console, who, |who| Command::Unblock { who }, "unblocked").await?,
-            Typed::Contacts => self.answer(console, Command::Contacts).await?,
-            Typed::Status => self.answer(console, Command::Status).await?,
-            Typed::Wrong(why) => self.say(console, &why)?,
-        }
-        Ok(Flow::Stay)
-    }
-
-    async fn speak(&mut self, console: &Console, text: String) -> Result<(), Failure> {
-        let Some(place) = &self.place else {
-            return self.say(console, "to whom? /open NAME, or a number of /list");
-        };
-        let sent = self.seat.execute(Command::Send { to: place.to.clone(), text: text.clone() }).await;
-        match sent {
-            Ok(Outcome::Queued { id }) => {
-                self.typed.insert(id, Said { text, ..Said::default() });
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn members(&mut self, console: &Console) -> Result<(), Failure> {
-        match &self.place {
-            Some(Place { kind: ConversationKind::Group, to, .. }) => {
-                let command = Command::GroupMembers { group: to.clone() };
-                self.answer(console, command).await
-            }
-            Some(place) => self.say(console, &format!("{} and you", place.shown)),
-            None => self.say(console, "/open a conversation first"),
-        }
-    }
-
-    async fn contact(
-        &mut self,
-        console: &Console,
-        who: Option<String>,
-        command: impl FnOnce(String) -> Command,
-        done: &str,
-    ) -> Result<(), Failure> {
-        let here = || match &self.place {
-            Some(Place { kind: ConversationKind::Direct, to, .. }) => Some(to.clone()),
-            _ => None,
-        };
-        let Some(who) = who.or_else(here) else { return self.say(console, "whom? Write the name behind it") };
-        let shown = self.render.name(&who);
-        self.seat.execute(command(who)).await?;
-        self.refresh().await?;
-        self.say(console, &format!("{done} {shown}"))
-    }
-
-    async fn answer(&self, console: &Console, command: Command) -> Result<(), Failure> {
-        let outcome = self.seat.execute(command).await?;
-        match render::nothing(&outcome) {
-            Some(nothing) => self.say(console, nothing),
-            None => self.render.outcome(&outcome).iter().try_for_each(|line| console.print(line)),
-        }
     }
 
     /// Waits a little for what was typed to be stored, and tells what is not.

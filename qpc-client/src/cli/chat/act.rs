@@ -1,0 +1,116 @@
+//! What a person types in a chat, done.
+
+use qpc_client::api::{Command, ConversationKind, Outcome};
+
+use super::{
+    console::Console,
+    place::{self, Place},
+    room::{Flow, Room, Said},
+    typed::{self, COMMANDS, Typed},
+};
+use crate::cli::{failure::Failure, render, terminal};
+
+impl Room<'_> {
+    /// A line was typed.
+    ///
+    /// # Errors
+    /// A [`Failure`] that ends the chat; what can't be done is told and ends nothing.
+    pub(super) async fn typed(&mut self, console: &Console, line: &str) -> Result<Flow, Failure> {
+        match self.act(console, typed::understand(line)).await {
+            Ok(flow) => Ok(flow),
+            Err(failure) if failure.is_silent() => Err(failure),
+            Err(failure) => {
+                let mut text = failure.what;
+                if let Some(next) = failure.next {
+                    text.push_str(&format!("\n{next}"));
+                }
+                self.say(console, &terminal::body(&text, "   "))?;
+                Ok(Flow::Stay)
+            }
+        }
+    }
+
+    async fn act(&mut self, console: &Console, typed: Typed) -> Result<Flow, Failure> {
+        match typed {
+            Typed::Nothing => {}
+            Typed::Say(text) => self.speak(console, text).await?,
+            Typed::Help => {
+                let width = COMMANDS.iter().map(|(usage, _)| usage.len()).max().unwrap_or(0);
+                for (usage, meaning) in COMMANDS {
+                    self.say(console, &format!("{usage:<width$}  {meaning}"))?;
+                }
+            }
+            Typed::Quit => return Ok(Flow::Leave),
+            Typed::Open(to) => {
+                self.refresh().await?;
+                match place::find_or_number(&self.list, &self.render, &to) {
+                    Ok(place) => self.open(console, place).await?,
+                    Err(why) => self.say(console, &why)?,
+                }
+            }
+            Typed::List => self.show_list(console).await?,
+            Typed::History(limit) => self.show_last(console, limit).await?,
+            Typed::Members => self.members(console).await?,
+            Typed::Accept(who) => self.contact(console, who, |who| Command::Accept { who }, "accepted").await?,
+            Typed::Decline(who) => self.contact(console, who, |who| Command::Decline { who }, "declined").await?,
+            Typed::Block(who) => self.contact(console, who, |who| Command::Block { who }, "blocked").await?,
+            Typed::Unblock(who) => self.contact(console, who, |who| Command::Unblock { who }, "unblocked").await?,
+            Typed::Contacts => self.answer(console, Command::Contacts).await?,
+            Typed::Status => self.answer(console, Command::Status).await?,
+            Typed::Wrong(why) => self.say(console, &why)?,
+        }
+        Ok(Flow::Stay)
+    }
+
+    async fn speak(&mut self, console: &Console, text: String) -> Result<(), Failure> {
+        let Some(place) = &self.place else {
+            return self.say(console, "to whom? /open NAME, or a number of /list");
+        };
+        let sent = self.seat.execute(Command::Send { to: place.to.clone(), text: text.clone() }).await;
+        match sent {
+            Ok(Outcome::Queued { id }) => {
+                self.typed.insert(id, Said::new(text));
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn members(&mut self, console: &Console) -> Result<(), Failure> {
+        match &self.place {
+            Some(Place { kind: ConversationKind::Group, to, .. }) => {
+                let command = Command::GroupMembers { group: to.clone() };
+                self.answer(console, command).await
+            }
+            Some(place) => self.say(console, &format!("{} and you", place.shown)),
+            None => self.say(console, "/open a conversation first"),
+        }
+    }
+
+    async fn contact(
+        &mut self,
+        console: &Console,
+        who: Option<String>,
+        command: impl FnOnce(String) -> Command,
+        done: &str,
+    ) -> Result<(), Failure> {
+        let here = || match &self.place {
+            Some(Place { kind: ConversationKind::Direct, to, .. }) => Some(to.clone()),
+            _ => None,
+        };
+        let Some(who) = who.or_else(here) else { return self.say(console, "whom? Write the name behind it") };
+        let shown = self.render.name(&who);
+        self.seat.execute(command(who)).await?;
+        self.refresh().await?;
+        self.say(console, &format!("{done} {shown}"))
+    }
+
+    async fn answer(&self, console: &Console, command: Command) -> Result<(), Failure> {
+        let outcome = self.seat.execute(command).await?;
+        match render::nothing(&outcome) {
+            Some(nothing) => self.say(console, nothing),
+            None => self.render.outcome(&outcome).iter().try_for_each(|line| console.print(line)),
+        }
+    }
+}
