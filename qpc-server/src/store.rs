@@ -7,12 +7,18 @@
 //! only by the composition; `store/conformance` is the suite that each must pass.
 
 mod account;
+// First, because its macro is used by the adapters' tests below.
+#[cfg(any(test, feature = "conformance"))]
+#[macro_use]
+pub mod conformance;
 mod contact;
+mod dispatch;
 mod key_package;
 mod log;
 pub mod memory;
 mod reply;
 mod rules;
+pub mod sqlite;
 mod tables;
 mod verbs;
 
@@ -70,6 +76,16 @@ pub trait CommitSink: Send + Sync + 'static {
 
     /// Devices that no longer exist: their sessions end (invariant 12).
     fn devices_gone(&self, devices: &[DeviceId]);
+}
+
+/// Tells a sink of one transaction: who is gone first, so that nothing more is pushed to them.
+fn tell(sink: &dyn CommitSink, committed: Vec<Committed>, gone: &[DeviceId]) {
+    if !gone.is_empty() {
+        sink.devices_gone(gone);
+    }
+    if !committed.is_empty() {
+        sink.committed(committed);
+    }
 }
 
 /// Whole verbs on everything the server keeps. See the module's text for the rules of all.

@@ -8,6 +8,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::{
+    AppendError, ClaimError, ContactError, CreateAccountError, CreateConversationError, EnrolDeviceError, InviteError,
+    ReadError, ResetAccountError,
+};
+
 /// A fault of the store itself, not a judgement on the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFault {
@@ -66,4 +71,38 @@ impl<T, E: From<StoreFault>> Future for Reply<T, E> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(context).map(|outcome| outcome.unwrap_or_else(|_| Err(StoreFault::Stopped.into())))
     }
+}
+
+/// The error of a verb: can it be told whether the engine failed?
+pub(super) trait VerbError: From<StoreFault> + Send + 'static {
+    /// The fault, where the store itself failed.
+    fn fault(&self) -> Option<&StoreFault>;
+}
+
+macro_rules! verb_errors {
+    ($($error:ty, $pattern:pat => $fault:expr;)+) => {
+        $(impl VerbError for $error {
+            fn fault(&self) -> Option<&StoreFault> {
+                match self {
+                    $pattern => Some($fault),
+                    #[allow(unreachable_patterns, reason = "a StoreFault is always one")]
+                    _ => None,
+                }
+            }
+        })+
+    };
+}
+
+verb_errors! {
+    StoreFault, fault => fault;
+    Refusal, Refusal::Fault(fault) => fault;
+    InviteError, InviteError::Fault(fault) => fault;
+    CreateAccountError, CreateAccountError::Invite(InviteError::Fault(fault)) => fault;
+    EnrolDeviceError, EnrolDeviceError::Fault(fault) => fault;
+    ResetAccountError, ResetAccountError::Fault(fault) => fault;
+    ClaimError, ClaimError::Fault(fault) => fault;
+    ContactError, ContactError::Fault(fault) => fault;
+    AppendError, AppendError::Fault(fault) => fault;
+    CreateConversationError, CreateConversationError::Append(AppendError::Fault(fault)) => fault;
+    ReadError, ReadError::Fault(fault) => fault;
 }

@@ -61,8 +61,9 @@ impl AccountTables for World {
     }
 
     fn remove_account(&mut self, id: AccountId) -> Fallible<()> {
-        // The name already leads to its new owner.
-        self.accounts.rows.remove(&id);
+        if let Some((row, _)) = self.accounts.rows.remove(&id) {
+            self.accounts.names.remove(&row.address.name);
+        }
         Ok(())
     }
 

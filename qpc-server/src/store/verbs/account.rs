@@ -36,6 +36,9 @@ pub(in crate::store) fn create_account(
     if let Some(invite) = invite.flatten() {
         use_up(tables, invite)?;
     }
+    if let Some(before) = &before {
+        tables.remove_account(before.id)?;
+    }
     let account =
         AccountRow { id: new.id, address: new.address.clone(), key: new.account_key, state: AccountState::Active };
     tables.insert_account(&account, &new.password)?;
@@ -62,7 +65,6 @@ fn come_back(
 ) -> Result<(), StoreFault> {
     tables.move_contacts(before.id, account.id)?;
     let peers = tables.take_reset_peers(before.id)?;
-    tables.remove_account(before.id)?;
     let notice = AccountNotice {
         address: account.address.to_string(),
         event: AccountEvent::Reset.into(),

@@ -1,0 +1,92 @@
+//! What every storage backend must do: one suite of cases, run on each of them.
+//!
+//! A backend's own tests call `store_conformance!` with a [`Backend`]; each case becomes a test.
+//! A case that fails panics and says what it saw.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "these are tests, also where they are compiled for other crates"
+)]
+#![allow(missing_docs, reason = "a case's name says what it asks")]
+
+pub mod accounts;
+pub mod appends;
+pub mod blocks;
+pub mod contacts;
+pub mod groups;
+pub mod key_packages;
+pub mod reading;
+pub mod upkeep;
+pub mod world;
+
+use std::sync::Arc;
+
+use super::Store;
+
+/// Makes stores for the suite.
+pub trait Backend: Sync {
+    /// A fresh, empty store; a persistent backend opens what it had before, once that is closed.
+    fn open(&self) -> Arc<dyn Store>;
+
+    /// Does a store that is opened again hold what it held?
+    fn persistent(&self) -> bool;
+}
+
+macro_rules! suite {
+    ($d:tt $($module:ident: $($case:ident),+;)+) => {
+        /// Every case with its name.
+        pub const CASES: &[(&str, fn(&dyn Backend))] = &[$($((stringify!($case), $module::$case)),+),+];
+
+        /// Makes a test of each case, on the backend that the expression makes.
+        #[macro_export]
+        macro_rules! store_conformance {
+            ($d backend:expr) => {
+                $($(
+                    #[test]
+                    fn $case() {
+                        $d crate::store::conformance::$module::$case(&$d backend);
+                    }
+                )+)+
+            };
+        }
+    };
+}
+
+suite! { $
+    accounts:
+        an_account_logs_in_with_what_it_registered, names_are_taken_once, invites_let_in_as_often_as_they_say,
+        invites_expire, an_invite_is_used_up_once_by_many_at_the_same_moment, devices_are_enrolled_up_to_the_limit,
+        a_revoked_device_can_do_nothing, a_password_change_replaces_both_parts, a_deleted_account_is_gone_for_good,
+        a_reset_account_comes_back_with_its_token_alone, a_device_is_noted_once_a_day;
+    appends:
+        entries_are_chained_and_gap_free, the_same_message_is_stored_once, a_used_counter_or_id_is_a_conflict,
+        counters_have_no_gaps, messages_of_another_epoch_are_refused, strangers_find_no_conversation,
+        counters_outlive_many_entries, the_sink_sees_the_order_of_the_log, verbs_take_effect_in_the_order_of_calls,
+        many_senders_at_once_leave_no_gap;
+    contacts:
+        a_stranger_places_one_small_message, accepting_lets_the_other_write_and_tells_them,
+        writing_back_accepts, creating_back_accepts_and_names_the_one_conversation,
+        a_decline_looks_like_waiting, what_was_not_asked_cannot_be_answered, contacts_are_listed_in_pages;
+    blocks:
+        a_block_withholds_bodies_and_shows_nothing, a_blocked_request_is_stored_and_its_welcome_held,
+        a_blocked_contact_can_be_added_without_a_word;
+    groups:
+        one_commit_an_epoch, a_commit_welcomes_those_it_adds, only_contacts_are_added,
+        roles_say_who_changes_the_group, a_group_has_a_limit, a_commit_changes_so_many,
+        who_is_removed_reads_up_to_that_entry, who_leaves_reads_up_to_that_entry,
+        who_joins_reads_from_the_commit_that_added_them, a_direct_conversation_keeps_its_two,
+        a_group_of_one_begins_without_an_entry, a_creation_is_answered_alike, a_name_is_used_once,
+        conversations_are_listed_in_pages;
+    key_packages:
+        a_key_package_is_handed_out_once, the_oldest_go_beyond_the_limit, many_claim_at_once;
+    reading:
+        pages_end_at_their_limits, a_position_is_clamped_to_what_is_there, an_inbox_has_one_reader,
+        everything_is_there_after_a_restart, a_closed_store_refuses;
+    upkeep:
+        retention_takes_bodies_then_entries_and_keeps_the_chain, counters_outlive_their_entries,
+        an_inbox_keeps_what_is_not_acknowledged, undelivered_entries_are_counted;
+}

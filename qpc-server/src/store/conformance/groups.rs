@@ -1,0 +1,323 @@
+//! Groups and direct conversations: commits, members, roles, reading rights.
+
+use bytes::Bytes;
+use qpc_proto::{
+    address::Address,
+    chain::EntryKind,
+    id::{ConversationName, Counter, DeviceId, Epoch, Seq},
+    limits::{MEMBERS_MAX, MEMBERS_PER_COMMIT_MAX},
+    role::Role,
+    v1,
+};
+
+use super::{
+    Backend,
+    contacts::last_welcome,
+    world::{World, bundle, genesis, wait},
+};
+use crate::store::*;
+
+fn names(info: &ConversationInfo) -> Vec<&str> {
+    info.members.iter().map(|(address, _)| address.name.as_str()).collect()
+}
+
+pub fn one_commit_an_epoch(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let group = world.group(&alice, &[&bob]);
+    assert_eq!(world.info(&alice, &group).epoch, Epoch(1));
+    let race = [world.next_commit(&alice, &group, &[], &[]), world.next_commit(&bob, &group, &[], &[])];
+    let first = world.store.commit(&alice, race[0].clone());
+    let second = world.store.commit(&bob, race[1].clone());
+    assert_eq!(wait(first).unwrap().seq, Seq(2));
+    assert_eq!(wait(second), Err(AppendError::WrongEpoch(Epoch(2))));
+    assert_eq!(world.info(&bob, &group).epoch, Epoch(2));
+    world.commit(&bob, &world.next_commit(&bob, &group, &[], &[])).unwrap();
+    let entries = world.entries(&alice, &group);
+    assert_eq!(entries.iter().map(|entry| entry.epoch.0).collect::<Vec<_>>(), [0, 1, 2]);
+    if let Some(world) = world.reopened(backend) {
+        assert_eq!(world.info(&bob, &group).epoch, Epoch(3));
+        assert_eq!(world.commit(&alice, &race[0]).unwrap().seq, Seq(2));
+    }
+}
+
+pub fn a_commit_welcomes_those_it_adds(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let group = world.group(&alice, &[&bob]);
+    world.friends(&alice, &carol);
+    world.told();
+    let commit = world.next_commit(&alice, &group, &[&carol], &[]);
+    let at = world.commit(&alice, &commit).unwrap();
+    let welcome = last_welcome(&world, &carol);
+    assert_eq!((welcome.seq, welcome.chain.as_ref()), (at.seq.0, at.chain.0.as_slice()));
+    assert_eq!((welcome.kind(), welcome.contact_request), (v1::ConversationKind::Group, false));
+    assert_eq!(welcome.welcome, Bytes::from_static(b"welcome"));
+    let inbox = world.inbox(&carol);
+    let entry = inbox.last().unwrap();
+    assert_eq!((entry.id, entry.sender, entry.counter), (commit.id, Some(alice.device()), Counter(0)));
+    let told = world.told();
+    assert_eq!(told.len(), 2);
+    assert!(matches!(&told[0].audience, Audience::Members(members) if members.len() == 2));
+    assert_eq!(told[1].audience, Audience::Device(carol.account(), carol.device()));
+    assert_eq!(names(&world.info(&carol, &group)), ["alice", "bob", "carol"]);
+    world.say(&carol, &group, "hello");
+}
+
+pub fn only_contacts_are_added(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let group = world.group(&alice, &[&bob]);
+    let not_contact = Err(AppendError::NotContact);
+    assert_eq!(world.commit(&alice, &world.next_commit(&alice, &group, &[&carol], &[])), not_contact);
+    // To have asked is not enough, and consent has a direction.
+    let talk = world.create(&alice, world.new_direct(&carol));
+    assert_eq!(world.commit(&alice, &world.next_commit(&alice, &group, &[&carol], &[])), not_contact);
+    world.create(&carol, world.new_group(&[&alice]));
+    world.say(&carol, &talk, "hello");
+    world.commit(&alice, &world.next_commit(&alice, &group, &[&carol], &[])).unwrap();
+    let mut nobody = world.next_commit(&alice, &group, &[], &[]);
+    nobody.bundle.added.push((super::world::address("nobody"), Role::Member));
+    assert_eq!(world.commit(&alice, &nobody), not_contact);
+    assert_eq!(world.info(&alice, &group).epoch, Epoch(2));
+    assert_eq!(world.entries(&alice, &group).len(), 2);
+}
+
+pub fn roles_say_who_changes_the_group(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol, dave) =
+        (world.person("alice"), world.person("bob"), world.person("carol"), world.person("dave"));
+    for (one, other) in [(&alice, &bob), (&alice, &carol), (&bob, &dave)] {
+        world.friends(one, other);
+    }
+    let mut new = world.new_group(&[&bob, &carol]);
+    new.commit.as_mut().unwrap().added[0].1 = Role::Admin;
+    let group = world.create(&alice, new);
+    let roles: Vec<_> = world.info(&carol, &group).members.into_iter().map(|(_, role)| role).collect();
+    assert_eq!(roles, [Role::Owner, Role::Admin, Role::Member]);
+
+    let forbidden = Err(AppendError::Forbidden);
+    let attempt = |actor: &Actor, add: &[&Actor], remove: &[&Actor]| {
+        world.commit(actor, &world.next_commit(actor, &group, add, remove))
+    };
+    assert_eq!(attempt(&carol, &[&dave], &[]), forbidden);
+    assert_eq!(attempt(&carol, &[], &[&bob]), forbidden);
+    assert_eq!(attempt(&bob, &[], &[&alice]), forbidden);
+    assert_eq!(attempt(&bob, &[], &[&bob]), forbidden);
+    let mut as_admin = world.next_commit(&bob, &group, &[&dave], &[]);
+    as_admin.bundle.added[0].1 = Role::Admin;
+    assert_eq!(world.commit(&bob, &as_admin), forbidden);
+    attempt(&bob, &[&dave], &[]).unwrap();
+    attempt(&bob, &[], &[&carol]).unwrap();
+    attempt(&alice, &[], &[&bob]).unwrap();
+    assert_eq!(names(&world.info(&dave, &group)), ["alice", "dave"]);
+}
+
+pub fn a_group_has_a_limit(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let alice = world.person("alice");
+    let others: Vec<_> = (0..MEMBERS_MAX).map(|n| world.person(&format!("person{n}"))).collect();
+    for other in &others {
+        world.friends(&alice, other);
+    }
+    let all: Vec<_> = others.iter().collect();
+    let group = world.create(&alice, world.new_group(&all[..MEMBERS_PER_COMMIT_MAX]));
+    // One place is the owner's.
+    for chunk in all[MEMBERS_PER_COMMIT_MAX..MEMBERS_MAX - 1].chunks(MEMBERS_PER_COMMIT_MAX) {
+        world.commit(&alice, &world.next_commit(&alice, &group, chunk, &[])).unwrap();
+    }
+    assert_eq!(world.info(&alice, &group).members.len(), MEMBERS_MAX);
+    let one_more = world.next_commit(&alice, &group, &all[MEMBERS_MAX - 1..], &[]);
+    assert_eq!(world.commit(&alice, &one_more), Err(AppendError::Membership));
+    let instead = world.next_commit(&alice, &group, &all[MEMBERS_MAX - 1..], &all[..1]);
+    world.commit(&alice, &instead).unwrap();
+}
+
+pub fn a_commit_changes_so_many(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    world.friends(&alice, &bob);
+    let group = world.group(&alice, &[]);
+    let refused = |change: &dyn Fn(&mut CommitBundle)| {
+        let mut commit = world.next_commit(&alice, &group, &[&bob], &[]);
+        change(&mut commit.bundle);
+        assert_eq!(world.commit(&alice, &commit), Err(AppendError::Membership));
+    };
+    let strangers =
+        |count: usize| -> Vec<Address> { (0..count).map(|n| super::world::address(&format!("nobody{n}"))).collect() };
+    refused(&|bundle| bundle.removed = strangers(MEMBERS_PER_COMMIT_MAX));
+    refused(&|bundle| bundle.added.push(bundle.added[0].clone()));
+    refused(&|bundle| bundle.added.push((alice.address().clone(), Role::Member)));
+    refused(&|bundle| bundle.welcome = Bytes::new());
+    refused(&|bundle| bundle.welcome_devices = vec![alice.device()]);
+    refused(&|bundle| bundle.welcome_devices.push(bob.device()));
+    refused(&|bundle| bundle.welcome_devices = vec![world.new_device().id]);
+    // Removing those who are no members is what follows a leave: no rule is broken.
+    let mut commit = world.next_commit(&alice, &group, &[&bob], &[]);
+    commit.bundle.removed = strangers(MEMBERS_PER_COMMIT_MAX - 1);
+    world.commit(&alice, &commit).unwrap();
+}
+
+pub fn who_is_removed_reads_up_to_that_entry(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let group = world.group(&alice, &[&bob, &carol]);
+    let sent = world.message(&bob, &group, b"before");
+    let answer = world.append(&bob, &sent).unwrap();
+    world.told();
+    let at = world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&bob])).unwrap();
+    // The last entry is pushed to the one it removes, the next ones are not.
+    assert!(matches!(&world.told()[0].audience, Audience::Members(members) if members.contains(&bob.account())));
+    world.say(&carol, &group, "after");
+    assert!(matches!(&world.told()[0].audience, Audience::Members(members) if !members.contains(&bob.account())));
+    let check = |world: &World| {
+        assert_eq!(world.entries(&bob, &group).last().unwrap().seq, at.seq);
+        let position = wait(world.store.position(&bob, &group, Seq(99))).unwrap();
+        assert_eq!((position.after, position.head, position.chain), (at.seq, at.seq, at.chain));
+        let late = world.numbered(&group, Counter(2), Epoch(2), b"late");
+        assert_eq!(world.append(&bob, &late), Err(AppendError::NotFound));
+        // What was acknowledged before is answered as before.
+        assert_eq!(world.append(&bob, &sent), Ok(answer));
+        let listed = wait(world.store.list_conversations(&bob, None, 100)).unwrap();
+        assert!(listed.iter().all(|info| info.conversation != group));
+    };
+    check(&world);
+    let Some(world) = world.reopened(backend) else { return };
+    check(&world);
+}
+
+fn leave(world: &World, actor: &Actor, name: &ConversationName) -> Append {
+    Append { kind: EntryKind::Proposal, leave: true, ..world.message(actor, name, b"leave") }
+}
+
+pub fn who_leaves_reads_up_to_that_entry(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let group = world.group(&alice, &[&bob, &carol]);
+    let not_a_leave = Append { kind: EntryKind::Message, ..leave(&world, &bob, &group) };
+    assert_eq!(world.append(&bob, &not_a_leave), Err(AppendError::Forbidden));
+    world.told();
+    let last = leave(&world, &bob, &group);
+    let at = world.append(&bob, &last).unwrap();
+    assert!(matches!(&world.told()[0].audience, Audience::Members(members) if members.contains(&bob.account())));
+    assert_eq!(world.append(&bob, &last), Ok(at));
+    // Any member commits it, whatever its role.
+    world.commit(&carol, &world.next_commit(&carol, &group, &[], &[&bob])).unwrap();
+    assert_eq!(world.entries(&bob, &group).last().unwrap().seq, at.seq);
+    assert_eq!(names(&world.info(&alice, &group)), ["alice", "carol"]);
+    // They may be added again, and read from there.
+    let back = world.commit(&alice, &world.next_commit(&alice, &group, &[&bob], &[])).unwrap();
+    world.say(&bob, &group, "back");
+    let seen: Vec<_> = world.entries(&bob, &group).iter().map(|entry| entry.seq).collect();
+    assert_eq!(seen, [back.seq, back.seq.next()]);
+}
+
+pub fn who_joins_reads_from_the_commit_that_added_them(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let group = world.group(&alice, &[&bob]);
+    let before = world.say(&bob, &group, "before");
+    world.friends(&alice, &carol);
+    let at = world.commit(&alice, &world.next_commit(&alice, &group, &[&carol], &[])).unwrap();
+    world.say(&bob, &group, "after");
+    let page = world.page(&carol, &group, 0).unwrap();
+    assert_eq!((page.floor, page.floor_chain), (before.seq, before.chain));
+    let seen: Vec<_> = world.entries(&carol, &group).iter().map(|entry| entry.seq).collect();
+    assert_eq!(seen, [at.seq, at.seq.next()]);
+    let position = wait(world.store.position(&carol, &group, Seq(0))).unwrap();
+    assert_eq!((position.after, position.chain), (before.seq, before.chain));
+    assert_eq!(world.page(&alice, &group, 0).unwrap().floor, Seq(0));
+}
+
+pub fn a_direct_conversation_keeps_its_two(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let talk = world.friends(&alice, &bob);
+    world.friends(&alice, &carol);
+    let forbidden = Err(AppendError::Forbidden);
+    assert_eq!(world.commit(&alice, &world.next_commit(&alice, &talk, &[&carol], &[])), forbidden);
+    assert_eq!(world.commit(&alice, &world.next_commit(&alice, &talk, &[], &[&bob])), forbidden);
+    assert_eq!(world.append(&alice, &leave(&world, &alice, &talk)), forbidden);
+    world.commit(&bob, &world.next_commit(&bob, &talk, &[], &[])).unwrap();
+    let info = world.info(&alice, &talk);
+    assert_eq!((info.kind, names(&info)), (ConversationKind::Direct, vec!["alice", "bob"]));
+
+    // It is made with its peer, all of it and nobody else.
+    let dave = world.person("dave");
+    let attempt = |change: &dyn Fn(&mut NewConversation)| {
+        let mut new = world.new_direct(&dave);
+        change(&mut new);
+        wait(world.store.create_conversation(&alice, new)).unwrap_err()
+    };
+    let membership = CreateConversationError::from(AppendError::Membership);
+    assert_eq!(attempt(&|new| new.commit = None), membership);
+    assert_eq!(attempt(&|new| new.commit = Some(bundle(0, &[&bob], &[]))), membership);
+    assert_eq!(attempt(&|new| new.commit = Some(bundle(0, &[&dave, &bob], &[]))), membership);
+    assert_eq!(attempt(&|new| new.commit = Some(bundle(0, &[&dave], &[&bob]))), membership);
+    assert_eq!(attempt(&|new| new.commit = Some(bundle(1, &[&dave], &[]))), AppendError::WrongEpoch(Epoch(0)).into());
+    world.create(&alice, world.new_direct(&dave));
+}
+
+pub fn a_group_of_one_begins_without_an_entry(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    world.friends(&alice, &bob);
+    let new = world.new_group(&[]);
+    let group = new.conversation.clone();
+    let at = wait(world.store.create_conversation(&alice, new.clone())).unwrap();
+    assert_eq!((at.seq, at.chain), (Seq(0), genesis(&group)));
+    assert_eq!(wait(world.store.create_conversation(&alice, new)), Ok(at));
+    let info = world.info(&alice, &group);
+    assert_eq!((info.epoch, info.head, info.counter), (Epoch(0), Seq(0), Counter(0)));
+    let at = world.commit(&alice, &world.next_commit(&alice, &group, &[&bob], &[])).unwrap();
+    assert_eq!(at.seq, Seq(1));
+    world.say(&bob, &group, "hello");
+    assert_eq!(world.entries(&alice, &group).len(), 2);
+}
+
+pub fn a_creation_is_answered_alike(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let new = world.new_direct(&bob);
+    let at = wait(world.store.create_conversation(&alice, new.clone())).unwrap();
+    world.say(&alice, &new.conversation, "hello");
+    let inbox = world.inbox(&bob).len();
+    assert_eq!(wait(world.store.create_conversation(&alice, new.clone())), Ok(at));
+    assert_eq!(world.inbox(&bob).len(), inbox);
+    let Some(world) = world.reopened(backend) else { return };
+    assert_eq!(wait(world.store.create_conversation(&alice, new)), Ok(at));
+}
+
+pub fn a_name_is_used_once(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let group = world.group(&alice, &[]);
+    let conflict: Result<Appended, CreateConversationError> = Err(AppendError::IdConflict.into());
+    let taken = |conversation: ConversationName| NewConversation { conversation, ..world.new_group(&[]) };
+    assert_eq!(wait(world.store.create_conversation(&bob, taken(group.clone()))), conflict);
+    assert_eq!(wait(world.store.create_conversation(&alice, taken(group.clone()))), conflict);
+    let inbox = super::world::inbox_of(&bob);
+    assert_eq!(wait(world.store.create_conversation(&bob, taken(inbox))), conflict);
+    let mut device = world.new_device();
+    device.id = DeviceId::parse(group.id.as_bytes()).unwrap();
+    assert_eq!(wait(world.store.enrol_device(bob.account(), device)), Err(EnrolDeviceError::DeviceExists));
+    let elsewhere = ConversationName { domain: "other.example".parse().unwrap(), ..world.name() };
+    let forbidden: Result<Appended, CreateConversationError> = Err(AppendError::Forbidden.into());
+    assert_eq!(wait(world.store.create_conversation(&bob, taken(elsewhere))), forbidden);
+}
+
+pub fn conversations_are_listed_in_pages(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let alice = world.person("alice");
+    let mut made: Vec<_> = (0..7).map(|_| world.group(&alice, &[])).collect();
+    made.sort();
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = wait(world.store.list_conversations(&alice, after, 3)).unwrap();
+        assert!(page.len() <= 3);
+        let Some(last) = page.last() else { break };
+        after = Some(last.conversation.id);
+        seen.extend(page.into_iter().map(|info| info.conversation));
+    }
+    assert_eq!(seen, made);
+}

@@ -1,0 +1,166 @@
+//! Retention and figures.
+
+use qpc_proto::{
+    chain::{Digest, EntryContent},
+    id::{Counter, Epoch, Seq},
+};
+
+use super::{
+    Backend,
+    world::{World, inbox_of, verify, wait},
+};
+use crate::store::*;
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
+
+/// Runs retention until nothing is due.
+pub fn retain(world: &World, bodies_before_ms: u64, entries_before_ms: u64) {
+    for _ in 0..10_000 {
+        if !wait(world.store.retention_step(Retention { bodies_before_ms, entries_before_ms, batch: 3 })).unwrap() {
+            return;
+        }
+    }
+    panic!("retention never ends");
+}
+
+pub fn retention_takes_bodies_then_entries_and_keeps_the_chain(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let (talk, other) = (world.friends(&alice, &bob), world.group(&alice, &[]));
+    let start = world.now_ms.get();
+    let mut answers = Vec::new();
+    for hour in 1..=10 {
+        world.now_ms.set(start + hour * HOUR_MS);
+        let message = world.message(&alice, &talk, format!("hour {hour}").as_bytes());
+        answers.push((message.clone(), world.append(&alice, &message).unwrap()));
+    }
+    // Entry 1 is the commit, entry n + 1 the message of hour n.
+    retain(&world, start + 6 * HOUR_MS, start);
+    let entries = world.entries(&bob, &talk);
+    let bodies: Vec<_> = entries.iter().map(|entry| matches!(entry.content, EntryContent::Body(_))).collect();
+    assert_eq!(bodies, [true, false, false, false, false, false, true, true, true, true, true]);
+    assert!(entries[3].content == EntryContent::Removed(Digest::of(b"hour 3")));
+    // The same message still has the same answer.
+    assert_eq!(world.append(&alice, &answers[2].0), Ok(answers[2].1));
+    assert_eq!(wait(world.store.position(&bob, &talk, Seq(4))).unwrap().chain, entries[3].chain);
+
+    retain(&world, start + 6 * HOUR_MS, start + 3 * HOUR_MS);
+    let page = world.page(&bob, &talk, 1).unwrap();
+    verify(&page);
+    assert_eq!((page.floor, page.floor_chain), (Seq(3), entries[2].chain));
+    assert_eq!(page.entries.len(), 8);
+    let position = wait(world.store.position(&bob, &talk, Seq(1))).unwrap();
+    assert_eq!((position.after, position.chain), (Seq(3), entries[2].chain));
+
+    retain(&world, u64::MAX, u64::MAX);
+    let page = world.page(&bob, &talk, 0).unwrap();
+    assert_eq!((page.entries.len(), page.floor, page.head), (0, Seq(11), Seq(11)));
+    let next = |world: &World| {
+        let at = world.say(&alice, &talk, "goes on");
+        let page = world.page(&bob, &talk, 0).unwrap();
+        verify(&page);
+        assert_eq!(page.head, at.seq);
+        // Retention goes on as well.
+        retain(world, u64::MAX, u64::MAX);
+        assert_eq!(world.page(&bob, &talk, 0).unwrap().floor, at.seq);
+    };
+    next(&world);
+    assert_eq!(world.info(&alice, &other).head, Seq(0));
+    let Some(world) = world.reopened(backend) else { return };
+    next(&world);
+}
+
+pub fn counters_outlive_their_entries(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let talk = world.friends(&alice, &bob);
+    let sent = world.message(&bob, &talk, b"one");
+    world.append(&bob, &sent).unwrap();
+    retain(&world, u64::MAX, u64::MAX);
+    let check = |world: &World| {
+        assert_eq!(world.info(&alice, &talk).counter, Counter(1));
+        assert_eq!(world.info(&bob, &talk).counter, Counter(1));
+        // Its entry is gone, so it can't be compared; it is not stored again.
+        assert_eq!(world.append(&bob, &sent), Err(AppendError::IdConflict));
+        let gap = world.numbered(&talk, Counter(3), Epoch(1), b"x");
+        assert_eq!(world.append(&bob, &gap), Err(AppendError::CounterGap(Counter(1))));
+    };
+    check(&world);
+    if let Some(world) = world.reopened(backend) {
+        check(&world);
+    }
+}
+
+pub fn an_inbox_keeps_what_is_not_acknowledged(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let bob = world.person("bob");
+    for name in ["alice", "carol", "dave"] {
+        world.create(&world.person(name), world.new_direct(&bob));
+    }
+    let inbox = inbox_of(&bob);
+    retain(&world, u64::MAX, u64::MAX);
+    assert_eq!(world.inbox(&bob).len(), 3);
+    world.acknowledge(&bob, &inbox, 2);
+    // A cursor never falls back, nor does it go beyond the head.
+    world.acknowledge(&bob, &inbox, 1);
+    retain(&world, 0, 0);
+    assert_eq!(world.inbox(&bob).len(), 3);
+    retain(&world, u64::MAX, u64::MAX);
+    let page = world.page(&bob, &inbox, 0).unwrap();
+    verify(&page);
+    assert_eq!((page.floor, page.entries.len()), (Seq(2), 1));
+    world.acknowledge(&bob, &inbox, 99);
+    retain(&world, u64::MAX, u64::MAX);
+    assert_eq!(world.page(&bob, &inbox, 0).unwrap().floor, Seq(3));
+    world.create(&world.person("erin"), world.new_direct(&bob));
+    assert_eq!(world.inbox(&bob).last().unwrap().seq, Seq(4));
+}
+
+pub fn undelivered_entries_are_counted(backend: &dyn Backend) {
+    const DAY_MS: u64 = 24 * HOUR_MS;
+    let world = World::new(backend);
+    let figures = |since| wait(world.store.figures(since, world.now_ms.get())).unwrap();
+    let undelivered = || figures(0).undelivered;
+    assert_eq!(figures(0), StoreFigures::default());
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    assert_eq!((undelivered(), figures(0).accounts), (0, 3));
+    // The request in bob's inbox, and the creating commit for the creator's own device.
+    let talk = world.create(&alice, world.new_direct(&bob));
+    assert_eq!(undelivered(), 2);
+    assert_eq!(figures(0).oldest_ms, Some(world.now_ms.get()));
+    world.acknowledge(&bob, &inbox_of(&bob), 1);
+    world.acknowledge(&alice, &talk, 1);
+    assert_eq!((undelivered(), figures(0).oldest_ms), (0, None));
+
+    world.say(&bob, &talk, "hello");
+    let first_ms = world.now_ms.get();
+    world.now_ms.set(first_ms + 5);
+    world.say(&bob, &talk, "there");
+    // Two messages for two devices, and the acceptance in alice's inbox.
+    assert_eq!(undelivered(), 5);
+    assert_eq!(figures(0).oldest_ms, Some(first_ms));
+    world.acknowledge(&bob, &talk, 3);
+    world.acknowledge(&alice, &talk, 2);
+    assert_eq!(undelivered(), 2);
+    world.acknowledge(&alice, &talk, 3);
+    world.acknowledge(&alice, &inbox_of(&alice), 1);
+    assert_eq!(undelivered(), 0);
+
+    // Who is removed waits for what they may still read.
+    let group = world.group(&alice, &[&carol]);
+    for (actor, log) in [(&alice, inbox_of(&alice)), (&carol, inbox_of(&carol)), (&alice, group.clone())] {
+        world.acknowledge(actor, &log, 99);
+    }
+    let before = undelivered();
+    world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&carol])).unwrap();
+    world.say(&alice, &group, "alone");
+    assert_eq!(undelivered(), before + 3);
+    world.acknowledge(&carol, &group, 99);
+    assert_eq!(undelivered(), before + 2);
+    // Devices that were not here for long do not count, nor do those that are gone.
+    let later = world.now_ms.get() + 10 * DAY_MS;
+    wait(world.store.touch_device(&bob, later)).unwrap();
+    assert_eq!(figures(later - DAY_MS).undelivered, 0);
+    wait(world.store.delete_account(&alice, world.now_ms.get())).unwrap();
+    assert_eq!(undelivered(), 2);
+}

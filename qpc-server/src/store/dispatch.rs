@@ -1,0 +1,192 @@
+//! The port on top of an adapter's transactions: which verb reads, which writes, and what it weighs.
+
+use std::sync::Arc;
+
+use qpc_proto::{
+    address::{AccountName, Address},
+    id::{AccountId, ConversationId, ConversationName, DeviceId, Seq},
+};
+
+use super::{tables::Tables, verbs, *};
+
+/// What an adapter does: runs verbs in transactions of its own.
+pub(super) trait Transact: Send + Sync + 'static {
+    /// Sets who is told of committed entries.
+    fn tell(&self, sink: Arc<dyn CommitSink>);
+
+    /// Queues a verb that writes about so many bytes. It may be run again where a transaction
+    /// is undone, so it must not give away what it holds.
+    fn write<T, E, F>(&self, bytes: usize, verb: F) -> Reply<T, E>
+    where
+        T: Send + 'static,
+        E: VerbError,
+        F: FnMut(&mut dyn Tables) -> Result<T, E> + Send + 'static;
+
+    /// Queues a verb that only reads.
+    fn read<T, E, F>(&self, verb: F) -> Reply<T, E>
+    where
+        T: Send + 'static,
+        E: VerbError,
+        F: FnMut(&mut dyn Tables) -> Result<T, E> + Send + 'static;
+
+    /// Verbs that wait to write.
+    fn queued(&self) -> u64;
+
+    /// Finishes what is queued and stops.
+    fn stop(&self) -> Reply<(), StoreFault>;
+}
+
+fn weight(bundle: &CommitBundle) -> usize {
+    let welcomes = bundle.welcome.len().saturating_mul(bundle.welcome_devices.len());
+    bundle.commit.len().saturating_add(bundle.group_info.len()).saturating_add(welcomes)
+}
+
+impl<A: Transact> Store for A {
+    fn set_sink(&self, sink: Arc<dyn CommitSink>) {
+        self.tell(sink);
+    }
+
+    fn create_account(&self, new: NewAccount) -> Reply<AccountId, CreateAccountError> {
+        self.write(0, move |tables| verbs::create_account(tables, &new))
+    }
+
+    fn login_record(&self, name: &AccountName) -> Reply<LoginRecord, StoreFault> {
+        let name = name.clone();
+        self.read(move |tables| verbs::login_record(tables, &name))
+    }
+
+    fn set_decoy(&self, password: PasswordRecord) -> Reply<(), StoreFault> {
+        self.write(0, move |tables| verbs::set_decoy(tables, &password))
+    }
+
+    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<(), EnrolDeviceError> {
+        self.write(0, move |tables| verbs::enrol_device(tables, account, &device))
+    }
+
+    fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault> {
+        self.read(move |tables| verbs::device(tables, device))
+    }
+
+    fn list_devices(&self, actor: &Actor) -> Reply<Vec<DeviceInfo>, Refusal> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::list_devices(tables, &actor))
+    }
+
+    fn revoke_device(&self, actor: &Actor, device: DeviceId) -> Reply<(), Refusal> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::revoke_device(tables, &actor, device))
+    }
+
+    fn touch_device(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::touch_device(tables, &actor, now_ms))
+    }
+
+    fn change_password(&self, actor: &Actor, password: PasswordRecord) -> Reply<(), Refusal> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::change_password(tables, &actor, &password))
+    }
+
+    fn delete_account(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::delete_account(tables, &actor, now_ms))
+    }
+
+    fn reset_account(&self, reset: AccountReset) -> Reply<(), ResetAccountError> {
+        self.write(0, move |tables| verbs::reset_account(tables, &reset))
+    }
+
+    fn check_invite(&self, token: InviteToken, name: &AccountName, now_ms: u64) -> Reply<(), InviteError> {
+        let name = name.clone();
+        self.read(move |tables| verbs::check_invite(tables, token, &name, now_ms))
+    }
+
+    fn create_invite(&self, invite: NewInvite) -> Reply<(), StoreFault> {
+        self.write(0, move |tables| verbs::create_invite(tables, &invite))
+    }
+
+    fn publish_key_packages(&self, actor: &Actor, packages: NewKeyPackages) -> Reply<KeyPackageCount, Refusal> {
+        let actor = actor.clone();
+        let bytes = packages.one_time.iter().map(bytes::Bytes::len).sum();
+        self.write(bytes, move |tables| verbs::publish_key_packages(tables, &actor, &packages))
+    }
+
+    fn claim_key_packages(&self, actor: &Actor, target: &Address) -> Reply<Vec<ClaimedKeyPackage>, ClaimError> {
+        let (actor, target) = (actor.clone(), target.clone());
+        self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target))
+    }
+
+    fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::count_key_packages(tables, &actor))
+    }
+
+    fn answer_contact(&self, actor: &Actor, answer: ContactDecision) -> Reply<(), ContactError> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::answer_contact(tables, &actor, &answer))
+    }
+
+    fn list_contacts(&self, actor: &Actor, after: Option<Address>, limit: usize) -> Reply<Vec<ContactInfo>, Refusal> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::list_contacts(tables, &actor, after.as_ref(), limit))
+    }
+
+    fn create_conversation(&self, actor: &Actor, new: NewConversation) -> Reply<Appended, CreateConversationError> {
+        let actor = actor.clone();
+        self.write(new.commit.as_ref().map_or(0, weight), move |tables| {
+            verbs::create_conversation(tables, &actor, &new)
+        })
+    }
+
+    fn append(&self, actor: &Actor, append: Append) -> Reply<Appended, AppendError> {
+        let actor = actor.clone();
+        self.write(append.body.len(), move |tables| verbs::append(tables, &actor, &append))
+    }
+
+    fn commit(&self, actor: &Actor, commit: CommitAppend) -> Reply<Appended, AppendError> {
+        let actor = actor.clone();
+        self.write(weight(&commit.bundle), move |tables| verbs::commit(tables, &actor, &commit))
+    }
+
+    fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::read_log(tables, &actor, &read))
+    }
+
+    fn position(&self, actor: &Actor, log: &ConversationName, after: Seq) -> Reply<Position, ReadError> {
+        let (actor, log) = (actor.clone(), log.clone());
+        self.read(move |tables| verbs::position(tables, &actor, &log, after))
+    }
+
+    fn list_conversations(
+        &self,
+        actor: &Actor,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Reply<Vec<ConversationInfo>, Refusal> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::list_conversations(tables, &actor, after, limit))
+    }
+
+    fn record_cursors(&self, actor: &Actor, cursors: Vec<(ConversationName, Seq)>) -> Reply<(), Refusal> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::record_cursors(tables, &actor, &cursors))
+    }
+
+    fn retention_step(&self, retention: Retention) -> Reply<bool, StoreFault> {
+        self.write(0, move |tables| verbs::retention_step(tables, &retention))
+    }
+
+    fn figures(&self, seen_since_ms: u64, _now_ms: u64) -> Reply<StoreFigures, StoreFault> {
+        let queue = self.queued();
+        self.read(move |tables| verbs::figures(tables, seen_since_ms, queue))
+    }
+
+    fn probe(&self) -> Reply<(), StoreFault> {
+        self.write(0, |tables| verbs::probe(tables))
+    }
+
+    fn close(&self) -> Reply<(), StoreFault> {
+        self.stop()
+    }
+}

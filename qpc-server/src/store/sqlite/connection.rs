@@ -1,0 +1,202 @@
+//! Opening connections: the key first, then settings, then proof that they are in force.
+//!
+//! A server that runs with weaker settings than it promises would lose acknowledged messages, so anything
+//! that is not as it must be is an error here, not a warning.
+
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
+
+use super::key::DbKey;
+
+/// The first SQLite without the WAL-reset bug, which could corrupt a database with several connections.
+const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
+/// Statements kept prepared on a connection: more than the adapter has.
+const STATEMENTS: usize = 128;
+/// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Why a database was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The key does not fit.
+    #[error(
+        "the database key does not open {0}: give the key it was made with (QPC_DB_KEY or the key file), or move the file away to start anew"
+    )]
+    WrongKey(String),
+    /// A later release has been here.
+    #[error(
+        "{path} was written by a later release (schema {found}, this one knows {known}): upgrade, or restore a backup"
+    )]
+    NewerSchema {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: u32,
+        /// The newest schema that this release knows.
+        known: u32,
+    },
+    /// The program was built with something unfit.
+    #[error("this build's SQLite is unfit: {0}")]
+    Build(String),
+    /// A setting did not take.
+    #[error("the database does not run with {setting} = {wanted} but {found}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The file can't be made or opened.
+    #[error("can't open {0}: {1}")]
+    File(String, std::io::Error),
+    /// A thread could not be started.
+    #[error("can't start the store's threads: {0}")]
+    Thread(std::io::Error),
+    /// Anything else of the engine.
+    #[error("the storage engine failed: {0}")]
+    Engine(#[from] rusqlite::Error),
+    /// A migration failed.
+    #[error("the database could not be migrated: {0}")]
+    Migration(#[from] rusqlite_migration::Error),
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The one that writes; it also makes and migrates the file.
+    Write,
+    /// One that only reads.
+    Read,
+}
+
+fn migrations() -> Migrations<'static> {
+    Migrations::new(vec![M::up(include_str!("schema.sql"))])
+}
+
+/// Opens a connection and proves its settings.
+pub(super) fn open(path: &Path, key: &DbKey, purpose: Purpose, cache_kib: u32) -> Result<Connection, OpenError> {
+    let name = path.display().to_string();
+    if rusqlite::version_number() < SQLITE_MIN.0 {
+        return Err(OpenError::Build(format!("SQLite {} is older than {}", rusqlite::version(), SQLITE_MIN.1)));
+    }
+    if purpose == Purpose::Write {
+        // SQLite gives its other files the permissions of this one.
+        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        made.map_err(|error| OpenError::File(name.clone(), error))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch(&key.pragma())?;
+    // What goes wrong is returned; SQLCipher would print it as well.
+    connection.query_row("PRAGMA cipher_log_level = NONE", [], |_| Ok(())).optional()?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection
+        .query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))
+        .map_err(|error| wrong_key(error, &name))?;
+    if purpose == Purpose::Write {
+        // Takes effect in a new file only, before the first table.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    }
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+         PRAGMA secure_delete = FAST; PRAGMA cache_size = -{cache_kib};"
+    ))?;
+    match purpose {
+        Purpose::Write => migrate(&mut connection, name)?,
+        Purpose::Read => connection.execute_batch("PRAGMA query_only = ON")?,
+    }
+    // Checkpoints are the writer's alone, which looks at their outcome; SQLite's own hides it.
+    connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))?;
+    prove(&connection)?;
+    Ok(connection)
+}
+
+fn wrong_key(error: rusqlite::Error, name: &str) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::WrongKey(name.to_owned()),
+        _ => OpenError::Engine(error),
+    }
+}
+
+fn migrate(connection: &mut Connection, path: String) -> Result<(), OpenError> {
+    let migrations = migrations();
+    match migrations.to_latest(connection) {
+        Err(rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead)) => {
+            let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            Err(OpenError::NewerSchema { path, found, known: 1 })
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// The settings that durability and secrecy rest on.
+fn prove(connection: &Connection) -> Result<(), OpenError> {
+    let cipher = connection.query_row("PRAGMA cipher_version", [], |row| row.get::<_, String>(0));
+    if cipher.map_or(true, |version| version.is_empty()) {
+        return Err(OpenError::Build("it has no SQLCipher".into()));
+    }
+    let settings = [
+        ("journal_mode", "wal"),
+        ("synchronous", "2"),
+        ("foreign_keys", "1"),
+        ("temp_store", "2"),
+        ("auto_vacuum", "2"),
+        ("wal_autocheckpoint", "0"),
+    ];
+    for (setting, wanted) in settings {
+        let found: rusqlite::types::Value = connection.query_row(&format!("PRAGMA {setting}"), [], |row| row.get(0))?;
+        let found = match found {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => format!("{other:?}"),
+        };
+        if found != wanted {
+            return Err(OpenError::Setting { setting, wanted, found });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_are_sound() {
+        migrations().validate().unwrap();
+    }
+
+    #[test]
+    fn a_wrong_key_and_a_newer_schema_say_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("qpc.db");
+        let key = DbKey::parse("one").unwrap();
+        drop(open(&path, &key, Purpose::Write, 100).unwrap());
+        let wrong = open(&path, &DbKey::parse("other").unwrap(), Purpose::Write, 100);
+        assert!(matches!(wrong, Err(OpenError::WrongKey(_))));
+
+        let connection = open(&path, &key, Purpose::Write, 100).unwrap();
+        connection.execute_batch("PRAGMA user_version = 7").unwrap();
+        drop(connection);
+        let newer = open(&path, &key, Purpose::Write, 100);
+        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 7, known: 1, .. })));
+    }
+
+    #[test]
+    fn nothing_in_the_file_is_readable() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("qpc.db");
+        let connection = open(&path, &DbKey::parse(&"ab".repeat(32)).unwrap(), Purpose::Write, 100).unwrap();
+        connection.execute_batch("INSERT INTO upkeep VALUES ('canary-of-this-test', 1)").unwrap();
+        let wal = std::fs::read(folder.path().join("qpc.db-wal")).unwrap();
+        assert!(!wal.is_empty());
+        assert!(!wal.windows(6).any(|window| window == b"canary"));
+        assert!(!wal.windows(6).any(|window| window == b"SQLite"));
+    }
+}

@@ -1,0 +1,49 @@
+//! The readers: threads with a connection each and one queue, so that reading never waits for a commit.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
+
+use rusqlite::Connection;
+
+use super::{
+    error::fault,
+    figures::Figures,
+    queue::{Entrance, Job},
+    rows::{Effects, Rows},
+};
+use crate::store::StoreFault;
+
+/// What a reading thread owns and shares.
+pub(super) struct Reader {
+    pub(super) connection: Connection,
+    pub(super) queue: Arc<Mutex<Receiver<Box<dyn Job>>>>,
+    pub(super) entrance: Arc<Entrance>,
+    pub(super) figures: Arc<Figures>,
+}
+
+impl Reader {
+    /// Works until the entrance is closed and the queue is empty.
+    pub(super) fn work(self) {
+        loop {
+            // Whoever holds the lock waits for the next job; the others wait for the lock.
+            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(mut job) = next else { return };
+            self.entrance.left(1);
+            match self.read(job.as_mut()) {
+                Ok(()) => job.answer(),
+                Err(fault) => job.refuse(fault),
+            }
+        }
+    }
+
+    /// Runs a verb on one snapshot.
+    fn read(&self, job: &mut dyn Job) -> Result<(), StoreFault> {
+        self.connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(fault)?;
+        let mut effects = Effects::default();
+        let mut rows =
+            Rows { connection: &self.connection, cache: None, effects: &mut effects, figures: &self.figures };
+        let outcome = job.run(&mut rows);
+        // Nothing was written; this only lets go of the snapshot.
+        self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).map_err(fault)?;
+        outcome
+    }
+}

@@ -1,0 +1,209 @@
+//! Retention, counting and space in SQL.
+//!
+//! Entries have row numbers that only rise, so the oldest come first in every log at once; upkeep goes
+//! forward by them and remembers how far it has come.
+
+use qpc_proto::{
+    chain::{Digest, EntryKind},
+    id::Seq,
+};
+use rusqlite::params;
+
+use super::{
+    cursor::CursorRow,
+    error::{fault, int, num, size},
+    log::{INBOX, ask},
+    rows::{Rows, number},
+};
+use crate::store::tables::{AccountState, Fallible, LogId, UpkeepTables};
+
+const STRIPPED: &str = "bodies stripped up to";
+const DROPPED: &str = "entries dropped up to";
+
+struct Old {
+    id: i64,
+    log: LogId,
+    seq: i64,
+    chain: [u8; 32],
+    /// In a conversation, not in an inbox.
+    shared: bool,
+}
+
+impl Rows<'_> {
+    fn mark(&self, name: &str) -> Fallible<i64> {
+        ask(self, "SELECT value FROM upkeep WHERE name = ?1", [name]).map(int)
+    }
+
+    fn set_mark(&self, name: &str, value: i64) -> Fallible<()> {
+        self.run("INSERT OR REPLACE INTO upkeep (name, value) VALUES (?1, ?2)", params![name, value])?;
+        Ok(())
+    }
+
+    /// Entries after a row number, while they are older than a time.
+    fn old(&self, after: i64, before_ms: u64, limit: usize) -> Fallible<Vec<Old>> {
+        let sql = "SELECT e.id, e.log, e.seq, e.chain, l.kind, e.stored_ms FROM entries e \
+                   JOIN logs l ON l.id = e.log WHERE e.id > ?1 ORDER BY e.id LIMIT ?2";
+        let rows = self.many(sql, params![after, size(limit)], |row| {
+            let old = Old {
+                id: row.get(0)?,
+                log: LogId(row.get(1)?),
+                seq: row.get(2)?,
+                chain: row.get(3)?,
+                shared: row.get::<_, i64>(4)? != INBOX,
+            };
+            Ok((old, number(row, 5)?))
+        })?;
+        Ok(rows.into_iter().take_while(|(_, stored_ms)| *stored_ms < before_ms).map(|(old, _)| old).collect())
+    }
+
+    /// Moves the floor of a log, and lets go of rights and cursors that end there.
+    fn raise_floor(&mut self, log: LogId, seq: i64, chain: [u8; 32]) -> Fallible<()> {
+        let sql = "UPDATE logs SET floor_seq = ?2, floor_chain = ?3 WHERE id = ?1";
+        self.run(sql, params![log.0, seq, chain])?;
+        self.run("DELETE FROM members WHERE log = ?1 AND until_seq <= ?2", params![log.0, seq])?;
+        self.run("DELETE FROM cursors WHERE log = ?1 AND until_seq <= ?2", params![log.0, seq])?;
+        if let Some(state) = self.state(log)? {
+            state.ends.floor = Seq(num(seq));
+            state.ends.floor_chain.0 = chain;
+        }
+        self.effects.delta.stale = true;
+        Ok(())
+    }
+}
+
+impl UpkeepTables for Rows<'_> {
+    fn strip_bodies(&mut self, before_ms: u64, limit: usize) -> Fallible<usize> {
+        let after = self.mark(STRIPPED)?;
+        let old = self.old(after, before_ms, limit)?;
+        let Some(last) = old.last() else { return Ok(0) };
+        for row in &old {
+            let sql = "SELECT content FROM entries WHERE id = ?1 AND kind = ?2 AND NOT removed";
+            let digest = self.one(sql, params![row.id, i64::from(EntryKind::Message as u8)], |row| {
+                Ok(Digest::of(row.get_ref(0)?.as_blob()?))
+            })?;
+            if let Some(digest) = digest {
+                self.run("UPDATE entries SET removed = 1, content = ?2 WHERE id = ?1", params![row.id, digest.0])?;
+            }
+        }
+        self.set_mark(STRIPPED, last.id)?;
+        Ok(old.len())
+    }
+
+    fn drop_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize> {
+        let after = self.mark(DROPPED)?;
+        let old = self.old(after, before_ms, limit)?;
+        let Some(last) = old.last() else { return Ok(0) };
+        for row in old.iter().filter(|row| row.shared) {
+            // Counters must not depend on entries that are about to go.
+            let as_of = ask(self, "SELECT senders_as_of FROM logs WHERE id = ?1", [row.log.0])?;
+            if num(row.seq) > as_of {
+                self.checkpoint_senders(row.log)?;
+            }
+            self.run("DELETE FROM entries WHERE id = ?1", [row.id])?;
+            self.raise_floor(row.log, row.seq, row.chain)?;
+        }
+        self.set_mark(DROPPED, last.id)?;
+        Ok(old.len())
+    }
+
+    fn drop_inbox_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize> {
+        let after = self.cache.as_ref().map_or(0, |cache| cache.inboxes_after);
+        let sql = "SELECT l.id, c.seq FROM logs l JOIN cursors c ON c.log = l.id \
+                   WHERE l.kind = ?1 AND l.id > ?2 ORDER BY l.id LIMIT ?3";
+        let inboxes: Vec<(i64, i64)> =
+            self.many(sql, params![INBOX, after, size(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (mut looked, mut reached) = (0_usize, after);
+        for (log, acknowledged) in &inboxes {
+            let left = limit.saturating_sub(looked);
+            let sql =
+                "SELECT id, seq, chain, stored_ms FROM entries WHERE log = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+            let rows: Vec<(i64, i64, [u8; 32], u64)> =
+                self.many(sql, params![log, acknowledged, size(left)], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, number(row, 3)?))
+                })?;
+            let mut dropped = 0_usize;
+            for (id, seq, chain, _) in rows.iter().take_while(|row| row.3 < before_ms) {
+                self.run("DELETE FROM entries WHERE id = ?1", [id])?;
+                self.raise_floor(LogId(*log), *seq, *chain)?;
+                dropped = dropped.saturating_add(1);
+            }
+            // Looking at an inbox counts as one, or many empty ones would make one long step.
+            looked = looked.saturating_add(dropped.max(1));
+            if dropped < left {
+                reached = *log;
+            }
+            if looked >= limit {
+                break;
+            }
+        }
+        let round_is_over = looked < limit;
+        if let Some(cache) = self.cache.as_mut() {
+            cache.inboxes_after = if round_is_over { 0 } else { reached };
+        }
+        Ok(looked.min(limit))
+    }
+
+    fn drop_invites(&mut self, before_ms: u64) -> Fallible<()> {
+        self.run("DELETE FROM invites WHERE expires_ms < ?1", [int(before_ms)])?;
+        Ok(())
+    }
+
+    fn release_pages(&mut self, pages: usize) -> Fallible<bool> {
+        let free = ask(self, "PRAGMA freelist_count", [])?;
+        // New rows will take a few: giving those back would only grow the file again.
+        if free < num(size(pages)) {
+            return Ok(false);
+        }
+        let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})")).map_err(fault)?;
+        let mut steps = statement.query([]).map_err(fault)?;
+        // One page a step.
+        while steps.next().map_err(fault)?.is_some() {}
+        Ok(true)
+    }
+
+    fn undelivered(&mut self, seen_since_ms: u64) -> Fallible<(u64, Option<u64>)> {
+        let figures = self.figures;
+        let rows = &*self;
+        // The snapshot of a transaction begins with its first read.
+        let pin = || ask(rows, "SELECT count(*) FROM upkeep", []).map(|_| ());
+        figures.read(seen_since_ms, pin, || rows.count_undelivered(seen_since_ms))
+    }
+
+    fn count_accounts(&mut self) -> Fallible<u64> {
+        let active = super::account::state_number(AccountState::Active);
+        ask(self, "SELECT count(*) FROM accounts WHERE state = ?1", [active])
+    }
+
+    fn probe(&mut self) -> Fallible<()> {
+        self.set_mark("probe", 0)
+    }
+}
+
+impl Rows<'_> {
+    fn count_undelivered(&self, seen_since_ms: u64) -> Fallible<(u64, Option<u64>)> {
+        let sql = "SELECT c.log, c.seq, c.until_seq, l.floor_seq, \
+                   coalesce((SELECT max(seq) FROM entries WHERE log = c.log), l.floor_seq) \
+                   FROM cursors c JOIN logs l ON l.id = c.log JOIN devices d ON d.id = c.device \
+                   WHERE d.last_seen_ms >= ?1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
+        let mut rows = statement.query([int(seen_since_ms)]).map_err(fault)?;
+        let (mut undelivered, mut oldest_ms) = (0_u64, None);
+        while let Some(row) = rows.next().map_err(fault)? {
+            let read = |column| number(row, column).map(Seq);
+            let until = row.get::<_, Option<i64>>(2).map_err(fault)?.map(|until| Seq(num(until)));
+            let cursor = CursorRow { seq: read(1).map_err(fault)?, until };
+            let (floor, head) = (read(3).map_err(fault)?, read(4).map_err(fault)?);
+            let waiting = cursor.waiting(floor, head);
+            if waiting == 0 {
+                continue;
+            }
+            undelivered = undelivered.saturating_add(waiting);
+            let log: i64 = row.get(0).map_err(fault)?;
+            let first = int(cursor.seq.max(floor).next().0);
+            let sql = "SELECT stored_ms FROM entries WHERE log = ?1 AND seq = ?2";
+            let stored_ms = self.one(sql, [log, first], |row| number(row, 0))?;
+            oldest_ms = [oldest_ms, stored_ms].into_iter().flatten().min();
+        }
+        Ok((undelivered, oldest_ms))
+    }
+}
