@@ -203,6 +203,7 @@ impl Drop for Subscription {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use std::sync::Mutex;
 

@@ -46,7 +46,7 @@ pub fn bind(address: SocketAddr, identity: Identity, limits: &Limits) -> Result<
     let mut config = ServerConfig::with_crypto(Arc::new(tls::server_crypto(identity)?));
     config
         .transport_config(Arc::new(transport(limits)?))
-        .max_incoming(limits.admission.handshakes_max)
+        .max_incoming(limits.admission.incoming)
         .incoming_buffer_size(limits.admission.receive_window.into())
         .incoming_buffer_size_total(limits.admission.incoming_buffer);
     let socket =

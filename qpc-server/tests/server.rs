@@ -6,10 +6,18 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/door.rs"]
+mod door;
+#[path = "server/edge.rs"]
+mod edge;
+#[path = "server/garbage.rs"]
+mod garbage;
 #[path = "server/house.rs"]
 mod house;
 #[path = "server/logins.rs"]
 mod logins;
+#[path = "server/messages.rs"]
+mod messages;
 #[path = "server/person.rs"]
 mod person;
 #[path = "server/program.rs"]

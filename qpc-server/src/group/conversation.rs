@@ -148,6 +148,7 @@ fn bundle(wire: v1::CommitBundle) -> Result<CommitBundle, FieldError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use bytes::Bytes;
     use qpc_proto::{

@@ -69,6 +69,7 @@ fn quota(rate: Rate) -> Quota {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use governor::state::InMemoryState;
     use qpc_proto::id::AccountId;

@@ -79,7 +79,9 @@ pub struct AdmissionLimits {
     pub receive_window: u32,
     /// Requests on a connection before it is authenticated; one more closes it.
     pub requests: u32,
-    /// Bytes that wait in all connections that are not accepted yet.
+    /// Connection attempts that wait to be judged; more are ignored.
+    pub incoming: usize,
+    /// Bytes that wait in all of them.
     pub incoming_buffer: u64,
 }
 
@@ -94,6 +96,7 @@ impl Default for AdmissionLimits {
             streams: 2,
             receive_window: 32 * 1024,
             requests: 32,
+            incoming: 4096,
             incoming_buffer: 8 * 1024 * 1024,
         }
     }

@@ -108,6 +108,7 @@ fn send_answer(stored: Appended) -> answer::Result {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use futures_util::FutureExt;
     use prost::Message;

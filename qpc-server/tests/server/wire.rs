@@ -1,75 +1,47 @@
-//! A client that speaks the wire by hand: one QUIC connection, calls as frames, nothing clever.
+//! A client that says whatever a test wants: connections, streams, frames, or bytes that are none.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prost::Message;
 use qpc_proto::{
+    error::{CloseCode, Code},
     frame::{self, FrameDecoder},
     limits::FRAME_MAX,
     transcript::{EXPORTER_LABEL, EXPORTER_LEN},
     v1::{self, answer::Result as Outcome, request::Method},
 };
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, crypto::rustls::QuicClientConfig};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig, VarInt,
+    crypto::rustls::QuicClientConfig,
+};
 use rustls::{RootCertStore, pki_types::CertificateDer, version::TLS13};
-use tokio::time::timeout;
 
 use crate::person::{Device, Person, Registration};
 
 /// Nothing in these tests takes this long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One connection.
-pub(crate) struct Wire {
-    pub(crate) connection: Connection,
-    pub(crate) binding: [u8; 32],
-    pub(crate) nonce: [u8; 32],
-    _endpoint: Endpoint,
+/// Waits for something, or fails the test.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it took too long")
 }
 
-/// One call: a stream that stays open for more.
-pub(crate) struct Call {
-    pub(crate) send: SendStream,
-    receive: RecvStream,
-    frames: FrameDecoder,
+/// Makes connections to one server.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    endpoint: Endpoint,
+    server: SocketAddr,
 }
 
-impl Call {
-    pub(crate) async fn request(&mut self, method: Method) {
-        self.raw(&frame::encode(&v1::Request { method: Some(method) })).await;
-    }
-
-    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
-        self.send.write_all(bytes).await.unwrap();
-    }
-
-    /// The next answer; `None` at the stream's end.
-    pub(crate) async fn answer(&mut self) -> Option<Outcome> {
-        let frame = timeout(PATIENCE, async {
-            loop {
-                if let Some(frame) = self.frames.next_frame().unwrap() {
-                    return Some(frame);
-                }
-                self.frames.push(self.receive.read_chunk(usize::MAX, true).await.ok()??.bytes);
-            }
-        });
-        let frame: Bytes = frame.await.expect("an answer in time")?;
-        v1::Answer::decode(frame).unwrap().result
-    }
-}
-
-impl Wire {
-    /// Connects and says hello.
-    pub(crate) async fn connect(server: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
-        let mut wire = Self::connect_silently(server, certificate).await;
-        let hello = v1::Hello { client: "test".into() };
-        let Outcome::Hello(hello) = wire.call(Method::Hello(hello)).await else { panic!("no hello") };
-        wire.nonce = hello.nonce.as_ref().try_into().unwrap();
-        wire
-    }
-
-    /// Connects.
-    pub(crate) async fn connect_silently(server: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
+impl Dialer {
+    /// `window` is how much the client lets the server send ahead; `None` for quinn's default.
+    pub(crate) fn new(
+        server: SocketAddr,
+        certificate: &CertificateDer<'static>,
+        from: &str,
+        window: Option<u32>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
         let mut tls =
@@ -79,18 +51,58 @@ impl Wire {
                 .with_root_certificates(roots)
                 .with_no_client_auth();
         tls.alpn_protocols = vec![qpc_proto::ALPN.to_vec()];
-        let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-        let connecting = endpoint.connect_with(config, server, "localhost").unwrap();
-        let connection = timeout(PATIENCE, connecting).await.expect("a handshake in time").unwrap();
+        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        if let Some(window) = window {
+            let mut transport = TransportConfig::default();
+            transport.stream_receive_window(VarInt::from_u32(window)).receive_window(VarInt::from_u32(window));
+            config.transport_config(Arc::new(transport));
+        }
+        let mut endpoint = Endpoint::client(from.parse().unwrap()).unwrap();
+        endpoint.set_default_client_config(config);
+        Self { endpoint, server }
+    }
+
+    /// A connection that has said nothing yet.
+    pub(crate) async fn connect(&self) -> Result<Wire, ConnectionError> {
+        let connection = soon(self.endpoint.connect(self.server, "localhost").unwrap()).await?;
         let mut binding = [0; EXPORTER_LEN];
         connection.export_keying_material(&mut binding, EXPORTER_LABEL, b"").unwrap();
-        Self { connection, binding, nonce: [0; 32], _endpoint: endpoint }
+        Ok(Wire { connection, binding, nonce: [0; 32], _endpoint: self.endpoint.clone() })
+    }
+}
+
+/// One connection.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) connection: Connection,
+    pub(crate) binding: [u8; EXPORTER_LEN],
+    pub(crate) nonce: [u8; 32],
+    _endpoint: Endpoint,
+}
+
+impl Wire {
+    /// Connects and says hello.
+    pub(crate) async fn connect(server: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
+        let mut wire = Self::connect_silently(server, certificate).await;
+        wire.greet().await;
+        wire
+    }
+
+    /// Connects.
+    pub(crate) async fn connect_silently(server: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
+        Dialer::new(server, certificate, "127.0.0.1:0", None).connect().await.unwrap()
+    }
+
+    /// Says hello, and keeps the nonce that authentication signs.
+    pub(crate) async fn greet(&mut self) {
+        let hello = v1::Hello { client: "test".into() };
+        let Outcome::Hello(hello) = self.call(Method::Hello(hello)).await else { panic!("no hello") };
+        self.nonce = hello.nonce.as_ref().try_into().unwrap();
     }
 
     pub(crate) async fn open(&self) -> Call {
-        let (send, receive) = timeout(PATIENCE, self.connection.open_bi()).await.expect("a stream in time").unwrap();
-        Call { send, receive, frames: FrameDecoder::new(FRAME_MAX) }
+        let (send, recv) = soon(self.connection.open_bi()).await.unwrap();
+        Call { send, answers: Answers { recv, frames: FrameDecoder::new(FRAME_MAX) } }
     }
 
     /// One request on a stream of its own.
@@ -99,6 +111,14 @@ impl Wire {
         call.request(method).await;
         call.send.finish().unwrap();
         call.answer().await.expect("an answer")
+    }
+
+    /// Waits for the server to close the connection, and says with which code.
+    pub(crate) async fn close_code(&self) -> Option<CloseCode> {
+        match soon(self.connection.closed()).await {
+            ConnectionError::ApplicationClosed(close) => CloseCode::from_wire(close.error_code.into_inner()),
+            other => panic!("not closed by the server: {other}"),
+        }
     }
 
     /// Registers somebody with a first device.
@@ -142,5 +162,69 @@ impl Wire {
             Outcome::Error(error) => Err(error),
             _ => panic!("another answer"),
         }
+    }
+}
+
+/// One stream.
+pub(crate) struct Call {
+    pub(crate) send: SendStream,
+    pub(crate) answers: Answers,
+}
+
+/// The server's side of a stream.
+pub(crate) struct Answers {
+    recv: RecvStream,
+    frames: FrameDecoder,
+}
+
+impl Call {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        soon(self.send.write_all(bytes)).await.unwrap();
+    }
+
+    pub(crate) async fn request(&mut self, method: Method) {
+        self.raw(&request_frame(method)).await;
+    }
+
+    /// The next answer; `None` where the stream has ended.
+    pub(crate) async fn answer(&mut self) -> Option<Outcome> {
+        soon(self.answers.next()).await
+    }
+
+    /// The code of the next answer, which is a refusal.
+    pub(crate) async fn refusal(&mut self) -> Option<Code> {
+        self.answer().await.map(|answer| code(&answer).unwrap_or_else(|| panic!("no refusal: {answer:?}")))
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn finish(&mut self) {
+        self.send.finish().unwrap();
+    }
+}
+
+impl Answers {
+    /// The next answer, for those who have their own patience.
+    pub(crate) async fn next(&mut self) -> Option<Outcome> {
+        loop {
+            if let Some(frame) = self.frames.next_frame().unwrap() {
+                return Some(v1::Answer::decode(frame).unwrap().result.expect("an answer with a result"));
+            }
+            match self.recv.read_chunk(usize::MAX, true).await {
+                Ok(Some(chunk)) => self.frames.push(chunk.bytes),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+pub(crate) fn request_frame(method: Method) -> Bytes {
+    frame::encode(&v1::Request { method: Some(method) })
+}
+
+/// The code, where an answer is a refusal.
+pub(crate) fn code(answer: &Outcome) -> Option<Code> {
+    match answer {
+        Outcome::Error(error) => Some(Code::from_wire(error.code).expect("a known code")),
+        _ => None,
     }
 }

@@ -290,6 +290,7 @@ impl Logs {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use std::sync::Arc;
 

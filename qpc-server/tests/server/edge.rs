@@ -1,0 +1,228 @@
+//! A server's edge with everything below it, on a memory store, and people who are signed in to it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use qpc_proto::{
+    address::Address,
+    chain::ChainValue,
+    id::{ConversationId, ConversationName, DeviceId, MessageId},
+    v1::{self, answer, request::Method},
+};
+use qpc_server::{
+    account::{Accounts, OpaqueSetup, RegistrationPolicy},
+    clock::{Clock, SystemClock},
+    delivery::Delivery,
+    group::Groups,
+    metrics::Metrics,
+    policy::{Limits, Policy},
+    registry::Registry,
+    rng::{self, SystemRng},
+    session::Context,
+    store::{Store, memory::MemoryStore},
+    tasks::Tasks,
+    transport::{self, Identity},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::{
+    person::{Device, Person, domain},
+    wire::{Call, Dialer, Wire, soon},
+};
+
+/// A running edge.
+pub(crate) struct House {
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) dialer: Dialer,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(set: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        limits.session.drain = Duration::from_secs(5);
+        set(&mut limits);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
+        let delivery = Delivery::new(Arc::clone(&store), Arc::clone(&registry), clock.clone(), Arc::clone(&metrics));
+        store.set_sink(delivery.sink());
+        let accounts = Accounts::new(
+            Arc::clone(&store),
+            OpaqueSetup::generate(&SystemRng),
+            domain(),
+            RegistrationPolicy { open: true, ..Default::default() },
+            clock.clone(),
+            rng.clone(),
+        );
+        accounts.prepare().await.unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let identity = Identity { chain: vec![certificate.clone()], key };
+        let endpoint = transport::bind("127.0.0.1:0".parse().unwrap(), identity, &limits).unwrap();
+        let address = endpoint.local_addr().unwrap();
+        let context = Arc::new(Context {
+            accounts: Arc::new(accounts),
+            delivery: Arc::new(delivery),
+            groups: Arc::new(Groups::new(store, domain(), clock, Arc::clone(&metrics))),
+            registry,
+            policy: Arc::new(Policy::new(&limits.rates, &metrics)),
+            limits: Arc::new(limits),
+            tasks: Tasks::new(Arc::clone(&metrics)),
+            metrics,
+            domain: domain(),
+            rng,
+        });
+        let serving = transport::serve(endpoint, Arc::clone(&context));
+        context.tasks.share("serve", tracing::Span::none(), serving);
+        let dialer = Dialer::new(address, &certificate, "127.0.0.1:0", None);
+        Self { address, certificate, context, dialer }
+    }
+
+    pub(crate) async fn wire(&self) -> Wire {
+        self.dialer.connect().await.unwrap()
+    }
+
+    /// A connection that has said Hello.
+    pub(crate) async fn greeted(&self) -> Wire {
+        let mut wire = self.wire().await;
+        wire.greet().await;
+        wire
+    }
+
+    /// Registers somebody and signs their first device in.
+    pub(crate) async fn register(&self, name: &str) -> Guest {
+        let (person, device) = (Person::new(name), Device::new());
+        let wire = self.greeted().await;
+        wire.register(&person, "", &device).await.unwrap();
+        wire.authenticate(&person, &device).await.unwrap();
+        Guest { person, device, wire }
+    }
+
+    /// Another connection of the same device.
+    pub(crate) async fn again(&self, guest: &Guest) -> Guest {
+        self.through(&self.dialer, guest).await
+    }
+
+    pub(crate) async fn through(&self, dialer: &Dialer, guest: &Guest) -> Guest {
+        let mut wire = dialer.connect().await.unwrap();
+        wire.greet().await;
+        wire.authenticate(&guest.person, &guest.device).await.unwrap();
+        Guest { wire, ..guest.clone() }
+    }
+
+    /// Two people who may write to each other, and their conversation.
+    pub(crate) async fn pair(&self) -> (Guest, Guest, Room) {
+        let (alice, bob) = (self.register("alice").await, self.register("bob").await);
+        let room = alice.create_direct(&bob).await;
+        let accept =
+            v1::AnswerContact { address: alice.person.address().to_string(), answer: v1::ContactAnswer::Accept.into() };
+        let answer = bob.wire.call(Method::AnswerContact(accept)).await;
+        assert!(matches!(answer, answer::Result::AnswerContact(_)), "{answer:?}");
+        (alice, bob, room)
+    }
+
+    /// Waits until a condition holds; conditions here become true by what others do, not by time.
+    pub(crate) async fn until(&self, condition: impl Fn(&Context) -> bool) {
+        let wait = async {
+            while !condition(&self.context) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(wait).await;
+    }
+
+    /// No bug has shown itself.
+    pub(crate) fn assert_sound(&self) {
+        let metrics = &self.context.metrics;
+        assert_eq!((metrics.panics("stream"), metrics.panics("connection")), (0, 0));
+    }
+}
+
+/// Somebody on an authenticated connection.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub(crate) person: Person,
+    pub(crate) device: Device,
+    pub(crate) wire: Wire,
+}
+
+impl Guest {
+    async fn create_direct(&self, peer: &Self) -> Room {
+        let id = ConversationId::new(SystemClock.unix_ms(), rng::bytes(&SystemRng));
+        let room = Room { name: ConversationName { domain: domain(), id } };
+        let create = v1::CreateConversation {
+            conversation: Some(room.name.to_wire()),
+            kind: v1::ConversationKind::Direct.into(),
+            peer: peer.person.address().to_string(),
+            message_id: message_id(),
+            commit: Some(v1::CommitBundle {
+                commit: Bytes::from_static(b"a commit"),
+                welcome: Bytes::from_static(b"a welcome"),
+                welcome_devices: vec![peer.device.id.to_bytes()],
+                group_info: Bytes::from_static(b"a group info"),
+                added: vec![member(&peer.person.address())],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let answer = self.wire.call(Method::CreateConversation(create)).await;
+        assert!(matches!(answer, answer::Result::CreateConversation(_)), "{answer:?}");
+        room
+    }
+
+    /// Opens a sync call on these logs.
+    pub(crate) async fn sync(&self, cursors: Vec<v1::Cursor>) -> Call {
+        let mut call = self.wire.open().await;
+        call.request(Method::Sync(v1::Sync { cursors })).await;
+        call
+    }
+}
+
+/// A conversation.
+#[derive(Clone)]
+pub(crate) struct Room {
+    pub(crate) name: ConversationName,
+}
+
+impl Room {
+    /// A message; the creator's first counter is 2, because the commit had 1.
+    pub(crate) fn message(&self, counter: u64, body: impl Into<Bytes>) -> Method {
+        Method::Send(v1::Send {
+            conversation: Some(self.name.to_wire()),
+            message_id: message_id(),
+            counter,
+            epoch: 1,
+            kind: v1::EntryKind::Message.into(),
+            body: body.into(),
+            leave: false,
+        })
+    }
+
+    pub(crate) fn cursor(&self, seq: u64) -> v1::Cursor {
+        v1::Cursor { conversation: Some(self.name.to_wire()), seq }
+    }
+
+    pub(crate) fn genesis(&self) -> ChainValue {
+        ChainValue::genesis(&self.name)
+    }
+}
+
+pub(crate) fn message_id() -> Bytes {
+    MessageId::new(SystemClock.unix_ms(), rng::bytes(&SystemRng)).to_bytes()
+}
+
+pub(crate) fn inbox(device: DeviceId) -> v1::Cursor {
+    v1::Cursor { conversation: Some(ConversationName::inbox(domain(), device).to_wire()), seq: 0 }
+}
+
+fn member(address: &Address) -> v1::Member {
+    v1::Member { address: address.to_string(), role: v1::Role::Member.into() }
+}
