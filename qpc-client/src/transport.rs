@@ -12,7 +12,7 @@ mod tls;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub(crate) use self::{
-    call::{CallError, Frames, Lost, Refused, Requests, read_answer, request_frame},
+    call::{Ask, CallError, Frames, Lost, Refused},
     dial::Endpoints,
     link::Link,
 };

@@ -11,7 +11,6 @@ mod commands;
 mod exit;
 mod hygiene;
 mod serve;
-mod storage;
 
 use std::{
     io::{self, Write},

@@ -92,10 +92,16 @@ impl DataDir {
         &self.root
     }
 
-    /// The database.
+    /// The database of the data directory `root`.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.root.join("qpc.db")
+    pub fn database(root: &Path) -> PathBuf {
+        root.join("qpc.db")
+    }
+
+    /// The file with the database's key, unless another is configured.
+    #[must_use]
+    pub fn key_file(root: &Path) -> PathBuf {
+        root.join("db.key")
     }
 
     /// The socket by which programs of the operator talk to the server that runs on this directory.
@@ -109,7 +115,8 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn ensure_config(&self) -> Result<(), DataDirError> {
-        self.read_or_create(config::FILE_NAME, false, || Zeroizing::new(EXAMPLE_CONFIG.to_owned())).map(drop)
+        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(EXAMPLE_CONFIG.to_owned()))
+            .map(drop)
     }
 
     /// The database's key, made where there is no database yet.
@@ -117,7 +124,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Missing`] or [`DataDirError::Io`].
     pub fn database_key(&self, rng: &dyn Rng) -> Result<Secret, DataDirError> {
-        let text = self.read_or_create("db.key", true, || {
+        let text = self.read_or_create(Self::key_file(&self.root), true, || {
             let key = Zeroizing::new(rng::bytes::<32>(rng));
             Zeroizing::new(hex::encode(*key))
         })?;
@@ -129,9 +136,9 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError`].
     pub fn opaque_setup(&self, rng: &dyn Rng) -> Result<OpaqueSetup, DataDirError> {
-        const NAME: &str = "opaque-setup";
-        let text = self.read_or_create(NAME, true, || OpaqueSetup::generate(rng).to_file_text())?;
-        OpaqueSetup::from_file_text(&text).map_err(|error| DataDirError::Setup { path: self.root.join(NAME), error })
+        let path = self.root.join("opaque-setup");
+        let text = self.read_or_create(path.clone(), true, || OpaqueSetup::generate(rng).to_file_text())?;
+        OpaqueSetup::from_file_text(&text).map_err(|error| DataDirError::Setup { path, error })
     }
 
     /// The certificate that signs itself, made where there is none, for these names and addresses.
@@ -171,15 +178,14 @@ impl DataDir {
     /// Reads a file, or makes it. One that the database needs is made only where there is no database.
     fn read_or_create(
         &self,
-        name: &str,
+        path: PathBuf,
         of_database: bool,
         make: impl FnOnce() -> Zeroizing<String>,
     ) -> Result<Zeroizing<String>, DataDirError> {
-        let path = self.root.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Zeroizing::new(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if of_database && self.database().exists() {
+                if of_database && Self::database(&self.root).exists() {
                     return Err(DataDirError::Missing(path));
                 }
                 let text = make();
@@ -271,7 +277,7 @@ mod tests {
     #[test]
     fn secrets_of_a_database_are_never_made_anew() {
         let (_temp, dir) = new();
-        fs::write(dir.database(), "a database").unwrap();
+        fs::write(DataDir::database(dir.path()), "a database").unwrap();
         assert!(matches!(dir.database_key(&SystemRng), Err(DataDirError::Missing(_))));
         assert!(matches!(dir.opaque_setup(&SystemRng), Err(DataDirError::Missing(_))));
     }

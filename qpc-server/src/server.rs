@@ -4,12 +4,14 @@
 //! the house. What it is built of comes in as [`Parts`], so that a test may hand in a memory
 //! store and its own clock. Knows nothing of command lines.
 
+pub mod storage;
 mod upkeep;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use qpc_proto::address::Domain;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 
 use crate::{
@@ -154,9 +156,15 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     });
 
     // -- doors
-    tasks.share("endpoint", info_span!("endpoint"), transport::serve(endpoint, context));
+    // Whoever watches can see the drain: their page is there until the last client is gone.
+    let emptied = CancellationToken::new();
+    let guard = emptied.clone().drop_guard();
+    tasks.share("endpoint", info_span!("endpoint"), async move {
+        transport::serve(endpoint, context).await;
+        drop(guard);
+    });
     health.set_bound();
-    let page = admin::serve_http(http, Arc::clone(&metrics), health, tasks.stopping().clone());
+    let page = admin::serve_http(http, Arc::clone(&metrics), health, emptied);
     tasks.share("http", info_span!("http"), async move {
         if let Err(error) = page.await {
             tracing::error!(%error, "the metrics listener failed");

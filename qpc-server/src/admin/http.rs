@@ -96,3 +96,22 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn a_server_is_ready_between_its_start_and_its_drain_while_its_store_writes() {
+        let (store, draining) = (Arc::new(MemoryStore::new()), CancellationToken::new());
+        let health = Health::new(store.clone(), draining.clone());
+        assert_eq!(health.judge().await, Err("starting"));
+        health.set_bound();
+        assert_eq!(health.judge().await, Ok(()));
+        store.close().await.unwrap();
+        assert_eq!(health.judge().await, Err("the store takes no writes"));
+        draining.cancel();
+        assert_eq!(health.judge().await, Err("draining"));
+    }
+}

@@ -126,6 +126,6 @@ pub(super) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DbCommand {
-    /// Verify every page and every hash chain. The server must not be running. Ends with 0 or 65.
+    /// Verify every page and every hash chain, and change nothing. The server may be running. Ends with 0 or 65.
     Check,
 }

@@ -14,7 +14,6 @@ use super::{
     exit::{Exit, Fault},
     print,
     serve::load,
-    storage::{self, Opened},
 };
 use crate::{
     account::{Accounts, RegistrationPolicy},
@@ -24,6 +23,7 @@ use crate::{
     data_dir::DataDir,
     logging,
     rng::SystemRng,
+    server::storage::{self, Opened},
 };
 
 /// How long the running server may take to answer a health check.
@@ -78,7 +78,12 @@ pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault
 pub(super) fn check_database(place: &Place) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     logging::init(&quiet());
-    print(&storage::check(&loaded)?)
+    let report = storage::check(&loaded)?;
+    if report.is_sound() {
+        return print(&format!("sound: {} entries in {} logs\n", report.entries, report.logs));
+    }
+    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    Err(Fault::new(Exit::Damaged, problems.join("\nqpc-server: ")))
 }
 
 /// `healthcheck`.

@@ -5,7 +5,11 @@ use std::{fmt, process::ExitCode};
 use crate::{
     config::ConfigError,
     data_dir::{CertificateError, DataDirError},
-    store::StoreFault,
+    server::storage::StorageError,
+    store::{
+        StoreFault,
+        sqlite::{CheckError, OpenError},
+    },
 };
 
 /// The exit codes. Wrong arguments end with clap's 2, and so does an argument that only the command can judge.
@@ -64,5 +68,21 @@ impl From<DataDirError> for Fault {
 impl From<StoreFault> for Fault {
     fn from(fault: StoreFault) -> Self {
         Self::new(Exit::Io, fault)
+    }
+}
+
+impl From<StorageError> for Fault {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Directory(error) => error.into(),
+            StorageError::KeyFile(error) => error.into(),
+            StorageError::Key(error) => Self::new(Exit::Config, error),
+            StorageError::Open(error) | StorageError::Check(CheckError::Open(error)) => {
+                let ours = matches!(error, OpenError::WrongKey(_) | OpenError::NewerSchema { .. });
+                Self::new(if ours { Exit::Config } else { Exit::Io }, error)
+            }
+            StorageError::Check(error) => Self::new(Exit::Io, error),
+            StorageError::Metrics(error) => Self::new(Exit::Internal, error),
+        }
     }
 }

@@ -10,7 +10,6 @@ use super::{
     client_lines,
     exit::{Exit, Fault},
     print,
-    storage::{self, Opened},
 };
 use crate::{
     account::Accounts,
@@ -19,7 +18,10 @@ use crate::{
     data_dir::{DataDir, ServerCertificate},
     logging,
     rng::SystemRng,
-    server::{self, Parts, Running, StartError},
+    server::{
+        self, Parts, Running, StartError,
+        storage::{self, Opened},
+    },
     shutdown::Signals,
 };
 

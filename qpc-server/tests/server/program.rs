@@ -48,7 +48,12 @@ impl Program {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::ready(child)
+    }
+
+    /// Waits for the line that says it is ready.
+    fn ready(mut child: Child) -> Self {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -91,7 +96,6 @@ fn certificate(data: &Path) -> CertificateDer<'static> {
 }
 
 #[tokio::test]
-#[ignore = "needs the SQLite backend, which takes the memory store's place next"]
 async fn a_new_server_is_ready_for_its_first_person_and_keeps_them() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("data");
@@ -121,6 +125,37 @@ async fn a_new_server_is_ready_for_its_first_person_and_keeps_them() {
     wire.login(&alice).await.unwrap();
 }
 
+#[tokio::test]
+async fn secrets_are_in_no_log_at_any_level() {
+    let temp = tempfile::tempdir().unwrap();
+    let (data, log) = (temp.path().join("data"), temp.path().join("log"));
+    let mut command = program(&data);
+    command
+        .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"])
+        .env("RUST_LOG", "trace")
+        .env("QPC_AUTH_TOKEN", "the standing token")
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&log).unwrap());
+    let server = Program::ready(command.spawn().unwrap());
+    let (alice, device) = (Person::at("alice", "localhost"), Device::new());
+    let wire = Wire::connect(server.listen, &certificate(&data)).await;
+    wire.register(&alice, "the standing token", &device).await.unwrap();
+    wire.authenticate(&alice, &device).await.unwrap();
+    wire.login(&alice).await.unwrap();
+    let invite = server.invite.clone().unwrap();
+    assert_eq!(server.stop().0, Some(0));
+
+    let log = fs::read_to_string(&log).unwrap();
+    let setup = fs::read_to_string(data.join("opaque-setup")).unwrap();
+    assert!(log.contains("TRACE") && log.contains("stopped"), "the log is not what it should be");
+    for secret in ["the standing token", &invite, &alice.password, setup.split(' ').nth(2).unwrap().trim()] {
+        assert!(!log.contains(secret), "{secret} was logged");
+    }
+    for line in log.lines().filter(|line| line.contains("\"INFO\"") || line.contains("\"WARN\"")) {
+        assert!(!line.contains("alice"), "a name above debug: {line}");
+    }
+}
+
 #[test]
 fn people_are_told_what_to_type_next() {
     let temp = tempfile::tempdir().unwrap();
@@ -142,7 +177,6 @@ fn people_are_told_what_to_type_next() {
 }
 
 #[tokio::test]
-#[ignore = "needs the SQLite backend, which takes the memory store's place next"]
 async fn invites_are_made_through_the_running_server_and_without_one() {
     let temp = tempfile::tempdir().unwrap();
     let alone = |arguments: &[&str]| run(program(temp.path()).args(arguments));
@@ -177,6 +211,36 @@ fn a_second_server_on_the_same_directory_is_refused() {
     assert!(message.contains("is in use by another qpc-server (process "), "{message}");
     drop(first);
     assert_eq!(Program::start(temp.path()).stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_database_is_checked_beside_the_server_and_damage_is_found() {
+    let temp = tempfile::tempdir().unwrap();
+    let check = || run(program(temp.path()).args(["db", "check"]));
+    let (code, _, message) = check();
+    assert_eq!(code, 78, "{message}");
+    assert!(!temp.path().join("qpc.db").exists(), "a check makes nothing");
+    let server = Program::start(temp.path());
+    let wire = Wire::connect(server.listen, &certificate(temp.path())).await;
+    let invite = server.invite.clone().unwrap();
+    wire.register(&Person::at("alice", "localhost"), &invite, &Device::new()).await.unwrap();
+    assert_eq!(check(), (0, "sound: 0 entries in 1 logs\n".into(), String::new()));
+    assert_eq!(server.stop().0, Some(0));
+
+    let database = temp.path().join("qpc.db");
+    let whole = fs::read(&database).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&database, damaged).unwrap();
+    let (code, _, message) = check();
+    assert_eq!(code, 65, "{message}");
+    assert!(message.contains("page"), "{message}");
+    fs::write(&database, whole).unwrap();
+    fs::write(temp.path().join("db.key"), "ab".repeat(32)).unwrap();
+    let (code, _, message) = check();
+    assert_eq!(code, 78);
+    assert!(message.contains("the database key does not open"), "{message}");
 }
 
 #[test]

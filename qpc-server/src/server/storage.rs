@@ -1,0 +1,104 @@
+//! The one place that names a storage backend: opens what a data directory keeps.
+
+use std::sync::Arc;
+
+use crate::{
+    account::OpaqueSetup,
+    config::{ConfigError, Loaded, Secret, read_secret},
+    data_dir::{DataDir, DataDirError},
+    metrics::Metrics,
+    rng::SystemRng,
+    store::{
+        Store,
+        sqlite::{
+            self, Batch, CheckError, CheckReport, DbKey, DbKeyError, OpenError, Options, SqliteStore, StoreObserver,
+        },
+    },
+};
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DataDirError),
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] ConfigError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] DbKeyError),
+    /// The database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database can't be checked.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The metrics clash: a fault of the program.
+    #[error("internal fault: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What a data directory holds, opened by this process alone.
+pub struct Opened {
+    /// The directory, locked.
+    pub dir: DataDir,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The metrics that it counts in.
+    pub metrics: Arc<Metrics>,
+    /// The OPAQUE secrets.
+    pub setup: OpaqueSetup,
+}
+
+/// Opens the data directory and its database, creating what a new one lacks. Blocks.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
+    let dir = DataDir::open(&loaded.config.server.data_dir)?;
+    // Secrets first: the database is made last, so that none is ever without them.
+    let setup = dir.opaque_setup(&SystemRng)?;
+    let key = key(loaded, || Ok(dir.database_key(&SystemRng)?))?;
+    let metrics = Arc::new(Metrics::new()?);
+    let storage = &loaded.config.storage;
+    let options = Options {
+        reader_threads: storage.pool_size,
+        wal_autocheckpoint: storage.wal_autocheckpoint,
+        observer: Arc::new(Observer(Arc::clone(&metrics))),
+        ..Options::default()
+    };
+    let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key, options)?);
+    Ok(Opened { dir, store, metrics, setup })
+}
+
+/// Verifies the pages and chains of a database, and changes nothing. A server may run on it.
+///
+/// # Errors
+/// [`StorageError`], where it can't even be looked at.
+pub fn check(loaded: &Loaded) -> Result<CheckReport, StorageError> {
+    let root = &loaded.config.server.data_dir;
+    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    Ok(sqlite::check(&DataDir::database(root), &key)?)
+}
+
+/// From the environment, an explicit file, or the data directory: whichever of these is there first.
+fn key(loaded: &Loaded, own: impl FnOnce() -> Result<Secret, StorageError>) -> Result<DbKey, StorageError> {
+    let text = match (&loaded.db_key, &loaded.config.storage.key_file) {
+        (Some(key), _) => key.clone(),
+        (None, Some(file)) => read_secret(file)?,
+        (None, None) => own()?,
+    };
+    Ok(DbKey::parse(text.expose())?)
+}
+
+/// Puts the store's times and sizes into the metrics.
+struct Observer(Arc<Metrics>);
+
+impl StoreObserver for Observer {
+    fn committed(&self, batch: Batch) {
+        self.0.store_commit.observe(batch.whole.saturating_sub(batch.sync).as_secs_f64());
+        self.0.store_fsync.observe(batch.sync.as_secs_f64());
+        self.0.store_batch.observe(u32::try_from(batch.verbs).map_or(f64::INFINITY, f64::from));
+    }
+}
