@@ -114,11 +114,13 @@ impl Transport {
             (_, Some(Known::Pin(pin))) => Policy::Pin(pin),
             (_, Some(Known::Roots) | None) => tls::system().map_err(ConnectError::Setup)?,
         };
-        let by_roots = !matches!(policy, Policy::Pin(_));
         match self.dial(policy).await {
             Ok(link) => {
-                if known.is_none() && by_roots && !matches!(self.trust, Trust::Ca(_)) {
-                    self.known.put(&self.server, Known::Roots)?;
+                // What a person pinned or a root vouched for is known from here on, and needs no saying again.
+                match (&self.trust, known) {
+                    (Trust::Pin(pin), _) => self.known.put(&self.server, Known::Pin(*pin))?,
+                    (Trust::System | Trust::FirstUse(_), None) => self.known.put(&self.server, Known::Roots)?,
+                    (Trust::System | Trust::FirstUse(_), Some(_)) | (Trust::Ca(_), _) => {}
                 }
                 Ok(link)
             }

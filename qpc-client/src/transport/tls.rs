@@ -155,10 +155,21 @@ impl ServerCertVerifier for Judge {
 /// A self-signed certificate, or one of an unknown authority: what first use may accept. One that has
 /// expired, was revoked or names another host is not only unvouched for.
 fn is_unvouched(error: &TlsError) -> bool {
+    use CertificateError as Fault;
     match error {
-        TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => true,
-        // webpki says so of a self-signed certificate that is marked as an authority's.
-        TlsError::InvalidCertificate(CertificateError::Other(other)) => other.to_string().contains("CaUsedAsEndEntity"),
+        TlsError::InvalidCertificate(
+            Fault::Expired
+            | Fault::ExpiredContext { .. }
+            | Fault::NotValidYet
+            | Fault::NotValidYetContext { .. }
+            | Fault::NotValidForName
+            | Fault::NotValidForNameContext { .. }
+            | Fault::Revoked
+            | Fault::InvalidPurpose
+            | Fault::InvalidPurposeContext { .. },
+        ) => false,
+        // No path to a root: none has that name, or one has and did not sign this.
+        TlsError::InvalidCertificate(_) => true,
         _ => false,
     }
 }
