@@ -102,6 +102,30 @@ mod tests {
         assert_eq!((tasks.metrics.panics("test"), tasks.metrics.panics("other")), (1, 0));
     }
 
+    /// The test runs itself in a child process, which is the one that ends.
+    #[test]
+    fn a_panic_in_a_shared_task_ends_the_process() {
+        use std::os::unix::process::ExitStatusExt;
+        const PLANTED: &str = "QPC_TEST_PLANTED_PANIC";
+        if std::env::var_os(PLANTED).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let tasks = tasks();
+                tasks.share("shared", Span::none(), async { panic!("planted") });
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            });
+            return;
+        }
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "tasks::tests::a_panic_in_a_shared_task_ends_the_process"])
+            .env(PLANTED, "1")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(status.signal(), Some(6), "{status}");
+    }
+
     #[tokio::test]
     async fn a_task_that_does_not_stop_is_reported() {
         let tasks = tasks();

@@ -1,6 +1,15 @@
-//! One rate for many keys: GCRA cells (the governor crate) in a map that never outgrows its bound.
+//! One rate for many keys: GCRA cells (the governor crate) in a map that does not outgrow its bound
+//! by more than the checks between two counts.
 
-use std::{hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
@@ -17,6 +26,10 @@ pub(super) struct Keyed<K: Hash + Eq + Clone> {
     limit: Limit,
     cells: DefaultKeyedRateLimiter<K>,
     keys_max: usize,
+    /// Keys are counted once in so many checks: counting looks at every shard of the map.
+    count_every: usize,
+    checks: AtomicUsize,
+    full: AtomicBool,
     clock: DefaultClock,
     metrics: Arc<Metrics>,
 }
@@ -33,6 +46,9 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
             limit,
             cells: RateLimiter::keyed(quota(rate)),
             keys_max,
+            count_every: (keys_max / 16).clamp(1, 64),
+            checks: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
             clock: DefaultClock::default(),
             metrics: Arc::clone(metrics),
         }
@@ -40,17 +56,25 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
 
     /// Takes one from the key's allowance.
     pub(super) fn check(&self, key: &K) -> Result<(), Wait> {
-        if self.cells.len() >= self.keys_max {
-            self.cells.retain_recent();
-            if self.cells.len() >= self.keys_max {
-                self.metrics.rate_limited(Limit::Keys);
-                return Err(FULL);
-            }
+        if self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.count_every) {
+            self.count();
+        }
+        if self.full.load(Ordering::Relaxed) {
+            self.metrics.rate_limited(Limit::Keys);
+            return Err(FULL);
         }
         self.cells.check_key(key).map_err(|until| {
             self.metrics.rate_limited(self.limit);
             Wait(until.wait_time_from(self.clock.now()))
         })
+    }
+
+    /// Looks whether the map is full, and makes room if it is.
+    fn count(&self) {
+        if self.cells.len() >= self.keys_max {
+            self.cells.retain_recent();
+        }
+        self.full.store(self.cells.len() >= self.keys_max, Ordering::Relaxed);
     }
 
     pub(super) fn clean(&self) {

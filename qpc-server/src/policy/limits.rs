@@ -119,8 +119,6 @@ pub struct SessionLimits {
     pub page_bytes: usize,
     /// Logs whose position is asked of the store at once, when a client begins to follow many.
     pub lookups: usize,
-    /// Bytes written to a client at once, beyond the entry that reaches them.
-    pub write_bytes: usize,
     /// How often acknowledged positions are written down.
     pub cursor_flush: Duration,
     /// How long a stopping server finishes what runs.
@@ -143,7 +141,6 @@ impl Default for SessionLimits {
             page_entries: 100,
             page_bytes: 64 * 1024,
             lookups: 32,
-            write_bytes: 64 * 1024,
             cursor_flush: Duration::from_secs(3),
             drain: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),

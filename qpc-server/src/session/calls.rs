@@ -128,8 +128,9 @@ mod tests {
         Ok(Appended { seq: Seq(seq), chain: ChainValue([0; 32]), stored_ms: 0 })
     }
 
+    /// Invariant 1: there is no answer before the store has replied, which it does after the commit.
     #[tokio::test]
-    async fn answers_leave_in_the_order_of_requests_and_together() {
+    async fn invariant_1_answers_leave_after_the_commit_in_the_order_of_requests() {
         let mut calls = Calls::new(Arc::new(Metrics::new().unwrap()));
         let replies: Vec<_> = (0..3)
             .map(|_| {

@@ -1,6 +1,13 @@
 //! A server's edge with everything below it, on a memory store, and people who are signed in to it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -17,7 +24,7 @@ use qpc_server::{
     metrics::Metrics,
     policy::{Limits, Policy},
     registry::Registry,
-    rng::{self, SystemRng},
+    rng::{self, Rng, SystemRng},
     session::Context,
     store::{Store, memory::MemoryStore},
     tasks::Tasks,
@@ -30,8 +37,21 @@ use crate::{
     wire::{Call, Dialer, Wire, soon},
 };
 
+/// Randomness that can be made to panic: a bug planted in whatever draws from it.
+#[derive(Default)]
+pub(crate) struct Trap(pub(crate) AtomicBool);
+
+impl Rng for Trap {
+    fn fill(&self, buffer: &mut [u8]) {
+        assert!(!self.0.load(Ordering::SeqCst), "planted");
+        SystemRng.fill(buffer);
+    }
+}
+
 /// A running edge.
 pub(crate) struct House {
+    /// Of the accounts: drawn from by every Hello.
+    pub(crate) trap: Arc<Trap>,
     pub(crate) address: SocketAddr,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) context: Arc<Context>,
@@ -48,7 +68,7 @@ impl House {
         limits.session.drain = Duration::from_secs(5);
         set(&mut limits);
         let metrics = Arc::new(Metrics::new().unwrap());
-        let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));
+        let (clock, trap) = (Arc::new(SystemClock), Arc::new(Trap::default()));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
         let delivery = Delivery::new(Arc::clone(&store), Arc::clone(&registry), clock.clone(), Arc::clone(&metrics));
@@ -59,7 +79,7 @@ impl House {
             domain(),
             RegistrationPolicy { open: true, ..Default::default() },
             clock.clone(),
-            rng.clone(),
+            trap.clone(),
         );
         accounts.prepare().await.unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
@@ -78,12 +98,12 @@ impl House {
             tasks: Tasks::new(Arc::clone(&metrics)),
             metrics,
             domain: domain(),
-            rng,
+            rng: Arc::new(SystemRng),
         });
         let serving = transport::serve(endpoint, Arc::clone(&context));
         context.tasks.share("serve", tracing::Span::none(), serving);
         let dialer = Dialer::new(address, &certificate, "127.0.0.1:0", None);
-        Self { address, certificate, context, dialer }
+        Self { trap, address, certificate, context, dialer }
     }
 
     pub(crate) async fn wire(&self) -> Wire {

@@ -1,5 +1,7 @@
 //! What nobody should send: each is answered by a clear code or a closed stream, and costs nothing that lasts.
 
+use std::time::Duration;
+
 use qpc_proto::{
     error::{CloseCode, Code},
     limits::{FRAME_MAX, FRAME_MAX_UNAUTHENTICATED, PIPELINE_MAX},
@@ -12,7 +14,7 @@ use qpc_server::{
 
 use crate::{
     edge::{House, inbox},
-    wire::{PATIENCE, Wire, code, request_frame, soon},
+    wire::{Dialer, PATIENCE, Wire, code, request_frame, soon},
 };
 
 /// Every method with nothing in it.
@@ -217,7 +219,7 @@ async fn a_stranger_has_two_streams_and_few_requests() {
     let stranger = house.greeted().await;
     let _first = stranger.open().await;
     let _second = stranger.open().await;
-    let third = tokio::time::timeout(std::time::Duration::from_millis(300), stranger.connection.open_bi()).await;
+    let third = tokio::time::timeout(Duration::from_millis(300), stranger.connection.open_bi()).await;
     assert!(third.is_err(), "a third stream was allowed");
 
     let talker = house.greeted().await;
@@ -276,4 +278,61 @@ async fn a_sync_call_takes_no_other_requests_and_bounded_lists() {
     assert_eq!(call.refusal().await, Some(Code::Malformed));
     house.until(|context| context.metrics.syncs_active.get() == 0).await;
     house.assert_sound();
+}
+
+#[tokio::test]
+async fn streams_that_are_opened_and_reset_leave_nothing_behind() {
+    let house = House::new().await;
+    let guest = house.register("alice").await;
+    for round in 0..2_000u32 {
+        let mut call = guest.wire.open().await;
+        if round % 2 == 0 {
+            call.raw(&[0, 0, 0, 9, 1]).await;
+        }
+        call.send.reset(round.into()).unwrap();
+        drop(call);
+    }
+    let count = guest.wire.call(Method::CountKeyPackages(v1::CountKeyPackages {})).await;
+    assert!(matches!(count, answer::Result::CountKeyPackages(_)));
+    // The endpoint, upkeep, and this one connection.
+    house.until(|context| context.tasks.running() <= 3).await;
+    house.assert_sound();
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_answers_is_read_no_further() {
+    let house = House::with(|limits| {
+        limits.transport.send_window = 8 * 1024;
+        limits.rates.request = Rate { per_minute: 60_000_000, burst: 1_000_000 };
+    })
+    .await;
+    let guest = house.register("alice").await;
+    let narrow = Dialer::new(house.address, &house.certificate, "127.0.0.1:0", Some(2 * 1024));
+    let deaf = house.through(&narrow, &guest).await;
+    let mut call = deaf.wire.open().await;
+    // Far more than the windows of both sides hold.
+    let flood = request_frame(Method::CountKeyPackages(v1::CountKeyPackages {})).repeat(200_000);
+    let written = tokio::time::timeout(Duration::from_millis(1500), call.send.write_all(&flood)).await;
+    assert!(written.is_err(), "everything was taken");
+    // Its other streams, and other connections, are served.
+    let count = guest.wire.call(Method::CountKeyPackages(v1::CountKeyPackages {})).await;
+    assert!(matches!(count, answer::Result::CountKeyPackages(_)));
+}
+
+/// D13: a bug that one session meets ends that session.
+#[tokio::test]
+async fn a_panic_ends_its_session_and_nobody_elses() {
+    let house = House::new().await;
+    let guest = house.register("alice").await;
+    let mut sync = guest.sync(vec![inbox(guest.device.id)]).await;
+    assert!(matches!(sync.answer().await, Some(answer::Result::Following(_))));
+    let unlucky = house.wire().await;
+    house.trap.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut call = unlucky.open().await;
+    call.request(Method::Hello(v1::Hello::default())).await;
+    assert_eq!(unlucky.close_code().await, Some(CloseCode::Internal));
+    house.trap.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(house.context.metrics.panics("stream"), 1);
+    assert!(matches!(sync.answer().await, Some(answer::Result::CaughtUp(_))));
+    house.greeted().await;
 }

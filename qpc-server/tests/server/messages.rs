@@ -160,6 +160,90 @@ async fn invariant_2_a_message_sent_again_is_answered_alike() {
     assert_eq!(code(&alice.wire.call(room.message(9, "too far")).await), Some(Code::CounterGap));
 }
 
+/// Invariant 11: what one device sends into one conversation is stored in the order it made them, or not at all,
+/// whatever the streams and however many wait for their answers.
+#[tokio::test]
+async fn invariant_11_a_devices_own_order_holds_across_streams() {
+    let house = House::new().await;
+    let (alice, bob, room) = house.pair().await;
+    let (mut one, mut two) = (alice.wire.open().await, alice.wire.open().await);
+    // All at once: 2 and 3 here, 4 and 5 there; on each stream one that comes too early.
+    for counter in [2, 9, 3] {
+        one.request(room.message(counter, counter.to_string())).await;
+    }
+    assert!(matches!(one.answer().await, Some(answer::Result::Send(_))));
+    assert_eq!(one.refusal().await, Some(Code::CounterGap));
+    assert!(matches!(one.answer().await, Some(answer::Result::Send(_))));
+    for counter in [7, 4, 5] {
+        two.request(room.message(counter, counter.to_string())).await;
+    }
+    assert_eq!(two.refusal().await, Some(Code::CounterGap));
+    assert!(matches!(two.answer().await, Some(answer::Result::Send(_))));
+    assert!(matches!(two.answer().await, Some(answer::Result::Send(_))));
+    let mut reader = Reader::begin(&bob, &room).await;
+    reader.until_caught_up().await;
+    assert_eq!(reader.bodies[1..], ["2", "3", "4", "5"].map(Bytes::from));
+}
+
+/// Invariant 6: of two commits for one epoch one is stored, and the other hears which epoch it is now.
+#[tokio::test]
+async fn invariant_6_one_commit_for_each_epoch() {
+    let house = House::new().await;
+    let (alice, bob, room) = house.pair().await;
+    let commit = |counter| {
+        let bundle = v1::CommitBundle {
+            epoch: 1,
+            commit: Bytes::from_static(b"a commit"),
+            group_info: Bytes::from_static(b"a group info"),
+            ..Default::default()
+        };
+        Method::SubmitCommit(v1::SubmitCommit {
+            conversation: Some(room.name.to_wire()),
+            message_id: message_id(),
+            counter,
+            commit: Some(bundle),
+        })
+    };
+    let answers = tokio::join!(alice.wire.call(commit(2)), bob.wire.call(commit(1)));
+    let answers = [answers.0, answers.1];
+    let stored = answers.iter().filter(|answer| matches!(answer, answer::Result::SubmitCommit(_))).count();
+    assert_eq!(stored, 1, "{answers:?}");
+    let epochs: Vec<_> = answers
+        .iter()
+        .filter_map(|answer| match answer {
+            answer::Result::Error(error) => Some((Code::from_wire(error.code), error.epoch)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(epochs, [(Some(Code::WrongEpoch), 2)]);
+    // A message of the old epoch comes too late as well.
+    assert_eq!(code(&alice.wire.call(room.message(3, "late")).await), Some(Code::WrongEpoch));
+}
+
+/// Invariant 9: a body is bytes. What is in it changes nothing, and shows nowhere.
+#[tokio::test]
+async fn invariant_9_bodies_are_opaque() {
+    let house = House::new().await;
+    let (alice, bob, room) = house.pair().await;
+    let canary = "canary-5f0c2b";
+    let bodies: Vec<Bytes> = vec![
+        Bytes::from(canary),
+        Bytes::from_static(&[0]),
+        Bytes::from_static(&[0xff; 300]),
+        request_frame(Method::DeleteAccount(v1::DeleteAccount {})),
+        Bytes::from(vec![b'x'; 64 * 1024]),
+    ];
+    for (counter, body) in (2..).zip(&bodies) {
+        let answer = alice.wire.call(room.message(counter, body.clone())).await;
+        assert!(matches!(answer, answer::Result::Send(_)), "{answer:?}");
+        assert!(!format!("{answer:?}").contains(canary));
+    }
+    let mut reader = Reader::begin(&bob, &room).await;
+    reader.until_caught_up().await;
+    assert_eq!(reader.bodies[1..], bodies);
+    assert!(!house.context.metrics.text().unwrap().contains(canary));
+}
+
 #[tokio::test]
 async fn logs_are_followed_by_who_may_read_them() {
     let house = House::new().await;
