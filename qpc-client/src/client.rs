@@ -1,39 +1,40 @@
 //! The handle on a home's account: opened, registered or logged in, then asked to do things.
 
-use crate::{
-    EventStream, Home, Options,
-    api::{Command, CommandError, Outcome, Password},
-    events::Events,
+mod sign_in;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// A handle on a home's account and the driver behind it.
-#[derive(Debug, Clone)]
-pub struct Client {
-    events: Events,
-}
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-/// What a registration needs.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// The name without the domain.
-    pub name: String,
-    /// The password to be.
-    pub password: Password,
-    /// What lets in, unless the server is open.
-    pub token: Option<String>,
-    /// What to call this device; at most 64 bytes.
-    pub device_name: String,
-}
+pub use self::sign_in::{Login, Registration, SignInError};
+use crate::{
+    EventStream, Home, Options, ServerAddress,
+    api::{Command, CommandError, Outcome},
+    commands,
+    core::{Core, Line},
+    driver,
+    home::{HomeError, LockedHome},
+    identity::Identity,
+    local, mls,
+    store::{Store, StoreError, identity},
+    transport::{Endpoints, Transport},
+    trust::Me,
+};
 
-/// What a login needs.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// The name, with or without the domain.
-    pub name: String,
-    /// The password.
-    pub password: Password,
-    /// What to call this device; at most 64 bytes.
-    pub device_name: String,
+/// A handle on a home's account and the driver behind it. Clones are the same client, which ends with
+/// [`Client::close`] or the last of them.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    core: Arc<Core>,
+    stop: CancellationToken,
+    tasks: Mutex<JoinSet<()>>,
+    home: Mutex<Option<LockedHome>>,
 }
 
 /// Why a home could not be opened.
@@ -47,30 +48,28 @@ pub enum OpenError {
     Busy,
     /// The home itself.
     #[error(transparent)]
-    Home(crate::home::HomeError),
+    Home(HomeError),
+    /// The home's database can't be opened, or is of a later version.
+    #[error("{0}")]
+    Database(String),
+    /// The server's address in the home, or the home's own identity, makes no sense.
+    #[error("this home is damaged: {0}")]
+    Damaged(String),
 }
 
-impl From<crate::home::HomeError> for OpenError {
-    fn from(error: crate::home::HomeError) -> Self {
+impl From<HomeError> for OpenError {
+    fn from(error: HomeError) -> Self {
         match error {
-            crate::home::HomeError::Busy(_) => Self::Busy,
+            HomeError::Busy(_) => Self::Busy,
             error => Self::Home(error),
         }
     }
 }
 
-/// Why registration or login failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SignInError {
-    /// The home.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// Somebody lives here already.
-    #[error("this home belongs to {0}")]
-    Occupied(String),
-    /// As a command fails.
-    #[error(transparent)]
-    Refused(#[from] CommandError),
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Database(error.to_string())
+    }
 }
 
 impl Client {
@@ -79,51 +78,116 @@ impl Client {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(home: Home, options: Options) -> Result<Self, OpenError> {
-        let _ = (home, options);
-        Ok(Self { events: Events::new() })
+        if !home.has_account() {
+            return Err(OpenError::NoAccount);
+        }
+        let locked = off_runtime(move || home.lock()).await??;
+        let (locked, store, identity) = read_home(locked).await?;
+        Self::start(locked, store, identity.ok_or(OpenError::NoAccount)?, options)
     }
 
-    /// Makes an account, with this home as its first device, and opens it.
-    ///
-    /// # Errors
-    /// [`SignInError`].
-    pub async fn register(home: Home, options: Options, registration: Registration) -> Result<Self, SignInError> {
-        let _ = registration;
-        Ok(Self::open(home, options).await?)
+    /// Begins to drive a home.
+    fn start(home: LockedHome, store: Store, identity: Identity, options: Options) -> Result<Self, OpenError> {
+        let server = match options.server.clone() {
+            Some(server) => server,
+            None => identity.server.parse::<ServerAddress>().map_err(|error| OpenError::Damaged(error.to_string()))?,
+        };
+        let device = mls::Device::new(&identity.certificate, &identity.device_secret.seed())
+            .map_err(|error| OpenError::Damaged(error.to_string()))?;
+        let me = Me { identity: Arc::new(identity), device: Arc::new(device) };
+        let core = Arc::new(Core::new(me, store, transport(&home, server, &options), options.ksf));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver::run(Arc::clone(&core), stop.clone()));
+        match local::bind(home.home().dir()) {
+            Ok(listener) => {
+                tasks.spawn(local::serve(listener, Arc::clone(&core), stop.clone()));
+            }
+            // Only other programs on this home miss it.
+            Err(error) => tracing::warn!(%error, "other programs can't join this home"),
+        }
+        Ok(Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(Some(home)) })))
     }
 
-    /// Makes this home a device of an account, and opens it.
-    ///
-    /// # Errors
-    /// [`SignInError`].
-    pub async fn login(home: Home, options: Options, login: Login) -> Result<Self, SignInError> {
-        let _ = login;
-        Ok(Self::open(home, options).await?)
-    }
-
-    /// Does something.
+    /// Does something. Commands take effect in the order in which their futures are first polled.
     ///
     /// # Errors
     /// [`CommandError`].
     pub async fn execute(&self, command: Command) -> Result<Outcome, CommandError> {
-        let _ = command;
-        Err(CommandError::Internal { message: "not there yet".into() })
+        commands::execute(&self.0.core, command).await
     }
 
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> EventStream {
-        self.events.listen()
+        self.0.core.events.listen()
     }
 
     /// Lets go of the home; what is in the outbox stays there.
-    pub async fn close(self) {}
+    pub async fn close(self) {
+        drop(self.stop().await);
+    }
 
     /// Revokes this device and empties the home.
     ///
     /// # Errors
     /// [`CommandError`]; the home is as it was then.
     pub async fn logout(self) -> Result<(), CommandError> {
+        match self.0.core.link().await {
+            Ok(link) => commands::revoke_own(&self.0.core, &link).await?,
+            // The server knows nothing of this device any more: there is nothing to revoke.
+            Err(_) if matches!(&*self.0.core.line.borrow(), Line::Down { gone: true, .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(home) = self.stop().await {
+            let forgotten = off_runtime(move || home.forget_account()).await;
+            forgotten
+                .map_err(|error| CommandError::Internal { message: error.to_string() })?
+                .map_err(|error| CommandError::Internal { message: error.to_string() })?;
+        }
         Ok(())
     }
+
+    /// Ends everything that runs; gives the home, still locked, the first time.
+    async fn stop(&self) -> Option<LockedHome> {
+        self.0.stop.cancel();
+        let mut tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+        self.0.core.transport.endpoints.close().await;
+        self.0.core.events.end();
+        self.0.home.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+fn transport(home: &LockedHome, server: ServerAddress, options: &Options) -> Transport {
+    Transport {
+        server,
+        trust: options.trust.clone(),
+        known: home.known_servers(),
+        program: options.program.clone(),
+        timeout: options.timeout,
+        endpoints: Endpoints::default(),
+    }
+}
+
+/// Opens the database of a home; gives who lives there, if anybody does.
+async fn read_home(locked: LockedHome) -> Result<(LockedHome, Store, Option<Identity>), OpenError> {
+    let (locked, store) = off_runtime(move || {
+        let store = Store::open(&locked.home().database(), &locked.key()?)?;
+        Ok::<_, OpenError>((locked, store))
+    })
+    .await??;
+    let identity = store.run(identity::get).await?;
+    Ok((locked, store, identity))
+}
+
+/// Files and key stretching block: not on the runtime's threads.
+async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, OpenError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| OpenError::Database(error.to_string()))
 }

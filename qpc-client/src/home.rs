@@ -23,7 +23,6 @@ pub(crate) use self::{
 
 const DATABASE: &str = "client.db";
 const LOCK: &str = "lock";
-const SOCKET: &str = "socket";
 const KNOWN_SERVERS: &str = "known_servers";
 
 /// A home directory. Naming it neither makes nor locks it.
@@ -94,11 +93,6 @@ impl Home {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.dir.join(DATABASE)
-    }
-
-    /// The socket by which other programs join the one that drives the home.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.dir.join(SOCKET)
     }
 
     /// Makes the directory if need be and takes the lock.

@@ -10,12 +10,7 @@ use chacha20poly1305::{
 };
 use ed25519_dalek::{Signer, SigningKey};
 use prost::Message;
-use qpc_proto::{
-    address::Address,
-    credential::{CertificateError, VerifiedDevice},
-    id::DeviceId,
-    transcript, v1,
-};
+use qpc_proto::{address::Address, credential::CertificateError, id::DeviceId, transcript, v1};
 use zeroize::Zeroizing;
 
 use crate::fresh::{self, NoRandomness};
@@ -145,8 +140,9 @@ impl Identity {
     }
 
     /// The certificate, verified.
-    pub(crate) fn verified(&self) -> Result<VerifiedDevice, CertificateError> {
-        VerifiedDevice::verify_encoded(&self.certificate)
+    #[cfg(test)]
+    pub(crate) fn verified(&self) -> Result<qpc_proto::credential::VerifiedDevice, CertificateError> {
+        qpc_proto::credential::VerifiedDevice::verify_encoded(&self.certificate)
     }
 }
 

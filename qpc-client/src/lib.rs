@@ -5,7 +5,12 @@
 //! process that has it (D16). The `qpc-client` program is a thin user of them.
 
 pub mod api;
+mod apply;
+mod auth;
 mod client;
+mod commands;
+mod core;
+mod driver;
 mod events;
 mod fresh;
 pub mod home;
@@ -17,6 +22,8 @@ mod options;
 mod session;
 mod store;
 mod transport;
+mod trust;
+mod words;
 
 pub use self::{
     client::{Client, Login, OpenError, Registration, SignInError},

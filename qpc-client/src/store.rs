@@ -54,19 +54,14 @@ pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
 }
 
-/// The thread, to be waited for once all handles are gone.
-pub(crate) type StoreThread = thread::JoinHandle<()>;
-
 impl Store {
     /// Opens the database, or makes it.
-    pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<(Self, StoreThread), StoreError> {
+    pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Self, StoreError> {
         let connection = schema::open(path, key)?;
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
-        let thread = thread::Builder::new()
-            .name("qpc-store".into())
-            .spawn(move || serve(connection, queue))
-            .map_err(|_| StoreError::Closed)?;
-        Ok((Self { jobs }, thread))
+        let serving = thread::Builder::new().name("qpc-store".into()).spawn(move || serve(connection, queue));
+        serving.map_err(|_| StoreError::Closed)?;
+        Ok(Self { jobs })
     }
 
     /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`
@@ -76,6 +71,18 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.run_and(work, |_| {}).await
+    }
+
+    /// As [`Self::run`]; `after` is called once the result is on the disk, even where nobody waits for
+    /// it any more.
+    pub(crate) async fn run_and<T, E, F, A>(&self, work: F, after: A) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
     {
         let (reply, answer) = oneshot::channel::<Result<T, E>>();
         let job: Job = Box::new(move |transaction| {
@@ -87,8 +94,12 @@ impl Store {
                 "ROLLBACK TO work; RELEASE work"
             })?;
             Ok(Box::new(move |committed: Result<(), StoreError>| {
+                let outcome = outcome.and_then(|value| committed.map(|()| value).map_err(E::from));
+                if let Ok(value) = &outcome {
+                    after(value);
+                }
                 // Whoever asked may have lost interest.
-                drop(reply.send(outcome.and_then(|value| committed.map(|()| value).map_err(E::from))));
+                drop(reply.send(outcome));
             }) as Finish)
         });
         self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
@@ -142,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn failed_work_leaves_no_trace_and_its_neighbours_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _thread) = Store::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+        let store = Store::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
         let good = store.run(|tx| alarm::raise(tx, "one"));
         let bad = store.run(|tx| {
             alarm::raise(tx, "two")?;
@@ -157,13 +168,12 @@ mod tests {
     async fn what_was_answered_is_there_after_reopening_and_another_key_opens_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("client.db");
-        let (store, thread) = Store::open(&path, &HomeKey::for_tests()).unwrap();
+        let store = Store::open(&path, &HomeKey::for_tests()).unwrap();
         store.run(|tx| alarm::raise(tx, "one")).await.unwrap();
         drop(store);
-        thread.join().unwrap();
         let other = HomeKey::of_bytes([8; 32]);
         assert!(matches!(Store::open(&path, &other), Err(StoreError::WrongKey)));
-        let (store, _thread) = Store::open(&path, &HomeKey::for_tests()).unwrap();
+        let store = Store::open(&path, &HomeKey::for_tests()).unwrap();
         assert_eq!(count(&store).await.unwrap(), 1);
         let raw = std::fs::read(&path).unwrap();
         assert!(!raw.starts_with(b"SQLite format 3"), "the file is encrypted");

@@ -12,7 +12,7 @@ mod tls;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub(crate) use self::{
-    call::{Ask, CallError, Frames, Lost, Refused},
+    call::{CallError, Frames, Lost, Refused, Requests, read_answer, request_frame},
     dial::Endpoints,
     link::Link,
 };

@@ -85,7 +85,7 @@ fn not_opened(error: OpenError, settings: &Settings) -> Failure {
         OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded)) => {
             Failure::denied(error.to_string()).next("pass --passphrase-file FILE, or run the command in a terminal")
         }
-        OpenError::Home(_) => Failure::internal(error.to_string()),
+        OpenError::Home(_) | OpenError::Database(_) | OpenError::Damaged(_) => Failure::internal(error.to_string()),
     };
     failure.at(settings.home.display().to_string())
 }

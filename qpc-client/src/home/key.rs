@@ -67,6 +67,7 @@ pub enum KeyError {
 pub(crate) struct HomeKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl HomeKey {
+    #[cfg(test)]
     pub(crate) fn expose(&self) -> &[u8; KEY_LEN] {
         &self.0
     }

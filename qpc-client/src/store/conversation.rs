@@ -34,6 +34,16 @@ pub(crate) enum State {
     Ended = 4,
 }
 
+/// Is a conversation followed?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trusted {
+    Yes = 0,
+    /// Its history or its members are not what they should be.
+    Never = 1,
+    /// Somebody in it has a key that a person has to accept first.
+    OnceKeyAccepted = 2,
+}
+
 /// A row.
 #[derive(Debug, Clone)]
 pub(crate) struct Conversation {
@@ -47,18 +57,12 @@ pub(crate) struct Conversation {
     pub(crate) chain: Option<ChainValue>,
     pub(crate) counter: Counter,
     pub(crate) epoch: Epoch,
-    pub(crate) hold_epoch: Epoch,
     pub(crate) waiting: Option<String>,
     pub(crate) request: bool,
-    pub(crate) distrusted: bool,
+    pub(crate) trusted: Trusted,
 }
 
 impl Conversation {
-    /// May something be sent into it now?
-    pub(crate) fn takes_messages(&self) -> bool {
-        self.state == State::Active && !self.distrusted && self.waiting.is_none() && self.epoch >= self.hold_epoch
-    }
-
     /// Its name; what is active has one.
     pub(crate) fn named(&self) -> Result<&ConversationName, StoreError> {
         self.name.as_ref().ok_or(StoreError::Corrupt("a conversation without a name"))
@@ -144,6 +148,12 @@ pub(crate) fn set_position(tx: &Transaction<'_>, local: Local, seq: Seq, chain: 
     Ok(())
 }
 
+/// Removes one that never came to be.
+pub(crate) fn remove(tx: &Transaction<'_>, local: Local) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM conversation WHERE local = ?1", [local])?;
+    Ok(())
+}
+
 /// Gives one that was wanted or awaited its name, from the position given on.
 pub(crate) fn set_name(tx: &Transaction<'_>, local: Local, name: &ConversationName) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE conversation SET name = ?2, seq = 0, chain = ?3, counter = 0 WHERE local = ?1")?
@@ -206,9 +216,18 @@ pub(crate) fn set_request(tx: &Transaction<'_>, local: Local, request: bool) -> 
     Ok(())
 }
 
-/// From now on it is neither read nor written.
-pub(crate) fn distrust(tx: &Transaction<'_>, local: Local) -> Result<(), StoreError> {
-    tx.execute("UPDATE conversation SET distrusted = 1 WHERE local = ?1", [local])?;
+/// Says whether it is followed from now on.
+pub(crate) fn set_trusted(tx: &Transaction<'_>, local: Local, trusted: Trusted) -> Result<(), StoreError> {
+    tx.execute("UPDATE conversation SET distrusted = ?2 WHERE local = ?1", (local, trusted as i64))?;
+    Ok(())
+}
+
+/// A key was accepted: what was left alone because of one is tried again.
+pub(crate) fn trust_again(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE conversation SET distrusted = ?1 WHERE distrusted = ?2",
+        (Trusted::Yes as i64, Trusted::OnceKeyAccepted as i64),
+    )?;
     Ok(())
 }
 
@@ -253,9 +272,12 @@ fn read(row: &Row<'_>) -> Result<Conversation, StoreError> {
         chain: if chain.is_empty() { None } else { Some(row::chain(&chain)?) },
         counter: Counter(row::number(row, "counter")?),
         epoch: Epoch(row::number(row, "epoch")?),
-        hold_epoch: Epoch(row::number(row, "hold_epoch")?),
         waiting: row.get("waiting")?,
         request: row.get("request")?,
-        distrusted: row.get("distrusted")?,
+        trusted: match row.get::<_, i64>("distrusted")? {
+            0 => Trusted::Yes,
+            2 => Trusted::OnceKeyAccepted,
+            _ => Trusted::Never,
+        },
     })
 }

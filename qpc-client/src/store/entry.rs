@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use qpc_proto::{
     chain::{ChainValue, LogEntry},
     id::Seq,
+    v1,
 };
 use rusqlite::{OptionalExtension, Transaction};
 
@@ -15,8 +17,19 @@ use crate::fresh;
 /// How long raw entries are kept (D7).
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
+/// What the server had answered for an entry's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// Nothing.
+    None,
+    /// This entry.
+    Kept,
+    /// Another one.
+    Broken,
+}
+
 /// Keeps an entry; tells whether it is the one the server has promised for its place.
-pub(crate) fn keep(tx: &Transaction<'_>, conversation: Local, entry: &LogEntry) -> Result<bool, StoreError> {
+pub(crate) fn keep(tx: &Transaction<'_>, conversation: Local, entry: &LogEntry) -> Result<Promise, StoreError> {
     let seq = row::signed(entry.seq.0);
     tx.prepare_cached(
         "INSERT OR REPLACE INTO entry (conversation, seq, received_ms, chain, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -26,7 +39,11 @@ pub(crate) fn keep(tx: &Transaction<'_>, conversation: Local, entry: &LogEntry) 
         .prepare_cached("DELETE FROM promise WHERE conversation = ?1 AND seq = ?2 RETURNING chain")?
         .query_one((conversation, seq), |row| row.get(0))
         .optional()?;
-    Ok(promised.is_none_or(|chain| chain == entry.chain.0))
+    Ok(match promised {
+        None => Promise::None,
+        Some(chain) if chain == entry.chain.0 => Promise::Kept,
+        Some(_) => Promise::Broken,
+    })
 }
 
 /// Notes what the server answered for a place; tells whether it fits the entry that came there, if it came.
@@ -65,4 +82,21 @@ pub(crate) fn prune(tx: &Transaction<'_>, most: u32) -> Result<bool, StoreError>
         )?
         .execute((row::signed(before), most))?;
     Ok(u32::try_from(removed).is_ok_and(|removed| removed == most))
+}
+
+/// The bodies of welcomes that are still kept, oldest first.
+pub(crate) fn welcomes(tx: &Transaction<'_>) -> Result<Vec<Bytes>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT e.bytes FROM entry e JOIN conversation c ON c.local = e.conversation WHERE c.kind = 0 ORDER BY e.seq",
+    )?;
+    let mut rows = select.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let bytes: Vec<u8> = row.get(0)?;
+        let wire = v1::Entry::decode(bytes.as_slice()).map_err(|_| StoreError::Corrupt("an entry"))?;
+        if let (v1::EntryKind::Welcome, Some(v1::entry::Content::Body(body))) = (wire.kind(), wire.content) {
+            all.push(body);
+        }
+    }
+    Ok(all)
 }

@@ -45,10 +45,27 @@ pub(crate) fn insert(tx: &Transaction<'_>, new: &New<'_>) -> Result<Option<i64>,
     Ok((inserted > 0).then(|| tx.last_insert_rowid()))
 }
 
+/// Adds something that the client itself has to say.
+pub(crate) fn notice(tx: &Transaction<'_>, conversation: Local, text: &str) -> Result<api::Message, StoreError> {
+    let new = New {
+        conversation,
+        seq: Seq(0),
+        id: fresh::message_id()?,
+        sender: "",
+        own: false,
+        time_ms: fresh::now_ms(),
+        kind: "notice",
+        body: text,
+        shown: true,
+    };
+    let local = insert(tx, &new)?.ok_or(StoreError::Corrupt("an id that is not new"))?;
+    get(tx, local)
+}
+
 /// One message.
 pub(crate) fn get(tx: &Transaction<'_>, local: i64) -> Result<api::Message, StoreError> {
     let mut select = tx.prepare_cached(&format!("{SHOWN} WHERE m.local = ?1"))?;
-    Ok(select.query_one([local], |row| Ok(read(row)))??)
+    select.query_one([local], |row| Ok(read(row)))?
 }
 
 /// Where a message of ours was stored; gives it the first time it is told.

@@ -61,18 +61,29 @@ pub(crate) fn ground_all(tx: &Transaction<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What may be sent now and is not in flight, in order.
-pub(crate) fn next(tx: &Transaction<'_>, limit: usize) -> Result<Vec<Outgoing>, StoreError> {
+/// What may be sent now and is not in flight, in order, at most `limit`: those that `wanted` takes by their
+/// conversation and whether they are encrypted.
+pub(crate) fn next(
+    tx: &Transaction<'_>,
+    limit: usize,
+    wanted: impl Fn(Local, bool) -> bool,
+) -> Result<Vec<Outgoing>, StoreError> {
     let filter = "JOIN conversation c ON c.local = o.conversation \
                   WHERE o.flying = 0 AND c.state = 3 AND c.distrusted = 0 AND c.waiting IS NULL \
                   AND c.epoch >= c.hold_epoch \
                   AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.conversation = o.conversation) \
-                  ORDER BY o.place LIMIT ?1";
+                  ORDER BY o.place";
     let mut select = tx.prepare_cached(&format!("{COLUMNS} {filter}"))?;
-    let mut rows = select.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut rows = select.query([])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        all.push(read(row)?);
+        let outgoing = read(row)?;
+        if wanted(outgoing.conversation, outgoing.sealed.is_some()) {
+            all.push(outgoing);
+        }
+        if all.len() >= limit {
+            break;
+        }
     }
     Ok(all)
 }

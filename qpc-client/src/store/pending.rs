@@ -24,13 +24,19 @@ pub(crate) fn put(tx: &Transaction<'_>, pending: &Pending) -> Result<(), StoreEr
     Ok(())
 }
 
-pub(crate) fn of(tx: &Transaction<'_>, conversation: Local) -> Result<Option<Pending>, StoreError> {
-    let found = select(tx, "WHERE conversation = ?1", [conversation])?;
-    Ok(found.into_iter().next())
-}
-
 pub(crate) fn all(tx: &Transaction<'_>) -> Result<Vec<Pending>, StoreError> {
-    select(tx, "", [])
+    let mut select = tx.prepare_cached("SELECT conversation, id, counter, request FROM pending ORDER BY id")?;
+    let mut rows = select.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(Pending {
+            conversation: row.get("conversation")?,
+            id: row::message_id(&row.get::<_, Vec<u8>>("id")?)?,
+            counter: Counter(row::number(row, "counter")?),
+            request: row.get::<_, Vec<u8>>("request")?.into(),
+        });
+    }
+    Ok(all)
 }
 
 /// Removes it; tells whether it was there.
@@ -48,20 +54,4 @@ pub(crate) fn id_of(tx: &Transaction<'_>, conversation: Local) -> Result<Option<
         .query_one([conversation], |row| row.get(0))
         .optional()?;
     id.map(|id| row::message_id(&id)).transpose()
-}
-
-fn select(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) -> Result<Vec<Pending>, StoreError> {
-    let mut select =
-        tx.prepare_cached(&format!("SELECT conversation, id, counter, request FROM pending {filter} ORDER BY id"))?;
-    let mut rows = select.query(values)?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        all.push(Pending {
-            conversation: row.get("conversation")?,
-            id: row::message_id(&row.get::<_, Vec<u8>>("id")?)?,
-            counter: Counter(row::number(row, "counter")?),
-            request: row.get::<_, Vec<u8>>("request")?.into(),
-        });
-    }
-    Ok(all)
 }

@@ -40,10 +40,8 @@ CREATE TABLE conversation (
     -- Why what is in the outbox for it waits; NULL where it does not.
     waiting TEXT,
     request INTEGER NOT NULL DEFAULT 0,
-    -- The server has forked or rolled it back: it is neither read nor written.
-    distrusted INTEGER NOT NULL DEFAULT 0,
-    -- Members by the server's list, when last read: JSON.
-    roster TEXT NOT NULL DEFAULT '[]'
+    -- Above 0 it is neither read nor written: see store/conversation.rs.
+    distrusted INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX conversation_direct ON conversation (peer) WHERE kind = 1 AND state < 4;
 

@@ -70,6 +70,16 @@ impl Link {
         Ok((requests, Frames::new(answers)))
     }
 
+    /// Waits until the connection has ended.
+    pub(crate) async fn closed(&self) -> CallError {
+        self.connection.closed().await.into()
+    }
+
+    /// Why the connection has ended, if it has.
+    pub(crate) fn lost(&self) -> Option<CallError> {
+        self.connection.close_reason().map(CallError::from)
+    }
+
     /// Says that this is over.
     pub(crate) fn close(&self, code: qpc_proto::error::CloseCode) {
         self.connection.close(VarInt::from_u32(code as u32), b"");

@@ -1,0 +1,236 @@
+//! What the server streams, applied to the store: one transaction for a batch, in order.
+//!
+//! Every entry is checked against the chain before anything in it is believed; a log that forks, rolls back
+//! or shows a device that nobody signed is not followed any further, and the person is told. The position in
+//! a log moves in the transaction that stores what the entry meant, so nothing is handled twice or not at all.
+
+mod change;
+mod inbox;
+mod log;
+mod message;
+
+use qpc_proto::{
+    chain::{ChainValue, LogEntry},
+    id::{ConversationName, Seq},
+};
+use rusqlite::Transaction;
+
+pub(crate) use self::{
+    change::{end, refuse, refuse_all},
+    inbox::retry_welcomes,
+    message::{sent, set_contact},
+};
+use crate::{
+    api::Event,
+    mls::{Fault, Group, Mls, Refusal},
+    store::{
+        StoreError, alarm,
+        conversation::{self, Conversation, Kind, State, Trusted},
+        message as messages,
+    },
+    trust::Me,
+};
+
+/// One thing that the sync call brought.
+#[derive(Clone)]
+pub(crate) enum Item {
+    Entry(Box<LogEntry>),
+    /// Where the log stands on the server.
+    Following {
+        log: ConversationName,
+        head: Seq,
+        after: Seq,
+        chain: ChainValue,
+    },
+    CaughtUp(ConversationName),
+    NotFollowed(ConversationName),
+    /// An entry that this version can't read.
+    Unreadable(ConversationName),
+}
+
+/// What a batch has changed, for those who are told after its commit.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) events: Vec<Event>,
+    /// Where logs stand now: to be acknowledged.
+    pub(crate) cursors: Vec<(ConversationName, Seq)>,
+    pub(crate) caught_up: Vec<ConversationName>,
+    /// Logs from which nothing more is to be expected.
+    pub(crate) gone: Vec<ConversationName>,
+    /// There are other logs to follow than before.
+    pub(crate) follow: bool,
+    /// What was held back in the outbox may move.
+    pub(crate) outbox: bool,
+    /// Somebody's proposals wait for a commit.
+    pub(crate) proposals: bool,
+    /// A key package was used.
+    pub(crate) welcomed: bool,
+    /// The last-resort key package was used.
+    pub(crate) last_resort: bool,
+}
+
+impl Applied {
+    /// Is there anything to tell anybody?
+    pub(crate) fn has_news(&self) -> bool {
+        !self.events.is_empty()
+            || !self.gone.is_empty()
+            || self.follow
+            || self.outbox
+            || self.proposals
+            || self.welcomed
+    }
+
+    /// Raises the alarm about a device that is refused.
+    pub(crate) fn refused(&mut self, tx: &Transaction<'_>, me: &Me, refusal: &Refusal) -> Result<(), StoreError> {
+        let text = me.refuse(tx, refusal)?;
+        self.alarm(tx, text)
+    }
+
+    pub(crate) fn alarm(&mut self, tx: &Transaction<'_>, text: String) -> Result<(), StoreError> {
+        if alarm::raise(tx, &text)? {
+            self.events.push(Event::Alarm { text });
+        }
+        Ok(())
+    }
+}
+
+/// Why a batch was not applied: nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the MLS state: {0}")]
+    Mls(#[from] Fault),
+    #[error("the server left entries out")]
+    Gap,
+}
+
+/// Applies a batch.
+pub(crate) fn batch(tx: &Transaction<'_>, me: &Me, items: Vec<Item>) -> Result<Applied, ApplyError> {
+    me.with_mls(tx, |mls| {
+        let mut batch = Batch { tx, me, mls, out: Applied::default() };
+        let mut open: Option<Open<'_>> = None;
+        for item in items {
+            match item {
+                Item::Entry(entry) => {
+                    if open.as_ref().is_none_or(|log| log.name != entry.conversation) {
+                        batch.put_back(open.take())?;
+                        open = batch.open(&entry.conversation)?;
+                    }
+                    if let Some(log) = &mut open {
+                        batch.entry(log, &entry)?;
+                    }
+                    continue;
+                }
+                Item::CaughtUp(log) => batch.out.caught_up.push(log),
+                Item::Following { log, head, after, chain } => {
+                    batch.put_back(open.take())?;
+                    if let Some(mut log) = batch.open(&log)? {
+                        batch.following(&mut log, head, after, &chain)?;
+                        batch.put_back(Some(log))?;
+                    }
+                }
+                Item::NotFollowed(log) => {
+                    batch.put_back(open.take())?;
+                    batch.not_followed(&log)?;
+                }
+                Item::Unreadable(log) => {
+                    batch.put_back(open.take())?;
+                    if let Some(log) = batch.open(&log)? {
+                        let text = format!(
+                            "{} holds an entry that this version can't read, so it can't be followed: update this program.",
+                            log.words()
+                        );
+                        batch.stop(&log, Trusted::Never, text)?;
+                    }
+                }
+            }
+        }
+        batch.put_back(open)?;
+        Ok(batch.out)
+    })
+}
+
+/// A batch under way.
+struct Batch<'b> {
+    tx: &'b Transaction<'b>,
+    me: &'b Me,
+    mls: &'b Mls<'b>,
+    out: Applied,
+}
+
+/// A log that is being read.
+struct Open<'b> {
+    name: ConversationName,
+    conversation: Conversation,
+    seq: Seq,
+    chain: ChainValue,
+    moved: bool,
+    group: Group<'b>,
+}
+
+impl Open<'_> {
+    /// What to call it in an alarm.
+    fn words(&self) -> String {
+        words(&self.conversation)
+    }
+}
+
+/// What to call a conversation in an alarm.
+pub(crate) fn words(conversation: &Conversation) -> String {
+    match conversation.kind {
+        Kind::Inbox => "The list of what happened to this device".to_owned(),
+        Kind::Direct => format!("The conversation with {}", conversation.title),
+        Kind::Group => format!("The group {}", conversation.title),
+    }
+}
+
+impl<'b> Batch<'b> {
+    /// A log that is known, goes on and is trusted.
+    fn open(&self, name: &ConversationName) -> Result<Option<Open<'b>>, StoreError> {
+        let Some(conversation) = conversation::by_name(self.tx, name)? else { return Ok(None) };
+        if conversation.trusted != Trusted::Yes || conversation.state != State::Active {
+            return Ok(None);
+        }
+        Ok(Some(Open {
+            seq: conversation.seq,
+            chain: conversation.chain.unwrap_or_else(|| ChainValue::genesis(name)),
+            moved: false,
+            group: self.mls.group(name),
+            name: name.clone(),
+            conversation,
+        }))
+    }
+
+    /// Notes where the log stands now.
+    fn put_back(&mut self, log: Option<Open<'b>>) -> Result<(), StoreError> {
+        if let Some(log) = log.filter(|log| log.moved) {
+            conversation::set_position(self.tx, log.conversation.local, log.seq, &log.chain)?;
+            self.out.cursors.push((log.name, log.seq));
+        }
+        Ok(())
+    }
+
+    /// No longer reads a log, and says why.
+    fn stop(&mut self, log: &Open<'b>, trusted: Trusted, text: String) -> Result<(), StoreError> {
+        conversation::set_trusted(self.tx, log.conversation.local, trusted)?;
+        self.out.gone.push(log.name.clone());
+        self.out.alarm(self.tx, text)
+    }
+
+    fn not_followed(&mut self, name: &ConversationName) -> Result<(), ApplyError> {
+        if let Some(mut log) = self.open(name)?.filter(|log| log.conversation.kind != Kind::Inbox) {
+            self.notice(&log, "You are no longer in this conversation.")?;
+            end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
+        }
+        self.out.gone.push(name.clone());
+        Ok(())
+    }
+
+    /// Says something in a conversation that nobody sent.
+    fn notice(&mut self, log: &Open<'b>, text: &str) -> Result<(), StoreError> {
+        let told = messages::notice(self.tx, log.conversation.local, text)?;
+        self.out.events.push(Event::Message(told));
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Commits: judged by MLS and the rules of roles, then told in words.
+
+use bytes::Bytes;
+use qpc_proto::{
+    chain::{EntryKind, LogEntry},
+    content::{Content, Kind as Said},
+    v1,
+};
+use rusqlite::Transaction;
+
+use super::{Applied, ApplyError, Batch, Open, log::Step};
+use crate::{
+    api::{Event, OutboxState},
+    fresh,
+    mls::{Change, Group, GroupError, ProcessError, Processed},
+    store::{
+        StoreError,
+        conversation::{self, Conversation, Kind, State, Trusted},
+        outbox, pending,
+    },
+};
+
+impl<'b> Batch<'b> {
+    /// The group changes.
+    pub(super) fn commit(
+        &mut self,
+        log: &mut Open<'b>,
+        entry: &LogEntry,
+        body: &Bytes,
+        own: bool,
+    ) -> Result<Step, ApplyError> {
+        let pending = pending::id_of(self.tx, log.conversation.local)?;
+        if own && pending != Some(entry.id) {
+            let text = format!(
+                "{} was changed by this device, and this home knows nothing of it: it was restored from an older copy or is \
+                 used twice. Log out here and log in anew.",
+                log.words()
+            );
+            return self.stop_here(log, Trusted::Never, text);
+        }
+        match log.group.process(EntryKind::Commit, body) {
+            Ok(Processed::Commit(change)) => {
+                // Ours was accepted, or has lost to this one.
+                if let Some(id) = pending {
+                    pending::remove(self.tx, log.conversation.local, id)?;
+                }
+                if own {
+                    conversation::raise_counter(self.tx, log.conversation.local, entry.counter)?;
+                }
+                self.changed(log, &change, own)?;
+                Ok(Step::On)
+            }
+            Err(ProcessError::TooOld { .. } | ProcessError::Replayed) => Ok(Step::On),
+            Err(ProcessError::Group(GroupError::Fault(fault))) => Err(fault.into()),
+            Err(ProcessError::Group(GroupError::NoGroup | GroupError::Removed)) => {
+                end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
+                self.out.gone.push(log.name.clone());
+                log.conversation.trusted = Trusted::Never;
+                Ok(Step::On)
+            }
+            Err(ProcessError::Refused(refusal)) => {
+                self.out.refused(self.tx, self.me, &refusal)?;
+                let text = format!(
+                    "{} is not followed any further: somebody brought a device into it that is refused ({refusal}).",
+                    log.words()
+                );
+                self.stop_here(log, Trusted::OnceKeyAccepted, text)
+            }
+            Err(ProcessError::NotAllowed(violation)) => {
+                let text = format!(
+                    "{} is not followed any further: it was changed against its rules ({violation}).",
+                    log.words()
+                );
+                self.stop_here(log, Trusted::Never, text)
+            }
+            Ok(_) | Err(_) => {
+                let text = format!(
+                    "{} is not followed any further: a change of its members can't be verified. Ask to be added again.",
+                    log.words()
+                );
+                self.stop_here(log, Trusted::Never, text)
+            }
+        }
+    }
+
+    fn changed(&mut self, log: &mut Open<'b>, change: &Change, own: bool) -> Result<(), ApplyError> {
+        let local = log.conversation.local;
+        conversation::set_epoch(self.tx, local, change.epoch)?;
+        log.conversation.epoch = change.epoch;
+        self.me.pin_all(self.tx, &change.added)?;
+        self.out.outbox = true;
+        if log.conversation.kind == Kind::Group {
+            for text in told(change, own) {
+                self.notice(log, &text)?;
+            }
+        }
+        if change.removed_self {
+            end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
+            self.out.gone.push(log.name.clone());
+            log.conversation.trusted = Trusted::Never;
+            return Ok(());
+        }
+        if own && log.conversation.kind == Kind::Group && !change.accounts_added.is_empty() {
+            describe_group(self.tx, &log.conversation)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends the group's description, for those who could not read it before.
+pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), StoreError> {
+    let state = v1::GroupState { name: conversation.title.clone(), ..Default::default() };
+    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::GroupState(state) };
+    let content = content.encode().map_err(|_| StoreError::Corrupt("a group's title"))?;
+    outbox::put(tx, conversation.local, fresh::message_id()?, &content)
+}
+
+/// A change in words, one for each.
+fn told(change: &Change, own: bool) -> Vec<String> {
+    let who = if own { "You".to_owned() } else { change.committer.address().to_string() };
+    let added = change.accounts_added.iter().map(|address| format!("{who} added {address}."));
+    let removed = change.accounts_removed.iter().map(|address| {
+        let left = change.removed.iter().any(|gone| gone.left && gone.device.address() == address);
+        if left { format!("{address} left.") } else { format!("{who} removed {address}.") }
+    });
+    let roles = change.roles_changed.iter().map(|(address, role)| format!("{who} made {address} {}.", role.name()));
+    added.chain(removed).chain(roles).collect()
+}
+
+/// This account is out of the conversation: what was to be sent never will be.
+pub(crate) fn end(
+    tx: &Transaction<'_>,
+    conversation: &Conversation,
+    group: &mut Group<'_>,
+    out: &mut Applied,
+) -> Result<(), ApplyError> {
+    group.delete()?;
+    conversation::set_state(tx, conversation.local, State::Ended)?;
+    if let Some(id) = pending::id_of(tx, conversation.local)? {
+        pending::remove(tx, conversation.local, id)?;
+    }
+    refuse_all(tx, conversation, "you are no longer in this conversation", out)?;
+    Ok(())
+}
+
+/// What is queued for a conversation will never be sent.
+pub(crate) fn refuse_all(
+    tx: &Transaction<'_>,
+    conversation: &Conversation,
+    reason: &str,
+    out: &mut Applied,
+) -> Result<(), StoreError> {
+    for id in outbox::of_conversation(tx, conversation.local)? {
+        refuse(tx, id, reason, out)?;
+    }
+    Ok(())
+}
+
+/// One message will never be sent.
+pub(crate) fn refuse(
+    tx: &Transaction<'_>,
+    id: qpc_proto::id::MessageId,
+    reason: &str,
+    out: &mut Applied,
+) -> Result<(), StoreError> {
+    outbox::remove(tx, id)?;
+    let (id, reason) = (id.to_string(), Some(reason.to_owned()));
+    out.events.push(Event::Outbox { id, state: OutboxState::Refused, reason });
+    Ok(())
+}

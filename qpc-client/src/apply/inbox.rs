@@ -1,0 +1,203 @@
+//! The inbox: who added this device to what, who accepted, whose account is another one now.
+
+use bytes::Bytes;
+use prost::Message;
+use qpc_proto::{
+    address::Address,
+    chain::{ChainValue, EntryKind},
+    id::{ConversationName, Seq},
+    v1::{self, AccountEvent, ContactEvent, ContactState},
+};
+
+use super::{ApplyError, Batch, change, message::set_contact};
+use crate::{
+    api::Event,
+    mls::{JoinError, Joined},
+    store::{
+        StoreError, contact,
+        conversation::{self, Conversation, Kind, New, State},
+        entry, message as messages, pending,
+    },
+    trust::Me,
+};
+
+/// Tries again what was refused before somebody's new key was accepted.
+pub(crate) fn retry_welcomes(tx: &rusqlite::Transaction<'_>, me: &Me) -> Result<super::Applied, ApplyError> {
+    let welcomes = entry::welcomes(tx)?;
+    me.with_mls(tx, |mls| {
+        let mut batch = Batch { tx, me, mls, out: super::Applied::default() };
+        for body in welcomes {
+            batch.inbox_entry(EntryKind::Welcome, &body)?;
+        }
+        Ok(batch.out)
+    })
+}
+
+impl<'b> Batch<'b> {
+    pub(super) fn inbox_entry(&mut self, kind: EntryKind, body: &Bytes) -> Result<(), ApplyError> {
+        // What can't be read is the server's nonsense: it is passed over.
+        match kind {
+            EntryKind::Welcome => match v1::WelcomeNotice::decode(body.clone()) {
+                Ok(notice) => self.welcome(&notice),
+                Err(_) => Ok(()),
+            },
+            EntryKind::Contact => match v1::ContactNotice::decode(body.clone()) {
+                Ok(notice) if notice.event() == ContactEvent::Accepted => self.accepted(&notice.address),
+                _ => Ok(()),
+            },
+            EntryKind::Account => match v1::AccountNotice::decode(body.clone()) {
+                Ok(notice) => self.account(&notice),
+                Err(_) => Ok(()),
+            },
+            EntryKind::Message | EntryKind::Commit | EntryKind::Proposal => Ok(()),
+        }
+    }
+
+    fn welcome(&mut self, notice: &v1::WelcomeNotice) -> Result<(), ApplyError> {
+        let (Ok(name), Some(chain)) =
+            (ConversationName::parse(notice.conversation.as_ref()), ChainValue::parse(&notice.chain))
+        else {
+            return Ok(());
+        };
+        let joined = match self.mls.join(&name, &notice.welcome) {
+            Ok(joined) => joined,
+            Err(JoinError::Fault(fault)) => return Err(fault.into()),
+            Err(JoinError::AlreadyMember) => return Ok(()),
+            Err(JoinError::Refused(refusal)) => {
+                self.out.refused(self.tx, self.me, &refusal)?;
+                return Ok(());
+            }
+            Err(JoinError::NotAllowed(violation)) => {
+                let text = format!("An invitation from {} was refused: {violation}.", notice.from);
+                return Ok(self.out.alarm(self.tx, text)?);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a welcome that opens nothing");
+                return Ok(());
+            }
+        };
+        self.out.welcomed = true;
+        self.out.last_resort |= joined.last_resort;
+        self.me.pin_all(self.tx, joined.members.iter().map(|member| &member.device))?;
+        let direct = notice.kind() == v1::ConversationKind::Direct;
+        let Some(conversation) = (if direct { self.enter_direct(&name, &joined)? } else { self.enter_group(&name)? })
+        else {
+            return Ok(self.mls.group(&name).delete()?);
+        };
+        let local = conversation.local;
+        conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
+        conversation::set_state(self.tx, local, State::Active)?;
+        conversation::set_epoch(self.tx, local, joined.epoch)?;
+        conversation::set_waiting(self.tx, local, None)?;
+        if let (true, Some(peer)) = (direct, &conversation.peer) {
+            let known = contact::get(self.tx, peer)?.map_or(ContactState::Unspecified, |contact| contact.state);
+            let request = notice.contact_request;
+            conversation::set_request(self.tx, local, request)?;
+            match (request, known) {
+                (true, ContactState::Blocked) => {}
+                (true, _) => set_contact(self.tx, peer, ContactState::Pending, &mut self.out)?,
+                (false, _) => set_contact(self.tx, peer, ContactState::Accepted, &mut self.out)?,
+            }
+        } else {
+            let text = format!("{} added you.", joined.inviter.address());
+            let told = messages::notice(self.tx, local, &text)?;
+            self.out.events.push(Event::Message(told));
+        }
+        self.out.follow = true;
+        self.out.outbox = true;
+        Ok(())
+    }
+
+    /// The row of a direct conversation that this device was welcomed to; `None` where it is not one of two.
+    fn enter_direct(&mut self, name: &ConversationName, joined: &Joined) -> Result<Option<Conversation>, ApplyError> {
+        let mut others =
+            joined.members.iter().map(|member| member.device.address()).filter(|a| *a != self.me.address());
+        let Some(peer) = others.next().cloned() else { return Ok(None) };
+        if others.any(|other| *other != peer) {
+            self.out.alarm(
+                self.tx,
+                format!("{peer} invited this device to a conversation of two that has more members."),
+            )?;
+            return Ok(None);
+        }
+        if let Some(old) = conversation::direct_with(self.tx, &peer)? {
+            if old.state != State::Active {
+                // What was begun here has lost to theirs; what waits to be sent goes there.
+                if let Some(id) = pending::id_of(self.tx, old.local)? {
+                    pending::remove(self.tx, old.local, id)?;
+                }
+                if let Some(own) = &old.name {
+                    self.mls.group(own).delete()?;
+                }
+                conversation::set_name(self.tx, old.local, name)?;
+                return Ok(Some(conversation::get(self.tx, old.local)?));
+            }
+            if let Some(own) = &old.name {
+                change::end(self.tx, &old, &mut self.mls.group(own), &mut self.out)?;
+            }
+        }
+        Ok(Some(self.insert(name, Kind::Direct, Some(peer.clone()), peer.to_string())?))
+    }
+
+    /// The row of a group that this device was welcomed to, perhaps not for the first time.
+    fn enter_group(&mut self, name: &ConversationName) -> Result<Option<Conversation>, ApplyError> {
+        if let Some(known) = conversation::by_name(self.tx, name)? {
+            return Ok(Some(known));
+        }
+        let short: String = name.id.to_string().chars().rev().take(6).collect();
+        Ok(Some(self.insert(name, Kind::Group, None, format!("group-{short}"))?))
+    }
+
+    fn insert(
+        &self,
+        name: &ConversationName,
+        kind: Kind,
+        peer: Option<Address>,
+        title: String,
+    ) -> Result<Conversation, StoreError> {
+        let new = New { name: Some(name.clone()), kind, peer, title, state: State::Active };
+        let local = conversation::insert(self.tx, &new)?;
+        conversation::get(self.tx, local)
+    }
+
+    fn accepted(&mut self, who: &str) -> Result<(), ApplyError> {
+        let Ok(peer) = Address::parse(who) else { return Ok(()) };
+        set_contact(self.tx, &peer, ContactState::Accepted, &mut self.out)?;
+        if let Some(direct) = conversation::direct_with(self.tx, &peer)? {
+            conversation::set_waiting(self.tx, direct.local, None)?;
+            self.out.outbox = true;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, notice: &v1::AccountNotice) -> Result<(), ApplyError> {
+        let Ok(who) = Address::parse(&notice.address) else { return Ok(()) };
+        match notice.event() {
+            AccountEvent::Reset => {
+                if let Ok(key) = notice.account_key.as_ref().try_into() {
+                    contact::offer(self.tx, &who, key)?;
+                }
+                let text = format!(
+                    "The account of {who} was reset: it has another key now. Compare its fingerprint with them before you \
+                     accept it and go on writing."
+                );
+                self.out.alarm(self.tx, text)?;
+            }
+            AccountEvent::Deleted => {}
+            AccountEvent::Unspecified => return Ok(()),
+        }
+        if let Some(direct) = conversation::direct_with(self.tx, &who)? {
+            let text = match notice.event() {
+                AccountEvent::Deleted => format!("{who} has deleted the account."),
+                _ => format!("{who} begins anew: this conversation has ended."),
+            };
+            let told = messages::notice(self.tx, direct.local, &text)?;
+            self.out.events.push(Event::Message(told));
+            if let Some(name) = direct.name.clone() {
+                change::end(self.tx, &direct, &mut self.mls.group(&name), &mut self.out)?;
+                self.out.gone.push(name);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! Messages: decrypted, read, shown; and our own, when they come back.
+
+use bytes::Bytes;
+use qpc_proto::{
+    chain::{Digest, EntryContent, LogEntry},
+    content::{Content, Kind as Said},
+    id::{Counter, Seq},
+    role::{Action, may},
+    v1::ContactState,
+};
+use rusqlite::Transaction;
+
+use super::{Applied, ApplyError, Batch, Open, change, log::Step};
+use crate::{
+    api::{Event, OutboxState},
+    mls::{Group, GroupError, ProcessError, Processed},
+    store::{
+        StoreError, contact,
+        conversation::{self, Conversation, Kind},
+        entry::Promise,
+        message::{self, New},
+        outbox::{self, Outgoing},
+    },
+    words::{KNOWN_NOT, describe},
+};
+
+impl<'b> Batch<'b> {
+    /// Somebody's message.
+    pub(super) fn message(&mut self, log: &mut Open<'b>, entry: &LogEntry, body: &Bytes) -> Result<Step, ApplyError> {
+        match log.group.process(entry.kind, body) {
+            Ok(Processed::Message { sender, id, plaintext }) if id == entry.id => {
+                self.show(log, entry, sender.address().to_string(), &plaintext)?;
+            }
+            Ok(Processed::OwnMessage) => self.not_of_this_home(log)?,
+            Ok(_) => self.notice(log, "A message was dropped: it is not the one that its sender sent.")?,
+            Err(ProcessError::Replayed | ProcessError::TooOld { .. }) => {
+                tracing::debug!("an entry that was handled before, or is from before this device joined");
+            }
+            Err(ProcessError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
+            Err(error) => {
+                tracing::debug!(%error, "a message that can't be read");
+                self.notice(log, "A message could not be decrypted.")?;
+            }
+        }
+        Ok(Step::On)
+    }
+
+    /// A message whose body is not there any more, or not for us.
+    pub(super) fn withheld(&mut self, log: &Open<'b>) -> Result<Step, ApplyError> {
+        let peer = log.conversation.peer.as_ref();
+        let contact = peer.map(|peer| contact::get(self.tx, peer)).transpose()?.flatten();
+        // What a blocked person writes is not even mentioned.
+        if contact.is_none_or(|contact| contact.state != ContactState::Blocked) {
+            self.notice(log, "A message was removed from the server before it got here.")?;
+        }
+        Ok(Step::On)
+    }
+
+    fn show(
+        &mut self,
+        log: &mut Open<'b>,
+        entry: &LogEntry,
+        sender: String,
+        plaintext: &[u8],
+    ) -> Result<(), ApplyError> {
+        let own = sender == self.me.address().to_string();
+        let content = Content::decode(plaintext);
+        let (kind, body) = match &content {
+            Ok(Content { kind: Said::Receipt(..), .. }) => return Ok(()),
+            Ok(content) => (content.kind.name(), describe(&content.kind)),
+            Err(_) => (Said::Unknown.name(), KNOWN_NOT.to_owned()),
+        };
+        let mut shown = own;
+        if let Ok(Content { kind: Said::GroupState(state), .. }) = &content {
+            // The title of a conversation of two is the other's name.
+            if log.conversation.kind != Kind::Group || !may_describe(&mut log.group, &sender)? {
+                return Ok(());
+            }
+            conversation::set_title(self.tx, log.conversation.local, &state.name)?;
+            log.conversation.title.clone_from(&state.name);
+            shown = true;
+        }
+        let inserted = message::insert(
+            self.tx,
+            &New {
+                conversation: log.conversation.local,
+                seq: entry.seq,
+                id: entry.id,
+                sender: &sender,
+                own,
+                time_ms: content.as_ref().map_or(entry.stored_ms, |content| content.sent_ms),
+                kind,
+                body: &body,
+                shown,
+            },
+        )?;
+        if let Some(local) = inserted {
+            self.out.events.push(Event::Message(message::get(self.tx, local)?));
+        }
+        if !own {
+            self.peer_spoke(log)?;
+        }
+        Ok(())
+    }
+
+    /// Who writes into a conversation that we asked for has accepted it.
+    fn peer_spoke(&mut self, log: &mut Open<'b>) -> Result<(), ApplyError> {
+        let Some(peer) = log.conversation.peer.clone() else { return Ok(()) };
+        if log.conversation.waiting.take().is_some() {
+            conversation::set_waiting(self.tx, log.conversation.local, None)?;
+            self.out.outbox = true;
+        }
+        let requested = contact::get(self.tx, &peer)?.is_some_and(|known| known.state == ContactState::Requested);
+        if requested {
+            set_contact(self.tx, &peer, ContactState::Accepted, &mut self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Something this device has sent comes back.
+    pub(super) fn own_entry(
+        &mut self,
+        log: &mut Open<'b>,
+        entry: &LogEntry,
+        promise: Promise,
+    ) -> Result<Step, ApplyError> {
+        if let Some(outgoing) = outbox::by_id(self.tx, entry.id)? {
+            let same = outgoing.sealed.as_ref().is_some_and(|sealed| {
+                let digest = match &entry.content {
+                    EntryContent::Body(body) => Digest::of(body),
+                    EntryContent::Removed(digest) => *digest,
+                };
+                sealed.counter == entry.counter && Digest::of(&sealed.body) == digest
+            });
+            if same {
+                sent(self.tx, &log.conversation, &outgoing, entry.counter, entry.seq, &mut self.out)?;
+                if outgoing.leave {
+                    change::end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
+                }
+                return Ok(Step::On);
+            }
+        } else if promise == Promise::Kept || message::is_own(self.tx, log.conversation.local, entry.id)? {
+            return Ok(Step::On);
+        }
+        self.not_of_this_home(log)?;
+        conversation::raise_counter(self.tx, log.conversation.local, entry.counter)?;
+        Ok(Step::On)
+    }
+
+    fn not_of_this_home(&mut self, log: &Open<'b>) -> Result<(), StoreError> {
+        let text = format!(
+            "{} holds something that this device is said to have sent, and that this home has not. Either the home was \
+             restored from an older copy or is used twice, or the server made it up. If it was copied, log out here and \
+             log in anew.",
+            log.words()
+        );
+        self.out.alarm(self.tx, text)
+    }
+
+    /// Somebody proposes; who leaves above all.
+    pub(super) fn proposal(&mut self, log: &mut Open<'b>, body: &Bytes) -> Result<Step, ApplyError> {
+        match log.group.process(qpc_proto::chain::EntryKind::Proposal, body) {
+            Ok(_) => self.out.proposals = true,
+            Err(ProcessError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
+            Err(ProcessError::Refused(refusal)) => {
+                self.out.refused(self.tx, self.me, &refusal)?;
+            }
+            // Nobody commits a proposal that is not one, so it changes nothing.
+            Err(error) => tracing::debug!(%error, "a proposal that does not count"),
+        }
+        Ok(Step::On)
+    }
+}
+
+fn may_describe(group: &mut Group<'_>, sender: &str) -> Result<bool, ApplyError> {
+    let Ok(sender) = qpc_proto::address::Address::parse(sender) else { return Ok(false) };
+    match group.roles() {
+        Ok(roles) => Ok(may(roles.of(&sender), Action::Describe)),
+        Err(GroupError::Fault(fault)) => Err(fault.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Notes how things stand with somebody, and tells where that is news.
+pub(crate) fn set_contact(
+    tx: &Transaction<'_>,
+    address: &qpc_proto::address::Address,
+    state: ContactState,
+    out: &mut Applied,
+) -> Result<(), StoreError> {
+    if contact::set_state(tx, address, state)? {
+        let state = crate::words::contact_state(state).to_owned();
+        out.events.push(Event::Contact { address: address.to_string(), state });
+    }
+    Ok(())
+}
+
+/// Notes that something of the outbox is in the log. Who leaves must still be put out of the conversation.
+pub(crate) fn sent(
+    tx: &Transaction<'_>,
+    conversation: &Conversation,
+    outgoing: &Outgoing,
+    counter: Counter,
+    seq: Seq,
+    out: &mut Applied,
+) -> Result<(), StoreError> {
+    outbox::remove(tx, outgoing.id)?;
+    conversation::raise_counter(tx, conversation.local, counter)?;
+    if let Some(told) = message::stored(tx, conversation.local, outgoing.id, seq)? {
+        out.events.push(Event::Message(told));
+    }
+    let id = outgoing.id.to_string();
+    out.events.push(Event::Outbox { id, state: OutboxState::Sent, reason: None });
+    // Whoever answers a request accepts it.
+    if let (true, Some(peer)) = (conversation.request, &conversation.peer) {
+        conversation::set_request(tx, conversation.local, false)?;
+        set_contact(tx, peer, ContactState::Accepted, out)?;
+    }
+    Ok(())
+}

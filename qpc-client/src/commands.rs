@@ -1,0 +1,72 @@
+//! Commands: each is done against the store, or over the connection where it needs the server.
+
+mod account;
+mod contacts;
+mod groups;
+mod problem;
+mod talk;
+mod target;
+mod wait;
+
+use std::sync::Arc;
+
+pub(crate) use self::account::revoke_own;
+use crate::{
+    EventStream,
+    api::{Command, CommandError, Outcome},
+    core::Core,
+    local::Host,
+};
+
+/// Does what a command says.
+pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcome, CommandError> {
+    match command {
+        Command::Whoami => Ok(Outcome::Whoami(account::whoami(core))),
+        Command::Status => account::status(core).await,
+        Command::Conversations => talk::conversations(core, false).await,
+        Command::Send { to, text } => talk::send(core, to, text).await,
+        Command::Flush => wait::flush(core).await,
+        Command::CatchUp => wait::catch_up(core).await,
+        Command::Unshown { limit, to } => talk::unshown(core, limit, to).await,
+        Command::MarkShown { to, local } => talk::mark_shown(core, to, local).await,
+        Command::History { to, limit } => talk::history(core, to, limit).await,
+        Command::Contacts => contacts::list(core).await,
+        Command::Accept { who } => contacts::accept(core, who).await,
+        Command::Decline { who } => contacts::decline(core, who).await,
+        Command::Block { who } => contacts::block(core, who).await,
+        Command::Unblock { who } => contacts::unblock(core, who).await,
+        Command::GroupCreate { name, members } => groups::create(core, name, members).await,
+        Command::GroupAdd { group, members } => groups::add(core, group, members).await,
+        Command::GroupRemove { group, members } => groups::remove(core, group, members).await,
+        Command::GroupLeave { group } => groups::leave(core, group).await,
+        Command::Groups => talk::conversations(core, true).await,
+        Command::GroupMembers { group } => groups::members(core, group).await,
+        Command::Devices => account::devices(core).await,
+        Command::DeviceRevoke { device } => account::revoke(core, device).await,
+        Command::PasswordChange { old, new } => account::change_password(core, &old, &new).await,
+        Command::AccountDelete { password } => account::delete(core, &password).await,
+        Command::TrustKey { who } => contacts::trust_key(core, who).await,
+    }
+}
+
+impl Host for Arc<Core> {
+    async fn execute(&self, command: Command) -> Result<Outcome, CommandError> {
+        execute(self, command).await
+    }
+
+    fn events(&self) -> EventStream {
+        self.events.listen()
+    }
+}
+
+fn done() -> Outcome {
+    Outcome::Done { note: None }
+}
+
+fn noted(note: impl Into<String>) -> Outcome {
+    Outcome::Done { note: Some(note.into()) }
+}
+
+fn usage(message: impl Into<String>) -> CommandError {
+    CommandError::Usage { message: message.into() }
+}

@@ -1,0 +1,137 @@
+//! Contacts: requests answered, blocks, and changed keys accepted.
+
+use std::sync::Arc;
+
+use qpc_proto::{
+    address::Address,
+    error::Code,
+    v1::{self, ContactAnswer, ContactState},
+};
+
+use super::{done, noted, target, usage};
+use crate::{
+    api::{self, CommandError, Outcome},
+    apply::{self, Applied},
+    core::Core,
+    identity::key_fingerprint,
+    store::{StoreError, contact, conversation},
+    transport::{CallError, Link},
+    words,
+};
+
+/// All contacts; the server's list where it can be had.
+pub(super) async fn list(core: &Arc<Core>) -> Result<Outcome, CommandError> {
+    if let Ok(link) = core.link().await {
+        refresh(core, &link).await?;
+    }
+    let contacts = core.store.run(contact::all).await?;
+    let shown = contacts.into_iter().filter(|one| one.state != ContactState::Unspecified || one.offered_key.is_some());
+    let contacts = shown.map(|one| api::Contact {
+        address: one.address.to_string(),
+        state: words::contact_state(one.state).to_owned(),
+        // Where a new key waits for acceptance, that one is to be compared.
+        account_key: one.offered_key.or(one.account_key).map(|key| key_fingerprint(&key)),
+        key_changed: one.offered_key.is_some(),
+    });
+    Ok(Outcome::Contacts { contacts: contacts.collect() })
+}
+
+async fn refresh(core: &Arc<Core>, link: &Link) -> Result<(), CommandError> {
+    let mut after = String::new();
+    loop {
+        let page = link.call(v1::ListContacts { after: after.clone() }).await?;
+        let last = page.contacts.last().map(|last| last.address.clone());
+        core.store
+            .run(move |tx| {
+                for listed in page.contacts {
+                    if let Ok(address) = Address::parse(&listed.address) {
+                        contact::set_state(tx, &address, listed.state())?;
+                    }
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        match last {
+            Some(last) if page.more && last > after => after = last,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Accepts a request.
+pub(super) async fn accept(core: &Arc<Core>, who: String) -> Result<Outcome, CommandError> {
+    answer(core, &who, ContactAnswer::Accept, ContactState::Accepted).await
+}
+
+/// Puts a request aside.
+pub(super) async fn decline(core: &Arc<Core>, who: String) -> Result<Outcome, CommandError> {
+    answer(core, &who, ContactAnswer::Decline, ContactState::Declined).await
+}
+
+/// Has the server withhold what they send.
+pub(super) async fn block(core: &Arc<Core>, who: String) -> Result<Outcome, CommandError> {
+    answer(core, &who, ContactAnswer::Block, ContactState::Blocked).await
+}
+
+/// Ends a block.
+pub(super) async fn unblock(core: &Arc<Core>, who: String) -> Result<Outcome, CommandError> {
+    let done = answer(core, &who, ContactAnswer::Unblock, ContactState::Unspecified).await?;
+    // Only the server knows how things stood before.
+    if let Ok(link) = core.link().await {
+        refresh(core, &link).await?;
+    }
+    Ok(done)
+}
+
+async fn answer(
+    core: &Arc<Core>,
+    who: &str,
+    answer: ContactAnswer,
+    state: ContactState,
+) -> Result<Outcome, CommandError> {
+    let address = target::person(&core.me, who)?;
+    let link = core.link().await?;
+    let request = v1::AnswerContact { address: address.to_string(), answer: answer.into() };
+    match link.call(request).await {
+        Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
+            return Err(usage(format!("there is nothing of {address} to answer")));
+        }
+        answered => answered?,
+    };
+    let teller = Arc::clone(core);
+    core.store
+        .run_and(
+            move |tx| {
+                let mut out = Applied::default();
+                apply::set_contact(tx, &address, state, &mut out)?;
+                if let Some(direct) = conversation::direct_with(tx, &address)? {
+                    conversation::set_request(tx, direct.local, false)?;
+                }
+                Ok::<_, StoreError>(out)
+            },
+            move |applied| teller.tell(applied),
+        )
+        .await?;
+    Ok(done())
+}
+
+/// Accepts a contact's new account key.
+pub(super) async fn trust_key(core: &Arc<Core>, who: String) -> Result<Outcome, CommandError> {
+    let address = target::person(&core.me, &who)?;
+    let (me, teller) = (core.me.clone(), Arc::clone(core));
+    core.store
+        .run_and(
+            move |tx| {
+                if !contact::accept_offer(tx, &address)? {
+                    return Err(usage(format!("{address} has no key that waits for acceptance")));
+                }
+                conversation::trust_again(tx)?;
+                let mut out = apply::retry_welcomes(tx, &me)?;
+                (out.follow, out.outbox) = (true, true);
+                Ok(out)
+            },
+            move |applied| teller.tell(applied),
+        )
+        .await?;
+    Ok(noted("The new key is accepted."))
+}

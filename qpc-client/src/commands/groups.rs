@@ -1,0 +1,248 @@
+//! Groups: made, joined by others, left.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use qpc_proto::{
+    address::Address,
+    error::Code,
+    id::ConversationName,
+    limits::{GROUP_NAME_MAX, MEMBERS_PER_COMMIT_MAX},
+    role::RoleTable,
+    v1,
+};
+
+use super::{done, noted, target, usage};
+use crate::{
+    api::{CommandError, Member, Outcome},
+    apply::Applied,
+    core::{Core, internal},
+    driver::{
+        change::{ChangeError, change},
+        pending::{Submitted, create_request, invitees, submit},
+        roster,
+    },
+    fresh,
+    mls::{CommitError, CreateError, GroupError},
+    store::{
+        Local, StoreError,
+        conversation::{self, Kind, New, State},
+        outbox,
+        pending::{self, Pending},
+    },
+    transport::{CallError, Link},
+};
+
+/// Key packages of the people to be added, one for each of their devices.
+type Claimed = Vec<(Address, Vec<v1::ClaimedKeyPackage>)>;
+
+/// Makes a group.
+pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>) -> Result<Outcome, CommandError> {
+    if name.trim().is_empty() || name.len() > GROUP_NAME_MAX {
+        return Err(usage(format!("a group's name has 1 to {GROUP_NAME_MAX} bytes")));
+    }
+    let people = people(core, &members)?;
+    let title = name.clone();
+    let taken = core
+        .store
+        .run(move |tx| {
+            let same = conversation::by_title(tx, &title)?;
+            Ok::<_, StoreError>(same.iter().any(|one| one.kind == Kind::Group && one.state != State::Ended))
+        })
+        .await?;
+    if taken {
+        return Err(usage(format!("you are in a group called {name:?} already")));
+    }
+    let link = core.link().await?;
+    let claimed = claim(&link, people).await?;
+    let (me, teller) = (core.me.clone(), Arc::clone(core));
+    let (request, _) = core
+        .store
+        .run_and(
+            move |tx| {
+                let mut out = Applied::default();
+                let id = fresh::conversation_id().map_err(StoreError::from)?;
+                let conversation = ConversationName { domain: me.address().domain.clone(), id };
+                let roles = RoleTable::owned_by(me.address().clone());
+                let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
+                let new = match me.with_mls(tx, |mls| mls.create_group(&conversation, &roles, None, &invited)) {
+                    Ok(new) => new,
+                    Err(CreateError::Commit(CommitError::Group(GroupError::Fault(fault)))) => return Err(fault.into()),
+                    Err(error) => {
+                        if let CreateError::Commit(CommitError::Refused(refusal)) = &error {
+                            out.refused(tx, &me, refusal)?;
+                        }
+                        return Ok((Err(usage(error.to_string())), out));
+                    }
+                };
+                if let Some(staged) = &new.staged {
+                    me.pin_all(tx, &staged.change.added)?;
+                }
+                let request = create_request(&conversation, Kind::Group, None, new)?;
+                let row = New {
+                    name: Some(conversation),
+                    kind: Kind::Group,
+                    peer: None,
+                    title: name,
+                    state: State::Creating,
+                };
+                let request = Pending { conversation: conversation::insert(tx, &row)?, ..request };
+                pending::put(tx, &request)?;
+                Ok::<_, CommandError>((Ok(request), out))
+            },
+            move |(_, applied): &(_, Applied)| teller.tell(applied),
+        )
+        .await?;
+    let request = request?;
+    let local = request.conversation;
+    let _hold = core.hold(local);
+    match submit(core, &link, request).await.map_err(ChangeError::from)? {
+        Submitted::Accepted(_) => until_settled(core, local).await,
+        Submitted::Refused(refused) if refused.code == Some(Code::NotContact) => Err(not_contact(&members)),
+        Submitted::Refused(refused) => Err(usage(refused.to_string())),
+        Submitted::Raced(_) | Submitted::Theirs => Err(usage("the server has another group of this name")),
+    }
+}
+
+fn not_contact(members: &[String]) -> CommandError {
+    usage(format!(
+        "only people who have accepted you can be added ({}): write to them first, and wait until they accept",
+        members.join(", ")
+    ))
+}
+
+/// Waits until the group's first commit is applied.
+async fn until_settled(core: &Arc<Core>, local: Local) -> Result<Outcome, CommandError> {
+    let settled = core
+        .wait_for(core.transport.timeout, move |tx| {
+            Ok::<_, StoreError>(pending::id_of(tx, local)?.is_none().then_some(()))
+        })
+        .await?;
+    settled.ok_or_else(|| CommandError::from(CallError::Timeout))?;
+    Ok(done())
+}
+
+/// Adds members.
+pub(super) async fn add(core: &Arc<Core>, group: String, members: Vec<String>) -> Result<Outcome, CommandError> {
+    let people = people(core, &members)?;
+    let local = find(core, group).await?;
+    let link = core.link().await?;
+    let claimed = claim(&link, people).await?;
+    let changed = change(
+        core,
+        &link,
+        local,
+        Arc::new(move |group| {
+            let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
+            group.add(&invited)
+        }),
+    );
+    match changed.await {
+        Err(ChangeError::Refused(refused)) if refused.code == Some(Code::NotContact) => Err(not_contact(&members)),
+        changed => Ok(changed.map(|()| done())?),
+    }
+}
+
+/// Removes members.
+pub(super) async fn remove(core: &Arc<Core>, group: String, members: Vec<String>) -> Result<Outcome, CommandError> {
+    let people = people(core, &members)?;
+    let local = find(core, group).await?;
+    let link = core.link().await?;
+    change(core, &link, local, Arc::new(move |group| group.remove(&people))).await?;
+    Ok(done())
+}
+
+/// Leaves a group: sent as a message is, and carried out by those who stay.
+pub(super) async fn leave(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
+    let local = find(core, group).await?;
+    core.link().await?;
+    let id = fresh::message_id().map_err(|error| internal(&error))?;
+    core.store.run(move |tx| outbox::put_leave(tx, local, id)).await?;
+    core.outbox.notify_one();
+    let left = core
+        .wait_for(core.transport.timeout, move |tx| {
+            let ended = conversation::get(tx, local)?.state == State::Ended;
+            let queued = outbox::by_id(tx, id)?.is_some();
+            Ok::<_, StoreError>((ended || !queued).then_some(ended))
+        })
+        .await?;
+    match left {
+        Some(true) => Ok(done()),
+        Some(false) => Err(usage("the server does not let you leave this group")),
+        None => Ok(noted("You leave as soon as the server has been told.")),
+    }
+}
+
+/// Who is in a group, by its MLS state and by the server's list.
+pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
+    let local = find(core, group).await?;
+    let me = core.me.clone();
+    let (name, devices, roles) = core
+        .store
+        .run(move |tx| {
+            let conversation = conversation::get(tx, local)?;
+            let name = conversation.named()?.clone();
+            me.with_mls(tx, |mls| {
+                let mut group = mls.group(&name);
+                let read = group.members().and_then(|members| Ok((members, group.roles()?)));
+                let (members, roles) = read.map_err(|error| internal(&error))?;
+                Ok::<_, CommandError>((name.clone(), members, roles))
+            })
+        })
+        .await?;
+    let mut members: BTreeMap<String, Member> = BTreeMap::new();
+    for device in devices {
+        let address = device.device.address();
+        let member = members.entry(address.to_string()).or_insert_with(|| Member {
+            address: address.to_string(),
+            role: roles.of(address).name().to_owned(),
+            devices: 0,
+            disputed: false,
+        });
+        member.devices = member.devices.saturating_add(1);
+    }
+    // Without a connection there is nothing to compare with.
+    if let Ok(link) = core.link().await {
+        let listed = roster::find(&link, &name).await?.map(|listed| listed.members).unwrap_or_default();
+        for member in members.values_mut() {
+            member.disputed = !listed.iter().any(|listed| listed.address == member.address);
+        }
+        for listed in listed {
+            members.entry(listed.address.clone()).or_insert_with(|| Member {
+                role: qpc_proto::role::Role::from_wire(listed.role).name().to_owned(),
+                address: listed.address,
+                devices: 0,
+                disputed: true,
+            });
+        }
+    }
+    Ok(Outcome::Members { members: members.into_values().collect() })
+}
+
+async fn find(core: &Arc<Core>, group: String) -> Result<Local, CommandError> {
+    let me = core.me.clone();
+    core.store.run(move |tx| Ok(target::group(tx, &me, &group)?.local)).await
+}
+
+fn people(core: &Arc<Core>, names: &[String]) -> Result<Vec<Address>, CommandError> {
+    if names.len() > MEMBERS_PER_COMMIT_MAX {
+        return Err(usage(format!("at most {MEMBERS_PER_COMMIT_MAX} people at a time")));
+    }
+    let mut people = names.iter().map(|name| target::person(&core.me, name)).collect::<Result<Vec<_>, _>>()?;
+    people.sort();
+    people.dedup();
+    Ok(people)
+}
+
+async fn claim(link: &Link, people: Vec<Address>) -> Result<Claimed, CommandError> {
+    let mut claimed = Vec::new();
+    for person in people {
+        match link.call(v1::ClaimKeyPackages { address: person.to_string() }).await {
+            Ok(answer) => claimed.push((person, answer.key_packages)),
+            Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
+                return Err(usage(format!("there is no {person}, or nobody has logged in with that name yet")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(claimed)
+}

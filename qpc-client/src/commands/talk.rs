@@ -1,0 +1,172 @@
+//! Saying things, and reading what was said.
+
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
+
+use qpc_proto::{
+    content::{Content, Kind as Said},
+    id::Seq,
+    limits::TEXT_MAX,
+};
+use rusqlite::Transaction;
+
+use super::{
+    done,
+    target::{self, Target},
+    usage,
+};
+use crate::{
+    api::{self, CommandError, Event, OutboxState, Outcome},
+    core::{Core, internal},
+    fresh,
+    mls::{GroupError, Mls},
+    store::{
+        conversation::{self, Conversation, Kind, State, Trusted},
+        message, outbox,
+    },
+};
+
+/// Messages in one answer, at most.
+const PAGE_MAX: u32 = 1_000;
+
+/// Puts a message into the outbox.
+pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<Outcome, CommandError> {
+    if text.len() > TEXT_MAX {
+        return Err(usage(format!("a message has at most {TEXT_MAX} bytes")));
+    }
+    let id = fresh::message_id().map_err(|error| internal(&error))?;
+    let sent_ms = fresh::now_ms();
+    let content = Content { sent_ms, reply_to: None, kind: Said::Text(text.clone()) };
+    let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
+    let (me, teller) = (core.me.clone(), Arc::clone(core));
+    core.store
+        .run_and(
+            move |tx| {
+                let conversation = match target::read(tx, &me, &to)? {
+                    Target::Person(person) if person == *me.address() => return Err(usage("that is you")),
+                    Target::Person(person) => conversation::want_direct(tx, &person)?,
+                    Target::Conversation(conversation) => *conversation,
+                };
+                may_write(&conversation)?;
+                message::insert(
+                    tx,
+                    &message::New {
+                        conversation: conversation.local,
+                        seq: Seq(0),
+                        id,
+                        sender: &me.address().to_string(),
+                        own: true,
+                        time_ms: sent_ms,
+                        kind: content.kind.name(),
+                        body: &text,
+                        shown: true,
+                    },
+                )?;
+                outbox::put(tx, conversation.local, id, &encoded)?;
+                Ok::<_, CommandError>(conversation)
+            },
+            move |conversation| {
+                if conversation.state == State::Wanted {
+                    teller.errands.notify_one();
+                }
+                if let Some(reason) = conversation.waiting.clone() {
+                    let (id, state) = (id.to_string(), OutboxState::Waiting);
+                    teller.events.tell(Event::Outbox { id, state, reason: Some(reason) });
+                }
+                teller.outbox.notify_one();
+            },
+        )
+        .await?;
+    Ok(Outcome::Queued { id: id.to_string() })
+}
+
+fn may_write(conversation: &Conversation) -> Result<(), CommandError> {
+    match (conversation.state, conversation.trusted) {
+        (State::Ended, _) => Err(usage(format!("you are no longer in {}", conversation.title))),
+        (_, Trusted::Yes) => Ok(()),
+        (_, Trusted::OnceKeyAccepted) => Err(CommandError::Denied {
+            message: "somebody in this conversation has another key, which you have not accepted: see `contacts`"
+                .into(),
+        }),
+        (_, Trusted::Never) => Err(CommandError::Denied {
+            message: "this conversation is not followed any more, because its history is not what it was: see `status`"
+                .into(),
+        }),
+    }
+}
+
+/// Messages nobody has been shown.
+pub(super) async fn unshown(core: &Arc<Core>, limit: u32, to: Option<String>) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    let messages = core.store.run(move |tx| {
+        let of = to.map(|to| target::existing(tx, &me, &to)).transpose()?;
+        Ok::<_, CommandError>(message::unshown(tx, of.map(|of| of.local), limit.min(PAGE_MAX))?)
+    });
+    Ok(Outcome::Messages { messages: messages.await? })
+}
+
+/// Marks messages as shown.
+pub(super) async fn mark_shown(core: &Arc<Core>, to: Option<String>, local: i64) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            let of = to.map(|to| target::existing(tx, &me, &to)).transpose()?;
+            Ok::<_, CommandError>(message::mark_shown(tx, of.map(|of| of.local), local)?)
+        })
+        .await?;
+    Ok(done())
+}
+
+/// The last messages of a conversation.
+pub(super) async fn history(core: &Arc<Core>, to: String, limit: u32) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    let messages = core.store.run(move |tx| {
+        let of = target::existing(tx, &me, &to)?;
+        Ok::<_, CommandError>(message::last(tx, of.local, limit.min(PAGE_MAX))?)
+    });
+    Ok(Outcome::Messages { messages: messages.await? })
+}
+
+/// All conversations, or the groups alone, newest activity first.
+pub(super) async fn conversations(core: &Arc<Core>, groups: bool) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    let mut listed = core
+        .store
+        .run(move |tx| {
+            me.with_mls(tx, |mls| {
+                let all = conversation::all(tx)?.into_iter().filter(|one| !groups || one.kind == Kind::Group);
+                all.map(|one| shown(tx, mls, me.address().to_string(), one)).collect::<Result<Vec<_>, CommandError>>()
+            })
+        })
+        .await?;
+    listed.sort_by_key(|one| Reverse(one.last.as_ref().map(|last| last.local)));
+    Ok(Outcome::Conversations { conversations: listed })
+}
+
+fn shown(
+    tx: &Transaction<'_>,
+    mls: &Mls<'_>,
+    me: String,
+    conversation: Conversation,
+) -> Result<api::Conversation, CommandError> {
+    let mut members: BTreeSet<String> = conversation.peer.iter().map(ToString::to_string).chain([me]).collect();
+    if let (Some(name), State::Active) = (&conversation.name, conversation.state) {
+        match mls.group(name).members() {
+            Ok(devices) => members.extend(devices.iter().map(|member| member.device.address().to_string())),
+            Err(GroupError::NoGroup | GroupError::Removed) => {}
+            Err(GroupError::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+    Ok(api::Conversation {
+        conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        title: conversation.title,
+        kind: match conversation.kind {
+            Kind::Direct => api::ConversationKind::Direct,
+            Kind::Group | Kind::Inbox => api::ConversationKind::Group,
+        },
+        members: members.into_iter().collect(),
+        unread: message::unread(tx, conversation.local)?,
+        last: message::last(tx, conversation.local, 1)?.pop(),
+        request: conversation.request,
+        active: conversation.state != State::Ended && conversation.trusted == Trusted::Yes,
+    })
+}

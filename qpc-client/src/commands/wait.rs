@@ -1,0 +1,82 @@
+//! Waiting until what can happen now has happened.
+
+use std::sync::Arc;
+
+use super::done;
+use crate::{
+    api::{CommandError, Outcome, Waiting},
+    core::{Core, Line},
+    store::{
+        StoreError,
+        conversation::{self, Conversation, Trusted},
+        outbox,
+    },
+};
+
+/// Waits until the outbox has nothing left that can be sent now.
+pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
+    let mut progress = core.progress.subscribe();
+    let mut line = core.line.subscribe();
+    loop {
+        progress.borrow_and_update();
+        let queued = core
+            .store
+            .run(|tx| {
+                let mut queued = Vec::new();
+                for (local, messages) in outbox::by_conversation(tx)? {
+                    queued.push((conversation::get(tx, local)?, messages));
+                }
+                Ok::<_, StoreError>(queued)
+            })
+            .await?;
+        if queued.iter().all(|(conversation, _)| reason(conversation).is_some()) {
+            let waiting = queued.into_iter().filter_map(|(conversation, messages)| {
+                let reason = reason(&conversation)?;
+                Some(Waiting { to: conversation.title, messages, reason })
+            });
+            return Ok(Outcome::Flushed { waiting: waiting.collect() });
+        }
+        on_line(&line.borrow_and_update())?;
+        tokio::select! {
+            changed = progress.changed() => changed.map_err(|_| closing())?,
+            changed = line.changed() => changed.map_err(|_| closing())?,
+        }
+    }
+}
+
+/// For what messages into a conversation wait, other than the connection.
+fn reason(conversation: &Conversation) -> Option<String> {
+    match conversation.trusted {
+        Trusted::Yes => conversation.waiting.clone(),
+        Trusted::OnceKeyAccepted => Some("somebody in it has another key, which you have not accepted".to_owned()),
+        Trusted::Never => Some("the conversation is not followed any more: see `status`".to_owned()),
+    }
+}
+
+/// Waits until everything stored on the server for this device has been handled.
+pub(super) async fn catch_up(core: &Arc<Core>) -> Result<Outcome, CommandError> {
+    let mut caught_up = core.caught_up.subscribe();
+    let mut line = core.line.subscribe();
+    loop {
+        if on_line(&line.borrow_and_update())? && *caught_up.borrow_and_update() {
+            return Ok(done());
+        }
+        tokio::select! {
+            changed = caught_up.changed() => changed.map_err(|_| closing())?,
+            changed = line.changed() => changed.map_err(|_| closing())?,
+        }
+    }
+}
+
+/// Is there a connection? `false` while one is being made.
+fn on_line(line: &Line) -> Result<bool, CommandError> {
+    match line {
+        Line::Up(_) => Ok(true),
+        Line::Connecting => Ok(false),
+        Line::Down { problem, parked, .. } => Err(Line::error(problem, *parked)),
+    }
+}
+
+fn closing() -> CommandError {
+    CommandError::Unreachable { message: "the client is closing".into() }
+}

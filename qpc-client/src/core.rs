@@ -1,0 +1,230 @@
+//! What the handle and the driver of one home share.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::Transaction;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    api::CommandError,
+    apply::{Applied, ApplyError},
+    events::Events,
+    mls,
+    options::KsfParams,
+    store::{Local, Store, StoreError},
+    transport::{Link, Transport},
+    trust::Me,
+};
+
+/// How it stands with the server.
+#[derive(Debug, Clone)]
+pub(crate) enum Line {
+    /// An attempt is under way.
+    Connecting,
+    /// Connected and authenticated.
+    Up(Link),
+    /// The last attempt failed.
+    Down {
+        /// For a person.
+        problem: String,
+        /// There will be no further attempt until a person has done something.
+        parked: bool,
+        /// The server does not know this device any more.
+        gone: bool,
+    },
+}
+
+impl Line {
+    /// What a command says that needs a connection.
+    pub(crate) fn error(problem: &str, parked: bool) -> CommandError {
+        let message = problem.to_owned();
+        if parked { CommandError::Denied { message } } else { CommandError::Unreachable { message } }
+    }
+}
+
+/// What the handle and the driver share.
+pub(crate) struct Core {
+    pub(crate) me: Me,
+    pub(crate) store: Store,
+    pub(crate) events: Events,
+    pub(crate) transport: Transport,
+    pub(crate) ksf: KsfParams,
+    pub(crate) line: watch::Sender<Line>,
+    /// Counts what was applied and settled: whoever waits for the store to change looks again.
+    pub(crate) progress: watch::Sender<u64>,
+    /// Everything the server had when it was asked has been handled.
+    pub(crate) caught_up: watch::Sender<bool>,
+    /// There may be something to send.
+    pub(crate) outbox: Notify,
+    /// There may be other logs to follow.
+    pub(crate) follow: Notify,
+    /// There may be something to create or to submit again.
+    pub(crate) errands: Notify,
+    /// A key package was used.
+    pub(crate) key_packages: Notify,
+    /// Somebody's proposals may wait for a commit.
+    pub(crate) proposals: Notify,
+    /// One change of a group at a time.
+    pub(crate) one_change: tokio::sync::Mutex<()>,
+    changing: Mutex<HashSet<Local>>,
+    last_resort_used: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn new(me: Me, store: Store, transport: Transport, ksf: KsfParams) -> Self {
+        Self {
+            me,
+            store,
+            events: Events::new(),
+            transport,
+            ksf,
+            line: watch::Sender::new(Line::Connecting),
+            progress: watch::Sender::new(0),
+            caught_up: watch::Sender::new(false),
+            outbox: Notify::new(),
+            follow: Notify::new(),
+            errands: Notify::new(),
+            key_packages: Notify::new(),
+            proposals: Notify::new(),
+            one_change: tokio::sync::Mutex::new(()),
+            changing: Mutex::default(),
+            last_resort_used: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells everybody what has been committed.
+    pub(crate) fn tell(&self, applied: &Applied) {
+        for event in &applied.events {
+            self.events.tell(event.clone());
+        }
+        if applied.last_resort {
+            self.set_last_resort_used(true);
+        }
+        for (due, who) in [
+            (applied.outbox, &self.outbox),
+            (applied.follow || !applied.gone.is_empty(), &self.follow),
+            (applied.welcomed, &self.key_packages),
+            (applied.proposals, &self.proposals),
+        ] {
+            if due {
+                who.notify_one();
+            }
+        }
+        self.progressed();
+    }
+
+    /// The store has changed.
+    pub(crate) fn progressed(&self) {
+        self.progress.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Was the last-resort key package used since it was published?
+    pub(crate) fn last_resort_used(&self) -> bool {
+        self.last_resort_used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_resort_used(&self, used: bool) {
+        self.last_resort_used.store(used, Ordering::Relaxed);
+    }
+
+    /// Keeps messages of a conversation unencrypted while its group is about to change.
+    pub(crate) fn hold(&self, conversation: Local) -> Hold<'_> {
+        self.changing().insert(conversation);
+        Hold { core: self, conversation }
+    }
+
+    /// The conversations that are held.
+    pub(crate) fn held(&self) -> HashSet<Local> {
+        self.changing().clone()
+    }
+
+    fn changing(&self) -> MutexGuard<'_, HashSet<Local>> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection; waits for an attempt that is under way, not for the next one.
+    pub(crate) async fn link(&self) -> Result<Link, CommandError> {
+        let mut line = self.line.subscribe();
+        loop {
+            match &*line.borrow_and_update() {
+                Line::Up(link) => return Ok(link.clone()),
+                Line::Down { problem, parked, .. } => return Err(Line::error(problem, *parked)),
+                Line::Connecting => {}
+            }
+            if line.changed().await.is_err() {
+                return Err(CommandError::Unreachable { message: "the client is closing".into() });
+            }
+        }
+    }
+
+    /// Waits until `look` finds something, looking whenever the store has changed; `None` after `longest`.
+    pub(crate) async fn wait_for<T, F>(&self, longest: Duration, look: F) -> Result<Option<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Transaction<'_>) -> Result<Option<T>, StoreError> + Clone + Send + 'static,
+    {
+        let mut progress = self.progress.subscribe();
+        let deadline = Instant::now().checked_add(longest);
+        loop {
+            progress.borrow_and_update();
+            if let Some(found) = self.store.run(look.clone()).await? {
+                return Ok(Some(found));
+            }
+            let changed = match deadline {
+                Some(deadline) => timeout_at(deadline, progress.changed()).await,
+                None => Ok(progress.changed().await),
+            };
+            if !matches!(changed, Ok(Ok(()))) {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// While it lives, nothing is encrypted for its conversation.
+pub(crate) struct Hold<'c> {
+    core: &'c Core,
+    conversation: Local,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.core.changing().remove(&self.conversation);
+        self.core.outbox.notify_one();
+        self.core.errands.notify_one();
+    }
+}
+
+/// A fault of ours, for a person.
+pub(crate) fn internal(error: &dyn std::error::Error) -> CommandError {
+    tracing::error!(%error, "a command failed");
+    CommandError::Internal { message: error.to_string() }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        internal(&error)
+    }
+}
+
+impl From<ApplyError> for CommandError {
+    fn from(error: ApplyError) -> Self {
+        internal(&error)
+    }
+}
+
+impl From<mls::Fault> for CommandError {
+    fn from(error: mls::Fault) -> Self {
+        internal(&error)
+    }
+}

@@ -1,0 +1,137 @@
+//! The driver: keeps the account connected, and comes back after a loss with patience and jitter.
+//!
+//! It does not come back by itself where that would be of no use or do harm: a revoked device, a newer connection
+//! of the same device, a server whose key has changed.
+
+pub(crate) mod change;
+mod key_packages;
+pub(crate) mod pending;
+mod proposals;
+mod receive;
+pub(crate) mod roster;
+mod send;
+mod session;
+
+use std::{sync::Arc, time::Duration};
+
+use qpc_proto::error::CloseCode;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use self::session::End;
+use crate::{
+    api::Event,
+    auth::{self, AuthError},
+    core::{Core, Line},
+    transport::{CallError, Lost},
+};
+
+/// First and longest pause before another attempt; each is drawn between zero and that (full jitter).
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A session that lasted so long was a good one: the next pause is short again.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// What to do after a connection, or an attempt at one, has ended.
+enum Next {
+    /// Try again: after this long, or else with growing patience.
+    Again { after: Option<Duration>, problem: String },
+    /// Leave it until a person has done something.
+    Park {
+        problem: String,
+        /// The server does not know this device any more.
+        gone: bool,
+    },
+}
+
+/// Drives until it is told to stop.
+pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
+    let mut failures: u32 = 0;
+    loop {
+        let began = Instant::now();
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            next = one_connection(&core) => next,
+        };
+        let was_up = matches!(*core.line.borrow(), Line::Up(_));
+        core.caught_up.send_replace(false);
+        let (problem, pause, gone) = match next {
+            Next::Park { problem, gone } => (problem, None, gone),
+            Next::Again { after, problem } => {
+                failures = if was_up && began.elapsed() >= GOOD { 0 } else { failures.saturating_add(1) };
+                (problem, Some(after.unwrap_or_else(|| back_off(failures))), false)
+            }
+        };
+        tracing::debug!(?pause, "not connected");
+        let parked = pause.is_none();
+        // A connection that has just been lost may be back in a moment: whoever waits for it goes on waiting.
+        if was_up && !parked {
+            core.line.send_replace(Line::Connecting);
+        } else {
+            core.line.send_replace(Line::Down { problem: problem.clone(), parked, gone });
+        }
+        core.events.tell(Event::Online { online: false, problem: Some(problem) });
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep(pause.unwrap_or_default()), if !parked => {}
+        }
+    }
+    if let Line::Up(link) = &*core.line.borrow() {
+        link.close(CloseCode::Done);
+    }
+    core.line.send_replace(Line::Down { problem: "the client is closed".into(), parked: true, gone: false });
+}
+
+fn back_off(failures: u32) -> Duration {
+    let doubled = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+    crate::fresh::jitter(doubled.min(PAUSE_MAX))
+}
+
+async fn one_connection(core: &Arc<Core>) -> Next {
+    let link = match core.transport.connect().await {
+        Ok(link) => link,
+        Err(error) if error.needs_person() => return Next::Park { problem: error.to_string(), gone: false },
+        Err(error) => return Next::Again { after: None, problem: error.to_string() },
+    };
+    let answer = match auth::authenticate(&link, &core.me.identity).await {
+        Ok(answer) => answer,
+        Err(AuthError::Call(error)) if !error.is_final() => return after_loss(error),
+        Err(AuthError::Call(CallError::Refused(_))) => {
+            return Next::Park {
+                problem: "the server does not know this device any more: it was revoked, or the account was reset or \
+                          deleted. Log out here and log in anew"
+                    .into(),
+                gone: true,
+            };
+        }
+        Err(error) => return Next::Park { problem: error.to_string(), gone: false },
+    };
+    core.line.send_replace(Line::Up(link.clone()));
+    core.events.tell(Event::Online { online: true, problem: None });
+    tracing::debug!("connected and authenticated");
+    let end = session::run(core, &link, answer.key_packages).await;
+    let next = match end {
+        End::Call(error) => after_loss(error),
+        End::GoAway(after) => Next::Again { after: Some(after), problem: "the server stops for now".into() },
+        End::Apply(error) => {
+            tracing::error!(%error, "what the server sent could not be applied");
+            Next::Again { after: None, problem: error.to_string() }
+        }
+    };
+    link.close(CloseCode::Done);
+    next
+}
+
+fn after_loss(error: CallError) -> Next {
+    let problem = error.to_string();
+    match error {
+        CallError::Lost(Lost { close: Some(close @ (CloseCode::Revoked | CloseCode::Replaced)), .. }) => {
+            Next::Park { problem, gone: close == CloseCode::Revoked }
+        }
+        CallError::Refused(refused) if !refused.retry_after.is_zero() => {
+            Next::Again { after: Some(refused.retry_after), problem }
+        }
+        _ => Next::Again { after: None, problem },
+    }
+}

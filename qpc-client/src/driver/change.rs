@@ -1,0 +1,160 @@
+//! Changing a group: staged, submitted, and applied when it comes back through the log; made anew when another
+//! commit was first.
+
+use std::sync::Arc;
+
+use prost::Message;
+use qpc_proto::{
+    id::Counter,
+    v1::{self, request::Method},
+};
+use rusqlite::Transaction;
+
+use super::pending::{Submitted, submit};
+use crate::{
+    api::CommandError,
+    apply::{Applied, ApplyError},
+    core::{Core, internal},
+    fresh,
+    mls::{CommitError, Group, GroupError, Staged},
+    store::{
+        Local, StoreError, conversation, outbox,
+        pending::{self, Pending},
+    },
+    transport::{CallError, Link, Refused},
+    trust::Me,
+};
+
+/// How often a commit is made anew when others are first.
+const ATTEMPTS: usize = 8;
+
+/// What to do with the group. It may be asked more than once.
+pub(crate) type Operation = dyn Fn(&mut Group<'_>) -> Result<Staged, CommitError> + Send + Sync;
+
+/// Why a group was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    #[error("{0}")]
+    Mls(#[from] CommitError),
+    #[error("{0}")]
+    Refused(Box<Refused>),
+    /// The outcome is unknown: the same request goes out again on the next connection.
+    #[error("{0}; the change is submitted again when the connection is back")]
+    Call(#[from] CallError),
+    #[error("the group is busy; try again")]
+    Busy,
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+impl From<ChangeError> for CommandError {
+    fn from(error: ChangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChangeError::Mls(_) | ChangeError::Refused(_) => Self::Usage { message },
+            ChangeError::Call(_) => Self::Unreachable { message },
+            ChangeError::Busy => Self::TryLater { message },
+            ChangeError::Apply(error) => internal(&error),
+        }
+    }
+}
+
+/// Changes a group, and returns when the change is applied here.
+pub(crate) async fn change(
+    core: &Arc<Core>,
+    link: &Link,
+    local: Local,
+    operation: Arc<Operation>,
+) -> Result<(), ChangeError> {
+    let _one = core.one_change.lock().await;
+    let _hold = core.hold(local);
+    let patience = core.transport.timeout;
+    for _ in 0..ATTEMPTS {
+        let quiet = core
+            .wait_for(patience, move |tx| {
+                let busy = outbox::has_sealed(tx, local)? || pending::id_of(tx, local)?.is_some();
+                Ok::<_, StoreError>((!busy).then_some(()))
+            })
+            .await?;
+        quiet.ok_or(ChangeError::Busy)?;
+        let (me, operation, teller) = (core.me.clone(), Arc::clone(&operation), Arc::clone(core));
+        let (staged, _) = core
+            .store
+            .run_and(
+                move |tx| stage(tx, &me, local, &operation),
+                move |(_, applied): &(_, Applied)| teller.tell(applied),
+            )
+            .await?;
+        let staged = match staged {
+            Ok(staged) => staged,
+            // A message was encrypted just before: once more.
+            Err(ChangeError::Busy) => continue,
+            Err(error) => return Err(error),
+        };
+        match submit(core, link, staged).await? {
+            Submitted::Accepted(seq) => {
+                let applied = core
+                    .wait_for(patience, move |tx| {
+                        let now = conversation::get(tx, local)?;
+                        Ok::<_, StoreError>((now.seq >= seq).then_some(()))
+                    })
+                    .await?;
+                return applied.ok_or(ChangeError::Call(CallError::Timeout));
+            }
+            Submitted::Raced(epoch) => {
+                let caught_up = core
+                    .wait_for(patience, move |tx| {
+                        let now = conversation::get(tx, local)?;
+                        Ok::<_, StoreError>((now.epoch >= epoch).then_some(()))
+                    })
+                    .await?;
+                caught_up.ok_or(ChangeError::Busy)?;
+            }
+            Submitted::Refused(refused) => return Err(ChangeError::Refused(refused)),
+            Submitted::Theirs => return Err(ChangeError::Busy),
+        }
+    }
+    Err(ChangeError::Busy)
+}
+
+/// A commit and its request, durable; or why there is none, with the alarm about it.
+type StagedChange = (Result<Pending, ChangeError>, Applied);
+
+fn stage(tx: &Transaction<'_>, me: &Me, local: Local, operation: &Arc<Operation>) -> Result<StagedChange, ApplyError> {
+    let mut out = Applied::default();
+    let conversation = conversation::get(tx, local)?;
+    if outbox::has_sealed(tx, local)? {
+        return Ok((Err(ChangeError::Busy), out));
+    }
+    let name = conversation.named()?;
+    let staged = match me.with_mls(tx, |mls| operation(&mut mls.group(name))) {
+        Ok(staged) => staged,
+        Err(CommitError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
+        Err(error) => {
+            if let CommitError::Refused(refusal) = &error {
+                out.refused(tx, me, refusal)?;
+            }
+            return Ok((Err(error.into()), out));
+        }
+    };
+    me.pin_all(tx, &staged.change.added)?;
+    let given = outbox::last_counter(tx, local)?.unwrap_or_default();
+    let counter: Counter = conversation.counter.max(given).next();
+    let id = fresh::message_id().map_err(StoreError::from)?;
+    let request = v1::SubmitCommit {
+        conversation: Some(name.to_wire()),
+        message_id: id.to_bytes(),
+        counter: counter.0,
+        commit: Some(staged.to_wire()),
+    };
+    let request = v1::Request { method: Some(Method::SubmitCommit(request)) }.encode_to_vec();
+    let pending = Pending { conversation: local, id, counter, request: request.into() };
+    pending::put(tx, &pending)?;
+    Ok((Ok(pending), out))
+}

@@ -1,0 +1,72 @@
+//! Key packages: so many are always with the server that others can add this device while it is away.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use qpc_proto::v1;
+use tokio::time::sleep;
+
+use super::session::End;
+use crate::{
+    apply::ApplyError,
+    core::Core,
+    fresh,
+    transport::{CallError, Link},
+};
+
+/// One-time key packages made at a time.
+const BATCH: usize = 20;
+/// With fewer than these left another batch is made.
+const REFILL_BELOW: u32 = 10;
+/// Secrets of key packages are kept for this long, in seconds: the server may still hand them out.
+const SECRETS_KEPT: u64 = 200 * 86_400;
+/// Secrets that are kept however old they are: more than the server keeps packages of one device.
+const SECRETS_KEPT_MIN: usize = 128;
+/// Pause before the server is asked again after it refused.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Keeps enough with the server until the connection ends.
+pub(super) async fn run(core: &Arc<Core>, link: &Link, unclaimed: u32) -> Result<Infallible, End> {
+    let mut one_time = unclaimed;
+    // A device that has none may be a new one, and then has no last resort either.
+    let mut last_resort = unclaimed > 0 && !core.last_resort_used();
+    loop {
+        if (one_time < REFILL_BELOW || !last_resort)
+            && let Err(error) = publish(core, link, !last_resort).await?
+        {
+            tracing::debug!(%error, "key packages were not taken");
+            sleep(PAUSE).await;
+            continue;
+        }
+        core.key_packages.notified().await;
+        let count = link.call(v1::CountKeyPackages {}).await?;
+        (one_time, last_resort) = (count.key_packages, count.last_resort && !core.last_resort_used());
+    }
+}
+
+async fn publish(core: &Arc<Core>, link: &Link, last_resort: bool) -> Result<Result<(), CallError>, End> {
+    let me = core.me.clone();
+    let made = core
+        .store
+        .run(move |tx| {
+            me.with_mls(tx, |mls| {
+                let before = (fresh::now_ms() / 1000).saturating_sub(SECRETS_KEPT);
+                mls.forget_key_packages(before, SECRETS_KEPT_MIN)?;
+                Ok::<_, ApplyError>(mls.make_key_packages(BATCH, last_resort)?)
+            })
+        })
+        .await?;
+    let request = v1::PublishKeyPackages {
+        key_packages: made.one_time.into_iter().map(Into::into).collect(),
+        last_resort: made.last_resort.unwrap_or_default().into(),
+    };
+    match link.call(request).await {
+        Ok(_) => {
+            if last_resort {
+                core.set_last_resort_used(false);
+            }
+            Ok(Ok(()))
+        }
+        Err(error @ CallError::Refused(_)) => Ok(Err(error)),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,173 @@
+//! The sync call: logs are followed, what comes is applied in batches, what is stored is acknowledged.
+
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+
+use qpc_proto::{
+    chain::{ChainValue, LogEntry},
+    id::{ConversationName, Seq},
+    limits::CURSORS_PER_FRAME_MAX,
+    v1::{self, answer::Result as Outcome, request::Method},
+};
+
+use super::session::End;
+use crate::{
+    apply::{self, Applied, Item},
+    core::Core,
+    store::{conversation, entry},
+    transport::{CallError, Frames, Link, Refused, Requests, request_frame},
+};
+
+/// Entries applied in one transaction, at most.
+const BATCH_MAX: usize = 128;
+/// Old raw entries removed after a batch, at most.
+const PRUNE: u32 = 256;
+
+/// Follows until the connection ends.
+pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
+    let (requests, answers) = link.open().await?;
+    let mut reader = Reader { core, requests, followed: HashSet::new(), behind: HashSet::new(), opened: false };
+    let mut answers = answers;
+    reader.follow().await?;
+    loop {
+        let first = tokio::select! {
+            outcome = answers.next() => outcome?.ok_or(CallError::Protocol("the sync call ended"))?,
+            () = core.follow.notified() => {
+                reader.follow().await?;
+                continue;
+            }
+        };
+        let (items, go_away) = collect(first, &mut answers)?;
+        if !items.is_empty() {
+            reader.apply(items).await?;
+        }
+        if let Some(after) = go_away {
+            return Err(End::GoAway(after));
+        }
+    }
+}
+
+struct Reader<'r> {
+    core: &'r Arc<Core>,
+    requests: Requests,
+    followed: HashSet<ConversationName>,
+    /// Logs whose backlog has not all come yet.
+    behind: HashSet<ConversationName>,
+    opened: bool,
+}
+
+impl Reader<'_> {
+    /// Asks for the logs that are not followed yet.
+    async fn follow(&mut self) -> Result<(), End> {
+        let logs = self.core.store.run(conversation::followed).await?;
+        let mut cursors = Vec::new();
+        for log in logs {
+            let Some(name) = log.name else { continue };
+            if self.followed.insert(name.clone()) {
+                cursors.push(v1::Cursor { conversation: Some(name.to_wire()), seq: log.seq.0 });
+                self.behind.insert(name);
+            }
+        }
+        if !cursors.is_empty() {
+            self.core.caught_up.send_replace(false);
+        }
+        for cursors in cursors.chunks(CURSORS_PER_FRAME_MAX) {
+            let cursors = cursors.to_vec();
+            let method =
+                if self.opened { Method::Follow(v1::Follow { cursors }) } else { Method::Sync(v1::Sync { cursors }) };
+            self.opened = true;
+            self.requests.write_chunk(request_frame(method)).await.map_err(CallError::from)?;
+        }
+        self.judge_caught_up();
+        Ok(())
+    }
+
+    async fn apply(&mut self, items: Vec<Item>) -> Result<(), End> {
+        let me = self.core.me.clone();
+        let core = Arc::clone(self.core);
+        let applied = self
+            .core
+            .store
+            .run_and(
+                move |tx| {
+                    let applied = apply::batch(tx, &me, items)?;
+                    entry::prune(tx, PRUNE)?;
+                    Ok::<_, apply::ApplyError>(applied)
+                },
+                move |applied| core.tell(applied),
+            )
+            .await?;
+        self.acknowledge(&applied).await?;
+        for log in &applied.gone {
+            self.followed.remove(log);
+            self.behind.remove(log);
+        }
+        for log in &applied.caught_up {
+            self.behind.remove(log);
+        }
+        if applied.follow {
+            self.follow().await?;
+        }
+        self.judge_caught_up();
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, applied: &Applied) -> Result<(), End> {
+        let cursors =
+            applied.cursors.iter().map(|(log, seq)| v1::Cursor { conversation: Some(log.to_wire()), seq: seq.0 });
+        let cursors: Vec<_> = cursors.collect();
+        for cursors in cursors.chunks(CURSORS_PER_FRAME_MAX) {
+            let frame = request_frame(Method::Acknowledge(v1::Acknowledge { cursors: cursors.to_vec() }));
+            self.requests.write_chunk(frame).await.map_err(CallError::from)?;
+        }
+        Ok(())
+    }
+
+    fn judge_caught_up(&self) {
+        let caught_up = self.opened && self.behind.is_empty();
+        self.core.caught_up.send_if_modified(|was| std::mem::replace(was, caught_up) != caught_up);
+    }
+}
+
+/// What has come, as far as it is there already.
+fn collect(first: Outcome, answers: &mut Frames) -> Result<(Vec<Item>, Option<Duration>), CallError> {
+    let mut items = Vec::new();
+    let mut next = Some(first);
+    while let Some(outcome) = next.take() {
+        match outcome {
+            Outcome::GoAway(go) => return Ok((items, Some(Duration::from_millis(go.reconnect_after_ms.into())))),
+            Outcome::Error(error) => return Err(CallError::Refused(Box::new(Refused::parse(error)))),
+            outcome => items.push(read(outcome)?),
+        }
+        if items.len() < BATCH_MAX {
+            next = answers.ready()?;
+        }
+    }
+    Ok((items, None))
+}
+
+fn read(outcome: Outcome) -> Result<Item, CallError> {
+    let name = |wire: Option<v1::ConversationName>| {
+        ConversationName::parse(wire.as_ref()).map_err(|_| CallError::Protocol("a log without a name"))
+    };
+    Ok(match outcome {
+        Outcome::Entry(entry) => {
+            let log = name(entry.conversation.clone())?;
+            match LogEntry::parse(entry) {
+                Ok(entry) => Item::Entry(Box::new(entry)),
+                Err(error) => {
+                    tracing::debug!(%error, "an entry that this version can't read");
+                    Item::Unreadable(log)
+                }
+            }
+        }
+        Outcome::Following(following) => Item::Following {
+            log: name(following.conversation)?,
+            head: Seq(following.head_seq),
+            after: Seq(following.after_seq),
+            chain: ChainValue::parse(&following.chain).ok_or(CallError::Protocol("a chain value has 32 bytes"))?,
+        },
+        Outcome::CaughtUp(caught_up) => Item::CaughtUp(name(caught_up.conversation)?),
+        Outcome::NotFollowed(not) => Item::NotFollowed(name(not.conversation)?),
+        _ => return Err(CallError::Protocol("an answer that does not belong to the sync call")),
+    })
+}

@@ -1,0 +1,58 @@
+//! One authenticated connection: its parts run beside each other until one of them ends it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{key_packages, pending, proposals, receive, send};
+use crate::{
+    apply::ApplyError,
+    core::Core,
+    store::{StoreError, outbox},
+    transport::{CallError, Link},
+};
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(super) enum End {
+    Call(CallError),
+    /// The server asked to come back after this long.
+    GoAway(Duration),
+    Apply(ApplyError),
+}
+
+impl From<CallError> for End {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<ApplyError> for End {
+    fn from(error: ApplyError) -> Self {
+        Self::Apply(error)
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Apply(error.into())
+    }
+}
+
+/// Runs a session to its end.
+pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End {
+    if let Err(error) = core.store.run(outbox::ground_all).await {
+        return error.into();
+    }
+    let ended = tokio::select! {
+        ended = receive::run(core, link) => ended,
+        ended = send::run(core, link) => ended,
+        ended = pending::run(core, link) => ended,
+        ended = key_packages::run(core, link, key_packages) => ended,
+        ended = proposals::run(core, link) => ended,
+        lost = link.closed() => Err(End::Call(lost)),
+    };
+    match ended {
+        Err(End::Call(CallError::Timeout)) => link.lost().map_or(End::Call(CallError::Timeout), End::Call),
+        Err(end) => link.lost().map_or(end, End::Call),
+        Ok(never) => match never {},
+    }
+}
