@@ -65,6 +65,24 @@ fn process(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
+/// What one start notes for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// The token of the starter invite, so that the same one is printed again.
+    StarterInvite,
+    /// The domain that the accounts belong to.
+    Domain,
+}
+
+impl Note {
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::StarterInvite => "starter-invite",
+            Self::Domain => "domain",
+        }
+    }
+}
+
 /// A data directory that this process has to itself, until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
@@ -149,12 +167,12 @@ impl DataDir {
         certificate::self_signed(&self.root, names)
     }
 
-    /// The token of the starter invite, where one was kept.
+    /// What an earlier start noted, if it did.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
-    pub fn starter_invite(&self) -> Result<Option<Secret>, DataDirError> {
-        let path = self.starter_path();
+    pub fn noted(&self, note: Note) -> Result<Option<Secret>, DataDirError> {
+        let path = self.root.join(note.file_name());
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(Secret::new(Zeroizing::new(text).trim_end().to_owned()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -162,17 +180,13 @@ impl DataDir {
         }
     }
 
-    /// Keeps the token of the starter invite, so that the next start prints the same one.
+    /// Notes something for the next start, in place of what was noted before.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
-    pub fn keep_starter_invite(&self, token: &str) -> Result<(), DataDirError> {
-        let path = self.starter_path();
-        file::replace(&path, token.as_bytes()).map_err(|error| DataDirError::Io { path, error })
-    }
-
-    fn starter_path(&self) -> PathBuf {
-        self.root.join("starter-invite")
+    pub fn note(&self, note: Note, text: &str) -> Result<(), DataDirError> {
+        let path = self.root.join(note.file_name());
+        file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })
     }
 
     /// Reads a file, or makes it. One that the database needs is made only where there is no database.
@@ -255,7 +269,7 @@ mod tests {
         dir.database_key(&SystemRng).unwrap();
         dir.opaque_setup(&SystemRng).unwrap();
         dir.certificate(vec!["localhost".into()]).unwrap();
-        dir.keep_starter_invite("token").unwrap();
+        dir.note(Note::StarterInvite, "token").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(dir.path()), 0o700);
         for entry in fs::read_dir(dir.path()).unwrap() {

@@ -16,7 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{metrics::Metrics, store::Store};
@@ -62,7 +65,10 @@ impl Health {
     }
 }
 
-/// Serves until `stop`; then requests that run are finished.
+/// How long requests that run may still take after the end.
+const LAST_PAGES: Duration = Duration::from_secs(2);
+
+/// Serves until `stop`; then requests that run are finished, but a reader that hangs holds nobody up.
 ///
 /// # Errors
 /// The listener fails.
@@ -77,7 +83,12 @@ pub async fn serve_http(
         .with_state(metrics)
         .merge(Router::new().route("/readyz", get(ready)).with_state(health))
         .route("/healthz", get(|| async { "alive\n" }));
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    // What is dropped here are connections of readers only.
+    tokio::select! {
+        ended = serve => ended,
+        () = async { stop.cancelled().await; sleep(LAST_PAGES).await } => Ok(()),
+    }
 }
 
 async fn page(State(metrics): State<Arc<Metrics>>) -> Response {

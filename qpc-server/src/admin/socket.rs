@@ -79,9 +79,15 @@ pub async fn serve_socket(listener: UnixListener, accounts: Arc<Accounts>, tasks
         };
         let Ok((caller, _)) = caller else { continue };
         let accounts = Arc::clone(&accounts);
+        let stopping = stopping.clone();
         let serve = async move {
             let _place = place;
-            if let Err(error) = answer(caller, &accounts).await {
+            // A caller that says nothing holds nobody up; a verb that was called is done either way.
+            let answered = tokio::select! {
+                () = stopping.cancelled() => return,
+                answered = answer(caller, &accounts) => answered,
+            };
+            if let Err(error) = answered {
                 tracing::debug!(%error, "a caller of the admin socket went away");
             }
         };

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     account::Accounts,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::{Config, Loaded, Overrides},
-    data_dir::{DataDir, ServerCertificate},
+    data_dir::{DataDir, Note, ServerCertificate},
     logging,
     rng::SystemRng,
     server::{
@@ -23,6 +23,7 @@ use crate::{
         storage::{self, Opened},
     },
     shutdown::Signals,
+    store::Store,
 };
 
 /// Registrations that the starter invite is for.
@@ -84,6 +85,7 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     let Opened { dir, store, metrics, setup } = storage::open(&loaded)?;
     dir.ensure_config()?;
     let config = &loaded.config;
+    own_domain(config, &dir, &*store).await?;
     let parts = Parts {
         store,
         metrics,
@@ -111,6 +113,23 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Every address of the server ends in its domain, which therefore stays once there are accounts.
+async fn own_domain(config: &Config, dir: &DataDir, store: &dyn Store) -> Result<(), Fault> {
+    let domain = config.server.domain.to_ascii_lowercase();
+    match dir.noted(Note::Domain)? {
+        Some(noted) if noted.expose() == domain => Ok(()),
+        Some(noted) if store.figures(0, SystemClock.unix_ms()).await?.accounts > 0 => Err(Fault::new(
+            Exit::Config,
+            format!(
+                "server.domain: {domain}, but the accounts in {} belong to {}: a domain can't be changed",
+                dir.path().display(),
+                noted.expose(),
+            ),
+        )),
+        _ => Ok(dir.note(Note::Domain, &domain)?),
+    }
+}
+
 fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Fault> {
     match (&config.server.certificate_file, &config.server.certificate_key_file) {
         (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key)
@@ -135,13 +154,13 @@ async fn starter_invite(config: &Config, dir: &DataDir, accounts: &Accounts) -> 
     if config.server.production || config.server.open_registration {
         return Ok(None);
     }
-    if let Some(kept) = dir.starter_invite()?
+    if let Some(kept) = dir.noted(Note::StarterInvite)?
         && accounts.invite_is_valid(kept.expose()).await?
     {
         return Ok(Some(kept.expose().to_owned()));
     }
     let token = accounts.create_invite(STARTER_USES, Some(STARTER_LIFE)).await?;
-    dir.keep_starter_invite(token.expose())?;
+    dir.note(Note::StarterInvite, token.expose())?;
     Ok(Some(token.expose().to_owned()))
 }
 

@@ -243,6 +243,27 @@ async fn a_database_is_checked_beside_the_server_and_damage_is_found() {
     assert!(message.contains("the database key does not open"), "{message}");
 }
 
+#[tokio::test]
+async fn a_domain_may_change_until_somebody_has_an_address_in_it() {
+    let temp = tempfile::tempdir().unwrap();
+    assert_eq!(Program::start(temp.path()).stop().0, Some(0));
+    let moved = || {
+        let mut command = program(temp.path());
+        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"]);
+        command.env("QPC_SERVER__DOMAIN", "chat.example");
+        command
+    };
+    let server = Program::spawn(&mut moved());
+    let wire = Wire::connect(server.listen, &certificate(temp.path())).await;
+    let invite = server.invite.clone().unwrap();
+    wire.register(&Person::new("alice"), &invite, &Device::new()).await.unwrap();
+    assert_eq!(server.stop().0, Some(0));
+    let (code, out, message) = run(program(temp.path()).args(["--listen", "127.0.0.1:0", "--json"]));
+    assert_eq!((code, out.as_str()), (78, ""));
+    assert!(message.contains("belong to chat.example"), "{message}");
+    assert_eq!(Program::spawn(&mut moved()).stop().0, Some(0));
+}
+
 #[test]
 fn an_address_in_use_is_named() {
     let (temp, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
