@@ -1,6 +1,7 @@
 //! Making a home: registration of a new account, or login as a new device of one.
 
 use qpc_proto::{error::CloseCode, id::ConversationName};
+use tokio::time::timeout;
 
 use super::{Client, OpenError, off_runtime, read_home, transport};
 use crate::{
@@ -100,7 +101,15 @@ async fn sign_in(home: Home, options: Options, way: Way) -> Result<Client, SignI
     transport.endpoints.close().await;
     let (locked, store, _) = read_home(locked).await?;
     let identity = move_in(&store, identity).await?;
-    Ok(Client::start(locked, store, identity, options)?)
+    let patience = options.timeout;
+    let client = Client::start(locked, store, identity, options)?;
+    // Until then nobody could write to the newcomer. One who can't wait is reachable from the next start on.
+    let mut stocked = client.0.core.stocked.subscribe();
+    if timeout(patience, stocked.wait_for(|stocked| *stocked)).await.is_err() {
+        tracing::warn!("the server has not taken this device's key packages yet");
+    }
+    drop(stocked);
+    Ok(client)
 }
 
 /// A locked home that nobody lives in.

@@ -37,6 +37,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, unclaimed: u32) -> Result
             sleep(PAUSE).await;
             continue;
         }
+        core.stocked.send_replace(true);
         core.key_packages.notified().await;
         let count = link.call(v1::CountKeyPackages {}).await?;
         (one_time, last_resort) = (count.key_packages, count.last_resort && !core.last_resort_used());
