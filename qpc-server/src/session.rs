@@ -1,7 +1,7 @@
 //! What a connection says: calls on streams, from the first request to the last answer.
 //!
 //! A connection is anonymous until `Authenticate` makes it a session; that is the one way. Handlers
-//! that need a device take a [`state::Session`], which nothing else can make. Nothing here waits for
+//! that need a device take a `state::Session`, which nothing else can make. Nothing here waits for
 //! another session, and a session's panic ends that session alone (D13).
 
 mod calls;
@@ -52,4 +52,31 @@ pub struct Context {
     pub domain: Domain,
     /// For the times at which clients are told to come back.
     pub rng: Arc<dyn Rng>,
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn three<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn four<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn five<A, B, C, D, E, F: Future>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle session costs besides its QUIC connection, which has most of the 40 KiB: the task of the
+    /// connection, and the task of the stream that its sync call runs on.
+    #[test]
+    fn the_tasks_of_an_idle_session_are_small() {
+        let (connection, stream, sync) = (five(run), three(stream::serve), four(outbound::run));
+        let sum = connection + stream + sync + size_of::<link::Link>();
+        assert!(sum <= 4 * 1024, "connection {connection}, stream {stream}, sync {sync}");
+    }
 }

@@ -45,8 +45,6 @@ labels! {
         LoginPrefix = "login_prefix",
         /// Registrations from one address prefix.
         Registration = "registration",
-        /// Device authentications from one address prefix.
-        Authenticate = "authenticate",
         /// Key packages claimed by one account.
         ClaimRequester = "claim_requester",
         /// Key packages claimed of one account.
@@ -77,8 +75,6 @@ labels! {
         Slow = "slow",
         /// The handshake failed.
         Failed = "failed",
-        /// The server is about to stop.
-        Stopping = "stopping",
     }
 }
 

@@ -107,6 +107,9 @@ impl Default for AdmissionLimits {
 pub struct SessionLimits {
     /// From a frame's first byte to its last.
     pub frame: Duration,
+    /// Bytes of requests that wait for their answers on one stream, beyond the request that reaches them; it is read
+    /// no further until they are answered.
+    pub pipeline_bytes: usize,
     /// Connections of one device; the oldest ends for one more.
     pub sessions_per_device: usize,
     /// Entries that wait for one device; with one more its session is behind.
@@ -117,6 +120,8 @@ pub struct SessionLimits {
     pub page_entries: usize,
     /// Bytes of bodies after which such a page ends.
     pub page_bytes: usize,
+    /// Frames that wait to be written to a client that does not read; it is not read from above that.
+    pub outbound_frames: usize,
     /// Logs whose position is asked of the store at once, when a client begins to follow many.
     pub lookups: usize,
     /// How often acknowledged positions are written down.
@@ -135,11 +140,13 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             frame: Duration::from_secs(30),
+            pipeline_bytes: 256 * 1024,
             sessions_per_device: 4,
             offers: 64,
             behind_logs: 64,
             page_entries: 100,
             page_bytes: 64 * 1024,
+            outbound_frames: 512,
             lookups: 32,
             cursor_flush: Duration::from_secs(3),
             drain: Duration::from_secs(10),

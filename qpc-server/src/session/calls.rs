@@ -40,18 +40,21 @@ pub(super) enum Work {
 struct Call {
     name: &'static str,
     began: Instant,
+    /// Bytes of the request, which live on in the store's queue.
+    size: usize,
     work: Work,
 }
 
 /// The queue of one stream.
 pub(super) struct Calls {
     queue: VecDeque<Call>,
+    bytes: usize,
     metrics: Arc<Metrics>,
 }
 
 impl Calls {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { queue: VecDeque::new(), metrics }
+        Self { queue: VecDeque::new(), bytes: 0, metrics }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,9 +65,20 @@ impl Calls {
         self.queue.is_empty()
     }
 
-    /// A request of this name, read at this time, has begun.
-    pub(super) fn push(&mut self, name: &'static str, began: Instant, work: Work) {
-        self.queue.push_back(Call { name, began, work });
+    /// Bytes of the requests that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A request of this name and so many bytes, read at this time, has begun.
+    pub(super) fn push(&mut self, name: &'static str, began: Instant, size: usize, work: Work) {
+        self.bytes = self.bytes.saturating_add(size);
+        self.queue.push_back(Call { name, began, size, work });
+    }
+
+    /// A request was refused at once.
+    pub(super) fn refuse(&mut self, name: &'static str, began: Instant, refusal: WireError) {
+        self.push(name, began, 0, Work::Refused(refusal));
     }
 
     /// Waits for the first answer and gives it with those behind it that are ready. Dropping the future
@@ -83,6 +97,7 @@ impl Calls {
                 error.into_result()
             });
             frames.push(frame::encode(&v1::Answer { result: Some(result) }));
+            self.bytes = self.bytes.saturating_sub(call.size);
             self.queue.pop_front();
         }
         if frames.is_empty() { Poll::Pending } else { Poll::Ready(frames) }
@@ -135,7 +150,7 @@ mod tests {
         let replies: Vec<_> = (0..3)
             .map(|_| {
                 let (give, reply) = Reply::channel();
-                calls.push("send", Instant::now(), Work::Send(reply));
+                calls.push("send", Instant::now(), 100, Work::Send(reply));
                 give
             })
             .collect();
@@ -146,7 +161,7 @@ mod tests {
         assert_eq!(seqs(&calls.answers().await), [1, 2]);
         third.send(stored(3)).unwrap();
         assert_eq!(seqs(&calls.answers().await), [3]);
-        assert!(calls.is_empty());
+        assert!(calls.is_empty() && calls.bytes() == 0);
     }
 
     /// What a stream keeps for a message that waits for its commit. The store's half, the one-shot cell that

@@ -63,6 +63,13 @@ struct Lookup {
     reply: Reply<Position, ReadError>,
 }
 
+/// A page that is being read.
+struct PageRead {
+    log: ConversationName,
+    after: Seq,
+    reply: Reply<LogPage, ReadError>,
+}
+
 struct Outbound {
     link: Arc<Link>,
     actor: Actor,
@@ -71,7 +78,7 @@ struct Outbound {
     /// Logs to follow whose position has not been asked yet.
     opening: VecDeque<(ConversationName, Seq)>,
     lookups: VecDeque<Lookup>,
-    page: Option<(ConversationName, Reply<LogPage, ReadError>)>,
+    page: Option<PageRead>,
     /// Logs to follow that wait until the account's rate of lookups allows it.
     held: Option<(Vec<v1::Cursor>, Instant)>,
     recording: Option<Reply<(), Refusal>>,
@@ -134,8 +141,10 @@ impl Outbound {
         self.ask();
         let idle = self.out.is_empty();
         let held = self.held.as_ref().map(|(_, until)| *until);
-        // A client that floods the call with logs to follow is read no faster than they are looked up.
-        let may_read = held.is_none() && self.opening.len() < CURSORS_PER_FRAME_MAX;
+        // A client that floods the call is read no faster than it is answered.
+        let may_read = held.is_none()
+            && self.opening.len() < CURSORS_PER_FRAME_MAX
+            && self.out.len() < self.link.context.limits.session.outbound_frames;
         tokio::select! {
             () = self.link.context.tasks.stopping().cancelled() => return Err(End::Stopping),
             written = send.write_chunks(&mut self.out), if !idle => {
@@ -154,7 +163,7 @@ impl Outbound {
             position = reply(self.lookups.front_mut().map(|lookup| &mut lookup.reply)), if idle => {
                 self.opened(position)?;
             }
-            page = reply(self.page.as_mut().map(|(_, reply)| reply)), if idle => self.fetched(page)?,
+            page = reply(self.page.as_mut().map(|page| &mut page.reply)), if idle => self.fetched(page)?,
             recorded = reply(self.recording.as_mut()) => {
                 self.recording = None;
                 match recorded {
@@ -187,7 +196,8 @@ impl Outbound {
             && let Some((log, after)) = self.logs.next_page()
         {
             let read = ReadLog { log: log.clone(), after, limit: limits.page_entries, max_bytes: limits.page_bytes };
-            self.page = Some((log, delivery.fetch(&self.actor, read)));
+            let reply = delivery.fetch(&self.actor, read);
+            self.page = Some(PageRead { log, after, reply });
         }
     }
 
@@ -207,9 +217,9 @@ impl Outbound {
 
     /// The store has given a page of a log in which the session is behind.
     fn fetched(&mut self, page: Result<LogPage, ReadError>) -> Result<(), End> {
-        let Some((log, _)) = self.page.take() else { return Ok(()) };
+        let Some(PageRead { log, after, .. }) = self.page.take() else { return Ok(()) };
         match page {
-            Ok(page) => self.logs.page(&log, &page, &mut self.out),
+            Ok(page) => self.logs.page(&log, after, &page, &mut self.out),
             Err(ReadError::NotFound) => self.logs.not_followed(&log, &mut self.out),
             Err(error @ (ReadError::DeviceGone | ReadError::Fault(_))) => return Err(error.into()),
         }

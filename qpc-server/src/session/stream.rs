@@ -16,7 +16,7 @@ use quinn::{RecvStream, SendStream, VarInt};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use super::{
-    calls::{Calls, Work},
+    calls::Calls,
     dispatch::{self, Started},
     frames::{Frames, FramesEnd},
     link::Link,
@@ -38,6 +38,7 @@ struct Held {
     method: Method,
     rule: Rule,
     read: Instant,
+    size: usize,
     not_before: Option<Instant>,
 }
 
@@ -85,6 +86,7 @@ impl Stream {
         let mut held: Option<Box<Held>> = None;
         let mut reading = true;
         let mut told = false;
+        let pipeline_bytes = self.link.context.limits.session.pipeline_bytes;
         loop {
             if !reading && !told {
                 frames.stop(VarInt::from_u32(0));
@@ -104,7 +106,8 @@ impl Stream {
                 }
             }
             let wake = held.as_ref().and_then(|held| held.not_before);
-            let may_read = reading && held.is_none() && !self.alone && self.calls.len() < PIPELINE_MAX;
+            let room = self.calls.len() < PIPELINE_MAX && self.calls.bytes() < pipeline_bytes;
+            let may_read = reading && held.is_none() && !self.alone && room;
             frames.set_max(self.link.frame_max());
             // `answers` and `next` keep what they have when they are dropped; the others only wait.
             tokio::select! {
@@ -112,7 +115,7 @@ impl Stream {
                     reading = false;
                     if let Some(Held { rule, read, .. }) = held.take().map(|held| *held) {
                         let refusal = WireError::new(Code::ShuttingDown, "the server is about to stop");
-                        self.calls.push(rule.name, read, Work::Refused(refusal));
+                        self.calls.refuse(rule.name, read, refusal);
                     }
                 }
                 answers = self.calls.answers(), if !self.calls.is_empty() => {
@@ -139,7 +142,7 @@ impl Stream {
 
     /// Looks at a frame. Nothing comes of the stream where a stranger has made too many requests.
     fn accept(&mut self, frame: Bytes, reading: &mut bool) -> Option<Option<Held>> {
-        let read = Instant::now();
+        let (read, size) = (Instant::now(), frame.len());
         if !self.link.count_request() {
             return None;
         }
@@ -147,7 +150,7 @@ impl Stream {
             Ok(v1::Request { method: Some(method) }) => {
                 let rule = access::rule(&method);
                 match dispatch::judge(&self.link, &rule) {
-                    Ok(()) => return Some(Some(Held { method, rule, read, not_before: None })),
+                    Ok(()) => return Some(Some(Held { method, rule, read, size, not_before: None })),
                     Err(refusal) => (rule.name, refusal),
                 }
             }
@@ -159,7 +162,7 @@ impl Stream {
                 (NO_METHOD, WireError::new(Code::Malformed, "the frame is no request"))
             }
         };
-        self.calls.push(refused.0, read, Work::Refused(refused.1));
+        self.calls.refuse(refused.0, read, refused.1);
         Some(None)
     }
 
@@ -170,31 +173,31 @@ impl Stream {
             FramesEnd::Slow => WireError::new(Code::Malformed, "a frame took too long"),
             FramesEnd::Lost(_) => return None,
         };
-        self.calls.push(NO_METHOD, Instant::now(), Work::Refused(refusal));
+        self.calls.refuse(NO_METHOD, Instant::now(), refusal);
         Some(())
     }
 
     /// Begins a request, if it is its turn.
     fn turn(&mut self, held: Held) -> Turn {
-        let Held { method, rule, read, not_before } = held;
+        let Held { method, rule, read, size, not_before } = held;
         let early = not_before.is_some_and(|not_before| Instant::now() < not_before);
         if early || (rule.order != Order::Pipelined && !self.calls.is_empty()) {
-            return Turn::Wait(Box::new(Held { method, rule, read, not_before }));
+            return Turn::Wait(Box::new(Held { method, rule, read, size, not_before }));
         }
         if rule.paced
             && let Some(session) = self.link.session()
             && let Err(Wait(wait)) = self.link.context.policy.message(session.actor().account())
         {
             let not_before = Instant::now().checked_add(wait);
-            return Turn::Wait(Box::new(Held { method, rule, read, not_before }));
+            return Turn::Wait(Box::new(Held { method, rule, read, size, not_before }));
         }
         match dispatch::start(&self.link, method) {
             Ok(Started::Call(work)) => {
                 self.alone = rule.order == Order::Alone;
-                self.calls.push(rule.name, read, work);
+                self.calls.push(rule.name, read, size, work);
             }
             Ok(Started::Sync(sync)) => return Turn::Sync(sync),
-            Err(refusal) => self.calls.push(rule.name, read, Work::Refused(refusal)),
+            Err(refusal) => self.calls.refuse(rule.name, read, refusal),
         }
         Turn::Begun
     }

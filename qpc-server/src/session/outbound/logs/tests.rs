@@ -1,0 +1,248 @@
+//! What a sync call does in each order of events: a model of the queue, the store and the reader.
+
+#![allow(clippy::arithmetic_side_effects, reason = "tests")]
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use prost::Message;
+use qpc_proto::{
+    address::Domain,
+    chain::{ChainValue, EntryContent, EntryKind, LogEntry},
+    id::{ConversationId, Counter, Epoch, MessageId},
+};
+
+use super::*;
+use crate::{
+    clock::SystemClock, delivery::Delivery, metrics::Metrics, policy::limits::SessionLimits, registry::Registry,
+    store::memory::MemoryStore,
+};
+
+fn log() -> ConversationName {
+    ConversationName { domain: Domain::parse("chat.example").unwrap(), id: ConversationId::new(1, [1; 10]) }
+}
+
+fn entry(seq: u64) -> LogEntry {
+    LogEntry {
+        conversation: log(),
+        seq: Seq(seq),
+        kind: EntryKind::Message,
+        epoch: Epoch(0),
+        sender: None,
+        counter: Counter(seq),
+        id: MessageId::new(seq, [0; 10]),
+        stored_ms: 0,
+        chain: ChainValue([0; 32]),
+        content: EntryContent::Body(Bytes::from_static(b"x")),
+    }
+}
+
+fn offer(seq: u64) -> Arc<Offer> {
+    Arc::new(Offer { log: log(), seq: Seq(seq), frame: entry_frame(&entry(seq)) })
+}
+
+fn delivery() -> Delivery {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let registry = Registry::new(SessionLimits::default(), Arc::clone(&metrics));
+    Delivery::new(Arc::new(MemoryStore::new()), registry, Arc::new(SystemClock), metrics)
+}
+
+fn position(head: u64) -> Position {
+    Position { after: Seq(0), chain: ChainValue([0; 32]), head: Seq(head) }
+}
+
+fn page(after: Seq, head: u64, limit: u64) -> LogPage {
+    let last = head.min(after.0 + limit);
+    let entries = (after.0 + 1..=last).map(entry).collect();
+    LogPage { entries, head: Seq(head), floor: Seq(0), floor_chain: ChainValue([0; 32]) }
+}
+
+/// What a client makes of the frames: seqs of entries, and how often it was told that it has caught up.
+fn read(out: &[Bytes]) -> (Vec<u64>, usize) {
+    let (mut seqs, mut caught_up) = (Vec::new(), 0);
+    for frame in out {
+        match v1::Answer::decode(&frame[4..]).unwrap().result.unwrap() {
+            answer::Result::Entry(entry) => seqs.push(entry.seq),
+            answer::Result::CaughtUp(_) => caught_up += 1,
+            _ => {}
+        }
+    }
+    (seqs, caught_up)
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// An entry is committed, and its offer queued or, where the queue is full, dropped.
+    Commit { dropped: bool },
+    /// The session takes what its queue holds.
+    TakeNews,
+    /// The store looks the position up.
+    LookUp,
+    /// The session hears of it.
+    Opened,
+    /// The session asks for a page, which the store reads at once.
+    Ask,
+    /// The session hears of it.
+    Fetched,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(|dropped| Step::Commit { dropped }),
+        2 => Just(Step::TakeNews),
+        1 => Just(Step::LookUp),
+        1 => Just(Step::Opened),
+        2 => Just(Step::Ask),
+        2 => Just(Step::Fetched),
+    ]
+}
+
+/// A session and the world around it.
+struct World {
+    logs: Logs,
+    out: Vec<Bytes>,
+    head: u64,
+    queue: Vec<Arc<Offer>>,
+    dropped: bool,
+    looked_up: Option<Position>,
+    open: bool,
+    page: Option<(Seq, LogPage)>,
+}
+
+impl World {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Commit { dropped } => {
+                self.head += 1;
+                // As the mailbox does it: with one dropped, those after it are dropped as well.
+                if *dropped || self.dropped {
+                    self.dropped = true;
+                } else {
+                    self.queue.push(offer(self.head));
+                }
+            }
+            Step::TakeNews => {
+                for offer in self.queue.drain(..) {
+                    self.logs.offer(&offer, &mut self.out);
+                }
+                if std::mem::take(&mut self.dropped) {
+                    self.logs.fall_behind(&Behind::Logs(vec![log()]));
+                }
+            }
+            Step::LookUp if !self.open && self.looked_up.is_none() => self.looked_up = Some(position(self.head)),
+            Step::Opened if !self.open => {
+                if let Some(position) = self.looked_up.take() {
+                    self.logs.opened(&log(), Seq(0), &position, &mut self.out);
+                    self.open = true;
+                }
+            }
+            Step::Ask if self.page.is_none() => {
+                self.page = self.logs.next_page().map(|(_, after)| (after, page(after, self.head, 3)));
+            }
+            Step::Fetched => {
+                if let Some((after, page)) = self.page.take() {
+                    self.logs.page(&log(), after, &page, &mut self.out);
+                }
+            }
+            Step::LookUp | Step::Opened | Step::Ask => {}
+        }
+    }
+}
+
+proptest! {
+    /// Invariant 3, 8: whatever is dropped and however events interleave, the reader gets every entry once, in
+    /// order, and is told once that it has caught up.
+    #[test]
+    fn invariant_8_every_entry_arrives_once_and_in_order(steps in prop::collection::vec(step(), 0..120)) {
+        let delivery = delivery();
+        let mut logs = Logs::new(delivery.depth_share());
+        assert!(logs.open(&log(), 1));
+        let mut world = World {
+            logs, out: Vec::new(), head: 0, queue: Vec::new(), dropped: false, looked_up: None, open: false, page: None,
+        };
+        for step in &steps {
+            world.step(step);
+        }
+        world.step(&Step::LookUp);
+        for _ in 0..world.head + 3 {
+            for step in [Step::Opened, Step::TakeNews, Step::Ask, Step::Fetched] {
+                world.step(&step);
+            }
+        }
+        let (seqs, caught_up) = read(&world.out);
+        prop_assert_eq!(seqs, (1..=world.head).collect::<Vec<_>>());
+        prop_assert_eq!(caught_up, 1);
+        prop_assert_eq!(world.logs.places[&log()].head.0, world.head);
+        prop_assert!(world.logs.next_page().is_none());
+    }
+}
+
+#[test]
+fn what_was_not_sent_can_not_be_acknowledged_and_is_written_down_once() {
+    let delivery = delivery();
+    let mut logs = Logs::new(delivery.depth_share());
+    let mut out = Vec::new();
+    assert!(logs.open(&log(), 1));
+    logs.opened(&log(), Seq(0), &position(0), &mut out);
+    for seq in 1..=3 {
+        logs.offer(&offer(seq), &mut out);
+    }
+    assert!(logs.take_unrecorded(10).is_empty());
+    logs.acknowledge(&log(), Seq(2));
+    logs.acknowledge(&log(), Seq(1));
+    assert_eq!(logs.places[&log()].depth(), (1, 3));
+    assert_eq!(logs.take_unrecorded(10), [(log(), Seq(2))]);
+    logs.acknowledge(&log(), Seq(99));
+    assert_eq!(logs.take_unrecorded(10), [(log(), Seq(3))]);
+    assert_eq!(logs.places[&log()].depth(), (0, 0));
+    assert!(!logs.has_unrecorded());
+}
+
+#[test]
+fn a_reader_that_retention_passed_by_is_told_what_is_gone() {
+    let delivery = delivery();
+    let mut logs = Logs::new(delivery.depth_share());
+    let mut out = Vec::new();
+    assert!(logs.open(&log(), 1));
+    logs.opened(&log(), Seq(0), &position(9), &mut out);
+    let (_, after) = logs.next_page().unwrap();
+    assert_eq!(after, Seq(0));
+    out.clear();
+    let late = LogPage { floor: Seq(5), ..page(Seq(5), 9, 100) };
+    logs.page(&log(), after, &late, &mut out);
+    assert_eq!(read(&out), (vec![6, 7, 8, 9], 1));
+    let Some(answer::Result::Following(following)) = v1::Answer::decode(&out[0][4..]).unwrap().result else { panic!() };
+    assert_eq!(following.after_seq, 5);
+}
+
+#[test]
+fn a_page_of_an_earlier_follow_makes_no_gap_in_a_later_one() {
+    let delivery = delivery();
+    let mut logs = Logs::new(delivery.depth_share());
+    let mut out = Vec::new();
+    assert!(logs.open(&log(), 1));
+    logs.opened(&log(), Seq(6), &Position { after: Seq(6), ..position(9) }, &mut out);
+    let (_, after) = logs.next_page().unwrap();
+    assert_eq!(after, Seq(6));
+    // The client begins anew before the page is there.
+    assert!(logs.open(&log(), 1));
+    logs.opened(&log(), Seq(0), &position(9), &mut out);
+    out.clear();
+    logs.page(&log(), Seq(6), &page(Seq(6), 9, 100), &mut out);
+    while let Some((_, after)) = logs.next_page() {
+        logs.page(&log(), after, &page(after, 9, 4), &mut out);
+    }
+    assert_eq!(read(&out), ((1..=9).collect(), 1));
+}
+
+#[test]
+fn no_more_logs_are_followed_than_allowed() {
+    let delivery = delivery();
+    let mut logs = Logs::new(delivery.depth_share());
+    let mut out = Vec::new();
+    let other = ConversationName { id: ConversationId::new(2, [2; 10]), ..log() };
+    assert!(logs.open(&log(), 1) && logs.open(&log(), 1));
+    assert!(!logs.open(&other, 1));
+    logs.not_followed(&log(), &mut out);
+    assert!(logs.open(&other, 1));
+}
