@@ -185,6 +185,28 @@ async fn invariant_11_a_devices_own_order_holds_across_streams() {
     assert_eq!(reader.bodies[1..], ["2", "3", "4", "5"].map(Bytes::from));
 }
 
+/// Invariant 5: what was delivered and acknowledged stays in the log, and is not sent again to who has it.
+#[tokio::test]
+async fn invariant_5_acknowledging_removes_nothing_and_nothing_comes_twice() {
+    let house = House::with(|limits| limits.session.cursor_flush = Duration::from_millis(1)).await;
+    let (alice, bob, room) = house.pair().await;
+    send_all(&alice, &room, 2..5, 0).await;
+    let mut first = Reader::begin(&bob, &room).await;
+    first.until_caught_up().await;
+    first.call.request(Method::Acknowledge(v1::Acknowledge { cursors: vec![room.cursor(4)] })).await;
+    first.call.finish();
+    assert!(first.call.answer().await.is_none());
+
+    let mut again = bob.sync(vec![room.cursor(4)]).await;
+    assert!(matches!(again.answer().await, Some(answer::Result::Following(_))));
+    assert!(matches!(again.answer().await, Some(answer::Result::CaughtUp(_))));
+    // A reader that has lost everything gets everything.
+    let mut anew = Reader::begin(&bob, &room).await;
+    anew.until_caught_up().await;
+    assert_eq!((anew.seq, anew.chain), (first.seq, first.chain));
+    assert_eq!(anew.bodies, first.bodies);
+}
+
 /// Invariant 6: of two commits for one epoch one is stored, and the other hears which epoch it is now.
 #[tokio::test]
 async fn invariant_6_one_commit_for_each_epoch() {
