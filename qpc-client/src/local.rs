@@ -113,7 +113,7 @@ mod tests {
             let events = Arc::new(Events::new());
             let stop = CancellationToken::new();
             let mut serving = tokio::task::JoinSet::new();
-            let listener = host::bind(&dir.path().join(below)).unwrap();
+            let listener = bind(&dir.path().join(below)).unwrap();
             serving.spawn(serve(listener, Echo(Arc::clone(&events)), stop.clone()));
             Self { dir, events, stop, serving }
         }

@@ -1,5 +1,14 @@
 //! Tables that stand both in code and in `docs/` are the same.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::{fs, path::PathBuf};
 
 use qpc_proto::error::{CloseCode, Code};

@@ -3,6 +3,15 @@
 //!
 //! A change of any byte is a change of the protocol. `QPC_WRITE_VECTORS=1` writes the file anew.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use bytes::Bytes;

@@ -1,6 +1,15 @@
 //! The house rules that a program can check: layers, file headers, sizes, limits that are
 //! documented, invariants that are tested. It reads the sources as text and judges nothing else.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     collections::BTreeMap,
     fs,
