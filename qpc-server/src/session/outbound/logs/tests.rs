@@ -216,6 +216,25 @@ fn a_reader_that_retention_passed_by_is_told_what_is_gone() {
 }
 
 #[test]
+fn an_offer_out_of_turn_is_not_passed_on_but_fetched_with_what_is_missing() {
+    let delivery = delivery();
+    let mut logs = Logs::new(delivery.depth_share());
+    let mut out = Vec::new();
+    assert!(logs.open(&log(), 1));
+    logs.opened(&log(), Seq(0), &position(0), &mut out);
+    logs.offer(&offer(3), &mut out);
+    assert!(read(&out).0.is_empty());
+    let (_, after) = logs.next_page().unwrap();
+    // While the page is under way the next entry is committed.
+    let fetched = page(after, 3, 100);
+    logs.offer(&offer(4), &mut out);
+    logs.page(&log(), after, &fetched, &mut out);
+    let (_, after) = logs.next_page().expect("the entry that was not in the page");
+    logs.page(&log(), after, &page(after, 4, 100), &mut out);
+    assert_eq!(read(&out).0, [1, 2, 3, 4]);
+}
+
+#[test]
 fn a_page_of_an_earlier_follow_makes_no_gap_in_a_later_one() {
     let delivery = delivery();
     let mut logs = Logs::new(delivery.depth_share());
