@@ -17,7 +17,7 @@ deps: ## Install what a bare Debian 12 with a Rust toolchain lacks.
 
 run: deps ## Start a server on 127.0.0.1:7000 from ./data and print what to type next.
 	$(CARGO) build --release --locked -p qpc-server -p qpc-client
-	@PATH="$(CURDIR)/target/release:$$PATH" target/release/qpc-server
+	@target/release/qpc-server
 
 test: deps check ## All tests, formatting, lints.
 	rustup target add $(WASM)

@@ -44,8 +44,8 @@ pub const CURSORS_PER_FRAME_MAX: usize = 256;
 pub const FOLLOWED_MAX: usize = 10_000;
 /// Entries in one page of a log.
 pub const LOG_PAGE_MAX: usize = 100;
-/// Bytes of bodies in one page of a log, after which it ends early.
-pub const LOG_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of bodies with which a page of a log ends: with the greatest entry on top it still fits into a frame.
+pub const LOG_PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Conversations or contacts in one page of a list.
 pub const LIST_PAGE_MAX: usize = 100;
 /// Requests that may wait for their answers on one stream.

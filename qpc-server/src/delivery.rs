@@ -32,10 +32,6 @@ use crate::{
     },
 };
 
-/// Bytes of bodies after which a page of [`Delivery::read`] ends: with the greatest entry on top, an answer
-/// still fits into one frame.
-const READ_BYTES: usize = LOG_PAGE_BYTES_MAX / 2;
-
 /// Sends, reads, follows. See the module's text.
 pub struct Delivery {
     store: Arc<dyn Store>,
@@ -97,7 +93,9 @@ impl Delivery {
             _ => LOG_PAGE_MAX,
         };
         let log = field::conversation(read.conversation.as_ref())?;
-        Ok(self.store.read_log(actor, ReadLog { log, after: Seq(read.after_seq), limit, max_bytes: READ_BYTES }))
+        Ok(self
+            .store
+            .read_log(actor, ReadLog { log, after: Seq(read.after_seq), limit, max_bytes: LOG_PAGE_BYTES_MAX }))
     }
 
     /// One page for a reader that is behind; counted.
@@ -158,4 +156,5 @@ pub fn page_to_wire(page: &LogPage) -> v1::LogPage {
 }
 
 // Room for headers: an entry's are below 500 bytes, and a page has at most 100 entries.
-const _: () = assert!(READ_BYTES + qpc_proto::limits::HANDSHAKE_BODY_MAX < qpc_proto::limits::FRAME_MAX * 4 / 5);
+const _: () =
+    assert!(LOG_PAGE_BYTES_MAX + qpc_proto::limits::HANDSHAKE_BODY_MAX < qpc_proto::limits::FRAME_MAX * 4 / 5);
