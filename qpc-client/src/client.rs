@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::sign_in::{Login, Registration, SignInError};
 use crate::{
-    EventStream, Home, Options, ServerAddress,
+    EventStream, Home, KsfParams, Options, ServerAddress,
     api::{Command, CommandError, Outcome},
     commands,
     core::{Core, Line},
@@ -21,7 +21,7 @@ use crate::{
     identity::Identity,
     local, mls,
     store::{Store, StoreError, identity},
-    transport::{Endpoints, Transport},
+    transport::{Endpoints, Link, Transport},
     trust::Me,
 };
 
@@ -83,22 +83,20 @@ impl Client {
         }
         let locked = off_runtime(move || home.lock()).await??;
         let (locked, store, identity) = read_home(locked).await?;
-        Self::start(locked, store, identity.ok_or(OpenError::NoAccount)?, options)
-    }
-
-    /// Begins to drive a home.
-    fn start(home: LockedHome, store: Store, identity: Identity, options: Options) -> Result<Self, OpenError> {
+        let identity = identity.ok_or(OpenError::NoAccount)?;
         let server = match options.server.clone() {
             Some(server) => server,
             None => identity.server.parse::<ServerAddress>().map_err(|error| OpenError::Damaged(error.to_string()))?,
         };
-        let device = mls::Device::new(&identity.certificate, &identity.device_secret.seed())
-            .map_err(|error| OpenError::Damaged(error.to_string()))?;
-        let me = Me { identity: Arc::new(identity), device: Arc::new(device) };
-        let core = Arc::new(Core::new(me, store, transport(&home, server, &options), options.ksf));
+        let transport = transport(&locked, server, &options);
+        Ok(Self::start(locked, core(identity, store, transport, options.ksf)?, None))
+    }
+
+    /// Begins to drive a home, with a connection that is authenticated already if there is one.
+    fn start(home: LockedHome, core: Arc<Core>, first: Option<Link>) -> Self {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(driver::run(Arc::clone(&core), stop.clone()));
+        tasks.spawn(driver::run(Arc::clone(&core), first, stop.clone()));
         match local::bind(home.home().dir()) {
             Ok(listener) => {
                 tasks.spawn(local::serve(listener, Arc::clone(&core), stop.clone()));
@@ -106,7 +104,7 @@ impl Client {
             // Only other programs on this home miss it.
             Err(error) => tracing::warn!(%error, "other programs can't join this home"),
         }
-        Ok(Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(Some(home)) })))
+        Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(Some(home)) }))
     }
 
     /// Does something. Commands take effect in the order in which their futures are first polled.
@@ -163,6 +161,14 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client")
     }
+}
+
+/// What the handle and the driver share.
+fn core(identity: Identity, store: Store, transport: Transport, ksf: KsfParams) -> Result<Arc<Core>, OpenError> {
+    let device = mls::Device::new(&identity.certificate, &identity.device_secret.seed())
+        .map_err(|error| OpenError::Damaged(error.to_string()))?;
+    let me = Me { identity: Arc::new(identity), device: Arc::new(device) };
+    Ok(Arc::new(Core::new(me, store, transport, ksf)))
 }
 
 fn transport(home: &LockedHome, server: ServerAddress, options: &Options) -> Transport {

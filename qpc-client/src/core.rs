@@ -72,8 +72,6 @@ pub(crate) struct Core {
     pub(crate) errands: Notify,
     /// A key package was used.
     pub(crate) key_packages: Notify,
-    /// The server has key packages, so that others can reach this device while it is away.
-    pub(crate) stocked: watch::Sender<bool>,
     /// Somebody's proposals may wait for a commit.
     pub(crate) proposals: Notify,
     /// One change of a group at a time.
@@ -97,7 +95,6 @@ impl Core {
             follow: Notify::new(),
             errands: Notify::new(),
             key_packages: Notify::new(),
-            stocked: watch::Sender::new(false),
             proposals: Notify::new(),
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),

@@ -4,7 +4,7 @@
 //! of the same device, a server whose key has changed.
 
 pub(crate) mod change;
-mod key_packages;
+pub(crate) mod key_packages;
 pub(crate) mod pending;
 mod proposals;
 mod receive;
@@ -23,7 +23,7 @@ use crate::{
     api::Event,
     auth::{self, AuthError},
     core::{Core, Line},
-    transport::{CallError, Lost},
+    transport::{CallError, Link, Lost},
 };
 
 /// First and longest pause before another attempt; each is drawn between zero and that (full jitter).
@@ -44,15 +44,15 @@ enum Next {
     },
 }
 
-/// Drives until it is told to stop.
-pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
+/// Drives until it is told to stop. `first` is a connection that is authenticated already.
+pub(crate) async fn run(core: Arc<Core>, mut first: Option<Link>, stop: CancellationToken) {
     let mut failures: u32 = 0;
     loop {
         let began = Instant::now();
         let next = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            next = one_connection(&core) => next,
+            next = one_connection(&core, &mut first) => next,
         };
         let was_up = matches!(*core.line.borrow(), Line::Up(_));
         core.caught_up.send_replace(false);
@@ -88,29 +88,19 @@ fn back_off(failures: u32) -> Duration {
     crate::fresh::jitter(doubled.min(PAUSE_MAX))
 }
 
-async fn one_connection(core: &Arc<Core>) -> Next {
-    let link = match core.transport.connect().await {
-        Ok(link) => link,
-        Err(error) if error.needs_person() => return Next::Park { problem: error.to_string(), gone: false },
-        Err(error) => return Next::Again { after: None, problem: error.to_string() },
-    };
-    let answer = match auth::authenticate(&link, &core.me.identity).await {
-        Ok(answer) => answer,
-        Err(AuthError::Call(error)) if !error.is_final() => return after_loss(error),
-        Err(AuthError::Call(CallError::Refused(_))) => {
-            return Next::Park {
-                problem: "the server does not know this device any more: it was revoked, or the account was reset or \
-                          deleted. Log out here and log in anew"
-                    .into(),
-                gone: true,
-            };
-        }
-        Err(error) => return Next::Park { problem: error.to_string(), gone: false },
+async fn one_connection(core: &Arc<Core>, first: &mut Option<Link>) -> Next {
+    let (link, key_packages) = match first.take() {
+        // It has published key packages just before.
+        Some(link) => (link, u32::MAX),
+        None => match connect(core).await {
+            Ok(connected) => connected,
+            Err(next) => return next,
+        },
     };
     core.line.send_replace(Line::Up(link.clone()));
     core.events.tell(Event::Online { online: true, problem: None });
     tracing::debug!("connected and authenticated");
-    let end = session::run(core, &link, answer.key_packages).await;
+    let end = session::run(core, &link, key_packages).await;
     let next = match end {
         End::Call(error) => after_loss(error),
         End::GoAway(after) => Next::Again { after: Some(after), problem: "the server stops for now".into() },
@@ -121,6 +111,28 @@ async fn one_connection(core: &Arc<Core>) -> Next {
     };
     link.close(CloseCode::Done);
     next
+}
+
+/// An authenticated connection, and how many key packages the server has.
+async fn connect(core: &Arc<Core>) -> Result<(Link, u32), Next> {
+    let link = core.transport.connect().await.map_err(|error| {
+        let problem = error.to_string();
+        if error.needs_person() { Next::Park { problem, gone: false } } else { Next::Again { after: None, problem } }
+    })?;
+    let refused = match auth::authenticate(&link, &core.me.identity).await {
+        Ok(answer) => return Ok((link, answer.key_packages)),
+        Err(AuthError::Call(error)) if !error.is_final() => after_loss(error),
+        Err(AuthError::Call(CallError::Refused(_))) => Next::Park {
+            problem:
+                "the server does not know this device any more: it was revoked, or the account was reset or deleted. \
+                      Log out here and log in anew"
+                    .into(),
+            gone: true,
+        },
+        Err(error) => Next::Park { problem: error.to_string(), gone: false },
+    };
+    link.close(CloseCode::Done);
+    Err(refused)
 }
 
 fn after_loss(error: CallError) -> Next {

@@ -6,6 +6,8 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/chat.rs"]
+mod chat;
 #[path = "server/door.rs"]
 mod door;
 #[path = "server/edge.rs"]
@@ -18,6 +20,8 @@ mod house;
 mod logins;
 #[path = "server/messages.rs"]
 mod messages;
+#[path = "server/net.rs"]
+mod net;
 #[path = "server/person.rs"]
 mod person;
 #[path = "server/program.rs"]

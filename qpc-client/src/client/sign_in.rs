@@ -1,13 +1,16 @@
 //! Making a home: registration of a new account, or login as a new device of one.
 
-use qpc_proto::{error::CloseCode, id::ConversationName};
-use tokio::time::timeout;
+use std::sync::Arc;
 
-use super::{Client, OpenError, off_runtime, read_home, transport};
+use qpc_proto::{error::CloseCode, id::ConversationName};
+
+use super::{Client, OpenError, core, off_runtime, read_home, transport};
 use crate::{
     Home, Options,
     api::{CommandError, Password},
     auth,
+    core::Core,
+    driver::key_packages::publish,
     home::LockedHome,
     identity::Identity,
     store::{
@@ -15,6 +18,7 @@ use crate::{
         conversation::{self, Kind, New, State},
         identity,
     },
+    transport::Link,
 };
 
 /// What a registration needs.
@@ -97,19 +101,28 @@ async fn sign_in(home: Home, options: Options, way: Way) -> Result<Client, SignI
         Way::Login(login) => auth::log_in(&link, options.ksf, login, server.to_string()).await,
     };
     let identity = identity.map_err(CommandError::from)?;
-    link.close(CloseCode::Done);
-    transport.endpoints.close().await;
     let (locked, store, _) = read_home(locked).await?;
     let identity = move_in(&store, identity).await?;
-    let patience = options.timeout;
-    let client = Client::start(locked, store, identity, options)?;
-    // Until then nobody could write to the newcomer. One who can't wait is reachable from the next start on.
-    let mut stocked = client.0.core.stocked.subscribe();
-    if timeout(patience, stocked.wait_for(|stocked| *stocked)).await.is_err() {
-        tracing::warn!("the server has not taken this device's key packages yet");
+    let core = core(identity, store, transport, options.ksf)?;
+    let first = begin(&core, link).await;
+    Ok(Client::start(locked, core, first))
+}
+
+/// The first session: once it has key packages with the server, others can write to this device. What
+/// fails here is tried again by the driver.
+async fn begin(core: &Arc<Core>, link: Link) -> Option<Link> {
+    let begun = async {
+        auth::authenticate(&link, &core.me.identity).await.map_err(|error| error.to_string())?;
+        publish(core, &link, true).await.map_err(|end| format!("{end:?}"))?.map_err(|error| error.to_string())
+    };
+    match begun.await {
+        Ok(()) => Some(link),
+        Err(error) => {
+            tracing::debug!(error, "the first session did not begin well");
+            link.close(CloseCode::Done);
+            None
+        }
     }
-    drop(stocked);
-    Ok(client)
 }
 
 /// A locked home that nobody lives in.

@@ -37,14 +37,14 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, unclaimed: u32) -> Result
             sleep(PAUSE).await;
             continue;
         }
-        core.stocked.send_replace(true);
         core.key_packages.notified().await;
         let count = link.call(v1::CountKeyPackages {}).await?;
         (one_time, last_resort) = (count.key_packages, count.last_resort && !core.last_resort_used());
     }
 }
 
-async fn publish(core: &Arc<Core>, link: &Link, last_resort: bool) -> Result<Result<(), CallError>, End> {
+/// Makes a batch and publishes it. The inner error may pass.
+pub(crate) async fn publish(core: &Arc<Core>, link: &Link, last_resort: bool) -> Result<Result<(), CallError>, End> {
     let me = core.me.clone();
     let made = core
         .store

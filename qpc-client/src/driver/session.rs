@@ -12,7 +12,7 @@ use crate::{
 
 /// Why a session ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     Call(CallError),
     /// The server asked to come back after this long.
     GoAway(Duration),

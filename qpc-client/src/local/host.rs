@@ -2,7 +2,7 @@
 
 use std::{fs, future::Future, io, path::Path, sync::Arc};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, mpsc},
@@ -79,11 +79,11 @@ async fn one_program(stream: UnixStream, host: impl Host, stop: CancellationToke
     let mut lines = FramedWrite::new(write, LinesCodec::new_with_max_length(ANSWER_LINE_MAX));
     let mut events = host.events();
     let (answers, mut answered) = mpsc::channel(PENDING_MAX);
-    let mut commands = JoinSet::new();
+    let mut commands = FuturesUnordered::new();
     loop {
         let tell = tokio::select! {
             () = stop.cancelled() => break,
-            Some(_) = commands.join_next() => continue,
+            Some(()) = commands.next() => continue,
             Some(tell) = answered.recv() => tell,
             notice = events.next() => match notice {
                 Some(Notice::Event(event)) => Tell::Event(event),
@@ -95,7 +95,8 @@ async fn one_program(stream: UnixStream, host: impl Host, stop: CancellationToke
                 let line = zeroize::Zeroizing::new(line.map_err(io::Error::other)?);
                 let ask: Ask = serde_json::from_str(&line)?;
                 let (host, answers) = (host.clone(), answers.clone());
-                commands.spawn(async move {
+                // In this task, so that they begin in the order in which they were asked.
+                commands.push(async move {
                     let outcome = host.execute(ask.command).await;
                     // A program that is gone does not need its answer.
                     drop(answers.send(Tell::Answer { number: ask.number, outcome }).await);

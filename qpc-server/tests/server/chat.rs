@@ -1,0 +1,269 @@
+//! People who chat, through real clients and a real server: what the whole is for.
+
+use qpc_client::{
+    Client, Session,
+    api::{Command, CommandError, Event, OutboxState, Outcome},
+};
+
+use crate::net::Net;
+
+#[test]
+fn offline_device_gets_its_backlog_in_order() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    bob.disconnect();
+    alice.send(["one", "two"]);
+    alice.do_it(Command::Flush);
+    bob.connect();
+    bob.expects(["one", "two"]);
+}
+
+#[test]
+fn messages_go_live_both_ways() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.send(["ping"]);
+    bob.expects(["ping"]);
+    bob.send(["pong"]);
+    alice.expects(["pong"]);
+    let said = |history: Vec<qpc_client::api::Message>| {
+        history.into_iter().filter(|m| m.kind == "text").map(|m| m.body).collect::<Vec<_>>()
+    };
+    assert_eq!(said(alice.history("bob")), ["may I?", "ping", "pong"]);
+    assert_eq!(said(bob.history("alice")), ["may I?", "ping", "pong"]);
+    assert_eq!(alice.status().key_exchange.as_deref(), Some("X25519MLKEM768"));
+}
+
+#[test]
+fn two_who_write_first_at_the_same_moment_end_in_one_conversation() {
+    let net = Net::start();
+    let (alice, bob) = (net.person("alice"), net.person("bob"));
+    alice.say(&bob, ["from alice"]);
+    bob.say(&alice, ["from bob"]);
+    alice.expects(["from bob"]);
+    bob.expects(["from alice"]);
+    let (hers, his) = (alice.conversations(), bob.conversations());
+    assert_eq!((hers.len(), his.len()), (1, 1));
+    assert_eq!(hers[0].conversation, his[0].conversation);
+    alice.say(&bob, ["still there?"]);
+    bob.expects(["still there?"]);
+}
+
+#[test]
+fn a_stranger_may_place_one_message_until_accepted() {
+    let net = Net::start();
+    let (alice, bob) = (net.person("alice"), net.person("bob"));
+    alice.say(&bob, ["hello", "are you there?"]);
+    assert!(alice.sees_outbox(OutboxState::Waiting).contains("not accepted"));
+    match alice.do_it(Command::Flush) {
+        Outcome::Flushed { waiting } => assert_eq!((waiting.len(), waiting[0].messages), (1, 1)),
+        other => panic!("{other:?}"),
+    }
+    bob.expects(["hello"]);
+    assert!(bob.conversations()[0].request);
+    assert_eq!(bob.contact("alice").unwrap().state, "pending");
+    bob.do_it(Command::Accept { who: "alice".into() });
+    bob.expects(["are you there?"]);
+}
+
+#[test]
+fn whoever_answers_a_request_accepts_it() {
+    let net = Net::start();
+    let (alice, bob) = (net.person("alice"), net.person("bob"));
+    alice.say(&bob, ["hello", "are you there?"]);
+    bob.expects(["hello"]);
+    bob.say(&alice, ["yes"]);
+    alice.expects(["yes"]);
+    bob.expects(["are you there?"]);
+    assert_eq!(alice.contact("bob").unwrap().state, "accepted");
+}
+
+#[test]
+fn a_decline_looks_like_no_answer() {
+    let net = Net::start();
+    let (alice, bob) = (net.person("alice"), net.person("bob"));
+    alice.say(&bob, ["hello"]);
+    bob.expects(["hello"]);
+    bob.do_it(Command::Decline { who: "alice".into() });
+    alice.do_it(Command::Flush);
+    assert_eq!(alice.contact("bob").unwrap().state, "requested");
+    alice.say(&bob, ["please"]);
+    alice.sees_outbox(OutboxState::Waiting);
+    bob.expects_nothing();
+}
+
+#[test]
+fn a_blocked_person_notices_nothing_and_is_not_heard() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    bob.do_it(Command::Block { who: "alice".into() });
+    alice.send(["can you hear me?"]);
+    alice.do_it(Command::Flush);
+    bob.expects_nothing();
+    assert_eq!(alice.contact("bob").unwrap().state, "accepted");
+    bob.do_it(Command::Unblock { who: "alice".into() });
+    alice.send(["and now?"]);
+    bob.expects(["and now?"]);
+}
+
+#[test]
+fn a_message_to_nobody_is_refused_in_words() {
+    let net = Net::start();
+    let alice = net.person("alice");
+    alice.write("nobody", ["hello?"]);
+    assert!(alice.sees_outbox(OutboxState::Refused).contains("nobody@localhost"));
+    let error = alice.attempt(Command::Send { to: "alice".into(), text: "me".into() }).unwrap_err();
+    assert!(matches!(error, CommandError::Usage { message } if message == "that is you"));
+}
+
+#[test]
+fn a_group_is_made_grows_shrinks_and_is_left() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let carol = net.person("carol");
+    net.acquaint(&alice, &carol);
+    alice.do_it(Command::GroupCreate { name: "Friends of tea".into(), members: vec!["bob".into()] });
+    alice.write("Friends of tea", ["welcome"]);
+    bob.expects(["welcome"]);
+    bob.until("the title", |bob| bob.conversations().iter().any(|one| one.title == "Friends of tea"));
+    alice.do_it(Command::GroupAdd { group: "Friends of tea".into(), members: vec!["carol".into()] });
+    carol.until("the title", |carol| carol.conversations().iter().any(|one| one.title == "Friends of tea"));
+    carol.write("Friends of tea", ["hi, I am carol"]);
+    alice.expects(["hi, I am carol"]);
+    bob.expects(["hi, I am carol"]);
+    assert_eq!(alice.members("Friends of tea"), ["alice", "bob", "carol"]);
+    assert_eq!(carol.members("Friends of tea"), ["alice", "bob", "carol"]);
+
+    // Who is no admin may not.
+    let error = bob.attempt(Command::GroupRemove { group: "Friends of tea".into(), members: vec!["carol".into()] });
+    assert!(matches!(error, Err(CommandError::Usage { .. })), "{error:?}");
+
+    alice.do_it(Command::GroupRemove { group: "Friends of tea".into(), members: vec!["carol".into()] });
+    carol
+        .until("the end", |carol| carol.conversations().iter().any(|one| one.title == "Friends of tea" && !one.active));
+    alice.write("Friends of tea", ["carol does not read this"]);
+    bob.expects(["carol does not read this"]);
+    carol.expects_nothing();
+
+    bob.do_it(Command::GroupLeave { group: "Friends of tea".into() });
+    alice.until("bob's leaving", |alice| alice.members("Friends of tea") == ["alice"]);
+    alice.write("Friends of tea", ["alone"]);
+    alice.do_it(Command::Flush);
+    bob.expects_nothing();
+}
+
+#[test]
+fn only_who_has_accepted_can_be_added() {
+    let net = Net::start();
+    let (alice, _carol) = (net.person("alice"), net.person("carol"));
+    let error = alice.attempt(Command::GroupCreate { name: "us".into(), members: vec!["carol".into()] }).unwrap_err();
+    assert!(matches!(&error, CommandError::Usage { message } if message.contains("accepted")), "{error:?}");
+    assert_eq!(alice.conversations().len(), 0, "nothing is left of it");
+}
+
+#[test]
+fn a_restart_of_the_server_loses_nothing_and_clients_come_back() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    net.stop_server();
+    alice.sees("the loss", |event| matches!(event, Event::Online { online: false, .. }));
+    alice.send(["sent while nobody was there"]);
+    net.start_server();
+    bob.expects(["sent while nobody was there"]);
+    bob.send(["got it"]);
+    alice.expects(["got it"]);
+    assert_eq!(alice.status().alarms, Vec::<String>::new());
+}
+
+#[test]
+fn a_thousand_messages_come_in_order_once() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let texts: Vec<String> = (0..1_000).map(|number| format!("number {number}")).collect();
+    bob.disconnect();
+    alice.send_all(&texts);
+    alice.do_it(Command::Flush);
+    bob.connect();
+    bob.expects_all(&texts);
+    // And once more with bob there from the first one on.
+    alice.send_all(&texts);
+    bob.expects_all(&texts);
+}
+
+#[test]
+fn what_is_in_the_outbox_survives_the_program() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    net.stop_server();
+    alice.send(["kept"]);
+    alice.disconnect();
+    net.start_server();
+    alice.connect();
+    bob.expects(["kept"]);
+}
+
+#[test]
+fn a_second_program_on_the_same_home_joins_the_first() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let second = net.block(Session::open(net.home("alice"), net.options())).unwrap();
+    assert!(!second.drives());
+    let send = Command::Send { to: "bob".into(), text: "from the other terminal".into() };
+    net.block(second.execute(send)).unwrap();
+    net.block(second.execute(Command::Flush)).unwrap();
+    bob.expects(["from the other terminal"]);
+    alice.sees(
+        "what the other terminal said",
+        |event| matches!(event, Event::Message(message) if message.own && message.body == "from the other terminal"),
+    );
+    bob.send(["heard you"]);
+    alice.expects(["heard you"]);
+}
+
+#[test]
+fn a_server_with_another_key_is_refused() {
+    let net = Net::start();
+    let alice = net.person("alice");
+    alice.disconnect();
+    net.stop_server();
+    for name in ["server-cert.der", "server-key.der"] {
+        std::fs::remove_file(net.server_dir().join(name)).unwrap();
+    }
+    let before = net.options();
+    net.start_server();
+    let client = net.block(Client::open(net.home("alice"), before)).unwrap();
+    let error = net.block(client.execute(Command::CatchUp)).unwrap_err();
+    assert!(
+        matches!(&error, CommandError::Denied { message } if message.contains("not the one asked for")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_lost_password_is_of_no_use_to_others_and_a_new_one_works() {
+    let net = Net::start();
+    let alice = net.person("alice");
+    let (old, new) = (crate::net::PASSWORD, "a new one");
+    let change = |old: &str, new: &str| Command::PasswordChange {
+        old: qpc_client::api::Password(old.into()),
+        new: qpc_client::api::Password(new.into()),
+    };
+    let error = alice.attempt(change("wrong", new)).unwrap_err();
+    assert!(matches!(error, CommandError::Denied { .. }), "{error:?}");
+    alice.do_it(change(old, new));
+    alice.do_it(change(new, old));
+    let laptop = net.device("alice", "laptop");
+    assert!(matches!(laptop.do_it(Command::Devices), Outcome::Devices { devices } if devices.len() == 2));
+}
+
+#[test]
+fn a_revoked_device_stays_away() {
+    let net = Net::start();
+    let alice = net.person("alice");
+    let laptop = net.device("alice", "laptop");
+    let Outcome::Whoami(who) = laptop.do_it(Command::Whoami) else { panic!("whoami") };
+    alice.do_it(Command::DeviceRevoke { device: who.device });
+    laptop.sees("the end", |event| matches!(event, Event::Online { online: false, .. }));
+    let error = laptop.attempt(Command::CatchUp).unwrap_err();
+    assert!(matches!(error, CommandError::Denied { .. }), "{error:?}");
+}

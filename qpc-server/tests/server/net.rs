@@ -1,0 +1,358 @@
+//! A whole net in this process: a server on SQLCipher that can be stopped and started again, and people with
+//! real clients in homes of their own. It is used from plain tests: every step blocks until it is done.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use qpc_client::{
+    Client, EventStream, Home, KeySource, KsfParams, Login, Notice, Options, Registration, Session, Trust,
+    api::{Command, CommandError, Contact, Conversation, Event, Message, OutboxState, Outcome, Password, Status},
+};
+use qpc_server::{
+    config::{Config, Secret},
+    data_dir::DataDir,
+    metrics::Metrics,
+    rng::SystemRng,
+    server::{self, Parts, Running},
+    store::sqlite::{DbKey, SqliteStore},
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Longest wait for anything that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+const TOKEN: &str = "the standing token of this net";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// A server and its people.
+pub(crate) struct Net {
+    runtime: Rc<Runtime>,
+    server: RefCell<Option<Running>>,
+    /// Where it listens, from its first start on.
+    listen: Cell<SocketAddr>,
+    fingerprint: RefCell<String>,
+    dir: TempDir,
+}
+
+impl Net {
+    pub(crate) fn start() -> Self {
+        // What happened, for whoever looks into a failure with RUST_LOG.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let net = Self {
+            runtime: Rc::new(runtime),
+            server: RefCell::new(None),
+            listen: Cell::new("127.0.0.1:0".parse().unwrap()),
+            fingerprint: RefCell::new(String::new()),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        net.start_server();
+        net
+    }
+
+    /// Starts the server on its data directory, and on the port it had before.
+    pub(crate) fn start_server(&self) {
+        let mut config = Config::default();
+        config.server.listen = self.listen.get();
+        config.metrics.listen = "127.0.0.1:0".parse().unwrap();
+        config.server.domain = "localhost".into();
+        config.server.auth_token = Some(Secret::new(TOKEN.into()));
+        config.server.data_dir = self.server_dir();
+        let dir = DataDir::open(&self.server_dir()).unwrap();
+        let setup = dir.opaque_setup(&SystemRng).unwrap();
+        let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
+        let running = self.block(async {
+            let parts = Parts {
+                store: Arc::new(SqliteStore::open(&dir.database(), key, Default::default()).unwrap()),
+                metrics: Arc::new(Metrics::new().unwrap()),
+                setup,
+                certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
+                admin_socket: None,
+                clock: Arc::new(qpc_server::clock::SystemClock),
+                rng: Arc::new(SystemRng),
+            };
+            server::start(&config, parts).await.unwrap()
+        });
+        self.listen.set(running.listen);
+        self.fingerprint.borrow_mut().clone_from(&running.fingerprint);
+        *self.server.borrow_mut() = Some(running);
+    }
+
+    pub(crate) fn stop_server(&self) {
+        let running = self.server.borrow_mut().take().expect("a server that runs");
+        self.block(running.drain()).unwrap();
+    }
+
+    pub(crate) fn server_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("server")
+    }
+
+    pub(crate) fn home_dir(&self, who: &str) -> std::path::PathBuf {
+        self.dir.path().join(who)
+    }
+
+    /// Somebody new, registered and connected.
+    pub(crate) fn person(&self, name: &str) -> Person {
+        let registration = Registration {
+            name: name.into(),
+            password: Password(PASSWORD.into()),
+            token: Some(TOKEN.into()),
+            device_name: "first".into(),
+        };
+        let client = self.block(Client::register(self.home(name), self.options(), registration)).unwrap();
+        self.seat(name, name, client)
+    }
+
+    /// Another device of somebody, in a home called `home`.
+    pub(crate) fn device(&self, name: &str, home: &str) -> Person {
+        let login = Login { name: name.into(), password: Password(PASSWORD.into()), device_name: home.into() };
+        let client = self.block(Client::login(self.home(home), self.options(), login)).unwrap();
+        self.seat(name, home, client)
+    }
+
+    /// Two people who have accepted each other, and have nothing left to read.
+    pub(crate) fn pair(&self) -> (Person, Person) {
+        let (alice, bob) = (self.person("alice"), self.person("bob"));
+        self.acquaint(&alice, &bob);
+        (alice, bob)
+    }
+
+    pub(crate) fn acquaint(&self, one: &Person, other: &Person) {
+        one.say(other, ["may I?"]);
+        other.expects(["may I?"]);
+        other.do_it(Command::Accept { who: one.name.clone() });
+        one.until("accepted", |one| one.contact(&other.name).is_some_and(|known| known.state == "accepted"));
+        one.talks_to(other);
+        other.talks_to(one);
+    }
+
+    pub(crate) fn home(&self, name: &str) -> Home {
+        Home::at(self.home_dir(name), KeySource::File)
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            server: Some(self.listen.get().to_string().parse().unwrap()),
+            trust: Trust::Pin(self.fingerprint.borrow().parse().unwrap()),
+            ksf: KsfParams::weak(),
+            ..Options::default()
+        }
+    }
+
+    pub(crate) fn block<T>(&self, work: impl Future<Output = T>) -> T {
+        block(&self.runtime, work)
+    }
+
+    fn seat(&self, name: &str, home: &str, client: Client) -> Person {
+        let events = client.events();
+        Person {
+            runtime: Rc::clone(&self.runtime),
+            name: name.into(),
+            peer: RefCell::new(String::new()),
+            home: self.home(home),
+            options: self.options(),
+            seat: RefCell::new(Some((Session::from(client), events))),
+        }
+    }
+}
+
+fn block<T>(runtime: &Runtime, work: impl Future<Output = T>) -> T {
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.expect("it happens in time") })
+}
+
+/// Somebody with a client.
+pub(crate) struct Person {
+    runtime: Rc<Runtime>,
+    pub(crate) name: String,
+    peer: RefCell<String>,
+    home: Home,
+    options: Options,
+    seat: RefCell<Option<(Session, EventStream)>>,
+}
+
+impl Person {
+    /// From now on `send` is to them.
+    pub(crate) fn talks_to(&self, other: &Person) {
+        self.peer.borrow_mut().clone_from(&other.name);
+    }
+
+    /// Lets go of the home: nothing is received or sent until `connect`.
+    pub(crate) fn disconnect(&self) {
+        let (session, _) = self.seat.borrow_mut().take().expect("somebody who is there");
+        block(&self.runtime, session.close());
+    }
+
+    /// Opens the home again.
+    pub(crate) fn connect(&self) {
+        let session = block(&self.runtime, Session::open(self.home.clone(), self.options.clone())).unwrap();
+        let events = session.events();
+        *self.seat.borrow_mut() = Some((session, events));
+    }
+
+    /// Sends to whom they talk to.
+    pub(crate) fn send<const N: usize>(&self, texts: [&str; N]) {
+        let peer = self.peer.borrow().clone();
+        self.write(&peer, texts);
+    }
+
+    pub(crate) fn say<const N: usize>(&self, to: &Person, texts: [&str; N]) {
+        self.write(&to.name, texts);
+    }
+
+    pub(crate) fn write<const N: usize>(&self, to: &str, texts: [&str; N]) {
+        for text in texts {
+            self.do_it(Command::Send { to: to.into(), text: text.into() });
+        }
+    }
+
+    /// Sends many at once, in order.
+    pub(crate) fn send_all(&self, texts: &[String]) {
+        let (peer, seat) = (self.peer.borrow().clone(), self.seat.borrow());
+        let (session, _) = seat.as_ref().expect("somebody who is there");
+        let sends = texts.iter().map(|text| session.execute(Command::Send { to: peer.clone(), text: text.clone() }));
+        for queued in block(&self.runtime, futures_util::future::join_all(sends)) {
+            queued.unwrap();
+        }
+    }
+
+    /// Waits for exactly these texts, from whomever, in this order, and takes note of them.
+    #[track_caller]
+    pub(crate) fn expects<const N: usize>(&self, texts: [&str; N]) {
+        self.expects_all(&texts.map(String::from));
+    }
+
+    #[track_caller]
+    pub(crate) fn expects_all(&self, texts: &[String]) {
+        let mut unshown = Vec::new();
+        self.until(&format!("{} texts for {}", texts.len(), self.name), |me| {
+            unshown = me.unshown();
+            unshown.len() >= texts.len()
+        });
+        let bodies: Vec<_> = unshown.iter().map(|message| message.body.clone()).collect();
+        assert_eq!(bodies, texts, "what {} reads", self.name);
+        if let Some(last) = unshown.last() {
+            self.do_it(Command::MarkShown { to: None, local: last.local });
+        }
+    }
+
+    /// What nobody has been shown, at most a page.
+    pub(crate) fn unshown(&self) -> Vec<Message> {
+        match self.do_it(Command::Unshown { limit: 1_000, to: None }) {
+            Outcome::Messages { messages } => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Has everything that is stored for this device been handled, and nothing come of it?
+    #[track_caller]
+    pub(crate) fn expects_nothing(&self) {
+        self.do_it(Command::CatchUp);
+        assert_eq!(self.unshown(), []);
+    }
+
+    /// Waits until `happened`, looking again after every event.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, mut happened: impl FnMut(&Self) -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !happened(self) {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            assert!(!left.is_zero(), "{}: {what} did not happen; {:?}", self.name, self.status());
+            // What is looked at may change without an event: look again from time to time.
+            let left = left.min(Duration::from_millis(250));
+            let mut seat = self.seat.borrow_mut();
+            let (_, events) = seat.as_mut().expect("somebody who is there");
+            drop(self.runtime.block_on(async { tokio::time::timeout(left, events.next()).await }));
+        }
+    }
+
+    /// Waits for an event.
+    #[track_caller]
+    pub(crate) fn sees(&self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+        let mut seat = self.seat.borrow_mut();
+        let (_, events) = seat.as_mut().expect("somebody who is there");
+        self.runtime.block_on(async {
+            let seen = async {
+                loop {
+                    match events.next().await.expect("a client that runs") {
+                        Notice::Event(event) if wanted(&event) => return event,
+                        _ => {}
+                    }
+                }
+            };
+            tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{}: no {what}", self.name))
+        })
+    }
+
+    /// Waits until an outgoing message has come to this.
+    #[track_caller]
+    pub(crate) fn sees_outbox(&self, wanted: OutboxState) -> String {
+        let event = self.sees("outbox", |event| matches!(event, Event::Outbox { state, .. } if *state == wanted));
+        match event {
+            Event::Outbox { reason, .. } => reason.unwrap_or_default(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn do_it(&self, command: Command) -> Outcome {
+        let said = format!("{command:?}");
+        self.attempt(command).unwrap_or_else(|error| panic!("{}: {said}: {error:?}", self.name))
+    }
+
+    pub(crate) fn attempt(&self, command: Command) -> Result<Outcome, CommandError> {
+        let seat = self.seat.borrow();
+        let (session, _) = seat.as_ref().expect("somebody who is there");
+        block(&self.runtime, session.execute(command))
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        match self.do_it(Command::Status) {
+            Outcome::Status(status) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn conversations(&self) -> Vec<Conversation> {
+        match self.do_it(Command::Conversations) {
+            Outcome::Conversations { conversations } => conversations,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn history(&self, with: &str) -> Vec<Message> {
+        match self.do_it(Command::History { to: with.into(), limit: 1_000 }) {
+            Outcome::Messages { messages } => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn contact(&self, who: &str) -> Option<Contact> {
+        match self.do_it(Command::Contacts) {
+            Outcome::Contacts { contacts } => {
+                contacts.into_iter().find(|one| one.address == format!("{who}@localhost"))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Everybody in a group; with a mark where the MLS group and the server's list differ.
+    pub(crate) fn members(&self, group: &str) -> Vec<String> {
+        match self.do_it(Command::GroupMembers { group: group.into() }) {
+            Outcome::Members { members } => {
+                let names = members.into_iter().map(|member| {
+                    let name = member.address.trim_end_matches("@localhost");
+                    if member.disputed { format!("{name}?") } else { name.to_owned() }
+                });
+                names.collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
