@@ -23,6 +23,7 @@ mod session;
 mod store;
 mod transport;
 mod trust;
+pub mod wire;
 mod words;
 
 pub use self::{

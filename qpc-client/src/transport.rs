@@ -12,7 +12,7 @@ mod tls;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub(crate) use self::{
-    call::{CallError, Frames, Lost, Refused, Requests, read_answer, request_frame},
+    call::{Ask, CallError, Frames, Lost, Refused, Requests, read_answer, request_frame},
     dial::Endpoints,
     link::Link,
 };
@@ -127,6 +127,11 @@ impl Transport {
             Err(DialError::Judged(verdict)) => self.meet(verdict, known).await,
             Err(error) => Err(self.explain(error)),
         }
+    }
+
+    /// Connects to the server with this certificate and greets. Looks nothing up and remembers nothing.
+    pub(crate) async fn connect_to(&self, pin: Fingerprint) -> Result<Link, ConnectError> {
+        self.dial(Policy::Pin(pin)).await.map_err(|error| self.explain(error))
     }
 
     /// What to make of a certificate that was not accepted.

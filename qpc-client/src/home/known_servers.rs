@@ -24,7 +24,7 @@ pub(crate) struct KnownServers {
 }
 
 impl KnownServers {
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -50,6 +50,15 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
+    /// One socket, bound to an address of this machine.
+    pub(crate) fn from_source(source: IpAddr) -> io::Result<Self> {
+        let slot = Mutex::new(Some(Endpoint::client(SocketAddr::new(source, 0))?));
+        Ok(match source {
+            IpAddr::V4(_) => Self { v4: slot, ..Self::default() },
+            IpAddr::V6(_) => Self { v6: slot, ..Self::default() },
+        })
+    }
+
     fn towards(&self, address: SocketAddr) -> io::Result<Endpoint> {
         let (slot, local) = match address {
             SocketAddr::V4(_) => (&self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
