@@ -1,5 +1,7 @@
 //! The little statistics that the figures need: medians, and how sure they are.
 
+use crate::random::Random;
+
 /// The median of a sorted sample; 0 for an empty one.
 #[must_use]
 pub fn median(sorted: &[f64]) -> f64 {
@@ -26,19 +28,10 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
 /// `rounds` times with a fixed seed, so that the same samples give the same interval.
 #[must_use]
 pub fn difference_of_medians(a: &[f64], b: &[f64], rounds: usize) -> (f64, f64) {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = Random::new(0);
     let mut resampled = |sample: &[f64]| {
-        let mut drawn: Vec<f64> = (0..sample.len())
-            .map(|_| {
-                // xorshift64: quality enough for resampling, and repeatable.
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                let length = u64::try_from(sample.len()).unwrap_or(1).max(1);
-                let index = usize::try_from(seed.checked_rem(length).unwrap_or_default()).unwrap_or_default();
-                sample.get(index).copied().unwrap_or_default()
-            })
-            .collect();
+        let mut drawn: Vec<f64> =
+            (0..sample.len()).map(|_| sample.get(random.index(sample.len())).copied().unwrap_or_default()).collect();
         drawn.sort_by(f64::total_cmp);
         median(&drawn)
     };
