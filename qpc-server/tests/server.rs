@@ -6,6 +6,8 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/canary.rs"]
+mod canary;
 #[path = "server/chat.rs"]
 mod chat;
 #[path = "server/door.rs"]

@@ -17,7 +17,7 @@ use crate::{
     wire::Wire,
 };
 
-fn program(data: &Path) -> Command {
+pub(crate) fn program(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qpc-server"));
     command.arg("--data-dir").arg(data).env_clear().stdin(Stdio::null());
     command
@@ -50,6 +50,15 @@ impl Program {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         Self::ready(child)
+    }
+
+    /// As [`Self::spawn`], with the log in a file.
+    pub(crate) fn spawn_logging(command: &mut Command, log: fs::File) -> Self {
+        Self::ready(command.stdout(Stdio::piped()).stderr(log).spawn().unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the line that says it is ready.
