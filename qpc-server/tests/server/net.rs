@@ -70,7 +70,7 @@ impl Net {
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
         let running = self.block(async {
             let parts = Parts {
-                store: Arc::new(SqliteStore::open(&dir.database(), key, Default::default()).unwrap()),
+                store: Arc::new(SqliteStore::open(&DataDir::database(&self.server_dir()), key, Default::default()).unwrap()),
                 metrics: Arc::new(Metrics::new().unwrap()),
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
