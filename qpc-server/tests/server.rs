@@ -18,6 +18,8 @@ mod edge;
 mod garbage;
 #[path = "server/house.rs"]
 mod house;
+#[path = "server/lies.rs"]
+mod lies;
 #[path = "server/logins.rs"]
 mod logins;
 #[path = "server/messages.rs"]

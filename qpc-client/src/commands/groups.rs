@@ -18,11 +18,10 @@ use crate::{
     core::{Core, internal},
     driver::{
         change::{ChangeError, change},
-        pending::{Submitted, create_request, invitees, submit},
+        pending::{Submitted, create_request, invitees, not_created, submit},
         roster,
     },
     fresh,
-    mls::{CommitError, CreateError, GroupError},
     store::{
         Local, StoreError,
         conversation::{self, Kind, New, State},
@@ -66,13 +65,7 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
                 let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
                 let new = match me.with_mls(tx, |mls| mls.create_group(&conversation, &roles, None, &invited)) {
                     Ok(new) => new,
-                    Err(CreateError::Commit(CommitError::Group(GroupError::Fault(fault)))) => return Err(fault.into()),
-                    Err(error) => {
-                        if let CreateError::Commit(CommitError::Refused(refusal)) = &error {
-                            out.refused(tx, &me, refusal)?;
-                        }
-                        return Ok((Err(usage(error.to_string())), out));
-                    }
+                    Err(error) => return Ok((Err(usage(not_created(tx, &me, error, &mut out)?)), out)),
                 };
                 if let Some(staged) = &new.staged {
                     me.pin_all(tx, &staged.change.added)?;

@@ -22,7 +22,7 @@ use crate::{
     apply::{self, Applied, ApplyError},
     core::Core,
     fresh,
-    mls::{CommitError, CreateError, GroupError, Invitee},
+    mls::{CommitError, CreateError, GroupError, Invitee, Violation},
     store::{
         Local, StoreError, contact,
         conversation::{self, Conversation, Kind, State},
@@ -136,12 +136,9 @@ fn stage_direct(
     let made = me.with_mls(tx, |mls| mls.create_group(&name, &roles, None, &invitees));
     let staged = match made {
         Ok(new) => new,
-        Err(CreateError::Commit(CommitError::Group(GroupError::Fault(fault)))) => return Err(fault.into()),
         Err(error) => {
-            if let CreateError::Commit(CommitError::Refused(refusal)) = &error {
-                out.refused(tx, me, refusal)?;
-            }
-            apply::refuse_all(tx, &wanted, &error.to_string(), &mut out)?;
+            let reason = not_created(tx, me, error, &mut out)?;
+            apply::refuse_all(tx, &wanted, &reason, &mut out)?;
             return Ok((None, out));
         }
     };
@@ -154,6 +151,30 @@ fn stage_direct(
     pending::put(tx, &pending)?;
     conversation::set_state(tx, local, State::Creating)?;
     Ok((Some(pending), out))
+}
+
+/// Raises the alarm where a group was not made because of a device that is not to be believed; gives the reason.
+pub(crate) fn not_created(
+    tx: &Transaction<'_>,
+    me: &Me,
+    error: CreateError,
+    out: &mut Applied,
+) -> Result<String, ApplyError> {
+    let reason = error.to_string();
+    match error {
+        CreateError::Commit(CommitError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
+        CreateError::Commit(CommitError::Refused(refusal)) => out.refused(tx, me, &refusal)?,
+        // In a new group, both have come from the server just now.
+        CreateError::Commit(CommitError::NotAllowed(Violation::TwoKeys(address))) => out.alarm(
+            tx,
+            format!(
+                "Refused: the server handed out devices of {address} that two different account keys have signed. Somebody \
+                 may be trying to listen in; the server may be taking part in it."
+            ),
+        )?,
+        CreateError::Commit(_) | CreateError::Exists => {}
+    }
+    Ok(reason)
 }
 
 /// An account's devices, as the server handed out their key packages. What is said to be of no device is left out.

@@ -14,6 +14,7 @@ use qpc_client::{
     Client, EventStream, Home, KeySource, KsfParams, Login, Notice, Options, Registration, Session, Trust,
     api::{Command, CommandError, Contact, Conversation, Event, Message, OutboxState, Outcome, Password, Status},
 };
+use qpc_proto::address::AccountName;
 use qpc_server::{
     config::{Config, Secret},
     data_dir::DataDir,
@@ -34,6 +35,8 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) struct Net {
     runtime: Rc<Runtime>,
     server: RefCell<Option<Running>>,
+    /// What the server keeps, for one that is to lie.
+    store: RefCell<Option<Arc<SqliteStore>>>,
     /// Where it listens, from its first start on.
     listen: Cell<SocketAddr>,
     fingerprint: RefCell<String>,
@@ -49,6 +52,7 @@ impl Net {
         let net = Self {
             runtime: Rc::new(runtime),
             server: RefCell::new(None),
+            store: RefCell::new(None),
             listen: Cell::new("127.0.0.1:0".parse().unwrap()),
             fingerprint: RefCell::new(String::new()),
             dir: tempfile::tempdir().unwrap(),
@@ -68,9 +72,11 @@ impl Net {
         let dir = DataDir::open(&self.server_dir()).unwrap();
         let setup = dir.opaque_setup(&SystemRng).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
+        let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key, Default::default()).unwrap());
+        *self.store.borrow_mut() = Some(Arc::clone(&store));
         let running = self.block(async {
             let parts = Parts {
-                store: Arc::new(SqliteStore::open(&DataDir::database(&self.server_dir()), key, Default::default()).unwrap()),
+                store,
                 metrics: Arc::new(Metrics::new().unwrap()),
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
@@ -87,7 +93,20 @@ impl Net {
 
     pub(crate) fn stop_server(&self) {
         let running = self.server.borrow_mut().take().expect("a server that runs");
+        self.store.borrow_mut().take();
         self.block(running.drain()).unwrap();
+    }
+
+    /// The server's store, behind its back.
+    pub(crate) fn store(&self) -> Arc<SqliteStore> {
+        Arc::clone(self.store.borrow().as_ref().expect("a server that runs"))
+    }
+
+    /// The admin resets an account; gives the token that registers its name anew.
+    pub(crate) fn reset(&self, name: &str) -> String {
+        let server = self.server.borrow();
+        let accounts = &server.as_ref().expect("a server that runs").accounts;
+        self.block(accounts.reset_account(AccountName::parse(name).unwrap())).unwrap().expose().to_owned()
     }
 
     pub(crate) fn server_dir(&self) -> std::path::PathBuf {
@@ -100,14 +119,19 @@ impl Net {
 
     /// Somebody new, registered and connected.
     pub(crate) fn person(&self, name: &str) -> Person {
+        self.register(name, name, TOKEN)
+    }
+
+    /// An account registered with a token, in a home of its own name.
+    pub(crate) fn register(&self, name: &str, home: &str, token: &str) -> Person {
         let registration = Registration {
             name: name.into(),
             password: Password(PASSWORD.into()),
-            token: Some(TOKEN.into()),
+            token: Some(token.into()),
             device_name: "first".into(),
         };
-        let client = self.block(Client::register(self.home(name), self.options(), registration)).unwrap();
-        self.seat(name, name, client)
+        let client = self.block(Client::register(self.home(home), self.options(), registration)).unwrap();
+        self.seat(name, home, client)
     }
 
     /// Another device of somebody, in a home called `home`.
