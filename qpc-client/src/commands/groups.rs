@@ -169,16 +169,16 @@ pub(super) async fn leave(core: &Arc<Core>, group: String) -> Result<Outcome, Co
 pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
     let local = find(core, group).await?;
     let me = core.me.clone();
-    let (name, devices, roles) = core
+    let (name, devices, roles, leaving) = core
         .store
         .run(move |tx| {
             let conversation = conversation::get(tx, local)?;
             let name = conversation.named()?.clone();
             me.with_mls(tx, |mls| {
                 let mut group = mls.group(&name);
-                let read = group.members().and_then(|members| Ok((members, group.roles()?)));
-                let (members, roles) = read.map_err(|error| internal(&error))?;
-                Ok::<_, CommandError>((name.clone(), members, roles))
+                let read = group.members().and_then(|members| Ok((members, group.roles()?, group.has_proposals()?)));
+                let (members, roles, leaving) = read.map_err(|error| internal(&error))?;
+                Ok::<_, CommandError>((name.clone(), members, roles, leaving))
             })
         })
         .await?;
@@ -197,7 +197,8 @@ pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, 
     if let Ok(link) = core.link().await {
         let listed = roster::find(&link, &name).await?.map(|listed| listed.members).unwrap_or_default();
         for member in members.values_mut() {
-            member.disputed = !listed.iter().any(|listed| listed.address == member.address);
+            // Who has said to leave is off the server's list at once, and out of the group with the next commit.
+            member.disputed = !leaving && !listed.iter().any(|listed| listed.address == member.address);
         }
         for listed in listed {
             members.entry(listed.address.clone()).or_insert_with(|| Member {
