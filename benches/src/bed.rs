@@ -75,6 +75,7 @@ impl Bed {
             data: directory.path().join("data"),
             config,
             listen: "127.0.0.1:0".into(),
+            bug: None,
         };
         let server = launch.start().await?;
         // A restarted one is to be found where it was.
@@ -134,6 +135,11 @@ impl Bed {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.server = Some(self.launch.start().await?);
         Ok(())
+    }
+
+    /// From the next start on the server, if it has bugs planted, has this one at work.
+    pub const fn plant(&mut self, bug: &'static str) {
+        self.launch.bug = Some(bug);
     }
 
     /// Has the killed server's program verify its database: every page, every chain.

@@ -67,7 +67,7 @@ struct TortureArgs {
     /// For moments and messages; a new one each time unless given.
     #[arg(long)]
     seed: Option<u64>,
-    /// The server has a bug planted: fail unless violations are found.
+    /// Control run, for a server with bugs planted: switch on the early acknowledgement, and fail unless it is found out.
     #[arg(long)]
     expect_violations: bool,
 }

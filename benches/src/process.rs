@@ -44,6 +44,8 @@ pub struct Launch {
     pub config: PathBuf,
     /// `host:port`; port 0 lets the system choose.
     pub listen: String,
+    /// A bug to switch on, in a server that has bugs planted.
+    pub bug: Option<&'static str>,
 }
 
 /// A running server; killed when it is dropped.
@@ -72,6 +74,7 @@ impl Launch {
             .arg("--config")
             .arg(&self.config)
             .env("RUST_LOG", "warn")
+            .env("QPC_PLANTED_BUG", self.bug.unwrap_or_default())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -53,6 +53,8 @@ const LOAD_WITHIN: Duration = Duration::from_secs(20);
 const END_WITHIN: Duration = Duration::from_secs(60);
 /// A restarted server answers within.
 const BAR: Duration = Duration::from_secs(2);
+/// What a control run switches on: answers before the commit.
+const BUG: &str = "early-ack";
 /// Faults that are printed.
 const SHOWN: usize = 20;
 
@@ -65,7 +67,7 @@ pub struct Plan {
     pub senders: usize,
     /// For all that is random, besides what scheduling makes so.
     pub seed: u64,
-    /// Is it a failure when nothing is wrong?
+    /// Switch on the bug that is planted in this server; it is a failure when nothing is wrong then.
     pub expect_violations: bool,
 }
 
@@ -86,15 +88,25 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
     let prober = crowd::person(&dialer, bed.token(), "prober").await?;
     let (clients, logs) = furnish(&people, &recorder, &mut random).await?;
 
+    if plan.expect_violations {
+        // Not before: accounts and conversations that are lost leave nothing to look at.
+        bed.plant(BUG);
+        bed.kill().await?;
+        bed.restart().await?;
+    }
     let (tell, word) = watch::channel(Word::default());
     let load = client::run_all(clients, &dialer, &recorder, &word);
     let killing = async {
         let mut restarts = Vec::new();
         for cycle in 1..=plan.cycles {
             let before = recorder.count();
-            under_load(&recorder, before).await?;
+            under_load(&recorder).await?;
             let pause = random.below(KILL_AFTER_MS.1.saturating_sub(KILL_AFTER_MS.0)).saturating_add(KILL_AFTER_MS.0);
             sleep(Duration::from_millis(pause)).await;
+            if cycle % 2 == 1 {
+                // The worst moment: a client has an answer in its hands, and nothing more was done since.
+                under_load(&recorder).await?;
+            }
             let acknowledged = recorder.count().saturating_sub(before);
             bed.kill().await?;
             let began = Instant::now();
@@ -104,8 +116,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
             restarts.push(answered_in);
             tell.send_modify(|word| word.started = cycle);
         }
-        let before = recorder.count();
-        under_load(&recorder, before).await?;
+        under_load(&recorder).await?;
         tell.send_modify(|word| word.ending = true);
         anyhow::Ok(restarts)
     };
@@ -179,14 +190,9 @@ async fn furnish(
     Ok((people.iter().zip(lanes).map(client).collect(), logs))
 }
 
-/// Waits until something was acknowledged since.
-async fn under_load(recorder: &Recorder, before: u64) -> anyhow::Result<()> {
-    let acknowledged = async {
-        while recorder.count() == before {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LOAD_WITHIN, acknowledged).await.context("nothing is acknowledged any more")
+/// Waits for an acknowledgement.
+async fn under_load(recorder: &Recorder) -> anyhow::Result<()> {
+    timeout(LOAD_WITHIN, recorder.next_acknowledgement()).await.context("nothing is acknowledged any more")
 }
 
 /// Seconds since `began` to an answer that the store gave.

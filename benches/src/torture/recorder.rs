@@ -12,12 +12,16 @@ use qpc_proto::{
     chain::ChainValue,
     id::{MessageId, Seq},
 };
+use tokio::sync::Notify;
 
 use crate::history::{Event, Sent};
 
 /// Takes down events as they happen.
 #[derive(Debug)]
-pub struct Recorder(Mutex<Book>);
+pub struct Recorder {
+    book: Mutex<Book>,
+    acknowledged: Notify,
+}
 
 #[derive(Debug)]
 struct Book {
@@ -48,14 +52,15 @@ impl Recorder {
     /// # Errors
     /// The system's.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self(Mutex::new(Book {
+        let book = Book {
             file: BufWriter::new(File::create(path)?),
             events: Vec::new(),
             chains: HashMap::new(),
             alarms: Vec::new(),
             acknowledged: 0,
             readers: 0,
-        })))
+        };
+        Ok(Self { book: Mutex::new(book), acknowledged: Notify::new() })
     }
 
     /// A message is about to be sent for the first time.
@@ -72,6 +77,13 @@ impl Recorder {
             Some(chain) => drop(book.chains.insert(sent.id, chain)),
             None => book.alarms.push(format!("message {} was acknowledged without a chain value", sent.id)),
         }
+        drop(book);
+        self.acknowledged.notify_waiters();
+    }
+
+    /// Waits for the next acknowledgement.
+    pub async fn next_acknowledgement(&self) {
+        self.acknowledged.notified().await;
     }
 
     /// It was pushed to a reader.
@@ -114,7 +126,7 @@ impl Recorder {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
