@@ -104,11 +104,12 @@ impl Transact for MemoryStore {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::store::{Store, conformance::Backend, memory::MemoryStore};
     use std::sync::Arc;
 
-    struct Memory;
+    /// Forgets everything when it is dropped.
+    pub(in crate::store) struct Memory;
 
     impl Backend for Memory {
         fn open(&self) -> Arc<dyn Store> {

@@ -25,7 +25,6 @@ mod upkeep;
 mod writer;
 
 use std::{
-    mem,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
     thread::{self, JoinHandle},
@@ -72,12 +71,17 @@ pub struct Options {
     pub writer_cache_kib: u32,
     /// Page cache of each reader, in KiB.
     pub reader_cache_kib: u32,
+    /// Pages the file may have; a write that needs more is refused as on a full disk. `None` for as many as fit.
+    pub max_pages: Option<u32>,
     /// How long a figure that is kept incrementally may go without being counted anew.
     pub figures_refresh: Duration,
     /// Told of commits.
     pub observer: Arc<dyn StoreObserver>,
     /// Called when the disk has failed.
     pub on_fatal: Fatal,
+    /// While this is set, a commit fails as if the disk did.
+    #[cfg(test)]
+    pub(crate) broken_disk: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Default for Options {
@@ -91,9 +95,12 @@ impl Default for Options {
             batch_bytes: 4 * 1024 * 1024,
             writer_cache_kib: 64 * 1024,
             reader_cache_kib: 16 * 1024,
+            max_pages: None,
             figures_refresh: Duration::from_secs(60),
             observer: Arc::new(Unobserved),
             on_fatal: Arc::new(stop_the_process),
+            #[cfg(test)]
+            broken_disk: Arc::default(),
         }
     }
 }
@@ -113,6 +120,7 @@ pub struct SqliteStore {
     sink: Arc<OnceLock<Arc<dyn CommitSink>>>,
     /// Those who wait for the end; `None` once it has come.
     closing: Closing,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl SqliteStore {
@@ -123,13 +131,17 @@ impl SqliteStore {
     /// [`OpenError`], which says what to do.
     pub fn open(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
         let connection = connection::open(path, &key, Purpose::Write, options.writer_cache_kib)?;
+        if let Some(pages) = options.max_pages {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        }
         let (writes, write_queue) = Entrance::new(options.write_queue);
         let (reads, read_queue) = Entrance::new(options.read_queue);
-        let store = Self {
+        let mut store = Self {
             writes: Arc::new(writes),
             reads: Arc::new(reads),
             sink: Arc::default(),
             closing: Arc::new(Mutex::new(Some(Vec::new()))),
+            writer: None,
         };
         let figures = Arc::new(Figures::new(options.figures_refresh));
         let readers = Readers {
@@ -152,6 +164,8 @@ impl SqliteStore {
             limits: BatchLimits { verbs: options.batch_verbs.max(1), bytes: options.batch_bytes },
             checkpoint_pages: i32::try_from(options.wal_autocheckpoint).unwrap_or(i32::MAX),
             cache: Cache::new(),
+            #[cfg(test)]
+            broken_disk: options.broken_disk,
         };
         let (reads, closing, fatal) = (store.reads.clone(), store.closing.clone(), options.on_fatal);
         let work = move || {
@@ -168,7 +182,8 @@ impl SqliteStore {
                 drop(reply.send(Ok(())));
             }
         };
-        thread::Builder::new().name("store-writer".into()).spawn(work).map_err(OpenError::Thread)?;
+        let writer = thread::Builder::new().name("store-writer".into()).spawn(work);
+        store.writer = Some(writer.map_err(OpenError::Thread)?);
         Ok(store)
     }
 }
@@ -268,9 +283,12 @@ impl Transact for SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // What was queued is still done; the threads end by themselves.
         self.writes.close();
-        mem::take(&mut *self.closing.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(writer) = self.writer.take().filter(|writer| writer.thread().id() != thread::current().id()) {
+            // Waits for what was queued. A thread that outlived the process's exit would use what
+            // SQLCipher's cleanup has freed. A panic has been told of already.
+            drop(writer.join());
+        }
     }
 }
 

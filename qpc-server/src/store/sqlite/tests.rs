@@ -1,4 +1,11 @@
-//! The suite on this adapter, and what only it promises: durability, faults, figures, secrecy.
+//! The suite on this adapter, and what only it promises.
+
+#![expect(clippy::arithmetic_side_effects, reason = "a test may overflow: it fails then")]
+
+mod durable;
+mod faults;
+mod figures;
+mod random;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

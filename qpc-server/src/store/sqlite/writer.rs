@@ -47,6 +47,8 @@ pub(super) struct Writer {
     /// Pages in the write-ahead log from which it is written back.
     pub(super) checkpoint_pages: i32,
     pub(super) cache: Cache,
+    #[cfg(test)]
+    pub(super) broken_disk: Arc<std::sync::atomic::AtomicBool>,
 }
 
 /// Why a batch did not become durable. Everything it did is undone.
@@ -168,9 +170,18 @@ impl Writer {
         let sync_from = Instant::now();
         // A reader that counts begins its snapshot either before this commit and its delta, or after both.
         let mut figures = self.figures.lock();
-        self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(commit_failed)?;
+        self.make_durable().map_err(commit_failed)?;
         figures.add(effects.delta);
         Ok((effects, sync_from))
+    }
+
+    fn make_durable(&self) -> rusqlite::Result<()> {
+        #[cfg(test)]
+        if self.broken_disk.load(std::sync::atomic::Ordering::Relaxed) {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+            return Err(rusqlite::Error::SqliteFailure(error, None));
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())
     }
 
     /// Writes the log back into the database. SQLite's own checkpoints hide a failed fsync, after which

@@ -1,0 +1,59 @@
+//! The figure that is kept incrementally is the one that counting gives.
+
+use qpc_proto::chain::EntryKind;
+
+use super::*;
+use crate::store::{
+    Append, Consent, StoreFigures,
+    conformance::world::{World, inbox_of, wait},
+};
+
+fn figures(world: &World) -> StoreFigures {
+    wait(world.store.figures(0, 0)).unwrap()
+}
+
+#[test]
+fn what_is_kept_is_what_would_be_counted() {
+    let mut folder = Folder::new();
+    folder.options.figures_refresh = Duration::from_secs(3600);
+    let world = World::new(&folder);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let talk = world.friends(&alice, &bob);
+    // Counted here, kept from here on.
+    assert_eq!(figures(&world).undelivered, 3);
+    world.say(&alice, &talk, "one");
+    world.say(&bob, &talk, "two");
+    world.acknowledge(&bob, &talk, 2);
+    let group = world.group(&alice, &[&bob, &carol]);
+    world.say(&carol, &group, "three");
+    world.another_device(&carol);
+    world.say(&bob, &group, "four");
+    world.acknowledge(&alice, &group, 99);
+    world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&carol])).unwrap();
+    world.say(&alice, &group, "five");
+    world.acknowledge(&carol, &group, 2);
+    let leave = Append { kind: EntryKind::Proposal, leave: true, ..world.message(&bob, &group, b"leave") };
+    world.append(&bob, &leave).unwrap();
+    world.say(&alice, &group, "six");
+    world.answer(&bob, &alice, Consent::Block).unwrap();
+    world.say(&alice, &talk, "seven");
+    world.acknowledge(&alice, &inbox_of(&alice), 1);
+    let kept = figures(&world).undelivered;
+    wait(world.store.close()).unwrap();
+    let world = World::new(&folder);
+    assert_eq!(figures(&world).undelivered, kept);
+    // By hand: alice 1 in the inbox, 4 of the talk with bob, 1 of that with carol, 4 of the group; bob 2 welcomes, 2 of
+    // the talk, 5 of the group up to his leave; carol 2 welcomes, and 2 of the group up to her removal.
+    assert_eq!(kept, (1 + 4 + 1 + 4) + (2 + 2 + 5) + (2 + 2));
+}
+
+#[test]
+fn the_oldest_is_counted_again_when_there_was_none() {
+    let mut folder = Folder::new();
+    folder.options.figures_refresh = Duration::from_secs(3600);
+    let world = World::new(&folder);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    assert_eq!(figures(&world).oldest_ms, None);
+    world.friends(&alice, &bob);
+    assert_eq!(figures(&world).oldest_ms, Some(world.now_ms.get()));
+}
