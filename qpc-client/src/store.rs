@@ -15,7 +15,7 @@ pub(crate) mod pending;
 mod row;
 mod schema;
 
-use std::{path::Path, thread};
+use std::{path::Path, sync::Arc, thread};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::{
@@ -54,10 +54,27 @@ pub(crate) enum StoreError {
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 type Job = Box<dyn FnOnce(&Transaction<'_>) -> Result<Finish, StoreError> + Send>;
 
-/// The handle. Clones share the thread, which ends with the last of them.
+/// The handle. Clones share the thread, whose end the last of them awaits.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
+    // Goes first: the thread ends when all of these are gone.
     jobs: mpsc::Sender<Job>,
+    _thread: Arc<Ended>,
+}
+
+/// Waits for the thread: a process that exits while it still closes the database takes the
+/// cryptography from under it, and dies of that.
+#[derive(Debug)]
+struct Ended(Option<thread::JoinHandle<()>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // The last handle may go with the last job, in the thread itself.
+        if let Some(thread) = self.0.take().filter(|thread| thread.thread().id() != thread::current().id()) {
+            // One that panicked has ended, too.
+            drop(thread.join());
+        }
+    }
 }
 
 impl Store {
@@ -66,8 +83,8 @@ impl Store {
         let connection = schema::open(path, key)?;
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let serving = thread::Builder::new().name("qpc-store".into()).spawn(move || serve(connection, queue));
-        serving.map_err(|_| StoreError::Closed)?;
-        Ok(Self { jobs })
+        let thread = serving.map_err(|_| StoreError::Closed)?;
+        Ok(Self { jobs, _thread: Arc::new(Ended(Some(thread))) })
     }
 
     /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`
@@ -178,6 +195,20 @@ mod tests {
         let (good, bad) = tokio::join!(good, bad);
         assert!(good.is_ok() && bad.is_err());
         assert_eq!(count(&store).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_handle_waits_until_the_database_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("client.db");
+        let store = Store::open(&path, &HomeKey::for_tests()).unwrap();
+        store.run(|tx| alarm::raise(tx, "one")).await.unwrap();
+        let log = dir.path().join("client.db-wal");
+        drop(store.clone());
+        assert!(log.exists(), "another handle keeps it open");
+        drop(store);
+        // The engine removes its log when it closes the database, which is the thread's last act.
+        assert!(!log.exists(), "closed before the handle was gone");
     }
 
     #[tokio::test]
