@@ -41,6 +41,7 @@ use self::{
     screen::Screen,
     seat::Seat,
     settings::Settings,
+    signals::Stop,
 };
 
 /// How long work that nobody waits for any more may hold up the end.
@@ -90,14 +91,16 @@ async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Res
         None => Verb::Chat { to: None },
         Some(Verb::Register { name, lock }) => return account::register(settings, screen, &name, lock).await,
         Some(Verb::Login { name, lock }) => return account::login(settings, screen, &name, lock).await,
-        Some(Verb::Logout) => return account::logout(&settings, screen).await,
+        Some(Verb::Logout) => return account::logout(settings, screen).await,
         Some(verb) => verb,
     };
-    let mut seat = Seat::take(&settings).await?;
+    let mut seat = Seat::take(settings.clone()).await?;
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
         Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
-        Verb::Listen { follow } => listen::listen(&mut seat, screen, follow, listen::What::Messages).await,
+        Verb::Listen { follow } => {
+            listen::listen(&mut seat, screen, follow, listen::What::Messages, &mut Stop::listen()?).await
+        }
         verb => match ask::question(&verb, &settings) {
             Ok(Some(command)) => ask::ask(&seat, screen, command).await,
             Ok(None) => Ok(()),

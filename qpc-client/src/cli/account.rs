@@ -17,7 +17,7 @@ use super::{args::Lock, failure::Failure, open, password::Source, screen::Screen
 pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str, lock: Lock) -> Result<(), Failure> {
     let name = AccountName::parse(name).map_err(|error| Failure::usage(error.to_string()).at("NAME"))?;
     server_is_known(&settings)?;
-    vacant(&settings)?;
+    open::vacant(&settings).await?;
     let prompt = format!("A password for {name}: ");
     let password = Source::open(settings.password_file.as_deref(), 1)?.new_one(&prompt)?;
     lock_with(&mut settings, &lock)?;
@@ -37,7 +37,7 @@ pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str
 /// A [`Failure`] that says what to do next.
 pub(super) async fn login(mut settings: Settings, screen: &Screen, name: &str, lock: Lock) -> Result<(), Failure> {
     server_is_known(&settings)?;
-    vacant(&settings)?;
+    open::vacant(&settings).await?;
     let password = Source::open(settings.password_file.as_deref(), 1)?.existing(&format!("Password of {name}: "))?;
     lock_with(&mut settings, &lock)?;
     let login = Login { name: name.to_owned(), password, device_name: device_name() };
@@ -49,8 +49,8 @@ pub(super) async fn login(mut settings: Settings, screen: &Screen, name: &str, l
 ///
 /// # Errors
 /// A [`Failure`]; the home is as it was then.
-pub(super) async fn logout(settings: &Settings, screen: &Screen) -> Result<(), Failure> {
-    let session = open::session(settings).await?;
+pub(super) async fn logout(mut settings: Settings, screen: &Screen) -> Result<(), Failure> {
+    let session = open::session(&mut settings).await?;
     if screen.interactive && !confirmed(&settings.home.display().to_string()) {
         session.close().await;
         return Err(Failure::denied("not confirmed; nothing was changed"));
@@ -93,16 +93,6 @@ fn server_is_known(settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage("which server?").next("pass --server HOST[:PORT], or set QPC_SERVER"))
-}
-
-/// Better to say so before asking for a password.
-fn vacant(settings: &Settings) -> Result<(), Failure> {
-    if !open::home(settings).has_account() {
-        return Ok(());
-    }
-    Err(Failure::usage("this home has an account already (qpc-client whoami shows it)")
-        .at(settings.home.display().to_string())
-        .next("one home is one device of one account: choose another directory with --home, or log out first"))
 }
 
 /// The machine's name, so that its owner recognises it in the list of devices.

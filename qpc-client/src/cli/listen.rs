@@ -28,9 +28,15 @@ pub(super) enum What {
 ///
 /// # Errors
 /// A [`Failure`]. Where the server can't be reached, what is here already is printed first.
-pub(super) async fn listen(seat: &mut Seat, screen: &Screen, follow: bool, what: What) -> Result<(), Failure> {
+pub(super) async fn listen(
+    seat: &mut Seat,
+    screen: &Screen,
+    follow: bool,
+    what: What,
+    stop: &mut Stop,
+) -> Result<(), Failure> {
     let render = Render::new(screen, &seat.address().await);
-    let mut listening = Listening { seat, screen, render, what, stop: Stop::listen()? };
+    let mut listening = Listening { seat, screen, render, what, stop };
     if follow { listening.follow().await } else { listening.catch_up().await }
 }
 
@@ -39,7 +45,7 @@ struct Listening<'a> {
     screen: &'a Screen,
     render: Render,
     what: What,
-    stop: Stop,
+    stop: &'a mut Stop,
 }
 
 /// Go on?

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 
 use qpc_client::{
     Client, Home, KeySource, Login, OpenError, Options, Registration, Session, SignInError,
+    api::{Command, Outcome},
     home::{HomeError, KeyError},
 };
 
@@ -16,20 +17,43 @@ use super::{
     trust::{self, Refused, Unknown},
 };
 
-/// Opens the home for a command.
+/// Opens the home for a command. A passphrase that was asked for stays in the settings.
 ///
 /// # Errors
 /// A [`Failure`]; where nobody lives there, one that says how to register.
-pub(super) async fn session(settings: &Settings) -> Result<Session, Failure> {
+pub(super) async fn session(settings: &mut Settings) -> Result<Session, Failure> {
     let options = options(settings, Unknown::Refuse, &Refused::default());
     let opened = match Session::open(home(settings), options.clone()).await {
         Err(OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded))) if io::stdin().is_terminal() => {
-            let passphrase = Source::Prompt.existing("The passphrase of this home: ")?;
-            Session::open(Home::at(&settings.home, KeySource::Passphrase(passphrase)), options).await
+            settings.key = KeySource::Passphrase(Source::Prompt.existing("The passphrase of this home: ")?);
+            Session::open(home(settings), options).await
         }
         opened => opened,
     };
     opened.map_err(|error| not_opened(error, settings))
+}
+
+/// Says who lives in a home that should be empty.
+///
+/// # Errors
+/// A usage [`Failure`] if somebody does.
+pub(super) async fn vacant(settings: &Settings) -> Result<(), Failure> {
+    // A database without an account is what a registration leaves that was cut off.
+    if !home(settings).has_account() {
+        return Ok(());
+    }
+    let options = options(settings, Unknown::Refuse, &Refused::default());
+    let session = match Session::open(home(settings), options).await {
+        Err(OpenError::NoAccount) => return Ok(()),
+        opened => opened.map_err(|error| not_opened(error, settings))?,
+    };
+    let whoami = session.execute(Command::Whoami).await;
+    session.close().await;
+    let whose = match whoami {
+        Ok(Outcome::Whoami(whoami)) => whoami.address,
+        _ => "somebody".to_owned(),
+    };
+    Err(not_signed_in(SignInError::Occupied(whose), settings, &Refused::default()))
 }
 
 /// Registers an account.

@@ -150,12 +150,22 @@ impl Render {
             Event::Alarm { text } => Some(self.alarm(text)),
             Event::Contact { address, state } => {
                 let who = self.name(address);
+                let text = self.contact(&who, state);
                 Some(match state.as_str() {
-                    "pending" => format!("{who} asks to talk to you: accept, decline or block {who}"),
-                    "accepted" => format!("{who} and you can write to each other"),
-                    state => format!("{who}: {}", terminal::line(contact_state(state))),
+                    "pending" => format!("{text}: qpc-client contacts accept {who} (or decline, block)"),
+                    _ => text,
                 })
             }
+        }
+    }
+
+    /// That a contact's state is now this one.
+    pub(super) fn contact(&self, who: &str, state: &str) -> String {
+        match state {
+            "requested" => format!("{who} is asked whether they want to talk to you"),
+            "pending" => format!("{who} asks to talk to you"),
+            "accepted" => format!("{who} and you can write to each other"),
+            state => format!("{who}: {}", terminal::line(state)),
         }
     }
 

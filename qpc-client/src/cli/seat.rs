@@ -27,14 +27,15 @@ impl Seat {
     ///
     /// # Errors
     /// A [`Failure`]; where nobody lives there, one that says how to register.
-    pub(super) async fn take(settings: &Settings) -> Result<Self, Failure> {
-        Ok(Self::of(open::session(settings).await?, settings))
+    pub(super) async fn take(mut settings: Settings) -> Result<Self, Failure> {
+        let session = open::session(&mut settings).await?;
+        Ok(Self::of(session, settings))
     }
 
     /// With a session that there is already.
-    pub(super) fn of(session: Session, settings: &Settings) -> Self {
+    pub(super) fn of(session: Session, settings: Settings) -> Self {
         let events = session.events();
-        Self { settings: settings.clone(), session: Arc::new(session), events, moves: 0 }
+        Self { settings, session: Arc::new(session), events, moves: 0 }
     }
 
     /// Does something. The answer may be awaited beside [`next`](Self::next).
@@ -66,7 +67,7 @@ impl Seat {
         if let Some(notice) = self.events.next().await {
             return Ok(notice);
         }
-        let session = open::session(&self.settings).await?;
+        let session = open::session(&mut self.settings).await?;
         self.events = session.events();
         self.session = Arc::new(session);
         self.moves = self.moves.saturating_add(1);

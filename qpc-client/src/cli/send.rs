@@ -220,7 +220,13 @@ impl<'a> Sending<'a> {
     }
 
     async fn finish(&mut self) -> Result<(), Failure> {
-        let waiting = self.flush().await?;
+        let mut waiting = self.flush().await?;
+        if self.ours(&waiting).is_some() || !self.waiting.is_empty() {
+            // What they wait for may have come while nobody listened.
+            if matches!(self.seat.execute(Command::CatchUp).await, Ok(Outcome::Done { .. })) {
+                waiting = self.flush().await?;
+            }
+        }
         let place = format!("to {}", self.to);
         if self.refused > 0 {
             let reason = self.reason.clone().unwrap_or_else(|| "the server gave no reason".to_owned());

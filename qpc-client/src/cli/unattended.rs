@@ -20,6 +20,7 @@ use super::{
     screen::Screen,
     seat::Seat,
     settings::Settings,
+    signals::Stop,
     trust::Unknown,
 };
 
@@ -32,8 +33,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// A [`Failure`] that says what to do next.
 pub(super) async fn run(settings: Settings, screen: &Screen) -> Result<(), Failure> {
     if open::home(&settings).has_account() {
-        let mut seat = Seat::take(&settings).await?;
-        let ended = listen::listen(&mut seat, screen, true, What::Everything).await;
+        let mut stop = Stop::listen()?;
+        let mut seat = Seat::take(settings).await?;
+        let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
         seat.leave().await;
         return ended;
     }
@@ -62,9 +64,15 @@ async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> 
         device_name: account::device_name(),
     };
     let cheap = |options: &mut qpc_client::Options| options.ksf = KsfParams::weak();
-    let client = open::register(&settings, Unknown::Loopback, registration, cheap).await?;
-    let mut seat = Seat::of(client.into(), &settings);
-    let ended = listen::listen(&mut seat, screen, true, What::Everything).await;
+    let mut stop = Stop::listen()?;
+    let client = tokio::select! {
+        biased;
+        () = stop.wished() => return Ok(()),
+        client = open::register(&settings, Unknown::Loopback, registration, cheap) => client?,
+    };
+    let mut seat = Seat::of(client.into(), settings);
+    screen.note(&format!("online as {}, for as long as this runs", seat.address().await));
+    let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
     let farewell = seat.execute(Command::AccountDelete { password: Password(password) });
     if !matches!(tokio::time::timeout(FAREWELL, farewell).await, Ok(Ok(_))) {
         screen.note("the throw-away account could not be deleted; nobody has its password");

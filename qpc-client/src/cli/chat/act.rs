@@ -96,7 +96,7 @@ impl Room<'_> {
         done: &str,
     ) -> Result<(), Failure> {
         let here = || match &self.place {
-            Some(Place { kind: ConversationKind::Direct, to, .. }) => Some(to.clone()),
+            Some(Place { kind: ConversationKind::Direct, title, .. }) => Some(title.clone()),
             _ => None,
         };
         let Some(who) = who.or_else(here) else { return self.say(console, "whom? Write the name behind it") };

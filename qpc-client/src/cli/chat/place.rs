@@ -10,8 +10,10 @@ use crate::cli::render::Render;
 /// The conversation that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// As the library is asked for it.
+    /// As the library is asked for it: by its id, which no other has, if it has one yet.
     pub(super) to: String,
+    /// The person's address, or the group's title.
+    pub(super) title: String,
     /// As people see it.
     pub(super) shown: String,
     pub(super) kind: ConversationKind,
@@ -23,11 +25,13 @@ pub(super) struct Place {
 
 impl Place {
     fn of(conversation: &Conversation, render: &Render) -> Self {
+        let id = &conversation.conversation;
         Self {
-            to: conversation.title.clone(),
+            to: if id.is_empty() { conversation.title.clone() } else { id.clone() },
+            title: conversation.title.clone(),
             shown: render.title(conversation),
             kind: conversation.kind,
-            conversation: Some(conversation.conversation.clone()),
+            conversation: (!id.is_empty()).then(|| id.clone()),
             through: i64::MIN,
         }
     }
@@ -57,7 +61,7 @@ pub(super) fn find(list: &[Conversation], render: &Render, to: &str) -> Result<P
     }
     let to = to.to_lowercase();
     let shown = render.name(&to);
-    Ok(Place { to, shown, kind: ConversationKind::Direct, conversation: None, through: i64::MIN })
+    Ok(Place { title: to.clone(), to, shown, kind: ConversationKind::Direct, conversation: None, through: i64::MIN })
 }
 
 /// As [`find`]; a number is one of the list, unless it is somebody's name.

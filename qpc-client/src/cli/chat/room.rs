@@ -123,6 +123,7 @@ impl<'a> Room<'a> {
         if let Outcome::Conversations { conversations } = self.seat.insist(Command::Conversations).await? {
             self.list = conversations;
         }
+        self.recognise();
         Ok(())
     }
 
@@ -204,9 +205,14 @@ impl<'a> Room<'a> {
                 self.say(console, if online { "connected again" } else { &lost })
             }
             Event::Alarm { text } => console.ring(&self.render.alarm(&text)),
-            event @ Event::Contact { .. } => {
+            Event::Contact { address, state } => {
                 self.refresh().await?;
-                self.render.event(&event).map_or(Ok(()), |text| console.ring(&self.note(&text)))
+                let who = self.render.name(&address);
+                let mut text = self.render.contact(&who, &state);
+                if state == "pending" {
+                    text.push_str(&format!(": /accept {who}, /decline {who} or /block {who}"));
+                }
+                console.ring(&self.note(&text))
             }
         }
     }
@@ -214,7 +220,6 @@ impl<'a> Room<'a> {
     async fn arrived(&mut self, console: &Console, message: Message) -> Result<(), Failure> {
         if !self.list.iter().any(|c| c.conversation == message.conversation) {
             self.refresh().await?;
-            self.recognise();
         }
         let here = self.place.as_ref().filter(|place| place.conversation.as_ref() == Some(&message.conversation));
         if let Some(place) = here {
@@ -257,7 +262,7 @@ impl<'a> Room<'a> {
     /// A conversation that began while its place was open gets its name.
     fn recognise(&mut self) {
         let Some(place) = self.place.as_ref().filter(|place| place.conversation.is_none()) else { return };
-        if let Ok(found) = place::find(&self.list, &self.render, &place.to) {
+        if let Ok(found) = place::find(&self.list, &self.render, &place.title) {
             self.place = Some(Place { through: place.through, ..found });
         }
     }
@@ -298,7 +303,6 @@ impl<'a> Room<'a> {
     /// A [`Failure`] that ends the chat.
     pub(super) async fn missed(&mut self, console: &Console) -> Result<(), Failure> {
         self.refresh().await?;
-        self.recognise();
         let Some(place) = &self.place else { return self.say(console, "much has happened; /list shows it") };
         let unshown = Command::Unshown { limit: SHOWN_MAX, to: Some(place.to.clone()) };
         let Outcome::Messages { messages } = self.seat.insist(unshown).await? else { return Ok(()) };
