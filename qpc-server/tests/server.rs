@@ -26,6 +26,8 @@ mod logins;
 mod messages;
 #[path = "server/net.rs"]
 mod net;
+#[path = "server/people.rs"]
+mod people;
 #[path = "server/person.rs"]
 mod person;
 #[path = "server/program.rs"]

@@ -1,0 +1,372 @@
+//! The built program beside a driver that the test plays, so that every turn of it can be had at
+//! will. The same program with a real server is in `qpc-server/tests/server/program.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, reason = "tests")]
+
+#[path = "program/driver.rs"]
+mod driver;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command as Process, Output, Stdio},
+};
+
+use expectrl::{Eof, Expect, session::OsSession};
+use qpc_client::api::{Command, CommandError, Event, Waiting};
+
+use self::driver::{ALICE, BOB, Driver, Home, SOON, State, program, run};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn with_messages(bodies: &[&str]) -> State {
+    let mut state = State::default();
+    for body in bodies {
+        state.message(BOB, BOB, body);
+    }
+    state
+}
+
+// ---- send
+
+#[test]
+fn each_line_of_the_input_is_one_message_in_order() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, State::default());
+    let input: String = (0..2_000).map(|n| format!("line {n}\n\n")).collect();
+    let output = home.run(&["send", "bob", "-"], &input);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let sent = driver.change(|state| std::mem::take(&mut state.sent));
+    let expected: Vec<_> = (0..2_000).map(|n| ("bob".to_owned(), format!("line {n}"))).collect();
+    assert_eq!(sent, expected);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
+}
+
+#[test]
+fn what_waits_is_told_with_a_code_of_its_own() {
+    let home = Home::taken();
+    let waiting = Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned() };
+    let _driver = Driver::start(&home, State { waiting: vec![waiting], ..State::default() });
+    let output = home.run(&["send", "bob", "hello"], "");
+    assert_eq!(code(&output), 75);
+    assert!(text(&output.stderr).contains("1 message to bob waits: bob has not accepted yet"), "{output:?}");
+    let output = home.run(&["send", "bob", "hello", "--json"], "");
+    assert_eq!(code(&output), 75);
+    assert_eq!(
+        text(&output.stdout),
+        "{\"id\":\"id-2\",\"state\":\"waiting\",\"reason\":\"bob has not accepted yet\"}\n"
+    );
+    assert!(text(&output.stderr).starts_with("{\"error\":\"try_later\""), "{output:?}");
+}
+
+#[test]
+fn what_can_not_be_sent_is_told_with_its_code() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, State { refuse: Some("you were removed".to_owned()), ..State::default() });
+    let output = home.run(&["send", "bob", "hello"], "");
+    assert_eq!(code(&output), 77);
+    assert!(text(&output.stderr).contains("1 of 1 not sent: you were removed"), "{output:?}");
+
+    let message = "no answer\nsent 3 packets".to_owned();
+    driver.change(|state| state.fail = Some(CommandError::Unreachable { message }));
+    let output = home.run(&["send", "bob", "hello"], "");
+    assert_eq!(code(&output), 69);
+    assert!(text(&output.stderr).starts_with("qpc-client: no answer\n  sent 3 packets\n"), "{output:?}");
+    driver.change(|state| state.fail = None);
+    let output = home.run(&["send", "bob", "-"], &format!("good\n{}\nnever\n", "x".repeat(40_000)));
+    assert_eq!(code(&output), 65);
+    assert!(text(&output.stderr).contains("line 2"), "{output:?}");
+    assert_eq!(driver.change(|state| state.sent.last().cloned()).unwrap().1, "good");
+}
+
+// ---- listen
+
+#[test]
+fn listen_prints_what_waits_once() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["one", "two\u{1b}[2J\nlines"]));
+    let output = home.run(&["listen"], "");
+    assert_eq!(code(&output), 0);
+    assert_eq!(text(&output.stdout), "2026-01-02 03:04 bob: one\n2026-01-02 03:04 bob: two␛[2J\n      lines\n");
+    assert_eq!(driver.change(|state| state.shown), 2);
+    assert_eq!(text(&home.run(&["listen"], "").stdout), "");
+}
+
+#[test]
+fn listen_json_is_one_object_a_line_with_the_documented_fields_first() {
+    let home = Home::taken();
+    let _driver = Driver::start(&home, with_messages(&["one\u{9b}\u{202e}"]));
+    let output = home.run(&["listen", "--json"], "");
+    assert_eq!(
+        text(&output.stdout),
+        "{\"conversation\":\"conversation-bob@localhost\",\"seq\":1,\"id\":\"id-1\",\"sender\":\"bob@localhost\",\
+         \"time\":\"2026-01-02T03:04:05.006Z\",\"kind\":\"text\",\"body\":\"one\\u009b\\u202e\",\
+         \"title\":\"bob@localhost\",\"own\":false,\"local\":1}\n"
+    );
+}
+
+/// Follows in a process of its own, and gives its lines.
+fn follow(home: &Home) -> (Child, impl Iterator<Item = serde_json::Value>) {
+    let mut child = home
+        .program(&["listen", "--follow", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Process::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_follower_prints_what_arrives_and_ends_cleanly_when_told() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["before"]));
+    let (mut child, mut lines) = follow(&home);
+    assert_eq!(lines.next().unwrap()["body"], "before");
+    for n in 0..100 {
+        driver.receive(BOB, BOB, &format!("message {n}"));
+    }
+    for n in 0..100 {
+        assert_eq!(lines.next().unwrap()["body"], format!("message {n}"));
+    }
+    driver.until("marking", |state| (state.shown == 101).then_some(()));
+    signal(&child, "-TERM");
+    assert!(lines.next().is_none());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_killed_follower_has_lost_nothing() {
+    let home = Home::taken();
+    let bodies: Vec<String> = (0..500).map(|n| n.to_string()).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let _driver = Driver::start(&home, with_messages(&bodies));
+    let (mut child, mut lines) = follow(&home);
+    let mut seen: Vec<_> = lines.by_ref().take(200).collect();
+    signal(&child, "-KILL");
+    seen.extend(lines);
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    let rest = text(&home.run(&["listen", "--json"], "").stdout);
+    seen.extend(rest.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()));
+    // At most the last line before the kill stands there twice, with the same id.
+    assert!(seen.len() <= 501);
+    seen.dedup_by(|a, b| a["id"] == b["id"]);
+    assert_eq!(seen.iter().map(|m| m["body"].as_str().unwrap()).collect::<Vec<_>>(), bodies);
+}
+
+#[test]
+fn a_follower_outlives_the_process_that_drives_the_home() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["first"]));
+    let (mut child, mut lines) = follow(&home);
+    assert_eq!(lines.next().unwrap()["body"], "first");
+    driver.until("marking", |state| (state.shown == 1).then_some(()));
+    driver.end();
+    let _next = Driver::start(&home, State { shown: 1, ..with_messages(&["first", "while away"]) });
+    assert_eq!(lines.next().unwrap()["body"], "while away");
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+// ---- chat
+
+fn chat(home: &Home, arguments: &[&str]) -> OsSession {
+    let mut session = OsSession::spawn(home.program(arguments)).unwrap();
+    session.set_expect_timeout(Some(SOON));
+    session
+}
+
+#[test]
+fn a_line_being_typed_survives_what_arrives_meanwhile() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["hello alice"]));
+    let mut chat = chat(&home, &["chat", "bob"]);
+    chat.expect("bob: hello alice").unwrap();
+    chat.expect("bob> ").unwrap();
+    chat.send("half a li").unwrap();
+    chat.expect("half a li").unwrap();
+    driver.receive(BOB, BOB, "are you \u{1b}]0;there\u{7}?");
+    chat.expect("bob: are you ␛]0;there␇?").unwrap();
+    // The line stands there again, whole, below the message.
+    chat.expect("bob> half a li").unwrap();
+    chat.send("ne\r").unwrap();
+    let sent = driver.until("sending", |state| state.sent.first().cloned());
+    assert_eq!(sent, (format!("conversation-{BOB}"), "half a line".to_owned()));
+    chat.send("/quit\r").unwrap();
+    let rest = chat.expect(Eof).unwrap();
+    // What was typed stands there; it does not come back as a message.
+    assert!(!text(rest.as_bytes()).contains("you: half"), "{}", text(rest.as_bytes()));
+    assert_eq!(driver.change(|state| state.shown), 3);
+}
+
+#[test]
+fn a_chat_tells_what_waits_what_fails_and_alarms() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["hello"]));
+    let mut chat = chat(&home, &["chat", "bob"]);
+    chat.expect("bob> ").unwrap();
+    let waiting = Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned() };
+    driver.change(|state| state.waiting = vec![waiting]);
+    chat.send("one\r").unwrap();
+    chat.expect("-- waiting: bob has not accepted yet").unwrap();
+    driver.change(|state| state.refuse = Some("you are blocked".to_owned()));
+    chat.send("two\r").unwrap();
+    chat.expect("-- not sent: you are blocked").unwrap();
+    driver.tell(Event::Online { online: false, problem: Some("no answer".to_owned()) });
+    chat.expect("-- not connected: no answer").unwrap();
+    driver.tell(Event::Online { online: true, problem: None });
+    chat.expect("-- connected again").unwrap();
+    driver.tell(Event::Alarm { text: "the server rolled back".to_owned() });
+    chat.expect("\u{7}ALARM: the server rolled back").unwrap();
+    driver.receive("friends", "carol@localhost", "psst");
+    chat.expect("carol in friends: psst   (/open #friends)").unwrap();
+    chat.send("/accept carol\r").unwrap();
+    chat.expect("-- accepted carol").unwrap();
+    let done = driver.until("accepting", |state| state.done.last().cloned());
+    assert!(matches!(done, Command::Accept { who } if who == "carol"));
+    chat.send("\u{4}").unwrap();
+    chat.expect(Eof).unwrap();
+}
+
+#[test]
+fn a_chat_outlives_the_process_that_drives_the_home() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["first"]));
+    let mut chat = chat(&home, &["chat", "bob"]);
+    chat.expect("bob: first").unwrap();
+    chat.expect("bob> ").unwrap();
+    driver.until("marking", |state| (state.shown == 1).then_some(()));
+    driver.end();
+    let next = Driver::start(&home, State { shown: 1, ..with_messages(&["first", "while away"]) });
+    chat.expect("bob: while away").unwrap();
+    chat.send("still here\r").unwrap();
+    assert_eq!(next.until("sending", |state| state.sent.first().cloned()).1, "still here");
+    chat.send("/quit\r").unwrap();
+    chat.expect(Eof).unwrap();
+}
+
+#[test]
+fn the_list_is_numbered_and_rings() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["hello"]));
+    let mut chat = chat(&home, &[]);
+    chat.expect("1  bob").unwrap();
+    chat.expect("> ").unwrap();
+    driver.receive(BOB, BOB, "ding");
+    chat.expect("\u{7}-- 2026-01-02 03:04 bob: ding   (/open bob)").unwrap();
+    chat.send("nobody hears this\r").unwrap();
+    chat.expect("-- to whom?").unwrap();
+    chat.send("/open 1\r").unwrap();
+    chat.expect("bob: ding").unwrap();
+    chat.expect("bob> ").unwrap();
+    chat.send("\u{3}").unwrap();
+    chat.expect(Eof).unwrap();
+    assert!(driver.change(|state| state.sent.is_empty()));
+}
+
+#[test]
+fn a_chat_without_a_terminal_is_lines_in_and_lines_out() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["hello"]));
+    let output = home.run(&["chat", "bob"], "hi\n/nonsense\n/quit\n");
+    assert_eq!(code(&output), 0);
+    let lines = text(&output.stdout);
+    assert!(lines.starts_with("2026-01-02 03:04 bob: hello\n"), "{lines}");
+    assert!(lines.contains("-- /nonsense is no command"), "{lines}");
+    assert!(!lines.contains('\u{1b}'), "{lines}");
+    assert_eq!(driver.change(|state| state.sent.clone()), [(format!("conversation-{BOB}"), "hi".to_owned())]);
+}
+
+// ---- the rest
+
+#[test]
+fn simple_commands_ask_and_print() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["hello"]));
+    let output = home.run(&["whoami"], "");
+    assert_eq!(
+        text(&output.stdout),
+        "account      alice@localhost\naccount key  aaaa bbbb\ndevice       device\nserver       localhost:7000\n"
+    );
+    let output = home.run(&["conversations", "--json"], "");
+    let line: serde_json::Value = serde_json::from_str(text(&output.stdout).trim()).unwrap();
+    assert_eq!((&line["title"], &line["kind"]), (&BOB.into(), &"direct".into()));
+    assert_eq!(text(&home.run(&["history", "bob", "-n", "1"], "").stdout), "2026-01-02 03:04 bob: hello\n");
+    assert_eq!(code(&home.run(&["group", "create", "friends", "bob", "carol"], "")), 0);
+    assert_eq!(code(&home.run(&["password", "change"], "old\nnew\n")), 0);
+    let done = driver.change(|state| std::mem::take(&mut state.done));
+    assert!(matches!(&done[0], Command::GroupCreate { name, members } if name == "friends" && members.len() == 2));
+    assert!(matches!(&done[1], Command::PasswordChange { old, new } if old.0 == "old" && new.0 == "new"));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_what_to_do_next() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = run(program(empty.path(), &["whoami"]), "");
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("register NAME"), "{output:?}");
+    let output = run(program(empty.path(), &[]), "");
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("throw-away"), "{output:?}");
+    let output = run(program(empty.path(), &["register", "alice"]), "secret\n");
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("--server"), "{output:?}");
+    let output = run(program(empty.path(), &["--server", "localhost", "register", "alice"]), "");
+    assert_eq!(code(&output), 65);
+    assert!(text(&output.stderr).contains("there is no password"), "{output:?}");
+    let missing = ["--password-file", "/nonexistent", "--server", "localhost", "login", "alice", "--json"];
+    let output = run(program(empty.path(), &missing), "");
+    assert_eq!(code(&output), 65);
+    let failure: serde_json::Value = serde_json::from_str(text(&output.stderr).trim()).unwrap();
+    assert_eq!((&failure["error"], &failure["exit"]), (&"data".into(), &65.into()));
+
+    let home = Home::taken();
+    let _driver = Driver::start(&home, State::default());
+    let output = home.run(&["--server", "localhost", "register", "carol"], "secret\n");
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("this home belongs to alice@localhost"), "{output:?}");
+    // Nothing secret was written anywhere.
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_output_that_nobody_reads_ends_the_program_and_marks_nothing() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["one", "two"]));
+    let mut child = home
+        .program(&["listen", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(driver.change(|state| state.shown), 0);
+}
+
+#[test]
+fn own_messages_of_another_program_are_shown() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&["hello"]));
+    let mut chat = chat(&home, &["chat", "bob"]);
+    chat.expect("bob> ").unwrap();
+    assert_eq!(code(&home.run(&["send", "bob", "from elsewhere"], "")), 0);
+    chat.expect("you: from elsewhere").unwrap();
+    chat.send("/quit\r").unwrap();
+    chat.expect(Eof).unwrap();
+    assert_eq!(driver.change(|state| state.messages.last().cloned()).unwrap().sender, ALICE);
+}

@@ -1,0 +1,361 @@
+//! People with the built programs, `qpc-server` and `qpc-client`, as they are: over a real socket,
+//! through standard streams and a terminal.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Lines, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::Once,
+    thread,
+    time::Duration,
+};
+
+use expectrl::{Eof, Expect, session::OsSession};
+use serde_json::Value;
+
+use crate::program::{Program, program as server};
+
+const TOKEN: &str = "the standing token of a test";
+/// Longest wait for anything.
+const SOON: Duration = Duration::from_secs(60);
+
+/// The client's program, which lies beside the server's.
+fn client() -> PathBuf {
+    static BUILT: Once = Once::new();
+    let path = Path::new(env!("CARGO_BIN_EXE_qpc-server")).with_file_name("qpc-client");
+    BUILT.call_once(|| assert!(path.is_file(), "build it first: cargo build --workspace --bins"));
+    path
+}
+
+/// A server, and a directory for everybody's home.
+struct Town {
+    dir: tempfile::TempDir,
+    server: Program,
+}
+
+impl Town {
+    fn found() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = server(&dir.path().join("data"));
+        command.env("QPC_AUTH_TOKEN", TOKEN);
+        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"]);
+        Self { server: Program::spawn(&mut command), dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The client's program, in an environment that decides nothing.
+    fn client(&self, home: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(client());
+        command.env_clear().env("TZ", "UTC").env("NO_COLOR", "1").env("TERM", "xterm");
+        command.env("QPC_HOME", self.path(home)).env("TMPDIR", self.dir.path()).stdin(Stdio::null()).args(arguments);
+        command
+    }
+
+    /// Somebody new.
+    fn newcomer(&self, name: &'static str) -> Somebody<'_> {
+        let password = self.path(&format!("{name}.password"));
+        fs::write(&password, format!("the password of {name}\n")).unwrap();
+        let somebody = Somebody { town: self, name };
+        let server = self.server.listen.to_string();
+        let output = self
+            .client(name, &["register", name, "--server", &server, "--pin", &self.server.fingerprint])
+            .args(["--auth-token", TOKEN, "--password-file"])
+            .arg(&password)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        somebody
+    }
+
+    /// Two people who may write to each other.
+    fn friends(&self) -> (Somebody<'_>, Somebody<'_>) {
+        let (alice, bob) = (self.newcomer("alice"), self.newcomer("bob"));
+        alice.does(&["send", "bob", "may I?"]);
+        assert_eq!(bodies(&bob.hears(1)), ["may I?"]);
+        bob.does(&["contacts", "accept", "alice"]);
+        (alice, bob)
+    }
+}
+
+/// Somebody with an account and a home.
+struct Somebody<'t> {
+    town: &'t Town,
+    name: &'static str,
+}
+
+impl Somebody<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.town.client(self.name, arguments)
+    }
+
+    fn tries(&self, arguments: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    /// Runs a command that succeeds, and gives what it prints.
+    fn does(&self, arguments: &[&str]) -> String {
+        let (code, stdout, stderr) = self.tries(arguments);
+        assert_eq!(code, 0, "{} {arguments:?}: {stderr}", self.name);
+        stdout
+    }
+
+    /// Sends these lines as messages.
+    fn says(&self, to: &str, lines: impl Iterator<Item = String>) {
+        let input: String = lines.map(|line| line + "\n").collect();
+        let mut command = self.command(&["send", to, "-"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+
+    /// Listens until so many messages of others have come, or nothing more waits.
+    fn hears(&self, count: usize) -> Vec<Value> {
+        let heard: Vec<Value> = self.does(&["listen", "--json"]).lines().map(parse).collect();
+        let heard: Vec<Value> = heard.into_iter().filter(is_text).collect();
+        assert_eq!(heard.len(), count, "{heard:?}");
+        heard
+    }
+
+    fn follows(&self) -> Follower {
+        let mut command = self.command(&["listen", "--follow", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Follower { lines: BufReader::new(child.stdout.take().unwrap()).lines(), child }
+    }
+
+    fn chats(&self, arguments: &[&str]) -> OsSession {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::inherit());
+        let mut session = OsSession::spawn(command).unwrap();
+        session.set_expect_timeout(Some(SOON));
+        session
+    }
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn is_text(message: &Value) -> bool {
+    message["kind"] == "text" && message["own"] == false
+}
+
+fn bodies(messages: &[Value]) -> Vec<&str> {
+    messages.iter().map(|message| message["body"].as_str().unwrap()).collect()
+}
+
+fn numbered(what: &str, count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(move |n| format!("{what} {n}"))
+}
+
+/// A `listen --follow`; killed when dropped.
+struct Follower {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Follower {
+    /// The next messages of others, so many.
+    fn hears(&mut self, count: usize) -> Vec<Value> {
+        let lines = self.lines.by_ref().map(|line| parse(&line.unwrap()));
+        lines.filter(is_text).take(count).collect()
+    }
+
+    /// Kills it, and gives what it had printed.
+    fn killed(mut self) -> Vec<Value> {
+        self.child.kill().unwrap();
+        self.lines.by_ref().map(|line| parse(&line.unwrap())).filter(is_text).collect()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // One that was killed already is gone already.
+        self.child.kill().ok();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_stranger_asks_is_accepted_and_both_write() {
+    let town = Town::found();
+    let (alice, bob) = (town.newcomer("alice"), town.newcomer("bob"));
+    alice.does(&["send", "bob", "may I?"]);
+    let (code, _, stderr) = alice.tries(&["send", "bob", "are you there?"]);
+    assert_eq!(code, 75, "{stderr}");
+
+    assert_eq!(bodies(&bob.hears(1)), ["may I?"]);
+    let contacts: Value = parse(bob.does(&["contacts", "list", "--json"]).trim());
+    assert_eq!((&contacts["address"], &contacts["state"]), (&"alice@localhost".into(), &"pending".into()));
+    bob.does(&["contacts", "accept", "alice"]);
+    // What waited goes out with whatever alice does next.
+    alice.does(&["send", "bob", "thank you"]);
+    let heard = bob.hears(2);
+    assert_eq!(bodies(&heard), ["are you there?", "thank you"]);
+    assert_eq!(heard[0]["sender"], "alice@localhost");
+    assert!(heard[0]["seq"].as_u64() < heard[1]["seq"].as_u64());
+
+    bob.does(&["send", "alice@localhost", "welcome \u{1f642}"]);
+    assert_eq!(bodies(&alice.hears(1)), ["welcome \u{1f642}"]);
+    assert!(alice.does(&["history", "bob"]).contains("bob: welcome"));
+    alice.hears(0);
+}
+
+#[test]
+fn a_thousand_lines_wait_for_somebody_who_is_away() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    alice.says("bob", numbered("away", 1_000));
+    assert_eq!(bodies(&bob.hears(1_000)), numbered("away", 1_000).collect::<Vec<_>>());
+    bob.hears(0);
+}
+
+#[test]
+fn a_killed_reader_gets_every_line_once_and_in_order() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    let mut follower = bob.follows();
+    let mut heard = thread::scope(|scope| {
+        let saying = scope.spawn(|| alice.says("bob", numbered("line", 1_000)));
+        let mut heard = follower.hears(400);
+        heard.extend(follower.killed());
+        saying.join().unwrap();
+        heard
+    });
+    let mut follower = bob.follows();
+    while heard.last().is_none_or(|last| last["body"] != "line 999") {
+        heard.extend(follower.hears(1));
+    }
+    // The line before the kill may stand there twice, with the same id; nothing else, and nothing is missing.
+    assert!(heard.len() <= 1_001);
+    heard.dedup_by(|a, b| a["id"] == b["id"]);
+    assert_eq!(bodies(&heard), numbered("line", 1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn people_chat_in_terminals_while_programs_run_on_their_homes() {
+    let town = Town::found();
+    let (alice, bob) = (town.newcomer("alice"), town.newcomer("bob"));
+    let mut at_alice = alice.chats(&["chat", "bob"]);
+    at_alice.expect("bob> ").unwrap();
+    at_alice.send("hello bob\r").unwrap();
+    at_alice.send("are you there?\r").unwrap();
+    at_alice.expect("-- waiting:").unwrap();
+
+    let mut at_bob = bob.chats(&[]);
+    at_bob.expect("alice").unwrap();
+    at_bob.send("/open alice\r").unwrap();
+    at_bob.expect("alice: hello bob").unwrap();
+    at_bob.expect("/accept, /decline or /block").unwrap();
+    at_bob.send("half a li").unwrap();
+    at_bob.expect("half a li").unwrap();
+    at_bob.send("\u{15}hello alice\r").unwrap();
+    at_alice.expect("bob: hello alice").unwrap();
+    at_bob.expect("alice: are you there?").unwrap();
+
+    // Another program on alice's home joins the one that chats.
+    alice.says("bob", numbered("from another terminal", 50));
+    at_alice.expect("you: from another terminal 49").unwrap();
+    at_bob.expect("alice: from another terminal 49").unwrap();
+    assert!(alice.does(&["status"]).contains("online"));
+    for mut chat in [at_alice, at_bob] {
+        chat.send("/quit\r").unwrap();
+        chat.expect(Eof).unwrap();
+    }
+    bob.hears(0);
+}
+
+#[test]
+fn a_group_talks() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    alice.does(&["group", "create", "friends", "bob"]);
+    alice.does(&["send", "friends", "hello everybody"]);
+    let heard = bob.hears(1);
+    assert_eq!((&heard[0]["body"], &heard[0]["title"]), (&"hello everybody".into(), &"friends".into()));
+    bob.does(&["send", "friends", "hello alice"]);
+    assert_eq!(bodies(&alice.hears(1)), ["hello alice"]);
+    let members = bob.does(&["group", "members", "friends"]);
+    assert!(members.contains("alice  owner") && members.contains("bob    member"), "{members}");
+}
+
+#[test]
+fn an_unknown_certificate_is_refused_with_the_line_that_accepts_it() {
+    let town = Town::found();
+    let password = town.path("password");
+    fs::write(&password, "a password\n").unwrap();
+    // By its name: only a loopback address is believed unseen, and only for a throw-away account.
+    let server = format!("localhost:{}", town.server.listen.port());
+    let mut command = town.client("carol", &["--server", &server, "--auth-token", TOKEN, "--password-file"]);
+    let output = command.arg(&password).args(["register", "carol"]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(77), "{stderr}");
+    let line = stderr.lines().find(|line| line.contains("--pin")).expect(&stderr).trim();
+    assert!(line.contains(&town.server.fingerprint));
+    // The line works as it is.
+    let environment = town.client("carol", &[]);
+    let mut shell = Command::new("sh");
+    shell.env_clear().envs(environment.get_envs().filter_map(|(k, v)| Some((k, v?)))).args(["-c", line]);
+    let output = shell.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // From then on the home knows its server.
+    assert!(town.client("carol", &["whoami"]).output().unwrap().status.success());
+}
+
+#[test]
+fn wrong_passwords_and_tokens_and_absent_servers_have_their_codes() {
+    let town = Town::found();
+    let alice = town.newcomer("alice");
+    let password = town.path("wrong");
+    fs::write(&password, "wrong\n").unwrap();
+    let server = town.server.listen.to_string();
+    let elsewhere = |home: &str, words: &[&str]| {
+        let mut command = town.client(home, &["--pin", &town.server.fingerprint, "--password-file"]);
+        let output = command.arg(&password).args(words).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(elsewhere("second", &["--server", &server, "login", "alice"]).0, 77);
+    assert_eq!(elsewhere("third", &["--server", &server, "--auth-token", "no", "register", "dave"]).0, 77);
+    assert_eq!(elsewhere("alice", &["--server", &server, "login", "alice"]).0, 2);
+    let absent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = absent.local_addr().unwrap().to_string();
+    drop(absent);
+    let (code, stderr) = elsewhere("fourth", &["--server", &address, "login", "alice"]);
+    assert_eq!(code, 69, "{stderr}");
+    assert!(stderr.contains(&address), "{stderr}");
+    alice.does(&["whoami"]);
+}
+
+#[test]
+fn a_loop_of_throw_away_clients_is_a_load_test_and_leaves_nothing() {
+    let town = Town::found();
+    let server = town.server.listen.to_string();
+    let mut clients: Vec<(Child, Lines<_>)> = (0..10)
+        .map(|_| {
+            let mut command = town.client("nobody", &["--server", &server, "--auth-token", TOKEN]);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let notes = BufReader::new(child.stderr.take().unwrap()).lines();
+            (child, notes)
+        })
+        .collect();
+    for (_, notes) in &mut clients {
+        let online = notes.by_ref().map(Result::unwrap).find(|note| note.contains("guest-"));
+        assert!(online.is_some(), "a client ended");
+    }
+    for (child, _) in &clients {
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+    for (mut child, notes) in clients {
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{:?}", notes.collect::<Vec<_>>());
+    }
+    let left: Vec<_> = fs::read_dir(town.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["data"]);
+}
