@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use prost::Message;
 use qpc_proto::{
     error::{CloseCode, Code},
@@ -211,8 +212,21 @@ impl Frames {
         Self { stream, decoder: FrameDecoder::new(FRAME_MAX) }
     }
 
-    /// The next answer that has arrived already, without waiting.
+    /// The next answer that has arrived already, without waiting: what came in other packets too.
     pub(crate) fn ready(&mut self) -> Result<Option<Outcome>, CallError> {
+        loop {
+            if let Some(outcome) = self.buffered()? {
+                return Ok(Some(outcome));
+            }
+            match self.stream.read_chunk(CHUNK_MAX, true).now_or_never() {
+                Some(Ok(Some(chunk))) => self.decoder.push(chunk.bytes),
+                // The end, or what went wrong, is found by the next read that waits.
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    fn buffered(&mut self) -> Result<Option<Outcome>, CallError> {
         let frame = self.decoder.next_frame().map_err(|_| CallError::Protocol("a frame beyond its limit"))?;
         let Some(frame) = frame else { return Ok(None) };
         let answer = v1::Answer::decode(frame).map_err(|_| CallError::Protocol("a frame that is no answer"))?;
@@ -222,7 +236,7 @@ impl Frames {
     /// The next answer; `None` at the end of the stream. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Outcome>, CallError> {
         loop {
-            if let Some(outcome) = self.ready()? {
+            if let Some(outcome) = self.buffered()? {
                 return Ok(Some(outcome));
             }
             match self.stream.read_chunk(CHUNK_MAX, true).await? {

@@ -191,6 +191,47 @@ fn a_thousand_messages_come_in_order_once() {
 }
 
 #[test]
+fn a_server_that_stops_in_the_middle_loses_and_doubles_nothing() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let texts: Vec<String> = (0..600).map(|number| format!("number {number}")).collect();
+    alice.send_all(&texts);
+    for _ in 0..3 {
+        alice.sees_outbox(OutboxState::Sent);
+        net.stop_server();
+        net.start_server();
+    }
+    bob.expects_all(&texts);
+    bob.expects_nothing();
+    assert_eq!((alice.status().alarms, bob.status().alarms), (vec![], vec![]));
+}
+
+#[test]
+fn messages_and_changes_of_a_group_cross_without_harm() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let (carol, dave) = (net.person("carol"), net.person("dave"));
+    net.acquaint(&alice, &carol);
+    net.acquaint(&alice, &dave);
+    alice.do_it(Command::GroupCreate { name: "the group".into(), members: vec!["bob".into()] });
+    bob.until("the title", |bob| bob.conversations().iter().any(|one| one.title == "the group"));
+    let texts: Vec<String> = (0..200).map(|number| format!("number {number}")).collect();
+    let (first, rest) = texts.split_at(50);
+    bob.send_all_to("the group", first);
+    alice.do_it(Command::GroupAdd { group: "the group".into(), members: vec!["carol".into()] });
+    bob.send_all_to("the group", rest);
+    alice.do_it(Command::GroupAdd { group: "the group".into(), members: vec!["dave".into()] });
+    alice.do_it(Command::GroupRemove { group: "the group".into(), members: vec!["carol".into()] });
+    alice.expects_all(&texts);
+    bob.write("the group", ["the last one"]);
+    alice.expects(["the last one"]);
+    dave.until("the last one", |dave| dave.unshown().iter().any(|message| message.body == "the last one"));
+    assert_eq!(alice.members("the group"), ["alice", "bob", "dave"]);
+    assert_eq!(bob.members("the group"), ["alice", "bob", "dave"]);
+    assert_eq!((alice.status().alarms, bob.status().alarms), (vec![], vec![]));
+}
+
+#[test]
 fn what_is_in_the_outbox_survives_the_program() {
     let net = Net::start();
     let (alice, bob) = net.pair();

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use qpc_client::{
     Client, EventStream, Home, KeySource, KsfParams, Login, Notice, Options, Registration, Session, Trust,
     api::{Command, CommandError, Contact, Conversation, Event, Message, OutboxState, Outcome, Password, Status},
@@ -69,6 +70,9 @@ impl Net {
         config.server.domain = "localhost".into();
         config.server.auth_token = Some(Secret::new(TOKEN.into()));
         config.server.data_dir = self.server_dir();
+        // People here type faster than people do.
+        config.limits.message.rate = 6_000_000;
+        config.limits.message.burst = 100_000;
         let dir = DataDir::open(&self.server_dir()).unwrap();
         let setup = dir.opaque_setup(&SystemRng).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
@@ -238,9 +242,14 @@ impl Person {
 
     /// Sends many at once, in order.
     pub(crate) fn send_all(&self, texts: &[String]) {
-        let (peer, seat) = (self.peer.borrow().clone(), self.seat.borrow());
+        let peer = self.peer.borrow().clone();
+        self.send_all_to(&peer, texts);
+    }
+
+    pub(crate) fn send_all_to(&self, to: &str, texts: &[String]) {
+        let seat = self.seat.borrow();
         let (session, _) = seat.as_ref().expect("somebody who is there");
-        let sends = texts.iter().map(|text| session.execute(Command::Send { to: peer.clone(), text: text.clone() }));
+        let sends = texts.iter().map(|text| session.execute(Command::Send { to: to.into(), text: text.clone() }));
         for queued in block(&self.runtime, futures_util::future::join_all(sends)) {
             queued.unwrap();
         }
@@ -292,7 +301,11 @@ impl Person {
             let left = left.min(Duration::from_millis(250));
             let mut seat = self.seat.borrow_mut();
             let (_, events) = seat.as_mut().expect("somebody who is there");
-            drop(self.runtime.block_on(async { tokio::time::timeout(left, events.next()).await }));
+            self.runtime.block_on(async {
+                drop(tokio::time::timeout(left, events.next()).await);
+                // One look for all that has happened.
+                while events.next().now_or_never().is_some() {}
+            });
         }
     }
 
