@@ -8,6 +8,8 @@ mod change;
 mod inbox;
 mod log;
 mod message;
+#[cfg(test)]
+mod tests;
 
 use qpc_proto::{
     chain::{ChainValue, LogEntry},

@@ -13,7 +13,7 @@ pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod pending;
 mod row;
-mod schema;
+pub(crate) mod schema;
 
 use std::{path::Path, sync::Arc, thread};
 

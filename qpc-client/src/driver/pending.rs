@@ -117,7 +117,7 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
     }
 }
 
-fn stage_direct(
+pub(crate) fn stage_direct(
     tx: &Transaction<'_>,
     me: &Me,
     local: Local,
@@ -262,7 +262,7 @@ pub(crate) async fn submit(core: &Arc<Core>, link: &Link, pending: Pending) -> R
     }
 }
 
-fn accepted(
+pub(crate) fn accepted(
     tx: &Transaction<'_>,
     pending: &Pending,
     seq: Seq,

@@ -124,7 +124,7 @@ pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA)])
 }
 
-pub(super) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
+pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path)?;
     let digits: Zeroizing<String> = key.digits();
     let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", &*digits));
