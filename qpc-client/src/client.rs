@@ -131,12 +131,7 @@ impl Client {
     /// # Errors
     /// [`CommandError`]; the home is as it was then.
     pub async fn logout(self) -> Result<(), CommandError> {
-        match self.0.core.link().await {
-            Ok(link) => commands::revoke_own(&self.0.core, &link).await?,
-            // The server knows nothing of this device any more: there is nothing to revoke.
-            Err(_) if matches!(&*self.0.core.line.borrow(), Line::Down { gone: true, .. }) => {}
-            Err(error) => return Err(error),
-        }
+        self.revoke().await?;
         if let Some(home) = self.stop().await {
             let forgotten = off_runtime(move || home.forget_account()).await;
             forgotten
@@ -144,6 +139,25 @@ impl Client {
                 .map_err(|error| CommandError::Internal { message: error.to_string() })?;
         }
         Ok(())
+    }
+
+    /// Has the server forget this device, if it has not yet.
+    async fn revoke(&self) -> Result<(), CommandError> {
+        let mut line = self.0.core.line.subscribe();
+        loop {
+            let failed = match self.0.core.link().await {
+                Ok(link) => match commands::revoke_own(&self.0.core, &link).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                },
+                Err(_) if matches!(&*line.borrow(), Line::Down { gone: true, .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            // A connection that has just ended may have ended because the device is gone already.
+            if !matches!(failed, CommandError::Unreachable { .. }) || line.changed().await.is_err() {
+                return Err(failed);
+            }
+        }
     }
 
     /// Ends everything that runs; gives the home, still locked, the first time.

@@ -22,6 +22,8 @@ mod house;
 mod lies;
 #[path = "server/logins.rs"]
 mod logins;
+#[path = "server/meeting.rs"]
+mod meeting;
 #[path = "server/messages.rs"]
 mod messages;
 #[path = "server/net.rs"]

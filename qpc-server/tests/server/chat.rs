@@ -267,9 +267,7 @@ fn a_server_with_another_key_is_refused() {
     let alice = net.person("alice");
     alice.disconnect();
     net.stop_server();
-    for name in ["server-cert.der", "server-key.der"] {
-        std::fs::remove_file(net.server_dir().join(name)).unwrap();
-    }
+    net.forget_certificate();
     let before = net.options();
     net.start_server();
     let client = net.block(Client::open(net.home("alice"), before)).unwrap();

@@ -29,7 +29,7 @@ use tokio::runtime::Runtime;
 
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
-const TOKEN: &str = "the standing token of this net";
+pub(crate) const TOKEN: &str = "the standing token of this net";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// A server and its people.
@@ -99,6 +99,13 @@ impl Net {
         let running = self.server.borrow_mut().take().expect("a server that runs");
         self.store.borrow_mut().take();
         self.block(running.drain()).unwrap();
+    }
+
+    /// The server will make another certificate when it starts again.
+    pub(crate) fn forget_certificate(&self) {
+        for name in ["server-cert.der", "server-key.der"] {
+            std::fs::remove_file(self.server_dir().join(name)).unwrap();
+        }
     }
 
     /// The server's store, behind its back.
@@ -222,6 +229,12 @@ impl Person {
         let session = block(&self.runtime, Session::open(self.home.clone(), self.options.clone())).unwrap();
         let events = session.events();
         *self.seat.borrow_mut() = Some((session, events));
+    }
+
+    /// Revokes the device and leaves the home empty.
+    pub(crate) fn log_out(&self) {
+        let (session, _) = self.seat.borrow_mut().take().expect("somebody who is there");
+        block(&self.runtime, session.logout()).unwrap();
     }
 
     /// Sends to whom they talk to.
