@@ -73,7 +73,7 @@ suite! { $
         a_decline_looks_like_waiting, what_was_not_asked_cannot_be_answered, contacts_are_listed_in_pages;
     blocks:
         a_block_withholds_bodies_and_shows_nothing, a_blocked_request_is_stored_and_its_welcome_held,
-        a_blocked_contact_can_be_added_without_a_word;
+        a_blocked_contact_can_be_added_without_a_word, a_block_holds_so_many_welcomes;
     groups:
         one_commit_an_epoch, a_commit_welcomes_those_it_adds, only_contacts_are_added,
         roles_say_who_changes_the_group, a_group_has_a_limit, a_commit_changes_so_many,

@@ -84,3 +84,16 @@ pub fn a_blocked_contact_can_be_added_without_a_word(backend: &dyn Backend) {
     world.answer(&bob, &alice, Consent::Unblock).unwrap();
     assert_eq!(last_welcome(&world, &bob).seq, 1);
 }
+
+pub fn a_block_holds_so_many_welcomes(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    world.friends(&alice, &bob);
+    world.answer(&bob, &alice, Consent::Block).unwrap();
+    let inbox = world.inbox(&bob).len();
+    for _ in 0..70 {
+        world.create(&alice, world.new_group(&[&bob]));
+    }
+    world.answer(&bob, &alice, Consent::Unblock).unwrap();
+    assert_eq!(world.inbox(&bob).len(), inbox + 64);
+}

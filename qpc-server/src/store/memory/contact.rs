@@ -103,6 +103,10 @@ impl ContactTables for World {
         Ok(())
     }
 
+    fn count_held(&mut self, owner: AccountId, from: AccountId) -> Fallible<usize> {
+        Ok(self.contacts.held.get(&(owner, from)).map_or(0, Vec::len))
+    }
+
     fn hold_welcome(&mut self, owner: AccountId, from: AccountId, held: &HeldWelcome) -> Fallible<()> {
         self.contacts.held.entry((owner, from)).or_default().push(held.clone());
         Ok(())

@@ -7,8 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::Address,
     chain::{ChainValue, EntryContent, LogEntry},
     id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
+    role::Role,
 };
 
 use super::World;
@@ -182,6 +184,17 @@ impl LogTables for World {
 
     fn audience(&mut self, log: LogId) -> Fallible<Arc<[AccountId]>> {
         Ok(self.members(log)?.iter().map(|row| row.account).collect())
+    }
+
+    fn member_addresses(&mut self, log: LogId) -> Fallible<Vec<(Address, Role)>> {
+        let members = self.members(log)?;
+        let named = members.iter().filter_map(|member| {
+            let (account, _) = self.accounts.rows.get(&member.account)?;
+            Some((account.address.clone(), member.role))
+        });
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        Ok(named)
     }
 
     fn put_member(&mut self, log: LogId, member: MemberRow) -> Fallible<()> {

@@ -14,6 +14,8 @@ use super::key::DbKey;
 const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
 /// Statements kept prepared on a connection: more than the adapter has.
 const STATEMENTS: usize = 128;
+/// What the write-ahead log's file keeps of its size when it starts anew.
+const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -102,6 +104,8 @@ pub(super) fn open(path: &Path, key: &DbKey, purpose: Purpose, cache_kib: u32) -
         // Takes effect in a new file only, before the first table.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        // After a burst the log's file shrinks again.
+        connection.query_row(&format!("PRAGMA journal_size_limit = {WAL_BYTES_KEPT}"), [], |_| Ok(()))?;
     }
     connection.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \

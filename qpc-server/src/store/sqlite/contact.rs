@@ -8,6 +8,7 @@ use rusqlite::{Row, params};
 
 use super::{
     error::size,
+    log::ask,
     rows::{Rows, address, domain, id},
 };
 use crate::store::tables::{ContactTables, Fallible, HeldWelcome, Say, Stance};
@@ -122,6 +123,12 @@ impl ContactTables for Rows<'_> {
     fn free_directs(&mut self, account: AccountId) -> Fallible<()> {
         self.run("DELETE FROM directs WHERE low = ?1 OR high = ?1", [account.as_bytes()])?;
         Ok(())
+    }
+
+    fn count_held(&mut self, owner: AccountId, from: AccountId) -> Fallible<usize> {
+        let sql = "SELECT count(*) FROM held_welcomes WHERE owner = ?1 AND peer = ?2";
+        let held = ask(self, sql, [owner.as_bytes(), from.as_bytes()])?;
+        Ok(usize::try_from(held).unwrap_or(usize::MAX))
     }
 
     fn hold_welcome(&mut self, owner: AccountId, from: AccountId, held: &HeldWelcome) -> Fallible<()> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::Address,
     chain::{ChainValue, Digest, EntryContent, EntryKind, LogEntry},
     id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
+    role::Role,
 };
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -84,6 +86,9 @@ impl Rows<'_> {
             ends.head = head;
             ends.chain = chain;
         }
+        if self.cache.is_none() {
+            self.seen = Some((log, row.clone(), ends));
+        }
         Ok(Some((log, row, ends)))
     }
 
@@ -93,6 +98,9 @@ impl Rows<'_> {
     }
 
     fn load_by_id(&mut self, log: LogId) -> Fallible<(LogRow, Ends)> {
+        if let Some((_, row, ends)) = self.seen.as_ref().filter(|(seen, ..)| *seen == log) {
+            return Ok((row.clone(), *ends));
+        }
         let (_, row, ends) = self.load("l.id = ?1", [log.0])?.ok_or_else(|| corrupt("log id"))?;
         Ok((row, ends))
     }
@@ -114,12 +122,10 @@ impl Rows<'_> {
     }
 
     fn name(&mut self, log: LogId) -> Fallible<ConversationName> {
-        if let Some(state) = self.state(log)? {
-            return Ok(state.row.name.clone());
+        match self.state(log)? {
+            Some(state) => Ok(state.row.name.clone()),
+            None => self.load_by_id(log).map(|(row, _)| row.name),
         }
-        let sql = "SELECT name, domain FROM logs WHERE id = ?1";
-        let name = self.one(sql, [log.0], |row| Ok(ConversationName { domain: domain(row, 1)?, id: id(row, 0)? }))?;
-        name.ok_or_else(|| corrupt("log id"))
     }
 
     /// The row number of the next entry. It never goes back, so that upkeep can go forward by it.
@@ -300,6 +306,10 @@ impl LogTables for Rows<'_> {
 
     fn audience(&mut self, log: LogId) -> Fallible<Arc<[AccountId]>> {
         self.members_of(log).map(|members| members.audience)
+    }
+
+    fn member_addresses(&mut self, log: LogId) -> Fallible<Vec<(Address, Role)>> {
+        self.named_members(log)
     }
 
     fn put_member(&mut self, log: LogId, member: MemberRow) -> Fallible<()> {

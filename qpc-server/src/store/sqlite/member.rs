@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use qpc_proto::{
+    address::Address,
     id::{AccountId, Counter, DeviceId, Seq},
     role::Role,
 };
@@ -15,7 +16,7 @@ use super::{
     cache::{Members, Senders},
     error::int,
     log::{COUNTER_SQL, ask},
-    rows::{Rows, id, number},
+    rows::{Rows, address, id, number},
 };
 use crate::store::tables::{Fallible, LogId, LogTables, MemberRow};
 
@@ -64,6 +65,13 @@ impl Rows<'_> {
         }
         self.settle(log);
         Ok(members)
+    }
+
+    /// Those who are members now, by name, in order of address.
+    pub(super) fn named_members(&mut self, log: LogId) -> Fallible<Vec<(Address, Role)>> {
+        let sql = "SELECT a.name, a.domain, m.role FROM members m JOIN accounts a ON a.id = m.account \
+                   WHERE m.log = ?1 AND m.until_seq IS NULL ORDER BY a.name, a.domain";
+        self.many(sql, [log.0], |row| Ok((address(row, 0)?, Role::from_wire(row.get(2)?))))
     }
 
     pub(super) fn store_member(&mut self, log: LogId, member: MemberRow) -> Fallible<()> {

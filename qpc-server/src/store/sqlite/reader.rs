@@ -1,6 +1,9 @@
 //! The readers: threads with a connection each and one queue, so that reading never waits for a commit.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc::Receiver};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc::Receiver},
+};
 
 use rusqlite::Connection;
 
@@ -28,19 +31,33 @@ impl Reader {
             let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(mut job) = next else { return };
             self.entrance.left(1);
-            match self.read(job.as_mut()) {
-                Ok(()) => job.answer(),
-                Err(fault) => job.refuse(fault),
+            // A panic ends the request that met it, not the reading of everybody else (D13).
+            match catch_unwind(AssertUnwindSafe(|| self.read(job.as_mut()))) {
+                Ok(Ok(())) => job.answer(),
+                Ok(Err(fault)) => job.refuse(fault),
+                Err(_) => {
+                    tracing::error!("a verb that reads has panicked");
+                    job.refuse(StoreFault::Engine("a verb panicked".into()));
+                }
             }
         }
     }
 
     /// Runs a verb on one snapshot.
     fn read(&self, job: &mut dyn Job) -> Result<(), StoreFault> {
+        if !self.connection.is_autocommit() {
+            // A panic left it open.
+            self.connection.execute_batch("ROLLBACK").map_err(fault)?;
+        }
         self.connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(fault)?;
         let mut effects = Effects::default();
-        let mut rows =
-            Rows { connection: &self.connection, cache: None, effects: &mut effects, figures: &self.figures };
+        let mut rows = Rows {
+            connection: &self.connection,
+            cache: None,
+            seen: None,
+            effects: &mut effects,
+            figures: &self.figures,
+        };
         let outcome = job.run(&mut rows);
         // Nothing was written; this only lets go of the snapshot.
         self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).map_err(fault)?;

@@ -136,7 +136,7 @@ CREATE TABLE entries (
 );
 CREATE UNIQUE INDEX entries_seq ON entries (log, seq);
 -- Finds what is sent again. Ids sort by age, so this too grows at its end.
-CREATE INDEX entries_message_id ON entries (message_id) WHERE counter > 0;
+CREATE UNIQUE INDEX entries_message_id ON entries (message_id, log) WHERE counter > 0;
 
 CREATE TABLE members (
     log INTEGER NOT NULL,

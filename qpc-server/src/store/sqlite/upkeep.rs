@@ -3,6 +3,8 @@
 //! Entries have row numbers that only rise, so the oldest come first in every log at once; upkeep goes
 //! forward by them and remembers how far it has come.
 
+use std::collections::BTreeMap;
+
 use qpc_proto::{
     chain::{Digest, EntryKind},
     id::Seq,
@@ -93,14 +95,17 @@ impl UpkeepTables for Rows<'_> {
         let after = self.mark(DROPPED)?;
         let old = self.old(after, before_ms, limit)?;
         let Some(last) = old.last() else { return Ok(0) };
+        let mut floors = BTreeMap::new();
         for row in old.iter().filter(|row| row.shared) {
             // Counters must not depend on entries that are about to go.
-            let as_of = ask(self, "SELECT senders_as_of FROM logs WHERE id = ?1", [row.log.0])?;
-            if num(row.seq) > as_of {
+            if num(row.seq) > ask(self, "SELECT senders_as_of FROM logs WHERE id = ?1", [row.log.0])? {
                 self.checkpoint_senders(row.log)?;
             }
             self.run("DELETE FROM entries WHERE id = ?1", [row.id])?;
-            self.raise_floor(row.log, row.seq, row.chain)?;
+            floors.insert(row.log, row);
+        }
+        for (log, last) in floors {
+            self.raise_floor(log, last.seq, last.chain)?;
         }
         self.set_mark(DROPPED, last.id)?;
         Ok(old.len())
@@ -122,10 +127,12 @@ impl UpkeepTables for Rows<'_> {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, number(row, 3)?))
                 })?;
             let mut dropped = 0_usize;
-            for (id, seq, chain, _) in rows.iter().take_while(|row| row.3 < before_ms) {
+            for (id, ..) in rows.iter().take_while(|row| row.3 < before_ms) {
                 self.run("DELETE FROM entries WHERE id = ?1", [id])?;
-                self.raise_floor(LogId(*log), *seq, *chain)?;
                 dropped = dropped.saturating_add(1);
+            }
+            if let Some((_, seq, chain, _)) = dropped.checked_sub(1).and_then(|last| rows.get(last)) {
+                self.raise_floor(LogId(*log), *seq, *chain)?;
             }
             // Looking at an inbox counts as one, or many empty ones would make one long step.
             looked = looked.saturating_add(dropped.max(1));

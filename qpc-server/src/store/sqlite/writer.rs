@@ -22,6 +22,9 @@ use super::{
 };
 use crate::store::{CommitSink, StoreFault};
 
+/// The log may grow to this many times the size from which it is written back.
+const RESTART_FACTOR: i32 = 8;
+
 thread_local! {
     /// Pages in the write-ahead log, as SQLite's hook tells the thread that commits.
     static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
@@ -158,6 +161,7 @@ impl Writer {
         let mut rows = Rows {
             connection: &self.connection,
             cache: Some(&mut self.cache),
+            seen: None,
             effects: &mut effects,
             figures: &self.figures,
         };
@@ -167,9 +171,9 @@ impl Writer {
         fail::fail_point!("store::before_commit");
         #[cfg(feature = "planted-bugs")]
         super::planted::answer_early(batch);
-        let sync_from = Instant::now();
         // A reader that counts begins its snapshot either before this commit and its delta, or after both.
         let mut figures = self.figures.lock();
+        let sync_from = Instant::now();
         self.make_durable().map_err(commit_failed)?;
         figures.add(effects.delta);
         Ok((effects, sync_from))
@@ -187,11 +191,13 @@ impl Writer {
     /// Writes the log back into the database. SQLite's own checkpoints hide a failed fsync, after which
     /// the log would be overwritten although the database may lack what it held.
     fn checkpoint_if_due(&mut self) -> Result<(), String> {
-        if WAL_PAGES.get() < self.checkpoint_pages {
+        let pages = WAL_PAGES.replace(0);
+        if pages < self.checkpoint_pages {
             return Ok(());
         }
-        WAL_PAGES.set(0);
-        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        // Readers that overlap without end would let the log grow: then it waits for those that are reading.
+        let mode = if pages < self.checkpoint_pages.saturating_mul(RESTART_FACTOR) { "PASSIVE" } else { "RESTART" };
+        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
             Ok(()) => Ok(()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
                 tracing::warn!("no space is left to write the log back; it grows until there is");

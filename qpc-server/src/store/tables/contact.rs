@@ -66,6 +66,8 @@ pub(in crate::store) trait ContactTables {
     /// Frees all pairs of an account: its direct conversations are over.
     fn free_directs(&mut self, account: AccountId) -> Fallible<()>;
 
+    /// How many welcomes the owner's block of `from` holds.
+    fn count_held(&mut self, owner: AccountId, from: AccountId) -> Fallible<usize>;
     fn hold_welcome(&mut self, owner: AccountId, from: AccountId, held: &HeldWelcome) -> Fallible<()>;
     /// What the owner's block of `from` held, in order; it is held no longer.
     fn take_held(&mut self, owner: AccountId, from: AccountId) -> Fallible<Vec<HeldWelcome>>;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::Address,
     chain::{ChainValue, LogEntry},
     id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     role::Role,
@@ -102,6 +103,8 @@ pub(in crate::store) trait LogTables {
     fn members(&mut self, log: LogId) -> Fallible<Arc<[MemberRow]>>;
     /// The accounts that are members now.
     fn audience(&mut self, log: LogId) -> Fallible<Arc<[AccountId]>>;
+    /// Those who are members now, by name, in order of address.
+    fn member_addresses(&mut self, log: LogId) -> Fallible<Vec<(Address, Role)>>;
     /// Adds or replaces an account's row.
     fn put_member(&mut self, log: LogId, member: MemberRow) -> Fallible<()>;
     /// Removes all rows of an account: it is a member nowhere and may read nothing.

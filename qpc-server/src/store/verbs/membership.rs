@@ -20,6 +20,9 @@ use crate::store::{
     tables::{AccountRow, DeviceRow, HeldWelcome, LogId, LogKind, LogRow, MemberRow, Say, Tables},
 };
 
+/// Welcomes from one account that the block of another holds.
+const HELD_WELCOMES_MAX: usize = 64;
+
 /// A membership change that has been judged.
 pub(super) struct Change {
     added: Vec<(AccountRow, Role)>,
@@ -185,6 +188,10 @@ fn welcome(
     };
     let body = notice.encode_to_vec().into();
     if theirs.blocked {
+        // Who is blocked can't fill the store: what is too much is as if the welcome had been lost.
+        if tables.count_held(device.account, actor.account())? >= HELD_WELCOMES_MAX {
+            return Ok(());
+        }
         let held = HeldWelcome { device: device.id, sender: actor.device(), id: made.id, notice: body };
         return tables.hold_welcome(device.account, actor.account(), &held);
     }

@@ -3,7 +3,6 @@
 use qpc_proto::{
     chain::{ChainValue, EntryContent, LogEntry},
     id::{AccountId, ConversationId, ConversationName, Seq},
-    role::Role,
 };
 
 use super::present;
@@ -112,17 +111,10 @@ pub(in crate::store) fn list_conversations(
     let mut conversations = Vec::new();
     for (log, row) in tables.logs_of(actor.account(), after, limit)? {
         let ends = tables.ends(log)?;
-        let mut members: Vec<(_, Role)> = Vec::new();
-        for member in tables.members(log)?.iter() {
-            if let Some(account) = tables.account(member.account)? {
-                members.push((account.address, member.role));
-            }
-        }
-        members.sort_unstable();
         conversations.push(ConversationInfo {
             conversation: row.name,
             kind: if row.kind == LogKind::Direct { ConversationKind::Direct } else { ConversationKind::Group },
-            members,
+            members: tables.member_addresses(log)?,
             epoch: ends.epoch,
             head: ends.head,
             counter: tables.last_counter(log, actor.device())?,

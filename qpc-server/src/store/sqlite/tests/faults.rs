@@ -240,3 +240,46 @@ fn bodies_of_any_bytes_come_back_as_they_were() {
         assert!(last.content == qpc_proto::chain::EntryContent::Body(Bytes::copy_from_slice(body)));
     }
 }
+
+#[test]
+fn a_panic_of_a_reader_ends_its_request_alone() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(&folder.path(), key(), folder.options.clone()).unwrap();
+    // More often than there are readers.
+    for _ in 0..5 {
+        let outcome = wait(store.read(|tables| -> Result<(), StoreFault> {
+            tables.count_accounts()?;
+            panic!("on purpose")
+        }));
+        assert!(matches!(outcome, Err(StoreFault::Engine(_))), "{outcome:?}");
+    }
+    assert_eq!(wait(store.figures(0, 0)).unwrap().accounts, 0);
+}
+
+#[test]
+fn the_log_is_written_back_beside_busy_readers() {
+    let mut folder = Folder::new();
+    // Each message has more than eight pages, so that each checkpoint waits for the readers.
+    folder.options.wal_autocheckpoint = 1;
+    let world = World::new(&folder);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let talk = world.friends(&alice, &bob);
+    let done = AtomicBool::new(false);
+    let store = &world.store;
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    wait(store.list_devices(&alice)).unwrap();
+                }
+            });
+        }
+        let large = "x".repeat(16 * 1024);
+        for _ in 0..100 {
+            world.say(&alice, &talk, &large);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let log = std::fs::metadata(folder.path().with_extension("db-wal")).unwrap().len();
+    assert!(log < 256 * 1024, "{log} bytes of log");
+}
