@@ -27,7 +27,14 @@ pub(crate) fn retry_welcomes(tx: &rusqlite::Transaction<'_>, me: &Me) -> Result<
     me.with_mls(tx, |mls| {
         let mut batch = Batch { tx, me, mls, out: super::Applied::default() };
         for body in welcomes {
-            batch.inbox_entry(EntryKind::Welcome, &body)?;
+            let notice = v1::WelcomeNotice::decode(body).unwrap_or_default();
+            let name = ConversationName::parse(notice.conversation.as_ref());
+            // One that was entered before was not refused.
+            if let Ok(name) = name
+                && conversation::by_name(tx, &name)?.is_none()
+            {
+                batch.welcome(&notice)?;
+            }
         }
         Ok(batch.out)
     })
@@ -72,8 +79,11 @@ impl<'b> Batch<'b> {
                 return Ok(self.out.alarm(self.tx, text)?);
             }
             Err(error) => {
-                tracing::debug!(%error, "a welcome that opens nothing");
-                return Ok(());
+                let text = format!(
+                    "{} wrote to this device or added it to a group, but the invitation can't be opened ({error}).",
+                    notice.from
+                );
+                return Ok(self.out.alarm(self.tx, text)?);
             }
         };
         self.out.welcomed = true;

@@ -3,6 +3,8 @@
 //! A key file (`key`, readable by its owner alone) is what a machine without a keyring gets. It keeps
 //! the database useless to whoever finds it alone, a backup of it say, not to whoever reads the whole home.
 
+mod keyring;
+
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
@@ -182,19 +184,6 @@ fn decode(text: &str) -> Option<HomeKey> {
     let key = HomeKey(Zeroizing::new(fingerprint.0));
     fingerprint.0.zeroize();
     Some(key)
-}
-
-/// The system's keyring, in builds that have it.
-mod keyring {
-    use std::path::Path;
-
-    use super::{HomeKey, KeyError};
-
-    pub(super) fn of(_dir: &Path, _exists: bool) -> Result<Option<HomeKey>, KeyError> {
-        Ok(None)
-    }
-
-    pub(super) fn forget(_dir: &Path) {}
 }
 
 #[cfg(test)]

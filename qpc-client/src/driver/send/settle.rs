@@ -83,26 +83,26 @@ fn act(
     let local = conversation.local;
     match refused.code {
         Some(Code::WrongEpoch) => {
-            if refused.epoch > conversation.epoch {
+            if refused.epoch < conversation.epoch {
+                distrust(tx, &conversation, "has gone back to an earlier state of its members", out)?;
+            } else {
                 conversation::hold_until(tx, local, refused.epoch)?;
             }
         }
         Some(Code::CounterGap) if refused.counter < conversation.counter => {
             distrust(tx, &conversation, "has lost messages that it had acknowledged", out)?;
         }
-        Some(Code::CounterGap | Code::IdConflict) => {
-            let last = counter.unwrap_or(refused.counter);
-            if last > conversation.counter {
-                out.alarm(
-                    tx,
-                    format!(
-                        "{}: the server has more of this device's messages than this home. It was restored from an older \
-                         copy or is used twice; log out here and log in anew.",
-                        apply::words(&conversation)
-                    ),
-                )?;
-            }
-            conversation::set_counter(tx, local, last)?;
+        Some(Code::CounterGap) if refused.counter == conversation.counter => {}
+        Some(Code::CounterGap | Code::IdConflict) if counter.unwrap_or(refused.counter) > conversation.counter => {
+            out.alarm(
+                tx,
+                format!(
+                    "{}: the server has more of this device's messages than this home. It was restored from an older \
+                     copy or is used twice; log out here and log in anew.",
+                    apply::words(&conversation)
+                ),
+            )?;
+            conversation::set_counter(tx, local, counter.unwrap_or(refused.counter))?;
         }
         Some(Code::ContactPending) => {
             let reason = format!("{} has not accepted your request yet", conversation.title);
