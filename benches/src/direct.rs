@@ -1,7 +1,7 @@
 //! Direct messages at a steady rate: what one costs the server, how long it takes, and whether each arrives once.
 //!
 //! The load is open: a message is due at its time whether or not earlier ones are answered, and latencies count
-//! from there. Both sides of each pair send, follow the conversation, and acknowledge each entry as it comes.
+//! from there. Both sides of each pair send, follow the conversation, and acknowledge what comes.
 
 use std::{path::Path, time::Duration};
 
@@ -36,6 +36,19 @@ const WARM_UP: Duration = Duration::from_secs(3);
 /// From the last message being due to the last one being there.
 const LAST_WITHIN: Duration = Duration::from_secs(15);
 
+/// What to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Direct conversations.
+    pub pairs: u32,
+    /// Messages a second, over all.
+    pub rate: u32,
+    /// Seconds that are measured.
+    pub seconds: u32,
+    /// How long a client gathers acknowledgements; with zero each entry has one of its own.
+    pub acknowledge: Duration,
+}
+
 /// When messages are due.
 #[derive(Debug, Clone, Copy)]
 struct Schedule {
@@ -44,6 +57,8 @@ struct Schedule {
     /// Messages of one side, and how many of them only warm up.
     messages: u32,
     warm_up: u32,
+    /// How long acknowledgements are gathered.
+    acknowledge: Duration,
 }
 
 impl Schedule {
@@ -85,7 +100,8 @@ struct Seen {
 ///
 /// # Errors
 /// When something goes wrong that is no figure.
-pub async fn run(program: &Path, pairs: u32, rate: u32, seconds: u32) -> anyhow::Result<Report> {
+pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
+    let Plan { pairs, rate, seconds, acknowledge } = *plan;
     let sides = pairs.saturating_mul(2);
     if pairs == 0 || rate == 0 {
         bail!("at least one pair and one message a second");
@@ -108,7 +124,7 @@ pub async fn run(program: &Path, pairs: u32, rate: u32, seconds: u32) -> anyhow:
     let window = Duration::from_secs(seconds.into());
     let measured = a_side(window).context("no rate")?.max(1);
     let start = Instant::now().checked_add(Duration::from_secs(1)).context("the clock's end")?;
-    let schedule = Schedule { start, interval, messages: warm_up.saturating_add(measured), warm_up };
+    let schedule = Schedule { start, interval, messages: warm_up.saturating_add(measured), warm_up, acknowledge };
 
     let mut tasks = JoinSet::new();
     for (number, (one, other, room)) in (0u32..).step_by(2).zip(&rooms) {
@@ -132,6 +148,7 @@ pub async fn run(program: &Path, pairs: u32, rate: u32, seconds: u32) -> anyhow:
     let mut report = Report::new("direct");
     let sent = f64::from(measured) * f64::from(sides);
     report.figure("pairs", "pairs", pairs, "");
+    report.figure("acknowledge_ms", "acknowledgements gathered for", acknowledge.as_secs_f64() * 1e3, "ms");
     report.figure("messages", "messages measured", sent, "");
     report.figure("rate", "messages a second", sent / took.as_secs_f64(), "/s");
     let cpu = |from: Usage, upto: Usage| 1e6 * (upto.cpu_seconds - from.cpu_seconds) / sent;
@@ -239,15 +256,27 @@ impl Side {
         let mut seen = Seen::default();
         let mut next = 0u32;
         requests.send(Method::Sync(v1::Sync { cursors: vec![crowd::cursor(&self.conversation, self.at)] })).await?;
+        let mut unacknowledged: Option<(Seq, Instant)> = None;
         while next < self.schedule.messages {
-            let Ok(event) = timeout(self.patience(), answers.next()).await else { break };
+            let due = unacknowledged.map(|(_, since)| since.checked_add(self.schedule.acknowledge).unwrap_or(since));
+            let event = tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let cursors = unacknowledged.take().map(|(seq, _)| crowd::cursor(&self.conversation, seq));
+                    let cursors = cursors.into_iter().collect();
+                    requests.send(Method::Acknowledge(v1::Acknowledge { cursors })).await?;
+                    continue;
+                }
+                event = timeout(self.patience(), answers.next()) => event,
+            };
+            let Ok(event) = event else { break };
             let entry = match event?.context("a sync call ended")? {
                 Outcome::Entry(entry) => entry,
                 Outcome::Following(_) | Outcome::CaughtUp(_) => continue,
                 _ => bail!("an answer that does not belong to a sync call"),
             };
-            let cursors = vec![crowd::cursor(&self.conversation, Seq(entry.seq))];
-            requests.send(Method::Acknowledge(v1::Acknowledge { cursors })).await?;
+            let since = unacknowledged.map_or_else(Instant::now, |(_, since)| since);
+            unacknowledged = Some((Seq(entry.seq), since));
             if entry.sender_device.as_ref() != self.peer.as_bytes() {
                 continue;
             }

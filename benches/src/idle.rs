@@ -3,23 +3,32 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
-use qpc_client::wire::{Answers, Requests, Wire};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use qpc_client::wire::{Answers, Device, Dialer, Requests, Wire};
 use qpc_proto::{
     id::{ConversationName, Seq},
     v1::{self, answer::Result as Outcome, request::Method},
 };
 use tokio::time::{sleep, timeout};
 
-use crate::{bed::Bed, crowd, metrics::Metrics, process::Usage, report::Report};
+use crate::{
+    bed::Bed,
+    crowd::{self, Person},
+    metrics::Metrics,
+    process::Usage,
+    report::Report,
+};
 
-/// People who come and go first, so that what a server reserves once does not count.
+/// Connections before the measured ones, so that what a server reserves once does not count.
 const WARM_UP: usize = 64;
 /// UDP sockets of the clients.
 const SOCKETS: usize = 8;
 /// How long things settle before memory is read.
 const SETTLE: Duration = Duration::from_secs(3);
-/// How long the connections are silent.
-const QUIET: Duration = Duration::from_secs(20);
+/// How long the connections are silent: each sends one keep-alive in this time.
+const QUIET: Duration = Duration::from_secs(30);
+/// Connections that are made at once.
+const TOGETHER: usize = 16;
 /// Longest wait for a sync call to be open.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,13 +43,17 @@ struct Idle {
 /// # Errors
 /// When something goes wrong that is no figure.
 pub async fn run(program: &Path, users: usize) -> anyhow::Result<Report> {
-    let bed = Bed::start(program).await?;
+    let mut bed = Bed::start(program).await?;
     let dialer = bed.dialer(SOCKETS)?;
-    let warm = open_all(crowd::people(&dialer, bed.token(), "warm", WARM_UP).await?).await?;
-    drop(warm);
+    let warm = devices(crowd::people(&dialer, bed.token(), "warm", WARM_UP).await?);
+    let devices = devices(crowd::people(&dialer, bed.token(), "idle", users).await?);
+    // A new process: what registrations have used and given back would be used again, and not be seen to grow.
+    bed.kill().await?;
+    bed.restart().await?;
+    let warm = open_all(&dialer, &warm).await?;
     sleep(SETTLE).await;
     let before = bed.usage()?;
-    let idle = open_all(crowd::people(&dialer, bed.token(), "idle", users).await?).await?;
+    let idle = open_all(&dialer, &devices).await?;
     sleep(SETTLE).await;
     let after = bed.usage()?;
     sleep(QUIET).await;
@@ -52,11 +65,11 @@ pub async fn run(program: &Path, users: usize) -> anyhow::Result<Report> {
     let (sessions, syncs) = (page.value("qpc_sessions_active")?, page.value("qpc_syncs_active")?);
     report.figure("sessions", "sessions by the server's count", sessions, "");
     report.figure("syncs", "sync calls by the server's count", syncs, "");
-    let wanted: f64 = u32::try_from(users).context("too many users")?.into();
+    let wanted: f64 = u32::try_from(users.saturating_add(WARM_UP)).context("too many users")?.into();
     if sessions < wanted || syncs < wanted {
         report.fail("connections were lost while they were silent");
     }
-    drop(idle);
+    drop((warm, idle));
     dialer.close().await;
     Ok(report)
 }
@@ -69,8 +82,8 @@ fn figures(report: &mut Report, users: usize, [before, after, quiet]: [Usage; 3]
     report.figure("rss_before_kib", "resident memory before", kib(before.rss_bytes), "KiB");
     report.figure("rss_after_kib", "resident memory with them", kib(after.rss_bytes), "KiB");
     report.figure("rss_per_connection_kib", "resident memory per connection", kib(grown) / users as f64, "KiB");
-    let login = 1e6 * (after.cpu_seconds - before.cpu_seconds) / users as f64;
-    report.figure("cpu_registration_us", "server CPU to connect, register, sync", login, "us each");
+    let reconnect = 1e6 * (after.cpu_seconds - before.cpu_seconds) / users as f64;
+    report.figure("cpu_reconnect_us", "server CPU to connect, authenticate, sync", reconnect, "us each");
     let cpu = quiet.cpu_seconds - after.cpu_seconds;
     report.figure(
         "cpu_quiet_percent",
@@ -80,24 +93,35 @@ fn figures(report: &mut Report, users: usize, [before, after, quiet]: [Usage; 3]
     );
 }
 
-async fn open_all(people: Vec<crowd::Person>) -> anyhow::Result<Vec<Idle>> {
-    let mut idle = Vec::with_capacity(people.len());
-    for person in people {
-        let inbox = ConversationName::inbox(person.wire.domain().clone(), person.device.id());
-        let (mut requests, mut answers) = person.wire.open().await?;
-        requests.send(Method::Sync(v1::Sync { cursors: vec![crowd::cursor(&inbox, Seq(0))] })).await?;
-        // Until it has caught up it is not idle.
-        let caught_up = async {
-            loop {
-                match answers.next().await?.context("a sync call ended")? {
-                    Outcome::CaughtUp(_) => return anyhow::Ok(()),
-                    Outcome::Following(_) | Outcome::Entry(_) => {}
-                    _ => anyhow::bail!("an answer that does not belong to a sync call"),
-                }
+fn devices(people: Vec<Person>) -> Vec<Device> {
+    let leave = |Person { device, wire }| {
+        Wire::close(&wire);
+        device
+    };
+    people.into_iter().map(leave).collect()
+}
+
+async fn open_all(dialer: &Dialer, devices: &[Device]) -> anyhow::Result<Vec<Idle>> {
+    stream::iter(devices).map(|device| open(dialer, device)).buffered(TOGETHER).try_collect().await
+}
+
+/// Connects, authenticates, and follows the device's inbox.
+async fn open(dialer: &Dialer, device: &Device) -> anyhow::Result<Idle> {
+    let wire = dialer.connect().await?;
+    wire.authenticate(device).await?;
+    let inbox = ConversationName::inbox(wire.domain().clone(), device.id());
+    let (mut requests, mut answers) = wire.open().await?;
+    requests.send(Method::Sync(v1::Sync { cursors: vec![crowd::cursor(&inbox, Seq(0))] })).await?;
+    // Until it has caught up it is not idle.
+    let caught_up = async {
+        loop {
+            match answers.next().await?.context("a sync call ended")? {
+                Outcome::CaughtUp(_) => return anyhow::Ok(()),
+                Outcome::Following(_) | Outcome::Entry(_) => {}
+                _ => anyhow::bail!("an answer that does not belong to a sync call"),
             }
-        };
-        timeout(OPEN_WITHIN, caught_up).await.context("a sync call does not open")??;
-        idle.push(Idle { _wire: person.wire, _sync: (requests, answers) });
-    }
-    Ok(idle)
+        }
+    };
+    timeout(OPEN_WITHIN, caught_up).await.context("a sync call does not open")??;
+    Ok(Idle { _wire: wire, _sync: (requests, answers) })
 }

@@ -47,6 +47,9 @@ enum Command {
         /// Seconds that are measured.
         #[arg(long, default_value_t = 20)]
         duration: u32,
+        /// Milliseconds that a client gathers acknowledgements; 0 acknowledges each entry by itself.
+        #[arg(long, default_value_t = 0)]
+        acknowledge_ms: u64,
     },
     /// Authenticated connections that are silent: what each costs the server.
     Idle {
@@ -110,7 +113,11 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             torture::run(&program, &plan).await
         }
         Command::Timing { pairs, seed } => timing::run(&program, *pairs, *seed).await,
-        Command::Direct { pairs, rate, duration } => direct::run(&program, *pairs, *rate, *duration).await,
+        Command::Direct { pairs, rate, duration, acknowledge_ms } => {
+            let acknowledge = Duration::from_millis(*acknowledge_ms);
+            let plan = direct::Plan { pairs: *pairs, rate: *rate, seconds: *duration, acknowledge };
+            direct::run(&program, &plan).await
+        }
         Command::Idle { users } => idle::run(&program, *users).await,
     }
 }
