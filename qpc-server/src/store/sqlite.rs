@@ -284,6 +284,10 @@ impl Transact for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.writes.close();
+        if self.writer.is_none() {
+            // Opening failed half way: nobody else tells the readers to end.
+            self.reads.close();
+        }
         if let Some(writer) = self.writer.take().filter(|writer| writer.thread().id() != thread::current().id()) {
             // Waits for what was queued. A thread that outlived the process's exit would use what
             // SQLCipher's cleanup has freed. A panic has been told of already.
