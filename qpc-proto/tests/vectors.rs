@@ -213,6 +213,7 @@ fn answers() -> Vec<Ans> {
             domain: "chat.example".into(),
             nonce: b(12, 32),
             ksf_version: 1,
+            hub_key: b(0x4b, 32),
         }),
         Ans::RegisterStart(v1::RegisterStartAnswer { registration_response: b(13, 64) }),
         Ans::RegisterFinish(v1::RegisterFinishAnswer { address: alice().to_string() }),

@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
 pub use self::certificate::{CertificateError, ServerCertificate};
@@ -55,6 +56,12 @@ pub enum DataDirError {
         path: PathBuf,
         /// Why.
         error: SetupFileError,
+    },
+    /// The hub's key is no key.
+    #[error("{} is damaged: it should hold 64 hex digits; restore it from a backup", path.display())]
+    HubKey {
+        /// Which file.
+        path: PathBuf,
     },
     /// The certificate or its key can't be used.
     #[error(transparent)]
@@ -157,6 +164,22 @@ impl DataDir {
         let path = self.root.join("opaque-setup");
         let text = self.read_or_create(path.clone(), true, || OpaqueSetup::generate(rng).to_file_text())?;
         OpaqueSetup::from_file_text(&text).map_err(|error| DataDirError::Setup { path, error })
+    }
+
+    /// The public half of the key with which this server may propose removals as the hub of its
+    /// groups (RFC 9420 section 12.1.8.1). Groups name it from their first epoch on, so it is kept as long as they are.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn hub_key(&self, rng: &dyn Rng) -> Result<[u8; 32], DataDirError> {
+        let path = self.root.join("hub-key");
+        let text = self.read_or_create(path.clone(), true, || {
+            let seed = Zeroizing::new(rng::bytes::<32>(rng));
+            Zeroizing::new(hex::encode(*seed))
+        })?;
+        let mut seed = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.trim_end(), &mut *seed).map_err(|_| DataDirError::HubKey { path })?;
+        Ok(SigningKey::from_bytes(&seed).verifying_key().to_bytes())
     }
 
     /// The certificate that signs itself, made where there is none, for these names and addresses.

@@ -42,6 +42,8 @@ pub struct Parts {
     pub setup: OpaqueSetup,
     /// What clients verify or pin.
     pub certificate: ServerCertificate,
+    /// What groups name as their hub's key.
+    pub hub_key: [u8; 32],
     /// The admin socket's path; a test does without.
     pub admin_socket: Option<PathBuf>,
     /// Tells the time.
@@ -105,7 +107,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
-    let Parts { store, metrics, setup, certificate, admin_socket, clock, rng } = parts;
+    let Parts { store, metrics, setup, certificate, hub_key, admin_socket, clock, rng } = parts;
     let domain = Domain::parse(&config.server.domain)?;
     let limits = Arc::new(config.edge_limits());
     let fingerprint = certificate.fingerprint();
@@ -152,6 +154,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
         domain,
+        hub_key,
         rng,
     });
 

@@ -50,6 +50,8 @@ pub struct Context {
     pub tasks: Tasks,
     /// The domain that this server is the hub of.
     pub domain: Domain,
+    /// With which it may propose removals in its groups.
+    pub hub_key: [u8; 32],
     /// For the times at which clients are told to come back.
     pub rng: Arc<dyn Rng>,
 }

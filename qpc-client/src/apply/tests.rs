@@ -156,7 +156,7 @@ fn met() -> (Ledger, Desk, Desk) {
     let (pending, _) = alice.tx(|tx, me| {
         let wanted = conversation::want_direct(tx, &peer).unwrap();
         outbox::put(tx, wanted.local, fresh::message_id().unwrap(), b"later").unwrap();
-        stage_direct(tx, me, wanted.local, &claimed).unwrap()
+        stage_direct(tx, me, wanted.local, &claimed, None).unwrap()
     });
     let pending = pending.expect("a request");
     let request = <v1::Request as prost::Message>::decode(pending.request.clone()).unwrap();

@@ -53,6 +53,7 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
     }
     let link = core.link().await?;
     let claimed = claim(&link, people).await?;
+    let hub = link.hub.clone();
     let (me, teller) = (core.me.clone(), Arc::clone(core));
     let (request, _) = core
         .store
@@ -63,7 +64,7 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
                 let conversation = ConversationName { domain: me.address().domain.clone(), id };
                 let roles = RoleTable::owned_by(me.address().clone());
                 let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
-                let new = match me.with_mls(tx, |mls| mls.create_group(&conversation, &roles, None, &invited)) {
+                let new = match me.with_mls(tx, |mls| mls.create_group(&conversation, &roles, hub.as_ref(), &invited)) {
                     Ok(new) => new,
                     Err(error) => return Ok((Err(usage(not_created(tx, &me, error, &mut out)?)), out)),
                 };

@@ -22,7 +22,7 @@ use crate::{
     apply::{self, Applied, ApplyError},
     core::Core,
     fresh,
-    mls::{CommitError, CreateError, GroupError, Invitee, Violation},
+    mls::{CommitError, CreateError, GroupError, HubSender, Invitee, Violation},
     store::{
         Local, StoreError, contact,
         conversation::{self, Conversation, Kind, State},
@@ -106,10 +106,13 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
         }
         Err(error) => return Ok(Err(error)),
     };
-    let (me, teller) = (core.me.clone(), Arc::clone(core));
+    let (me, teller, hub) = (core.me.clone(), Arc::clone(core), link.hub.clone());
     let staged = core
         .store
-        .run_and(move |tx| stage_direct(tx, &me, wanted.local, &claimed), move |(_, applied)| teller.tell(applied))
+        .run_and(
+            move |tx| stage_direct(tx, &me, wanted.local, &claimed, hub.as_ref()),
+            move |(_, applied)| teller.tell(applied),
+        )
         .await?;
     match staged.0 {
         Some(request) => Ok(submit(core, link, request).await.map(|_| ())),
@@ -122,6 +125,7 @@ pub(crate) fn stage_direct(
     me: &Me,
     local: Local,
     claimed: &[v1::ClaimedKeyPackage],
+    hub: Option<&HubSender>,
 ) -> Result<(Option<Pending>, Applied), ApplyError> {
     let mut out = Applied::default();
     let wanted = conversation::get(tx, local)?;
@@ -133,7 +137,7 @@ pub(crate) fn stage_direct(
     };
     let invitees = invitees(&peer, claimed);
     let roles = RoleTable::owned_by(me.address().clone());
-    let made = me.with_mls(tx, |mls| mls.create_group(&name, &roles, None, &invitees));
+    let made = me.with_mls(tx, |mls| mls.create_group(&name, &roles, hub, &invitees));
     let staged = match made {
         Ok(new) => new,
         Err(error) => {

@@ -11,7 +11,7 @@ use quinn::{Connection, VarInt, crypto::rustls::HandshakeData};
 use tokio::time::timeout;
 
 use super::call::{Ask, CallError, Frames, Requests, read_answer, request_frame};
-use crate::Fingerprint;
+use crate::{Fingerprint, mls::HubSender};
 
 /// A greeted connection. Clones are the same connection.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(crate) struct Link {
     timeout: Duration,
     /// The domain the server is the hub of.
     pub(crate) domain: Domain,
+    /// What groups that are made there name as their hub; `None` where the server has no key to propose with.
+    pub(crate) hub: Option<HubSender>,
     /// To be signed.
     pub(crate) nonce: [u8; 32],
     /// The key stretching the server's new registrations use.
@@ -47,10 +49,13 @@ impl Link {
         let key_exchange = handshake.map(|data| format!("{:?}", data.negotiated_key_exchange_group));
         let hello = v1::Hello { client: program.to_owned() };
         let hello = call_on(&connection, timeout, hello).await?;
+        let domain = Domain::parse(&hello.domain).map_err(|_| CallError::Protocol("the server's domain is none"))?;
+        let hub_key = <[u8; 32]>::try_from(hello.hub_key.as_ref()).ok();
         Ok(Self {
             connection,
             timeout,
-            domain: Domain::parse(&hello.domain).map_err(|_| CallError::Protocol("the server's domain is none"))?,
+            hub: hub_key.map(|signature_key| HubSender { domain: domain.clone(), signature_key }),
+            domain,
             nonce: hello.nonce.as_ref().try_into().map_err(|_| CallError::Protocol("a nonce has 32 bytes"))?,
             ksf_version: hello.ksf_version,
             binding,

@@ -59,7 +59,10 @@ impl From<DataDirError> for Fault {
         let exit = match &error {
             DataDirError::InUse { .. } => Exit::InUse,
             DataDirError::Io { .. } | DataDirError::Certificate(CertificateError::Unreadable { .. }) => Exit::Io,
-            DataDirError::Missing(_) | DataDirError::Setup { .. } | DataDirError::Certificate(_) => Exit::Config,
+            DataDirError::Missing(_)
+            | DataDirError::Setup { .. }
+            | DataDirError::HubKey { .. }
+            | DataDirError::Certificate(_) => Exit::Config,
         };
         Self::new(exit, error)
     }

@@ -26,6 +26,7 @@ pub(super) async fn greet(link: Arc<Link>, hello: v1::Hello) -> Outcome {
         domain: link.context.domain.as_str().to_owned(),
         nonce,
         ksf_version: KSF_VERSION,
+        hub_key: bytes::Bytes::copy_from_slice(&link.context.hub_key),
     }))
 }
 

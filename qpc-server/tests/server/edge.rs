@@ -98,6 +98,7 @@ impl House {
             tasks: Tasks::new(Arc::clone(&metrics)),
             metrics,
             domain: domain(),
+            hub_key: [4; 32],
             rng: Arc::new(SystemRng),
         });
         let serving = transport::serve(endpoint, Arc::clone(&context));

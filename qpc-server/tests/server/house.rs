@@ -56,6 +56,7 @@ impl House {
                 chain: vec![certificate.clone()],
                 key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             },
+            hub_key: [4; 32],
             admin_socket: None,
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),

@@ -84,6 +84,7 @@ impl Net {
                 metrics: Arc::new(Metrics::new().unwrap()),
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
+                hub_key: dir.hub_key(&SystemRng).unwrap(),
                 admin_socket: None,
                 clock: Arc::new(qpc_server::clock::SystemClock),
                 rng: Arc::new(SystemRng),
