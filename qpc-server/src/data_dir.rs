@@ -167,13 +167,14 @@ impl DataDir {
     }
 
     /// The public half of the key with which this server may propose removals as the hub of its
-    /// groups (RFC 9420 section 12.1.8.1). Groups name it from their first epoch on, so it is kept as long as they are.
+    /// groups (RFC 9420 section 12.1.8.1). Groups name it from their first epoch on; where the file
+    /// is gone another is made, which groups of before then do not know.
     ///
     /// # Errors
     /// [`DataDirError`].
     pub fn hub_key(&self, rng: &dyn Rng) -> Result<[u8; 32], DataDirError> {
         let path = self.root.join("hub-key");
-        let text = self.read_or_create(path.clone(), true, || {
+        let text = self.read_or_create(path.clone(), false, || {
             let seed = Zeroizing::new(rng::bytes::<32>(rng));
             Zeroizing::new(hex::encode(*seed))
         })?;
