@@ -1,6 +1,11 @@
 //! What happens, told to whoever listens: bounded, so that a slow listener loses events and is
 //! told so, and then reads the store, where everything is that an event only hints at.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use tokio::sync::broadcast;
 
 use crate::api::Event;
@@ -19,7 +24,10 @@ pub enum Notice {
 
 /// One listener's events.
 #[derive(Debug)]
-pub struct EventStream(broadcast::Receiver<Told>);
+pub struct EventStream {
+    told: broadcast::Receiver<Told>,
+    ended: bool,
+}
 
 /// What goes to every listener.
 #[derive(Debug, Clone)]
@@ -30,42 +38,54 @@ enum Told {
 }
 
 impl EventStream {
-    /// The next one, in order; `None` once the client is closed. Cancel-safe.
+    /// The next one, in order; `None` once the client is closed, and ever after. Cancel-safe.
     pub async fn next(&mut self) -> Option<Notice> {
-        match self.0.recv().await {
+        if self.ended {
+            return None;
+        }
+        match self.told.recv().await {
             Ok(Told::Event(event)) => Some(Notice::Event(event)),
             Ok(Told::Lagged) | Err(broadcast::error::RecvError::Lagged(_)) => Some(Notice::Lagged),
-            Ok(Told::End) | Err(broadcast::error::RecvError::Closed) => None,
+            Ok(Told::End) | Err(broadcast::error::RecvError::Closed) => {
+                self.ended = true;
+                None
+            }
         }
     }
 }
 
 /// The end that tells. Telling never waits.
 #[derive(Debug, Clone)]
-pub(crate) struct Events(broadcast::Sender<Told>);
+pub(crate) struct Events {
+    teller: broadcast::Sender<Told>,
+    ended: Arc<AtomicBool>,
+}
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(EVENTS_MAX))
+        Self { teller: broadcast::Sender::new(EVENTS_MAX), ended: Arc::default() }
     }
 
     pub(crate) fn tell(&self, event: Event) {
         // Nobody listening is fine: the store has it.
-        drop(self.0.send(Told::Event(event)));
+        drop(self.teller.send(Told::Event(event)));
     }
 
     /// Tells listeners that events were lost before they came here.
     pub(crate) fn tell_lagged(&self) {
-        drop(self.0.send(Told::Lagged));
+        drop(self.teller.send(Told::Lagged));
     }
 
-    /// Ends every listener's stream, whoever still holds this.
+    /// Ends every listener's stream, of those to come as well, whoever still holds this.
     pub(crate) fn end(&self) {
-        drop(self.0.send(Told::End));
+        self.ended.store(true, Ordering::SeqCst);
+        drop(self.teller.send(Told::End));
     }
 
     pub(crate) fn listen(&self) -> EventStream {
-        EventStream(self.0.subscribe())
+        // In this order: an end that comes between the two is told.
+        let told = self.teller.subscribe();
+        EventStream { told, ended: self.ended.load(Ordering::SeqCst) }
     }
 }
 
@@ -87,6 +107,16 @@ mod tests {
         assert!(matches!(stream.next().await, Some(Notice::Lagged)));
         let Some(Notice::Event(Event::Alarm { text })) = stream.next().await else { panic!("an event") };
         assert_eq!(text, "1");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_final_and_reaches_those_who_come_late() {
+        let events = Events::new();
+        let mut stream = events.listen();
+        events.end();
+        assert!(stream.next().await.is_none());
+        assert!(stream.next().await.is_none(), "asked again");
+        assert!(events.listen().next().await.is_none(), "listened too late");
     }
 
     #[tokio::test]

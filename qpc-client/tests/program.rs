@@ -6,18 +6,21 @@
 
 #[path = "program/driver.rs"]
 mod driver;
+#[path = "program/terminal.rs"]
+mod terminal;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     process::{Child, Command as Process, Output, Stdio},
 };
 
-use expectrl::{Eof, Expect, session::OsSession};
 use qpc_client::api::{Command, CommandError, Event, Waiting};
 
-use self::driver::{ALICE, BOB, Driver, Home, SOON, State, program, run};
+use self::{
+    driver::{ALICE, BOB, Driver, Home, State, program, run},
+    terminal::Terminal,
+};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -122,8 +125,8 @@ fn follow(home: &Home) -> (Child, impl Iterator<Item = serde_json::Value>) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    (child, lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
+    let lines = terminal::lines(child.stdout.take().unwrap());
+    (child, lines.map(|line| serde_json::from_str(&line).unwrap()))
 }
 
 fn signal(child: &Child, name: &str) {
@@ -183,10 +186,8 @@ fn a_follower_outlives_the_process_that_drives_the_home() {
 
 // ---- chat
 
-fn chat(home: &Home, arguments: &[&str]) -> OsSession {
-    let mut session = OsSession::spawn(home.program(arguments)).unwrap();
-    session.set_expect_timeout(Some(SOON));
-    session
+fn chat(home: &Home, arguments: &[&str]) -> Terminal {
+    Terminal::open(home.program(arguments))
 }
 
 #[test]
@@ -194,21 +195,21 @@ fn a_line_being_typed_survives_what_arrives_meanwhile() {
     let home = Home::taken();
     let driver = Driver::start(&home, with_messages(&["hello alice"]));
     let mut chat = chat(&home, &["chat", "bob"]);
-    chat.expect("bob: hello alice").unwrap();
-    chat.expect("bob> ").unwrap();
-    chat.send("half a li").unwrap();
-    chat.expect("half a li").unwrap();
+    chat.sees("bob: hello alice");
+    chat.sees("bob> ");
+    chat.types("half a li");
+    chat.sees("half a li");
     driver.receive(BOB, BOB, "are you \u{1b}]0;there\u{7}?");
-    chat.expect("bob: are you ␛]0;there␇?").unwrap();
+    chat.sees("bob: are you ␛]0;there␇?");
     // The line stands there again, whole, below the message.
-    chat.expect("bob> half a li").unwrap();
-    chat.send("ne\r").unwrap();
+    chat.sees("bob> half a li");
+    chat.types("ne\r");
     let sent = driver.until("sending", |state| state.sent.first().cloned());
     assert_eq!(sent, (format!("conversation-{BOB}"), "half a line".to_owned()));
-    chat.send("/quit\r").unwrap();
-    let rest = chat.expect(Eof).unwrap();
+    chat.types("/quit\r");
+    let rest = chat.ends();
     // What was typed stands there; it does not come back as a message.
-    assert!(!text(rest.as_bytes()).contains("you: half"), "{}", text(rest.as_bytes()));
+    assert!(!rest.contains("you: half"), "{rest}");
     assert_eq!(driver.change(|state| state.shown), 3);
 }
 
@@ -217,28 +218,28 @@ fn a_chat_tells_what_waits_what_fails_and_alarms() {
     let home = Home::taken();
     let driver = Driver::start(&home, with_messages(&["hello"]));
     let mut chat = chat(&home, &["chat", "bob"]);
-    chat.expect("bob> ").unwrap();
+    chat.sees("bob> ");
     let waiting = Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned() };
     driver.change(|state| state.waiting = vec![waiting]);
-    chat.send("one\r").unwrap();
-    chat.expect("-- waiting: bob has not accepted yet").unwrap();
+    chat.types("one\r");
+    chat.sees("-- waiting: bob has not accepted yet");
     driver.change(|state| state.refuse = Some("you are blocked".to_owned()));
-    chat.send("two\r").unwrap();
-    chat.expect("-- not sent: you are blocked").unwrap();
+    chat.types("two\r");
+    chat.sees("-- not sent: you are blocked");
     driver.tell(Event::Online { online: false, problem: Some("no answer".to_owned()) });
-    chat.expect("-- not connected: no answer").unwrap();
+    chat.sees("-- not connected: no answer");
     driver.tell(Event::Online { online: true, problem: None });
-    chat.expect("-- connected again").unwrap();
+    chat.sees("-- connected again");
     driver.tell(Event::Alarm { text: "the server rolled back".to_owned() });
-    chat.expect("\u{7}ALARM: the server rolled back").unwrap();
+    chat.sees("\u{7}ALARM: the server rolled back");
     driver.receive("friends", "carol@localhost", "psst");
-    chat.expect("carol in friends: psst   (/open #friends)").unwrap();
-    chat.send("/accept carol\r").unwrap();
-    chat.expect("-- accepted carol").unwrap();
+    chat.sees("carol in friends: psst   (/open #friends)");
+    chat.types("/accept carol\r");
+    chat.sees("-- accepted carol");
     let done = driver.until("accepting", |state| state.done.last().cloned());
     assert!(matches!(done, Command::Accept { who } if who == "carol"));
-    chat.send("\u{4}").unwrap();
-    chat.expect(Eof).unwrap();
+    chat.types("\u{4}");
+    chat.ends();
 }
 
 #[test]
@@ -246,16 +247,16 @@ fn a_chat_outlives_the_process_that_drives_the_home() {
     let home = Home::taken();
     let driver = Driver::start(&home, with_messages(&["first"]));
     let mut chat = chat(&home, &["chat", "bob"]);
-    chat.expect("bob: first").unwrap();
-    chat.expect("bob> ").unwrap();
+    chat.sees("bob: first");
+    chat.sees("bob> ");
     driver.until("marking", |state| (state.shown == 1).then_some(()));
     driver.end();
     let next = Driver::start(&home, State { shown: 1, ..with_messages(&["first", "while away"]) });
-    chat.expect("bob: while away").unwrap();
-    chat.send("still here\r").unwrap();
+    chat.sees("bob: while away");
+    chat.types("still here\r");
     assert_eq!(next.until("sending", |state| state.sent.first().cloned()).1, "still here");
-    chat.send("/quit\r").unwrap();
-    chat.expect(Eof).unwrap();
+    chat.types("/quit\r");
+    chat.ends();
 }
 
 #[test]
@@ -263,17 +264,17 @@ fn the_list_is_numbered_and_rings() {
     let home = Home::taken();
     let driver = Driver::start(&home, with_messages(&["hello"]));
     let mut chat = chat(&home, &[]);
-    chat.expect("1  bob").unwrap();
-    chat.expect("> ").unwrap();
+    chat.sees("1  bob");
+    chat.sees("> ");
     driver.receive(BOB, BOB, "ding");
-    chat.expect("\u{7}-- 2026-01-02 03:04 bob: ding   (/open bob)").unwrap();
-    chat.send("nobody hears this\r").unwrap();
-    chat.expect("-- to whom?").unwrap();
-    chat.send("/open 1\r").unwrap();
-    chat.expect("bob: ding").unwrap();
-    chat.expect("bob> ").unwrap();
-    chat.send("\u{3}").unwrap();
-    chat.expect(Eof).unwrap();
+    chat.sees("\u{7}-- 2026-01-02 03:04 bob: ding   (/open bob)");
+    chat.types("nobody hears this\r");
+    chat.sees("-- to whom?");
+    chat.types("/open 1\r");
+    chat.sees("bob: ding");
+    chat.sees("bob> ");
+    chat.types("\u{3}");
+    chat.ends();
     assert!(driver.change(|state| state.sent.is_empty()));
 }
 
@@ -363,10 +364,10 @@ fn own_messages_of_another_program_are_shown() {
     let home = Home::taken();
     let driver = Driver::start(&home, with_messages(&["hello"]));
     let mut chat = chat(&home, &["chat", "bob"]);
-    chat.expect("bob> ").unwrap();
+    chat.sees("bob> ");
     assert_eq!(code(&home.run(&["send", "bob", "from elsewhere"], "")), 0);
-    chat.expect("you: from elsewhere").unwrap();
-    chat.send("/quit\r").unwrap();
-    chat.expect(Eof).unwrap();
+    chat.sees("you: from elsewhere");
+    chat.types("/quit\r");
+    chat.ends();
     assert_eq!(driver.change(|state| state.messages.last().cloned()).unwrap().sender, ALICE);
 }

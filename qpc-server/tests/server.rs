@@ -34,5 +34,7 @@ mod people;
 mod person;
 #[path = "server/program.rs"]
 mod program;
+#[path = "../../qpc-client/tests/program/terminal.rs"]
+mod terminal;
 #[path = "server/wire.rs"]
 mod wire;

@@ -67,12 +67,13 @@ pub(super) fn question(verb: &Verb, settings: &Settings) -> Result<Option<Comman
 /// # Errors
 /// A [`Failure`] as the library or the output has it.
 pub(super) async fn ask(seat: &Seat, screen: &Screen, command: Command) -> Result<(), Failure> {
+    let groups = matches!(command, Command::Groups);
     let outcome = seat.execute(command).await?;
     if screen.json {
         return Ok(objects(screen, &outcome)?);
     }
     if let Some(nothing) = render::nothing(&outcome) {
-        screen.note(nothing);
+        screen.note(if groups { "no groups yet; make one with: qpc-client group create NAME MEMBER" } else { nothing });
         return Ok(());
     }
     let render = Render::new(screen, &seat.address().await);

@@ -36,7 +36,7 @@ pub(super) async fn listen(
     stop: &mut Stop,
 ) -> Result<(), Failure> {
     let render = Render::new(screen, &seat.address().await);
-    let mut listening = Listening { seat, screen, render, what, stop };
+    let mut listening = Listening { seat, screen, render, what, stop, follow, online: true };
     if follow { listening.follow().await } else { listening.catch_up().await }
 }
 
@@ -46,6 +46,8 @@ struct Listening<'a> {
     render: Render,
     what: What,
     stop: &'a mut Stop,
+    follow: bool,
+    online: bool,
 }
 
 /// Go on?
@@ -99,6 +101,10 @@ impl Listening<'_> {
             } else if let Event::Alarm { text } = event {
                 self.screen.note(&text);
             }
+        } else if let Event::Online { online, .. } = &event
+            && (std::mem::replace(&mut self.online, *online) == *online || !self.follow)
+        {
+            // The first connection is no news, and that there is none is what a single look ends with.
         } else if let Some(note) = self.render.event(&event) {
             self.screen.note(&note);
         }

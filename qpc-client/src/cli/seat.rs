@@ -1,7 +1,7 @@
 //! A session that outlives the process which drives the home: when that ends, this one takes its
 //! place, or joins whoever was faster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use qpc_client::{
     EventStream, Notice, Session,
@@ -12,14 +12,18 @@ use super::{failure::Failure, open, settings::Settings};
 
 /// How long it may take to notice that the driving process has ended.
 const NOTICED: Duration = Duration::from_millis(300);
+/// How long the last messages may take when a program ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Notices kept while looking for the end of a session.
+const EARLY_MAX: usize = 4096;
 
 /// A session and its events.
 pub(super) struct Seat {
     settings: Settings,
     session: Arc<Session>,
     events: EventStream,
-    /// How often the session was replaced.
-    moves: u64,
+    /// Heard while looking for something else, and not given out yet.
+    early: VecDeque<Notice>,
 }
 
 impl Seat {
@@ -35,7 +39,7 @@ impl Seat {
     /// With a session that there is already.
     pub(super) fn of(session: Session, settings: Settings) -> Self {
         let events = session.events();
-        Self { settings, session: Arc::new(session), events, moves: 0 }
+        Self { settings, session: Arc::new(session), events, early: VecDeque::new() }
     }
 
     /// Does something. The answer may be awaited beside [`next`](Self::next).
@@ -64,14 +68,21 @@ impl Seat {
     /// # Errors
     /// A [`Failure`] where no other session can be had.
     pub(super) async fn next(&mut self) -> Result<Notice, Failure> {
+        if let Some(notice) = self.early.pop_front() {
+            return Ok(notice);
+        }
         if let Some(notice) = self.events.next().await {
             return Ok(notice);
         }
+        self.replace().await?;
+        Ok(Notice::Lagged)
+    }
+
+    async fn replace(&mut self) -> Result<(), Failure> {
         let session = open::session(&mut self.settings).await?;
         self.events = session.events();
         self.session = Arc::new(session);
-        self.moves = self.moves.saturating_add(1);
-        Ok(Notice::Lagged)
+        Ok(())
     }
 
     /// Asked after a command failed: was that because the session ended? Then there is another now.
@@ -79,11 +90,15 @@ impl Seat {
     /// # Errors
     /// A [`Failure`] where no other session can be had.
     pub(super) async fn moved(&mut self) -> Result<bool, Failure> {
-        let before = self.moves;
-        while let Ok(notice) = tokio::time::timeout(NOTICED, self.next()).await {
-            notice?;
-            if self.moves != before {
-                return Ok(true);
+        while self.early.len() < EARLY_MAX {
+            match tokio::time::timeout(NOTICED, self.events.next()).await {
+                Err(_) => return Ok(false),
+                Ok(Some(notice)) => self.early.push_back(notice),
+                Ok(None) => {
+                    self.replace().await?;
+                    self.early.push_back(Notice::Lagged);
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -97,8 +112,11 @@ impl Seat {
         }
     }
 
-    /// Lets go of the home; what is in the outbox stays there.
+    /// Lets go of the home. What waits in the outbox and can be sent is sent first, if that is soon
+    /// done; the rest stays there.
     pub(super) async fn leave(self) {
+        // Whether it worked is no matter here: the outbox is durable, and the next program tries again.
+        tokio::time::timeout(FAREWELL, self.execute(Command::Flush)).await.ok();
         if let Some(session) = Arc::into_inner(self.session) {
             session.close().await;
         }

@@ -4,10 +4,7 @@
 //! What was queued is durable before anything else happens: whatever ends this command, a later
 //! one sends it.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, time::Duration};
 
 use qpc_client::{
     Notice,
@@ -68,8 +65,8 @@ struct Sending<'a> {
     queued: u64,
     refused: u64,
     reason: Option<String>,
-    /// Since when there is no connection, and why.
-    offline: Option<(Instant, String)>,
+    /// Is there a connection? `None` where there never was one that we know of.
+    online: Option<bool>,
 }
 
 impl<'a> Sending<'a> {
@@ -85,7 +82,7 @@ impl<'a> Sending<'a> {
             queued: 0,
             refused: 0,
             reason: None,
-            offline: None,
+            online: None,
         }
     }
 
@@ -125,10 +122,10 @@ impl<'a> Sending<'a> {
     fn hear(&mut self, notice: Notice) -> Result<(), Failure> {
         match notice {
             Notice::Event(Event::Outbox { id, state, reason }) => self.outbox(id, state, reason)?,
-            Notice::Event(Event::Online { online, problem }) => {
-                let since = self.offline.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-                let problem = problem.unwrap_or_else(|| "the connection is lost".to_owned());
-                self.offline = (!online).then_some((since, problem));
+            Notice::Event(Event::Online { online, .. }) => {
+                if online || self.online.is_some() {
+                    self.online = Some(online);
+                }
             }
             Notice::Event(Event::Alarm { text }) => self.screen.note(&self.render.alarm(&text)),
             // Lost news is made good by the next flush.
@@ -142,7 +139,7 @@ impl<'a> Sending<'a> {
             return Ok(());
         }
         match state {
-            OutboxState::Sent => {}
+            OutboxState::Sent => self.online = Some(true),
             OutboxState::Waiting => {
                 self.waiting.insert(id.clone());
             }
@@ -175,26 +172,34 @@ impl<'a> Sending<'a> {
                     return Ok(waiting);
                 }
                 Ok(_) => return Err(Failure::internal("the outbox gave an answer of another kind")),
-                Err(CommandError::Unreachable { .. }) if self.seat.moved().await? => {}
+                Err(CommandError::Unreachable { .. }) if self.seat.moved().await? || self.comes_back().await? => {}
                 Err(error) => return Err(kept(error.into())),
             }
         }
+    }
+
+    /// A server that restarts, a network that changes: does a connection that was there come back soon?
+    async fn comes_back(&mut self) -> Result<bool, Failure> {
+        let deadline = tokio::time::Instant::now().checked_add(PATIENCE);
+        let Some(deadline) = deadline.filter(|_| self.online.is_some()) else { return Ok(false) };
+        self.online = Some(false);
+        while self.online != Some(true) {
+            match tokio::time::timeout_at(deadline, self.seat.next()).await {
+                Ok(notice) => self.hear(notice?)?,
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     async fn flush_once(&mut self) -> Result<Result<Outcome, CommandError>, Failure> {
         let flushing = self.seat.execute(Command::Flush);
         tokio::pin!(flushing);
         loop {
-            let patience =
-                self.offline.as_ref().map_or(PATIENCE, |(since, _)| PATIENCE.saturating_sub(since.elapsed()));
             tokio::select! {
                 biased;
                 notice = self.seat.next() => self.hear(notice?)?,
                 outcome = &mut flushing => return Ok(outcome),
-                () = tokio::time::sleep(patience), if self.offline.is_some() => {
-                    let problem = self.offline.take().map(|(_, problem)| problem).unwrap_or_default();
-                    return Err(kept(Failure::new(Exit::Unreachable, problem)));
-                }
             }
         }
     }

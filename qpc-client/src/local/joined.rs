@@ -19,7 +19,10 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
-use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec};
+use tokio_util::{
+    codec::{FramedRead, FramedWrite, LinesCodec},
+    sync::CancellationToken,
+};
 
 use super::{ANSWER_LINE_MAX, Ask, COMMAND_LINE_MAX, PENDING_MAX, SocketPath, Tell};
 use crate::{
@@ -47,6 +50,8 @@ pub(crate) struct Joined {
     asks: mpsc::Sender<(Ask, oneshot::Sender<Answer>)>,
     next: AtomicU64,
     events: Arc<Events>,
+    /// Nobody will answer any more.
+    ended: CancellationToken,
     /// Ends with this.
     _exchange: JoinSet<()>,
 }
@@ -63,6 +68,8 @@ impl Joined {
         let (asks, asked) = mpsc::channel(PENDING_MAX);
         let mut running = JoinSet::new();
         let weak = Arc::downgrade(&events);
+        let ended = CancellationToken::new();
+        let ending = ended.clone();
         running.spawn(async move {
             let (read, write) = stream.into_split();
             let lines = FramedRead::new(read, LinesCodec::new_with_max_length(ANSWER_LINE_MAX));
@@ -76,11 +83,12 @@ impl Joined {
                 }
             })
             .await;
+            ending.cancel();
             if let Some(events) = weak.upgrade() {
                 events.end();
             }
         });
-        Ok(Self { asks, next: AtomicU64::new(0), events, _exchange: running })
+        Ok(Self { asks, next: AtomicU64::new(0), events, ended, _exchange: running })
     }
 
     /// Has the driver do something.
@@ -90,7 +98,12 @@ impl Joined {
         if self.asks.send((Ask { number, command }, answer)).await.is_err() {
             return Err(gone());
         }
-        answered.await.unwrap_or_else(|_| Err(gone()))
+        // A question that slips into the queue while that is being closed is never dropped from it.
+        tokio::select! {
+            biased;
+            answer = answered => answer.unwrap_or_else(|_| Err(gone())),
+            () = self.ended.cancelled() => Err(gone()),
+        }
     }
 
     /// What happens from now on.

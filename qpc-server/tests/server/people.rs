@@ -3,22 +3,21 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines, Write},
+    io::Write,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::Once,
     thread,
-    time::Duration,
 };
 
-use expectrl::{Eof, Expect, session::OsSession};
 use serde_json::Value;
 
-use crate::program::{Program, program as server};
+use crate::{
+    program::{Program, program as server},
+    terminal::{Terminal, lines},
+};
 
 const TOKEN: &str = "the standing token of a test";
-/// Longest wait for anything.
-const SOON: Duration = Duration::from_secs(60);
 
 /// The client's program, which lies beside the server's.
 fn client() -> PathBuf {
@@ -127,15 +126,11 @@ impl Somebody<'_> {
     fn follows(&self) -> Follower {
         let mut command = self.command(&["listen", "--follow", "--json"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        Follower { lines: BufReader::new(child.stdout.take().unwrap()).lines(), child }
+        Follower { lines: Box::new(lines(child.stdout.take().unwrap())), child }
     }
 
-    fn chats(&self, arguments: &[&str]) -> OsSession {
-        let mut command = self.command(arguments);
-        command.stdin(Stdio::inherit());
-        let mut session = OsSession::spawn(command).unwrap();
-        session.set_expect_timeout(Some(SOON));
-        session
+    fn chats(&self, arguments: &[&str]) -> Terminal {
+        Terminal::open(self.command(arguments))
     }
 }
 
@@ -158,20 +153,20 @@ fn numbered(what: &str, count: usize) -> impl Iterator<Item = String> {
 /// A `listen --follow`; killed when dropped.
 struct Follower {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Box<dyn Iterator<Item = String> + Send>,
 }
 
 impl Follower {
     /// The next messages of others, so many.
     fn hears(&mut self, count: usize) -> Vec<Value> {
-        let lines = self.lines.by_ref().map(|line| parse(&line.unwrap()));
+        let lines = self.lines.by_ref().map(|line| parse(&line));
         lines.filter(is_text).take(count).collect()
     }
 
     /// Kills it, and gives what it had printed.
     fn killed(mut self) -> Vec<Value> {
         self.child.kill().unwrap();
-        self.lines.by_ref().map(|line| parse(&line.unwrap())).filter(is_text).collect()
+        self.lines.by_ref().map(|line| parse(&line)).filter(is_text).collect()
     }
 }
 
@@ -244,30 +239,32 @@ fn people_chat_in_terminals_while_programs_run_on_their_homes() {
     let town = Town::found();
     let (alice, bob) = (town.newcomer("alice"), town.newcomer("bob"));
     let mut at_alice = alice.chats(&["chat", "bob"]);
-    at_alice.expect("bob> ").unwrap();
-    at_alice.send("hello bob\r").unwrap();
-    at_alice.send("are you there?\r").unwrap();
-    at_alice.expect("-- waiting:").unwrap();
+    at_alice.sees("bob> ");
+    at_alice.types("hello bob\r");
+    at_alice.types("are you there?\r");
+    at_alice.sees("-- waiting:");
 
+    assert_eq!(bodies(&bob.hears(1)), ["hello bob"]);
     let mut at_bob = bob.chats(&[]);
-    at_bob.expect("alice").unwrap();
-    at_bob.send("/open alice\r").unwrap();
-    at_bob.expect("alice: hello bob").unwrap();
-    at_bob.expect("/accept, /decline or /block").unwrap();
-    at_bob.send("half a li").unwrap();
-    at_bob.expect("half a li").unwrap();
-    at_bob.send("\u{15}hello alice\r").unwrap();
-    at_alice.expect("bob: hello alice").unwrap();
-    at_bob.expect("alice: are you there?").unwrap();
+    at_bob.sees("alice  ");
+    at_bob.sees("wants to talk to you");
+    at_bob.types("/open alice\r");
+    at_bob.sees("alice: hello bob");
+    at_bob.sees("/accept, /decline or /block");
+    at_bob.types("half a li");
+    at_bob.sees("half a li");
+    at_bob.types("\u{15}hello alice\r");
+    at_alice.sees("bob: hello alice");
+    at_bob.sees("alice: are you there?");
 
     // Another program on alice's home joins the one that chats.
     alice.says("bob", numbered("from another terminal", 50));
-    at_alice.expect("you: from another terminal 49").unwrap();
-    at_bob.expect("alice: from another terminal 49").unwrap();
+    at_alice.sees("you: from another terminal 49");
+    at_bob.sees("alice: from another terminal 49");
     assert!(alice.does(&["status"]).contains("online"));
     for mut chat in [at_alice, at_bob] {
-        chat.send("/quit\r").unwrap();
-        chat.expect(Eof).unwrap();
+        chat.types("/quit\r");
+        chat.ends();
     }
     bob.hears(0);
 }
@@ -337,16 +334,16 @@ fn wrong_passwords_and_tokens_and_absent_servers_have_their_codes() {
 fn a_loop_of_throw_away_clients_is_a_load_test_and_leaves_nothing() {
     let town = Town::found();
     let server = town.server.listen.to_string();
-    let mut clients: Vec<(Child, Lines<_>)> = (0..10)
+    let mut clients: Vec<_> = (0..10)
         .map(|_| {
             let mut command = town.client("nobody", &["--server", &server, "--auth-token", TOKEN]);
             let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let notes = BufReader::new(child.stderr.take().unwrap()).lines();
+            let notes = lines(child.stderr.take().unwrap());
             (child, notes)
         })
         .collect();
     for (_, notes) in &mut clients {
-        let online = notes.by_ref().map(Result::unwrap).find(|note| note.contains("guest-"));
+        let online = notes.by_ref().find(|note| note.contains("guest-"));
         assert!(online.is_some(), "a client ended");
     }
     for (child, _) in &clients {

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::{Config, Editor, ExternalPrinter, error::ReadlineError, history::MemHistory};
 use tokio::sync::mpsc;
 
@@ -111,6 +111,9 @@ pub(super) struct Terminal {
 impl Terminal {
     fn open() -> Result<Self, ReadlineError> {
         let before = tcgetattr(io::stdin()).ok();
+        if let Some(before) = &before {
+            keep_keys(before.clone());
+        }
         let config = Config::builder().auto_add_history(true).build();
         let mut editor: Editor<Completion, MemHistory> = Editor::with_history(config, MemHistory::new())?;
         editor.set_helper(Some(Completion::default()));
@@ -124,6 +127,14 @@ impl Terminal {
         let printer = std::thread::spawn(move || to_print.print_all(printer));
         Ok(Self { prompts, lines, reading: AtomicBool::new(false), unprinted, printer: Some(printer), before })
     }
+}
+
+/// Has the terminal keep what is typed between two lines as it was typed, for the next one: it
+/// would echo it into what is being printed, and take Ctrl-D for itself.
+fn keep_keys(mut mode: Termios) {
+    mode.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    mode.input_modes.remove(InputModes::ICRNL);
+    tcsetattr(io::stdin(), OptionalActions::Now, &mode).ok();
 }
 
 impl Drop for Terminal {

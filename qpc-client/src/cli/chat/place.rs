@@ -21,6 +21,8 @@ pub(super) struct Place {
     pub(super) conversation: Option<String>,
     /// Messages up to here have been printed.
     pub(super) through: i64,
+    /// It was told that this is somebody's request.
+    pub(super) told_request: bool,
 }
 
 impl Place {
@@ -33,6 +35,7 @@ impl Place {
             kind: conversation.kind,
             conversation: (!id.is_empty()).then(|| id.clone()),
             through: i64::MIN,
+            told_request: false,
         }
     }
 }
@@ -61,7 +64,15 @@ pub(super) fn find(list: &[Conversation], render: &Render, to: &str) -> Result<P
     }
     let to = to.to_lowercase();
     let shown = render.name(&to);
-    Ok(Place { title: to.clone(), to, shown, kind: ConversationKind::Direct, conversation: None, through: i64::MIN })
+    Ok(Place {
+        title: to.clone(),
+        to,
+        shown,
+        kind: ConversationKind::Direct,
+        conversation: None,
+        through: i64::MIN,
+        told_request: false,
+    })
 }
 
 /// As [`find`]; a number is one of the list, unless it is somebody's name.

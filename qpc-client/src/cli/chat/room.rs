@@ -149,17 +149,22 @@ impl<'a> Room<'a> {
         };
         let unread = u32::try_from(known.unread).unwrap_or(SHOWN_MAX);
         self.show_last(console, unread.clamp(LAST, SHOWN_MAX)).await?;
-        if known.request {
-            let who = self.render.name(&known.title);
-            self.say(
-                console,
-                &format!("{who} asks to talk to you: /accept, /decline or /block. Writing to them accepts"),
-            )?;
-        }
+        self.tell_request(console)?;
         if !known.active {
             self.say(console, "you are not in this conversation any more")?;
         }
         Ok(())
+    }
+
+    /// Tells once that the open conversation is somebody's request.
+    fn tell_request(&mut self, console: &Console) -> Result<(), Failure> {
+        let Some(place) = self.place.as_mut().filter(|place| !place.told_request) else { return Ok(()) };
+        if !self.list.iter().any(|c| c.request && Some(&c.conversation) == place.conversation.as_ref()) {
+            return Ok(());
+        }
+        place.told_request = true;
+        let text = format!("{} asks to talk to you: /accept, /decline or /block. Writing to them accepts", place.shown);
+        self.say(console, &text)
     }
 
     pub(super) async fn show_last(&mut self, console: &Console, limit: u32) -> Result<(), Failure> {
@@ -230,6 +235,7 @@ impl<'a> Room<'a> {
                     self.print(console, &message)?;
                 }
                 self.shown(message.local).await?;
+                self.tell_request(console)?;
             }
             return Ok(());
         }
@@ -263,7 +269,7 @@ impl<'a> Room<'a> {
     fn recognise(&mut self) {
         let Some(place) = self.place.as_ref().filter(|place| place.conversation.is_none()) else { return };
         if let Ok(found) = place::find(&self.list, &self.render, &place.title) {
-            self.place = Some(Place { through: place.through, ..found });
+            self.place = Some(Place { through: place.through, told_request: place.told_request, ..found });
         }
     }
 
