@@ -81,7 +81,8 @@ fn files_say_what_they_are_and_stay_small() {
                 faults.push(format!("{path}: {mark}"));
             }
         }
-        if text.contains("#[ignore]") && path != "qpc-server/tests/tidy.rs" {
+        // Cut in two, so that this file is judged like every other.
+        if text.contains(concat!("#[ign", "ore]")) {
             faults.push(format!("{path}: a test ignored without a reason"));
         }
     }
