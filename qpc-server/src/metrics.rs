@@ -113,7 +113,11 @@ impl Metrics {
             disk_free: new.gauge("qpc_data_disk_free_bytes", "Free space there for the server.")?,
             tls_handshake: new.histogram("qpc_tls_handshake_seconds", "First packet to end of handshake.", &SECONDS)?,
             login: new.histogram("qpc_login_seconds", "LoginStart to the answer to LoginFinish.", &SECONDS)?,
-            store_commit: new.histogram("qpc_store_commit_seconds", "One transaction of the store.", &SECONDS)?,
+            store_commit: new.histogram(
+                "qpc_store_commit_seconds",
+                "One transaction of the store, without the sync that makes it durable.",
+                &SECONDS,
+            )?,
             store_fsync: new.histogram("qpc_store_fsync_seconds", "The sync that makes it durable.", &SECONDS)?,
             store_batch: new.histogram("qpc_store_batch_size", "Verbs in one transaction.", &BATCH)?,
             send_to_delivery: new.histogram(
