@@ -22,6 +22,7 @@ use crate::{
     account::{OpaqueSetup, SetupFileError},
     config::{self, Secret},
     rng::{self, Rng},
+    transport::ResetKey,
 };
 
 /// The example configuration, which a new directory gets as its own.
@@ -57,9 +58,9 @@ pub enum DataDirError {
         /// Why.
         error: SetupFileError,
     },
-    /// The hub's key is no key.
+    /// A key is no key.
     #[error("{} is damaged: it should hold 64 hex digits; restore it from a backup", path.display())]
-    HubKey {
+    Key {
         /// Which file.
         path: PathBuf,
     },
@@ -173,14 +174,17 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError`].
     pub fn hub_key(&self, rng: &dyn Rng) -> Result<[u8; 32], DataDirError> {
-        let path = self.root.join("hub-key");
-        let text = self.read_or_create(path.clone(), false, || {
-            let seed = Zeroizing::new(rng::bytes::<32>(rng));
-            Zeroizing::new(hex::encode(*seed))
-        })?;
-        let mut seed = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(text.trim_end(), &mut *seed).map_err(|_| DataDirError::HubKey { path })?;
+        let seed = self.seed("hub-key", rng)?;
         Ok(SigningKey::from_bytes(&seed).verifying_key().to_bytes())
+    }
+
+    /// The key by which a server that was started again tells clients of before that their
+    /// connections are gone. Without the file they only find out by silence.
+    ///
+    /// # Errors
+    /// [`DataDirError`].
+    pub fn reset_key(&self, rng: &dyn Rng) -> Result<ResetKey, DataDirError> {
+        Ok(ResetKey::new(self.seed("reset-key", rng)?))
     }
 
     /// The certificate that signs itself, made where there is none, for these names and addresses.
@@ -211,6 +215,18 @@ impl DataDir {
     pub fn note(&self, note: Note, text: &str) -> Result<(), DataDirError> {
         let path = self.root.join(note.file_name());
         file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })
+    }
+
+    /// 32 random bytes that the database does not need, as hex digits in a file of their own.
+    fn seed(&self, name: &str, rng: &dyn Rng) -> Result<Zeroizing<[u8; 32]>, DataDirError> {
+        let path = self.root.join(name);
+        let text = self.read_or_create(path.clone(), false, || {
+            let seed = Zeroizing::new(rng::bytes::<32>(rng));
+            Zeroizing::new(hex::encode(*seed))
+        })?;
+        let mut seed = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.trim_end(), &mut *seed).map_err(|_| DataDirError::Key { path })?;
+        Ok(seed)
     }
 
     /// Reads a file, or makes it. One that the database needs is made only where there is no database.

@@ -29,7 +29,7 @@ use crate::{
     session::Context,
     store::{Store, StoreFault},
     tasks::Tasks,
-    transport::{self, BindError, Identity},
+    transport::{self, BindError, Identity, ResetKey},
 };
 
 /// What a server is built of, besides its configuration.
@@ -44,6 +44,8 @@ pub struct Parts {
     pub certificate: ServerCertificate,
     /// What groups name as their hub's key.
     pub hub_key: [u8; 32],
+    /// By which clients of an earlier start are told that their connections are gone.
+    pub reset_key: ResetKey,
     /// The admin socket's path; a test does without.
     pub admin_socket: Option<PathBuf>,
     /// Tells the time.
@@ -107,14 +109,14 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
-    let Parts { store, metrics, setup, certificate, hub_key, admin_socket, clock, rng } = parts;
+    let Parts { store, metrics, setup, certificate, hub_key, reset_key, admin_socket, clock, rng } = parts;
     let domain = Domain::parse(&config.server.domain)?;
     let limits = Arc::new(config.edge_limits());
     let fingerprint = certificate.fingerprint();
 
     // -- listeners first: nothing has to be undone when an address is taken
     let identity = Identity { chain: certificate.chain, key: certificate.key };
-    let endpoint = transport::bind(config.server.listen, identity, &limits)?;
+    let endpoint = transport::bind(config.server.listen, identity, &reset_key, &limits)?;
     let listen = endpoint.local_addr().map_err(StartError::Address)?;
     let address = config.metrics.listen;
     let http = TcpListener::bind(address).await.map_err(|error| StartError::Metrics { address, error })?;

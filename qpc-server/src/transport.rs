@@ -4,17 +4,17 @@
 //! `session`'s; here it is admitted, timed, and handed over.
 
 mod accept;
+mod reset;
 mod socket;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use quinn::{
-    Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-};
+use quinn::{Endpoint, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 
 pub use self::{
     accept::serve,
+    reset::ResetKey,
     tls::{Identity, TlsError},
 };
 use crate::policy::Limits;
@@ -38,11 +38,17 @@ pub enum BindError {
     IdleTimeout,
 }
 
-/// Opens the endpoint on an address; `[::]` takes IPv4 as well. It answers nobody before [`serve`].
+/// Opens the endpoint on an address; `[::]` takes IPv4 as well. It answers nobody before [`serve`], except
+/// connections of an earlier start with the same key: they are told that they are gone.
 ///
 /// # Errors
 /// [`BindError`].
-pub fn bind(address: SocketAddr, identity: Identity, limits: &Limits) -> Result<Endpoint, BindError> {
+pub fn bind(
+    address: SocketAddr,
+    identity: Identity,
+    reset_key: &ResetKey,
+    limits: &Limits,
+) -> Result<Endpoint, BindError> {
     let mut config = ServerConfig::with_crypto(Arc::new(tls::server_crypto(identity)?));
     config
         .transport_config(Arc::new(transport(limits)?))
@@ -51,7 +57,7 @@ pub fn bind(address: SocketAddr, identity: Identity, limits: &Limits) -> Result<
         .incoming_buffer_size_total(limits.admission.incoming_buffer);
     let socket =
         socket::open(address, limits.transport.udp_buffer).map_err(|source| BindError::Socket { address, source })?;
-    Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+    Endpoint::new(reset_key.endpoint_config(), Some(config), socket, Arc::new(TokioRuntime))
         .map_err(|source| BindError::Socket { address, source })
 }
 

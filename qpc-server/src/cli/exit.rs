@@ -61,7 +61,7 @@ impl From<DataDirError> for Fault {
             DataDirError::Io { .. } | DataDirError::Certificate(CertificateError::Unreadable { .. }) => Exit::Io,
             DataDirError::Missing(_)
             | DataDirError::Setup { .. }
-            | DataDirError::HubKey { .. }
+            | DataDirError::Key { .. }
             | DataDirError::Certificate(_) => Exit::Config,
         };
         Self::new(exit, error)

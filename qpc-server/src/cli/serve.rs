@@ -92,6 +92,7 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
         setup,
         certificate: certificate(config, &dir)?,
         hub_key: dir.hub_key(&SystemRng)?,
+        reset_key: dir.reset_key(&SystemRng)?,
         admin_socket: Some(DataDir::admin_socket(dir.path())),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),

@@ -11,6 +11,7 @@ use qpc_server::{
     rng::SystemRng,
     server::{self, Parts, Running},
     store::{Store, memory::MemoryStore},
+    transport::ResetKey,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
@@ -57,6 +58,7 @@ impl House {
                 key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             },
             hub_key: [4; 32],
+            reset_key: ResetKey::new([5; 32].into()),
             admin_socket: None,
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),

@@ -85,6 +85,7 @@ impl Net {
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
+                reset_key: dir.reset_key(&SystemRng).unwrap(),
                 admin_socket: None,
                 clock: Arc::new(qpc_server::clock::SystemClock),
                 rng: Arc::new(SystemRng),

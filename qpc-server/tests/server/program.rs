@@ -9,12 +9,13 @@ use std::{
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
+use qpc_proto::v1::{self, answer::Result as Outcome, request::Method};
 use rustls::pki_types::CertificateDer;
 use sha2::Digest;
 
 use crate::{
     person::{Device, Person},
-    wire::Wire,
+    wire::{Wire, soon},
 };
 
 pub(crate) fn program(data: &Path) -> Command {
@@ -132,6 +133,49 @@ async fn a_new_server_is_ready_for_its_first_person_and_keeps_them() {
     wire.authenticate(&alice, &device).await.unwrap();
     let wire = Wire::connect(server.listen, &certificate).await;
     wire.login(&alice).await.unwrap();
+}
+
+/// A client whose server was killed would wait for its idle timeout, were it not told.
+#[tokio::test]
+async fn clients_of_a_killed_server_are_told_by_the_next_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = Program::start(temp.path());
+    let (listen, certificate) = (server.listen, certificate(temp.path()));
+    let wire = Wire::connect(listen, &certificate).await;
+    drop(server);
+    let mut command = program(temp.path());
+    command.args(["--listen", &listen.to_string(), "--metrics-listen", "127.0.0.1:0", "--json"]);
+    let _server = Program::spawn(&mut command);
+    // Something that the server can't place; a client's keep-alive would do.
+    let mut call = wire.open().await;
+    call.request(Method::ListDevices(v1::ListDevices {})).await;
+    assert_eq!(soon(wire.connection.closed()).await, quinn::ConnectionError::Reset);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut command = program(temp.path());
+    command
+        .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"])
+        .env("QPC_SERVER__DRAIN", "10m");
+    let mut server = Program::spawn(&mut command);
+    let certificate = certificate(temp.path());
+    let (alice, device) = (Person::at("alice", "localhost"), Device::new());
+    let wire = Wire::connect(server.listen, &certificate).await;
+    let invite = server.invite.clone().unwrap();
+    wire.register(&alice, &invite, &device).await.unwrap();
+    wire.authenticate(&alice, &device).await.unwrap();
+    // One stream is told that the server stops; the other, which asks for nothing, keeps it from stopping.
+    let (mut told, mut keeps) = (wire.open().await, wire.open().await);
+    keeps.raw(&[0]).await;
+    told.request(Method::Sync(v1::Sync::default())).await;
+    server.signal(rustix::process::Signal::TERM);
+    while !matches!(soon(told.answer()).await, Some(Outcome::GoAway(_)) | None) {}
+    assert!(server.child.try_wait().unwrap().is_none(), "there was nothing to drain");
+    server.signal(rustix::process::Signal::TERM);
+    let ended = tokio::task::spawn_blocking(move || server.child.wait());
+    assert_eq!(soon(ended).await.unwrap().unwrap().code(), Some(0));
 }
 
 #[tokio::test]
