@@ -99,8 +99,6 @@ pub enum CloseCode {
     Replaced = 5,
     /// A fault of the server in this session.
     Internal = 6,
-    /// As many connections as the server takes.
-    Full = 7,
 }
 
 impl CloseCode {
@@ -115,7 +113,6 @@ impl CloseCode {
             4 => Self::ShuttingDown,
             5 => Self::Replaced,
             6 => Self::Internal,
-            7 => Self::Full,
             _ => return None,
         })
     }

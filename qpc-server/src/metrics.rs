@@ -18,6 +18,8 @@ pub use self::machine::MachineLimits;
 /// Seconds, from what a busy core does in one go to what nobody should wait for.
 const SECONDS: [f64; 15] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Seconds between two readings of the wall clock, which has whole milliseconds.
+const WALL_SECONDS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Rows of one commit.
 const BATCH: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
@@ -122,8 +124,8 @@ impl Metrics {
             store_batch: new.histogram("qpc_store_batch_size", "Verbs in one transaction.", &BATCH)?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
-                "From a Send being read to its entry being handed to sessions.",
-                &SECONDS,
+                "From a Send being read to its entry being handed to sessions, in whole milliseconds.",
+                &WALL_SECONDS,
             )?,
             request: new.histograms("qpc_request_seconds", "From a request being read to its answer.", "method")?,
             depth: new.gauges(

@@ -99,7 +99,6 @@ impl fmt::Display for Lost {
             Some(CloseCode::Revoked) => "this device was revoked, or the account deleted",
             Some(CloseCode::Replaced) => "a newer connection of this device took its place",
             Some(CloseCode::ShuttingDown) => "the server stops for now",
-            Some(CloseCode::Full) => "the server takes no more connections",
             Some(CloseCode::TooSlow) => "the server did not wait longer",
             _ => &self.text,
         })

@@ -1,6 +1,6 @@
 //! What a configuration must be as a whole, and what production refuses.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use qpc_proto::address::Domain;
 use tracing_subscriber::EnvFilter;
@@ -67,6 +67,8 @@ impl Loaded {
         must(config.runtime.threads <= 256, "runtime.threads", "more than 256");
         must((1..=64).contains(&config.storage.pool_size), "storage.pool_size", "not from 1 to 64");
         must(config.storage.wal_autocheckpoint > 0, "storage.wal_autocheckpoint", "is 0: the log would never end");
+        let gather = config.storage.commit_gather;
+        must(gather <= Period(Duration::from_millis(100)), "storage.commit_gather", "more than 100ms");
         let retention = &config.retention;
         let keeps_longer =
             retention.commits_days == 0 || (retention.days > 0 && retention.commits_days >= retention.days);
@@ -86,7 +88,7 @@ impl Loaded {
         let limits = &config.limits;
         must(limits.handshakes_max > 0, "limits.handshakes_max", "is 0: nobody could connect");
         must(limits.unauthenticated_per_prefix > 0, "limits.unauthenticated_per_prefix", "is 0: nobody could log in");
-        let some_time = Period(std::time::Duration::from_millis(100));
+        let some_time = Period(Duration::from_millis(100));
         must(limits.handshake_deadline >= some_time, "limits.handshake_deadline", "less than 100ms");
         must(limits.login_deadline >= some_time, "limits.login_deadline", "less than 100ms");
         must(limits.logins_max > 0, "limits.logins_max", "is 0: nobody could log in");

@@ -2,7 +2,7 @@
 //!
 //! `config/qpc-server.toml` shows every key with its default, and a test keeps it so.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,11 +70,14 @@ pub struct Storage {
     pub pool_size: usize,
     /// Pages of the write-ahead log after which it is folded into the database.
     pub wal_autocheckpoint: u32,
+    /// How long a message may wait, while many arrive, for others to be stored with it. Longer costs latency,
+    /// shorter costs CPU; 0s never waits.
+    pub commit_gather: Period,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { key_file: None, pool_size: 4, wal_autocheckpoint: 1000 }
+        Self { key_file: None, pool_size: 4, wal_autocheckpoint: 1000, commit_gather: Period(Duration::from_millis(4)) }
     }
 }
 

@@ -100,7 +100,6 @@ impl Label for CloseCode {
             Self::ShuttingDown => "shutting_down",
             Self::Replaced => "replaced",
             Self::Internal => "internal",
-            Self::Full => "full",
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Limits {
 /// Settings of QUIC connections; the names are those of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportSettings {
-    /// As many connections as the server takes, handshakes included. More are closed as `Full`.
+    /// As many connections as the server takes, handshakes included. More are refused with QUIC's `CONNECTION_REFUSED`.
     pub max_connections: usize,
     /// A connection that has been silent for this long is gone.
     pub max_idle_timeout: Duration,

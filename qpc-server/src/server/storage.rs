@@ -65,6 +65,7 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     let options = Options {
         reader_threads: storage.pool_size,
         wal_autocheckpoint: storage.wal_autocheckpoint,
+        commit_gather: storage.commit_gather.0,
         observer: Arc::new(Observer(Arc::clone(&metrics))),
         ..Options::default()
     };

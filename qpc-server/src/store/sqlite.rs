@@ -16,6 +16,7 @@ mod key;
 mod log;
 mod member;
 mod observer;
+mod pace;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod queue;
@@ -28,7 +29,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -37,6 +38,7 @@ use self::{
     cache::Cache,
     connection::Purpose,
     figures::Figures,
+    pace::Pace,
     queue::{Entrance, job},
     reader::Reader,
     writer::{BatchLimits, Writer},
@@ -67,6 +69,8 @@ pub struct Options {
     pub batch_verbs: usize,
     /// Bytes of bodies in one commit, after which it takes no more verbs.
     pub batch_bytes: usize,
+    /// How long a commit may wait for verbs that share it, while many arrive (`storage.commit_gather`).
+    pub commit_gather: Duration,
     /// Page cache of the writer, in KiB.
     pub writer_cache_kib: u32,
     /// Page cache of each reader, in KiB.
@@ -93,6 +97,7 @@ impl Default for Options {
             read_queue: 4096,
             batch_verbs: 256,
             batch_bytes: 4 * 1024 * 1024,
+            commit_gather: Duration::from_millis(4),
             writer_cache_kib: 64 * 1024,
             reader_cache_kib: 16 * 1024,
             max_pages: None,
@@ -162,6 +167,7 @@ impl SqliteStore {
             observer: options.observer,
             fatal: options.on_fatal.clone(),
             limits: BatchLimits { verbs: options.batch_verbs.max(1), bytes: options.batch_bytes },
+            pace: Pace::new(options.commit_gather, Instant::now()),
             checkpoint_pages: i32::try_from(options.wal_autocheckpoint).unwrap_or(i32::MAX),
             cache: Cache::new(),
             #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::{
     cell::Cell,
     sync::{Arc, OnceLock, mpsc::Receiver},
+    thread,
     time::Instant,
 };
 
@@ -17,11 +18,14 @@ use super::{
     cache::Cache,
     error::{disk_failed, fault},
     figures::{Delta, Figures},
+    pace::Pace,
     queue::{Entrance, Job},
     rows::{Effects, Rows},
 };
 use crate::store::{CommitSink, StoreFault};
 
+/// With so many verbs in the queue a commit has company enough.
+const ENOUGH: u64 = 48;
 /// The log may grow to this many times the size from which it is written back.
 const RESTART_FACTOR: i32 = 8;
 
@@ -47,6 +51,7 @@ pub(super) struct Writer {
     pub(super) observer: Arc<dyn StoreObserver>,
     pub(super) fatal: Fatal,
     pub(super) limits: BatchLimits,
+    pub(super) pace: Pace,
     /// Pages in the write-ahead log from which it is written back.
     pub(super) checkpoint_pages: i32,
     pub(super) cache: Cache,
@@ -82,7 +87,11 @@ impl Writer {
     }
 
     /// Takes what waits, within the bounds of a batch.
-    fn gather(&self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+    fn gather(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+        let wait = self.pace.wait();
+        if !wait.is_zero() && self.entrance.waiting() < ENOUGH {
+            thread::sleep(wait);
+        }
         let mut bytes = first.bytes();
         let mut batch = vec![first];
         while batch.len() < self.limits.verbs && bytes < self.limits.bytes {
@@ -91,6 +100,7 @@ impl Writer {
             batch.push(job);
         }
         self.entrance.left(u64::try_from(batch.len()).unwrap_or_default());
+        self.pace.took(batch.len(), Instant::now());
         batch
     }
 
