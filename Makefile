@@ -29,6 +29,7 @@ test: deps check ## All tests, formatting, lints.
 check: ## Formatting and lints, warnings denied.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,planted-bugs -- -D warnings
 	@test -z "$$($(CARGO) tree --locked --workspace -i ring 2>/dev/null)" || { echo "check: ring is compiled beside aws-lc-rs" >&2; exit 1; }
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 

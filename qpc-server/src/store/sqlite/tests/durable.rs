@@ -41,6 +41,20 @@ fn the_log_is_written_back_and_stays_small() {
 }
 
 #[test]
+fn a_closed_store_is_one_file() {
+    let folder = Folder::new();
+    let world = World::new(&folder);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let talk = world.friends(&alice, &bob);
+    let at = world.say(&alice, &talk, "the last word");
+    wait(world.store.close()).unwrap();
+    let copy = Folder::new();
+    fs::copy(folder.path(), copy.path()).unwrap();
+    let restored = World::new(&copy);
+    assert_eq!(restored.entries(&bob, &talk).last().unwrap().chain, at.chain);
+}
+
+#[test]
 fn retention_gives_space_back() {
     let folder = Folder::new();
     let world = World::new(&folder);
