@@ -1,6 +1,12 @@
 //! The sync call: logs are followed, what comes is applied in batches, what is stored is acknowledged.
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    future::pending,
+    sync::Arc,
+    time::Duration,
+};
 
 use qpc_proto::{
     chain::{ChainValue, LogEntry},
@@ -8,6 +14,7 @@ use qpc_proto::{
     limits::CURSORS_PER_FRAME_MAX,
     v1::{self, answer::Result as Outcome, request::Method},
 };
+use tokio::time::{Instant, sleep_until};
 
 use super::session::End;
 use crate::{
@@ -19,13 +26,24 @@ use crate::{
 
 /// Entries applied in one transaction, at most.
 const BATCH_MAX: usize = 128;
+/// How long acknowledgements of what comes live are gathered: the server needs them soon, not at once. This
+/// device's own cursor is in its store, and tells the server more when it next connects.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(200);
 /// Old raw entries removed after a batch, at most.
 const PRUNE: u32 = 256;
 
 /// Follows until the connection ends.
 pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
     let (requests, answers) = link.open().await?;
-    let mut reader = Reader { core, requests, followed: HashSet::new(), behind: HashSet::new(), opened: false };
+    let mut reader = Reader {
+        core,
+        requests,
+        followed: HashSet::new(),
+        behind: HashSet::new(),
+        opened: false,
+        stored: HashMap::new(),
+        acknowledge_at: None,
+    };
     let mut answers = answers;
     reader.follow().await?;
     loop {
@@ -33,6 +51,10 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
             outcome = answers.next() => outcome?.ok_or(CallError::Protocol("the sync call ended"))?,
             () = core.follow.notified() => {
                 reader.follow().await?;
+                continue;
+            }
+            () = at(reader.acknowledge_at) => {
+                reader.acknowledge().await?;
                 continue;
             }
         };
@@ -53,6 +75,10 @@ struct Reader<'r> {
     /// Logs whose backlog has not all come yet.
     behind: HashSet<ConversationName>,
     opened: bool,
+    /// How far logs are stored here that the server has not been told of.
+    stored: HashMap<ConversationName, Seq>,
+    /// When it is told.
+    acknowledge_at: Option<Instant>,
 }
 
 impl Reader<'_> {
@@ -96,7 +122,7 @@ impl Reader<'_> {
                 move |applied| core.tell(applied),
             )
             .await?;
-        self.acknowledge(&applied).await?;
+        self.stored(&applied);
         for log in &applied.gone {
             self.followed.remove(log);
             self.behind.remove(log);
@@ -108,12 +134,24 @@ impl Reader<'_> {
             self.follow().await?;
         }
         self.judge_caught_up();
+        // What was waiting is told at once: a program that came for it may leave now.
+        if !applied.caught_up.is_empty() || self.stored.len() >= CURSORS_PER_FRAME_MAX {
+            self.acknowledge().await?;
+        }
         Ok(())
     }
 
-    async fn acknowledge(&mut self, applied: &Applied) -> Result<(), End> {
+    fn stored(&mut self, applied: &Applied) {
+        self.stored.extend(applied.cursors.iter().map(|(log, seq)| (log.clone(), *seq)));
+        if self.acknowledge_at.is_none() && !self.stored.is_empty() {
+            self.acknowledge_at = Instant::now().checked_add(ACKNOWLEDGE_WITHIN);
+        }
+    }
+
+    async fn acknowledge(&mut self) -> Result<(), End> {
+        self.acknowledge_at = None;
         let cursors =
-            applied.cursors.iter().map(|(log, seq)| v1::Cursor { conversation: Some(log.to_wire()), seq: seq.0 });
+            self.stored.drain().map(|(log, seq)| v1::Cursor { conversation: Some(log.to_wire()), seq: seq.0 });
         let cursors: Vec<_> = cursors.collect();
         for cursors in cursors.chunks(CURSORS_PER_FRAME_MAX) {
             let frame = request_frame(Method::Acknowledge(v1::Acknowledge { cursors: cursors.to_vec() }));
@@ -125,6 +163,14 @@ impl Reader<'_> {
     fn judge_caught_up(&self) {
         let caught_up = self.opened && self.behind.is_empty();
         self.core.caught_up.send_if_modified(|was| std::mem::replace(was, caught_up) != caught_up);
+    }
+}
+
+/// Waits for a time, or for ever where none is set.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 
