@@ -5,13 +5,15 @@
 
 mod accept;
 mod reset;
+mod segments;
 mod socket;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use quinn::{Endpoint, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{Endpoint, IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 
+use self::segments::Segments;
 pub use self::{
     accept::serve,
     reset::ResetKey,
@@ -55,10 +57,15 @@ pub fn bind(
         .max_incoming(limits.admission.incoming)
         .incoming_buffer_size(limits.admission.receive_window.into())
         .incoming_buffer_size_total(limits.admission.incoming_buffer);
-    let socket =
-        socket::open(address, limits.transport.udp_buffer).map_err(|source| BindError::Socket { address, source })?;
-    Endpoint::new(reset_key.endpoint_config(), Some(config), socket, Arc::new(TokioRuntime))
-        .map_err(|source| BindError::Socket { address, source })
+    let failed = |source| BindError::Socket { address, source };
+    let socket = socket::open(address, limits.transport.udp_buffer).map_err(failed)?;
+    let socket = Segments {
+        inner: TokioRuntime.wrap_udp_socket(socket).map_err(failed)?,
+        at_most: limits.transport.send_segments,
+    };
+    let runtime = Arc::new(TokioRuntime);
+    Endpoint::new_with_abstract_socket(reset_key.endpoint_config(), Some(config), Arc::new(socket), runtime)
+        .map_err(failed)
 }
 
 /// A connection as it begins: as little as a stranger needs. `session` raises it after authentication.

@@ -78,6 +78,7 @@ impl Loaded {
         must(EnvFilter::try_new(&config.log.level).is_ok(), "log.level", "neither a level nor directives");
 
         let transport = &config.transport;
+        must((1..=10).contains(&transport.send_segments), "transport.send_segments", "not from 1 to 10");
         must(transport.max_connections > 0, "transport.max_connections", "is 0: nobody could connect");
         // Memory is reserved for every stream that may be opened.
         let bidi = (2..=1024).contains(&transport.max_concurrent_bidi_streams);

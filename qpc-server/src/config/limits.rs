@@ -35,6 +35,8 @@ pub struct Transport {
     pub mtu_discovery: bool,
     /// Bytes of each of the socket's buffers.
     pub udp_buffer: usize,
+    /// Packets that one connection sends with one system call, and keeps a buffer for.
+    pub send_segments: usize,
 }
 
 impl Default for Transport {
@@ -51,6 +53,7 @@ impl Default for Transport {
             keep_alive_interval: Period(of.keep_alive_interval.unwrap_or_default()),
             mtu_discovery: of.mtu_discovery,
             udp_buffer: of.udp_buffer,
+            send_segments: of.send_segments,
         }
     }
 }
@@ -68,6 +71,7 @@ impl From<&Transport> for TransportSettings {
             keep_alive_interval: Some(of.keep_alive_interval.0).filter(|interval| *interval > Duration::ZERO),
             mtu_discovery: of.mtu_discovery,
             udp_buffer: of.udp_buffer,
+            send_segments: of.send_segments,
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct TransportSettings {
     pub mtu_discovery: bool,
     /// Bytes of each of the socket's buffers; the kernel may give less.
     pub udp_buffer: usize,
+    /// Packets of one connection in one system call; each connection keeps a buffer for so many.
+    pub send_segments: usize,
 }
 
 impl Default for TransportSettings {
@@ -56,6 +58,7 @@ impl Default for TransportSettings {
             keep_alive_interval: None,
             mtu_discovery: false,
             udp_buffer: 4 * 1024 * 1024,
+            send_segments: 3,
         }
     }
 }
