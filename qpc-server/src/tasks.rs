@@ -42,15 +42,16 @@ impl Tasks {
         panicked: impl FnOnce() + Send + 'static,
     ) {
         let metrics = Arc::clone(&self.metrics);
-        let guarded = async move {
-            // What the task shared with others are atomics, DashMaps and channels, which a panic leaves whole;
-            // what it had to itself ends with it.
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        // What the task shared with others are atomics, DashMaps and channels, which a panic leaves whole;
+        // what it had to itself ends with it. Combinators, because an async block would keep room for the task
+        // twice: where it was captured and where it is awaited.
+        let guarded = AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+            if ended.is_err() {
                 metrics.panicked(kind);
                 tracing::error!(kind, "a task of one session panicked");
                 panicked();
             }
-        };
+        });
         drop(self.tracker.spawn(guarded.instrument(span)));
     }
 
