@@ -27,7 +27,7 @@ use crate::{
     registry::Registry,
     rng::Rng,
     session::Context,
-    store::{Store, StoreFault},
+    store::{Aftermath, Store, StoreFault},
     tasks::Tasks,
     transport::{self, BindError, Identity, ResetKey},
 };
@@ -36,6 +36,8 @@ use crate::{
 pub struct Parts {
     /// An open store, which nobody has used yet.
     pub store: Arc<dyn Store>,
+    /// What the store hands over after its commits, if it does.
+    pub aftermath: Option<Aftermath>,
     /// The metrics that the store counts in.
     pub metrics: Arc<Metrics>,
     /// The OPAQUE secrets.
@@ -109,7 +111,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
-    let Parts { store, metrics, setup, certificate, hub_key, reset_key, admin_socket, clock, rng } = parts;
+    let Parts { store, aftermath, metrics, setup, certificate, hub_key, reset_key, admin_socket, clock, rng } = parts;
     let domain = Domain::parse(&config.server.domain)?;
     let limits = Arc::new(config.edge_limits());
     let fingerprint = certificate.fingerprint();
@@ -131,6 +133,9 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
     let delivery = Delivery::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&clock), Arc::clone(&metrics));
     store.set_sink(delivery.sink());
+    if let Some(aftermath) = aftermath {
+        tasks.share("aftermath", info_span!("aftermath"), aftermath.run(tasks.stopping().clone()));
+    }
     let logins = LoginMeter {
         succeeded: metrics.login_success.clone(),
         failed: metrics.login_failure.clone(),

@@ -7,6 +7,7 @@
 //! only by the composition; `store/conformance` is the suite that each must pass.
 
 mod account;
+mod aftermath;
 // First, because its macro is used by the adapters' tests below.
 #[cfg(any(test, feature = "conformance"))]
 #[macro_use]
@@ -29,7 +30,7 @@ use qpc_proto::{
     id::{AccountId, ConversationName, DeviceId},
 };
 
-pub use self::{account::*, contact::*, key_package::*, log::*, reply::*};
+pub use self::{account::*, aftermath::*, contact::*, key_package::*, log::*, reply::*};
 
 /// An authenticated device: who does something. Made by authentication alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Actor {
 
 /// Told of every committed entry, in the order of each log, after it is durable.
 ///
-/// Called on the store's own thread: it must be quick and must not wait for readers. What it
+/// Called on the store's own thread or by [`Aftermath::run`]: it must be quick and must not wait for readers. What it
 /// loses costs latency, never a message (D3).
 pub trait CommitSink: Send + Sync + 'static {
     /// Entries of one transaction, in order.

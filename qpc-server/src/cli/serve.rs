@@ -82,12 +82,13 @@ fn runtime(threads: usize) -> Result<Runtime, Fault> {
 
 async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     let mut signals = Signals::watch().map_err(|error| Fault::new(Exit::Internal, error))?;
-    let Opened { dir, store, metrics, setup } = storage::open(&loaded)?;
+    let Opened { dir, store, aftermath, metrics, setup } = storage::open(&loaded)?;
     dir.ensure_config()?;
     let config = &loaded.config;
     own_domain(config, &dir, &*store).await?;
     let parts = Parts {
         store,
+        aftermath: Some(aftermath),
         metrics,
         setup,
         certificate: certificate(config, &dir)?,

@@ -9,7 +9,7 @@ use crate::{
     metrics::Metrics,
     rng::SystemRng,
     store::{
-        Store,
+        Aftermath, Store,
         sqlite::{
             self, Batch, CheckError, CheckReport, DbKey, DbKeyError, OpenError, Options, SqliteStore, StoreObserver,
         },
@@ -45,6 +45,8 @@ pub struct Opened {
     pub dir: DataDir,
     /// The database.
     pub store: Arc<dyn Store>,
+    /// What it hands over after its commits: to be run, or dropped before the first verb.
+    pub aftermath: Aftermath,
     /// The metrics that it counts in.
     pub metrics: Arc<Metrics>,
     /// The OPAQUE secrets.
@@ -62,7 +64,9 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     let key = key(loaded, || Ok(dir.database_key(&SystemRng)?))?;
     let metrics = Arc::new(Metrics::new()?);
     let storage = &loaded.config.storage;
+    let (hand_over, aftermath) = Aftermath::new();
     let options = Options {
+        hand_over,
         reader_threads: storage.pool_size,
         wal_autocheckpoint: storage.wal_autocheckpoint,
         commit_gather: storage.commit_gather.0,
@@ -70,7 +74,7 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
         ..Options::default()
     };
     let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key, options)?);
-    Ok(Opened { dir, store, metrics, setup })
+    Ok(Opened { dir, store, aftermath, metrics, setup })
 }
 
 /// Verifies the pages and chains of a database, and changes nothing. A server may run on it.

@@ -49,7 +49,7 @@ pub use self::{
     key::{DbKey, DbKeyError},
     observer::{Batch, StoreObserver, Unobserved},
 };
-use super::{CommitSink, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
+use super::{CommitSink, HandOver, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
 /// What to do when the disk has failed: it should not come back. Gets the reason.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
@@ -79,6 +79,8 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// How long a figure that is kept incrementally may go without being counted anew.
     pub figures_refresh: Duration,
+    /// Where hints and answers go after a commit; by default the writer gives them itself.
+    pub hand_over: HandOver,
     /// Told of commits.
     pub observer: Arc<dyn StoreObserver>,
     /// Called when the disk has failed.
@@ -102,6 +104,7 @@ impl Default for Options {
             reader_cache_kib: 16 * 1024,
             max_pages: None,
             figures_refresh: Duration::from_secs(60),
+            hand_over: HandOver::default(),
             observer: Arc::new(Unobserved),
             on_fatal: Arc::new(stop_the_process),
             #[cfg(test)]
@@ -164,6 +167,7 @@ impl SqliteStore {
             entrance: store.writes.clone(),
             figures,
             sink: store.sink.clone(),
+            hand_over: options.hand_over,
             observer: options.observer,
             fatal: options.on_fatal.clone(),
             limits: BatchLimits { verbs: options.batch_verbs.max(1), bytes: options.batch_bytes },

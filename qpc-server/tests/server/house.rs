@@ -51,6 +51,7 @@ impl House {
         let certificate = made.cert.der().clone();
         let parts = Parts {
             store,
+            aftermath: None,
             metrics: Arc::new(Metrics::new().unwrap()),
             setup: OpaqueSetup::generate(&SystemRng),
             certificate: ServerCertificate {

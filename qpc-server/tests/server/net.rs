@@ -81,6 +81,7 @@ impl Net {
         let running = self.block(async {
             let parts = Parts {
                 store,
+                aftermath: None,
                 metrics: Arc::new(Metrics::new().unwrap()),
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),

@@ -22,7 +22,7 @@ use super::{
     queue::{Entrance, Job},
     rows::{Effects, Rows},
 };
-use crate::store::{CommitSink, StoreFault};
+use crate::store::{CommitSink, HandOver, StoreFault};
 
 /// With so many verbs in the queue a commit has company enough.
 const ENOUGH: u64 = 48;
@@ -48,6 +48,7 @@ pub(super) struct Writer {
     pub(super) entrance: Arc<Entrance>,
     pub(super) figures: Arc<Figures>,
     pub(super) sink: Arc<OnceLock<Arc<dyn CommitSink>>>,
+    pub(super) hand_over: HandOver,
     pub(super) observer: Arc<dyn StoreObserver>,
     pub(super) fatal: Fatal,
     pub(super) limits: BatchLimits,
@@ -107,8 +108,8 @@ impl Writer {
     /// Commits a batch; where it is undone, each of its verbs alone.
     fn commit_all(&mut self, mut batch: Vec<Box<dyn Job>>) -> Result<(), String> {
         match self.commit(&mut batch) {
-            Ok(()) => {
-                batch.into_iter().for_each(Job::answer);
+            Ok(effects) => {
+                self.follow_up(effects, batch);
                 Ok(())
             }
             Err(Undone::Disk(reason)) => {
@@ -133,8 +134,19 @@ impl Writer {
         }
     }
 
-    /// One transaction: verbs in order, COMMIT, then the sink.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Undone> {
+    /// The sink, then the answers.
+    fn follow_up(&self, Effects { committed, gone, .. }: Effects, batch: Vec<Box<dyn Job>>) {
+        let sink = self.sink.get().cloned();
+        self.hand_over.give(move || {
+            if let Some(sink) = sink {
+                crate::store::tell(sink.as_ref(), committed, &gone);
+            }
+            batch.into_iter().for_each(Job::answer);
+        });
+    }
+
+    /// One transaction: verbs in order, then COMMIT.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Effects, Undone> {
         let began = Instant::now();
         let outcome = self.transact(batch);
         match outcome {
@@ -146,10 +158,7 @@ impl Writer {
                     sync: now.saturating_duration_since(sync_from),
                 });
                 fail::fail_point!("store::after_commit");
-                if let Some(sink) = self.sink.get() {
-                    crate::store::tell(sink.as_ref(), effects.committed, &effects.gone);
-                }
-                Ok(())
+                Ok(effects)
             }
             Err(undone) => {
                 self.cache.clear();
