@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path, key: &DbKey, purpose: Purpose, cache_kib: u32) -
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch(&key.pragma())?;
-    // Each page that is written is authenticated: SHA-256 costs a good third less than SQLCipher's SHA-512 here.
+    // Each page that is written is authenticated: SHA-256 costs half of SQLCipher's SHA-512 here.
     connection.query_row("PRAGMA cipher_hmac_algorithm = HMAC_SHA256", [], |_| Ok(())).optional()?;
     // What goes wrong is returned; SQLCipher would print it as well.
     connection.query_row("PRAGMA cipher_log_level = NONE", [], |_| Ok(())).optional()?;
