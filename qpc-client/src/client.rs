@@ -49,6 +49,9 @@ pub enum OpenError {
     /// The home itself.
     #[error(transparent)]
     Home(HomeError),
+    /// The key, made of a passphrase or not, is not the one of the home's database.
+    #[error("{}", StoreError::WrongKey)]
+    WrongKey,
     /// The home's database can't be opened, or is of a later version.
     #[error("{0}")]
     Database(String),
@@ -68,7 +71,10 @@ impl From<HomeError> for OpenError {
 
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
-        Self::Database(error.to_string())
+        match error {
+            StoreError::WrongKey => Self::WrongKey,
+            error => Self::Database(error.to_string()),
+        }
     }
 }
 

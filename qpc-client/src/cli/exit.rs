@@ -51,7 +51,9 @@ impl Exit {
             Self::Unreachable => "the server can't be reached; what was to be sent is kept",
             Self::Internal => "a fault of the program, the home directory or the server",
             Self::TryLater => "not now: messages wait (for an acceptance, say), or the server asks to try later",
-            Self::Denied => "refused: password, token, certificate, or no right to do this",
+            Self::Denied => {
+                "refused: password, passphrase or key of the home, token, certificate, or no right to do this"
+            }
         }
     }
 

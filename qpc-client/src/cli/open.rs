@@ -106,12 +106,32 @@ fn not_opened(error: OpenError, settings: &Settings) -> Failure {
         OpenError::Busy => {
             Failure::internal(error.to_string()).next("end the other program, or choose another directory with --home")
         }
-        OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded)) => {
-            Failure::denied(error.to_string()).next("pass --passphrase-file FILE, or run the command in a terminal")
+        OpenError::WrongKey if matches!(settings.key, KeySource::Passphrase(_)) => {
+            Failure::denied("that is not the passphrase of this home")
+                .next("try again; without its passphrase nobody can open this home")
         }
+        OpenError::WrongKey => Failure::denied(error.to_string())
+            .next("put back the key that belongs to client.db, or both files from one copy of the home"),
+        OpenError::Home(HomeError::Key(error)) => no_key(error),
         OpenError::Home(_) | OpenError::Database(_) | OpenError::Damaged(_) => Failure::internal(error.to_string()),
     };
     failure.at(settings.home.display().to_string())
+}
+
+fn no_key(error: &KeyError) -> Failure {
+    let what = error.to_string();
+    match error {
+        KeyError::PassphraseNeeded => {
+            Failure::denied(what).next("pass --passphrase-file FILE, or run the command in a terminal")
+        }
+        KeyError::NoPassphrase => {
+            Failure::usage(what).next("leave out --passphrase-file, and unset QPC_PASSPHRASE_FILE")
+        }
+        KeyError::Gone(_) | KeyError::Malformed(_) | KeyError::Io { .. } => {
+            Failure::denied(what).next("put the key back as it was: without it nobody can open this home")
+        }
+        KeyError::Stretch(_) | KeyError::Randomness(_) => Failure::internal(what),
+    }
 }
 
 fn not_signed_in(error: SignInError, settings: &Settings, refused: &Refused) -> Failure {

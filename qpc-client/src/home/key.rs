@@ -43,6 +43,9 @@ pub enum KeyError {
     /// The home was made with a passphrase and none was given.
     #[error("this home is locked with a passphrase")]
     PassphraseNeeded,
+    /// A passphrase was given and the home was made without one.
+    #[error("this home is not locked with a passphrase")]
+    NoPassphrase,
     /// The database is there and its key is not.
     #[error("the key of this home is gone: {0}")]
     Gone(String),
@@ -150,7 +153,7 @@ fn from_passphrase(dir: &Path, passphrase: &Password, exists: bool) -> Result<Ho
     let salt = match fs::read(&path) {
         Ok(salt) => salt,
         Err(error) if error.kind() == io::ErrorKind::NotFound && exists => {
-            return Err(KeyError::Gone("it was not made with a passphrase".into()));
+            return Err(KeyError::NoPassphrase);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let salt = fresh::random::<SALT_LEN>()?;
@@ -201,6 +204,8 @@ mod tests {
         let other = of(dir.path(), &passphrase("battery staple"), true).unwrap();
         assert!(made.expose() == again.expose() && made.expose() != other.expose());
         assert!(matches!(of(dir.path(), &KeySource::Auto, true), Err(KeyError::PassphraseNeeded)));
+        let without = tempfile::tempdir().unwrap();
+        assert!(matches!(of(without.path(), &passphrase("any"), true), Err(KeyError::NoPassphrase)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
     terminal::{Terminal, lines},
 };
 
-const TOKEN: &str = "the standing token of a test";
+pub(crate) const TOKEN: &str = "the standing token of a test";
 
 /// The client's program, which lies beside the server's.
 fn client() -> PathBuf {
@@ -28,13 +28,13 @@ fn client() -> PathBuf {
 }
 
 /// A server, and a directory for everybody's home.
-struct Town {
-    dir: tempfile::TempDir,
-    server: Program,
+pub(crate) struct Town {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) server: Program,
 }
 
 impl Town {
-    fn found() -> Self {
+    pub(crate) fn found() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut command = server(&dir.path().join("data"));
         command.env("QPC_AUTH_TOKEN", TOKEN);
@@ -42,12 +42,12 @@ impl Town {
         Self { server: Program::spawn(&mut command), dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The client's program, in an environment that decides nothing.
-    fn client(&self, home: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn client(&self, home: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(client());
         command.env_clear().env("TZ", "UTC").env("NO_COLOR", "1").env("TERM", "xterm");
         command.env("QPC_HOME", self.path(home)).env("TMPDIR", self.dir.path()).stdin(Stdio::null()).args(arguments);
@@ -55,7 +55,7 @@ impl Town {
     }
 
     /// Somebody new.
-    fn newcomer(&self, name: &'static str) -> Somebody<'_> {
+    pub(crate) fn newcomer(&self, name: &'static str) -> Somebody<'_> {
         let password = self.path(&format!("{name}.password"));
         fs::write(&password, format!("the password of {name}\n")).unwrap();
         let somebody = Somebody { town: self, name };
@@ -71,7 +71,7 @@ impl Town {
     }
 
     /// Two people who may write to each other.
-    fn friends(&self) -> (Somebody<'_>, Somebody<'_>) {
+    pub(crate) fn friends(&self) -> (Somebody<'_>, Somebody<'_>) {
         let (alice, bob) = (self.newcomer("alice"), self.newcomer("bob"));
         alice.does(&["send", "bob", "may I?"]);
         assert_eq!(bodies(&bob.hears(1)), ["may I?"]);
@@ -81,30 +81,30 @@ impl Town {
 }
 
 /// Somebody with an account and a home.
-struct Somebody<'t> {
+pub(crate) struct Somebody<'t> {
     town: &'t Town,
-    name: &'static str,
+    pub(crate) name: &'static str,
 }
 
 impl Somebody<'_> {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.town.client(self.name, arguments)
     }
 
-    fn tries(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn tries(&self, arguments: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
         (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     }
 
     /// Runs a command that succeeds, and gives what it prints.
-    fn does(&self, arguments: &[&str]) -> String {
+    pub(crate) fn does(&self, arguments: &[&str]) -> String {
         let (code, stdout, stderr) = self.tries(arguments);
         assert_eq!(code, 0, "{} {arguments:?}: {stderr}", self.name);
         stdout
     }
 
     /// Sends these lines as messages.
-    fn says(&self, to: &str, lines: impl Iterator<Item = String>) {
+    pub(crate) fn says(&self, to: &str, lines: impl Iterator<Item = String>) {
         let input: String = lines.map(|line| line + "\n").collect();
         let mut command = self.command(&["send", to, "-"]);
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -116,20 +116,20 @@ impl Somebody<'_> {
     }
 
     /// Listens until so many messages of others have come, or nothing more waits.
-    fn hears(&self, count: usize) -> Vec<Value> {
+    pub(crate) fn hears(&self, count: usize) -> Vec<Value> {
         let heard: Vec<Value> = self.does(&["listen", "--json"]).lines().map(parse).collect();
         let heard: Vec<Value> = heard.into_iter().filter(is_text).collect();
         assert_eq!(heard.len(), count, "{heard:?}");
         heard
     }
 
-    fn follows(&self) -> Follower {
+    pub(crate) fn follows(&self) -> Follower {
         let mut command = self.command(&["listen", "--follow", "--json"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         Follower { lines: Box::new(lines(child.stdout.take().unwrap())), child }
     }
 
-    fn chats(&self, arguments: &[&str]) -> Terminal {
+    pub(crate) fn chats(&self, arguments: &[&str]) -> Terminal {
         Terminal::open(self.command(arguments))
     }
 }
@@ -151,7 +151,7 @@ fn numbered(what: &str, count: usize) -> impl Iterator<Item = String> {
 }
 
 /// A `listen --follow`; killed when dropped.
-struct Follower {
+pub(crate) struct Follower {
     child: Child,
     lines: Box<dyn Iterator<Item = String> + Send>,
 }
