@@ -22,6 +22,8 @@ mod homes;
 mod house;
 #[path = "server/lies.rs"]
 mod lies;
+#[path = "server/load.rs"]
+mod load;
 #[path = "server/logins.rs"]
 mod logins;
 #[path = "server/meeting.rs"]

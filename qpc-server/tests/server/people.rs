@@ -329,30 +329,3 @@ fn wrong_passwords_and_tokens_and_absent_servers_have_their_codes() {
     assert!(stderr.contains(&address), "{stderr}");
     alice.does(&["whoami"]);
 }
-
-#[test]
-fn a_loop_of_throw_away_clients_is_a_load_test_and_leaves_nothing() {
-    let town = Town::found();
-    let server = town.server.listen.to_string();
-    let mut clients: Vec<_> = (0..10)
-        .map(|_| {
-            let mut command = town.client("nobody", &["--server", &server, "--auth-token", TOKEN]);
-            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let notes = lines(child.stderr.take().unwrap());
-            (child, notes)
-        })
-        .collect();
-    for (_, notes) in &mut clients {
-        let online = notes.by_ref().find(|note| note.contains("guest-"));
-        assert!(online.is_some(), "a client ended");
-    }
-    for (child, _) in &clients {
-        let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    }
-    for (mut child, notes) in clients {
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{:?}", notes.collect::<Vec<_>>());
-    }
-    let left: Vec<_> = fs::read_dir(town.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["data"]);
-}

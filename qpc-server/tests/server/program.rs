@@ -342,7 +342,7 @@ fn health_and_metrics_are_shown() {
     assert_eq!(health(&metrics).0, 69);
 }
 
-fn http(address: SocketAddr, path: &str) -> String {
+pub(crate) fn http(address: SocketAddr, path: &str) -> String {
     use std::io::Write;
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
