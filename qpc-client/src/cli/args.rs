@@ -42,6 +42,13 @@ pub(super) struct Common {
     pub(super) auth_token: Option<String>,
 
     /// Believe the certificate with this fingerprint and no other (the server prints it at start).
+    ///
+    /// For first use without a person at hand. Without --pin or --ca, `register` and `login` show the fingerprint of a
+    /// certificate that no root of the system vouches for and ask on the terminal; where there is none they refuse it,
+    /// and print the line with the --pin that accepts it. What was accepted, asked or pinned, is remembered in the home
+    /// (known_servers), and a certificate that has changed is refused. A loopback server (127.0.0.1, ::1) is treated as
+    /// any other; only a throw-away account (no COMMAND, no terminal) believes it unseen, for that run, where it is
+    /// given by its address.
     #[arg(long, global = true, value_name = "sha256:HEX", conflicts_with = "ca")]
     pub(super) pin: Option<String>,
 
