@@ -8,6 +8,7 @@ mod args;
 mod ask;
 mod chat;
 mod clock;
+mod done;
 mod exit;
 mod failure;
 mod input;

@@ -371,3 +371,39 @@ fn own_messages_of_another_program_are_shown() {
     chat.ends();
     assert_eq!(driver.change(|state| state.messages.last().cloned()).unwrap().sender, ALICE);
 }
+
+#[test]
+fn a_person_is_told_what_was_done_and_a_script_is_not() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, with_messages(&[]));
+    let words: [(&[&str], &str); 10] = [
+        (&["contacts", "accept", "bob@localhost"], "accepted bob: you can write to each other"),
+        (&["contacts", "decline", "bob"], "declined bob; they are not told"),
+        (&["contacts", "block", "bob"], "blocked bob; they are not told"),
+        (&["contacts", "unblock", "bob"], "unblocked bob"),
+        (&["group", "create", "friends", "bob", "carol"], "made the group friends with bob, carol"),
+        (&["group", "add", "friends", "dave"], "added dave to friends"),
+        (&["group", "remove", "friends", "dave"], "removed dave from friends"),
+        (&["group", "leave", "friends"], "left friends"),
+        (&["devices", "revoke", "0198"], "revoked the device 0198: it is cut off"),
+        (&["listen"], "no new messages"),
+    ];
+    for (command, told) in words {
+        let terminal = Terminal::open(home.program(command));
+        assert_eq!(terminal.ends().trim_end(), told, "{command:?}");
+        let output = home.run(command, "");
+        assert_eq!((code(&output), text(&output.stdout), text(&output.stderr)), (0, String::new(), String::new()));
+    }
+    let mut terminal = Terminal::open(home.program(&["password", "change"]));
+    for _ in ["old", "new", "the new one again"] {
+        terminal.sees(": ");
+        terminal.types("secret\r");
+    }
+    assert!(terminal.ends().contains("the password is changed"));
+    let terminal = Terminal::open(home.program(&["send", "bob", "hello"]));
+    assert!(terminal.ends().contains("sent to bob: the server has stored it\r\n"));
+    // In JSON the answer is an object, wherever it goes.
+    driver.change(|state| state.done.clear());
+    let json = Terminal::open(home.program(&["group", "leave", "friends", "--json"]));
+    assert!(json.ends().contains("\"result\":\"done\""));
+}

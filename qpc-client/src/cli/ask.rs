@@ -4,6 +4,7 @@ use qpc_client::api::{Command, Outcome};
 
 use super::{
     args::{AccountVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, Verb},
+    done,
     failure::Failure,
     password::Source,
     render::{self, Render},
@@ -68,6 +69,7 @@ pub(super) fn question(verb: &Verb, settings: &Settings) -> Result<Option<Comman
 /// A [`Failure`] as the library or the output has it.
 pub(super) async fn ask(seat: &Seat, screen: &Screen, command: Command) -> Result<(), Failure> {
     let groups = matches!(command, Command::Groups);
+    let asked = command.clone();
     let outcome = seat.execute(command).await?;
     if screen.json {
         return Ok(objects(screen, &outcome)?);
@@ -78,9 +80,12 @@ pub(super) async fn ask(seat: &Seat, screen: &Screen, command: Command) -> Resul
     }
     let render = Render::new(screen, &seat.address().await);
     let lines = render.outcome(&outcome);
-    if let Outcome::Done { .. } = outcome {
+    if let Outcome::Done { note } = outcome {
         // That it was done is a note, not data.
         lines.iter().for_each(|line| screen.note(line));
+        if let (None, Some(words)) = (note, done::words(&asked, &render)) {
+            screen.done(&words);
+        }
         return Ok(());
     }
     Ok(lines.iter().try_for_each(|line| screen.data(line))?)

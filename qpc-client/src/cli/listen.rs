@@ -36,7 +36,7 @@ pub(super) async fn listen(
     stop: &mut Stop,
 ) -> Result<(), Failure> {
     let render = Render::new(screen, &seat.address().await);
-    let mut listening = Listening { seat, screen, render, what, stop, follow, online: true };
+    let mut listening = Listening { seat, screen, render, what, stop, follow, online: true, printed: false };
     if follow { listening.follow().await } else { listening.catch_up().await }
 }
 
@@ -48,6 +48,8 @@ struct Listening<'a> {
     stop: &'a mut Stop,
     follow: bool,
     online: bool,
+    /// Has anything been printed?
+    printed: bool,
 }
 
 /// Go on?
@@ -70,7 +72,12 @@ impl Listening<'_> {
                 notice = self.seat.next() => self.hear(notice?).await?,
             };
         };
-        self.print_waiting().await?.is_continue().then_some(caught_up).transpose()?;
+        if self.print_waiting().await?.is_continue() {
+            caught_up?;
+            if !self.printed {
+                self.screen.done("no new messages");
+            }
+        }
         Ok(())
     }
 
@@ -120,6 +127,7 @@ impl Listening<'_> {
             if messages.is_empty() {
                 return Ok(Flow::Continue(()));
             }
+            self.printed = true;
             for message in messages {
                 match (self.screen.json, self.what) {
                     (false, _) => self.screen.data(&self.render.message_anywhere(&message))?,

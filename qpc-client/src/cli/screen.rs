@@ -67,6 +67,13 @@ impl Screen {
         io::stderr().lock().write_all(format!("{line}\n").as_bytes()).ok();
     }
 
+    /// Tells the person at a terminal that it was done; nobody else.
+    pub(super) fn done(&self, text: &str) {
+        if self.progress {
+            self.note(text);
+        }
+    }
+
     /// Tells why the program ends.
     pub(super) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {

@@ -248,9 +248,11 @@ impl<'a> Sending<'a> {
             return Err(kept(Failure::new(Exit::TryLater, what).at(place)));
         }
         self.screen.progress("");
-        if self.queued >= LONG_INPUT && self.screen.progress {
-            self.screen.note(&format!("{} messages stored by the server", self.queued));
-        }
+        let to = self.render.name(&self.to);
+        self.screen.done(&match self.queued {
+            1 => format!("sent to {to}: the server has stored it"),
+            n => format!("sent to {to}: the server has stored {n} messages"),
+        });
         Ok(())
     }
 }

@@ -1,0 +1,46 @@
+//! What was done, in one line, for the person at a terminal.
+//!
+//! Scripts are told by the exit code, and programs by JSON; neither gets these words.
+
+use qpc_client::api::Command;
+
+use super::render::Render;
+
+/// What to say when a command has succeeded that has no more to say by itself.
+pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
+    let name = |who: &str| render.name(who);
+    let names = |all: &[String]| all.iter().map(|who| name(who)).collect::<Vec<_>>().join(", ");
+    Some(match command {
+        Command::Accept { who } => format!("accepted {}: you can write to each other", name(who)),
+        Command::Decline { who } => format!("declined {}; they are not told", name(who)),
+        Command::Block { who } => format!("blocked {}; they are not told", name(who)),
+        Command::Unblock { who } => format!("unblocked {}", name(who)),
+        Command::TrustKey { who } => format!("the new key of {} is accepted", name(who)),
+        Command::GroupCreate { name: group, members } if members.is_empty() => {
+            format!("made the group {}, with you alone in it", name(group))
+        }
+        Command::GroupCreate { name: group, members } => {
+            format!("made the group {} with {}", name(group), names(members))
+        }
+        Command::GroupAdd { group, members } => format!("added {} to {}", names(members), name(group)),
+        Command::GroupRemove { group, members } => format!("removed {} from {}", names(members), name(group)),
+        Command::GroupLeave { group } => format!("left {}", name(group)),
+        Command::DeviceRevoke { device } => format!("revoked the device {}: it is cut off", name(device)),
+        Command::PasswordChange { .. } => "the password is changed".to_owned(),
+        Command::AccountDelete { .. } => "the account is deleted".to_owned(),
+        // These print what they found, or are steps of something else.
+        Command::Whoami
+        | Command::Status
+        | Command::Conversations
+        | Command::Send { .. }
+        | Command::Flush
+        | Command::CatchUp
+        | Command::Unshown { .. }
+        | Command::MarkShown { .. }
+        | Command::History { .. }
+        | Command::Contacts
+        | Command::Groups
+        | Command::GroupMembers { .. }
+        | Command::Devices => return None,
+    })
+}
