@@ -38,11 +38,12 @@ use tracing_subscriber::EnvFilter;
 
 use self::{
     args::{Typed, Verb},
+    exit::Exit,
     failure::Failure,
     screen::Screen,
     seat::Seat,
     settings::Settings,
-    signals::Stop,
+    signals::{GRACE, Stop},
 };
 
 /// How long work that nobody waits for any more may hold up the end.
@@ -55,12 +56,12 @@ pub(crate) fn run() -> ExitCode {
         Err(asked) => {
             // Help and version are answers, not mistakes: clap knows which stream and code they want.
             asked.print().ok();
-            return ExitCode::from(u8::try_from(asked.exit_code()).unwrap_or(exit::Exit::Usage as u8));
+            return ExitCode::from(u8::try_from(asked.exit_code()).unwrap_or(Exit::Usage as u8));
         }
     };
     let screen = Screen::new(typed.common.json);
     match act(typed, &screen) {
-        Ok(()) => exit::Exit::Ok.into(),
+        Ok(()) => Exit::Ok.into(),
         Err(failure) => {
             screen.failure(&failure);
             failure.exit.into()
@@ -90,11 +91,30 @@ async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Res
     let verb = match verb {
         None if !screen.interactive => return unattended::run(settings, screen).await,
         None => Verb::Chat { to: None },
-        Some(Verb::Register { name, lock }) => return account::register(settings, screen, &name, lock).await,
-        Some(Verb::Login { name, lock }) => return account::login(settings, screen, &name, lock).await,
-        Some(Verb::Logout) => return account::logout(settings, screen).await,
         Some(verb) => verb,
     };
+    // These go on until they are told to stop: that is how they end well.
+    let endless = matches!(verb, Verb::Chat { .. } | Verb::Listen { .. });
+    let grace = if endless { GRACE } else { Duration::ZERO };
+    match signals::until_told(grace, obey(verb, settings, screen)).await? {
+        Some(done) => done,
+        None if endless => Ok(()),
+        None => Err(Failure::new(Exit::TryLater, "stopped before it was done")
+            .next("what was to be sent is kept; whichever command runs next sends it")),
+    }
+}
+
+async fn obey(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), Failure> {
+    match verb {
+        Verb::Register { name, lock } => account::register(settings, screen, &name, lock).await,
+        Verb::Login { name, lock } => account::login(settings, screen, &name, lock).await,
+        Verb::Logout => account::logout(settings, screen).await,
+        verb => seated(verb, settings, screen).await,
+    }
+}
+
+/// The commands of somebody who has an account here.
+async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), Failure> {
     let mut seat = Seat::take(settings.clone()).await?;
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
@@ -102,7 +122,7 @@ async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Res
         Verb::Listen { follow } => {
             listen::listen(&mut seat, screen, follow, listen::What::Messages, &mut Stop::listen()?).await
         }
-        verb => match ask::question(&verb, &settings) {
+        verb => match ask::question(&verb, &settings).await {
             Ok(Some(command)) => ask::ask(&seat, screen, command).await,
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),

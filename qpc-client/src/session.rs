@@ -29,7 +29,7 @@ impl Session {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Busy`] only where the process that drives it can't be joined.
     pub async fn open(home: Home, options: Options) -> Result<Self, OpenError> {
-        for _ in 0..JOIN_ATTEMPTS {
+        for attempt in 0..JOIN_ATTEMPTS {
             match Client::open(home.clone(), options.clone()).await {
                 Err(OpenError::Busy) => {}
                 outcome => return Ok(Self(Seat::Driver(outcome?))),
@@ -37,7 +37,10 @@ impl Session {
             match Joined::open(home.dir()).await {
                 Ok(joined) => return Ok(Self(Seat::Joined(joined))),
                 // The other process is just beginning, or has just ended.
-                Err(JoinError::Nobody) => tokio::time::sleep(JOIN_PAUSE).await,
+                Err(JoinError::Nobody) => {
+                    tracing::debug!(attempt, "another process has the home, and can't be joined yet");
+                    tokio::time::sleep(JOIN_PAUSE).await;
+                }
                 Err(JoinError::Socket(error)) => {
                     tracing::debug!(%error, "the home's socket can't be used");
                     return Err(OpenError::Busy);

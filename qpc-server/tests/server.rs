@@ -38,6 +38,8 @@ mod people;
 mod person;
 #[path = "server/program.rs"]
 mod program;
+#[path = "server/stopping.rs"]
+mod stopping;
 #[path = "../../qpc-client/tests/program/terminal.rs"]
 mod terminal;
 #[path = "server/wire.rs"]

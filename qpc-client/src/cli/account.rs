@@ -8,7 +8,9 @@ use qpc_client::{
 };
 use qpc_proto::{address::AccountName, limits::DEVICE_NAME_MAX};
 
-use super::{args::Lock, failure::Failure, open, password::Source, screen::Screen, settings::Settings, trust::Unknown};
+use super::{
+    args::Lock, failure::Failure, input, open, password::Source, screen::Screen, settings::Settings, trust::Unknown,
+};
 
 /// Makes an account.
 ///
@@ -19,8 +21,8 @@ pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str
     server_is_known(&settings)?;
     open::vacant(&settings).await?;
     let prompt = format!("A password for {name}: ");
-    let password = Source::open(settings.password_file.as_deref(), 1)?.new_one(&prompt)?;
-    lock_with(&mut settings, &lock)?;
+    let password = Source::open(settings.password_file.as_deref(), 1).await?.new_one(&prompt).await?;
+    lock_with(&mut settings, &lock).await?;
     let registration = Registration {
         name: name.as_str().to_owned(),
         password,
@@ -38,8 +40,9 @@ pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str
 pub(super) async fn login(mut settings: Settings, screen: &Screen, name: &str, lock: Lock) -> Result<(), Failure> {
     server_is_known(&settings)?;
     open::vacant(&settings).await?;
-    let password = Source::open(settings.password_file.as_deref(), 1)?.existing(&format!("Password of {name}: "))?;
-    lock_with(&mut settings, &lock)?;
+    let mut source = Source::open(settings.password_file.as_deref(), 1).await?;
+    let password = source.existing(&format!("Password of {name}: ")).await?;
+    lock_with(&mut settings, &lock).await?;
     let login = Login { name: name.to_owned(), password, device_name: device_name() };
     let client = open::login(&settings, login).await?;
     welcome(client, screen, "logged in as").await
@@ -51,7 +54,7 @@ pub(super) async fn login(mut settings: Settings, screen: &Screen, name: &str, l
 /// A [`Failure`]; the home is as it was then.
 pub(super) async fn logout(mut settings: Settings, screen: &Screen) -> Result<(), Failure> {
     let session = open::session(&mut settings).await?;
-    if screen.interactive && !confirmed(&settings.home.display().to_string()) {
+    if screen.interactive && !confirmed(&settings.home.display().to_string()).await? {
         session.close().await;
         return Err(Failure::denied("not confirmed; nothing was changed"));
     }
@@ -76,14 +79,14 @@ async fn welcome(client: Client, screen: &Screen, what: &str) -> Result<(), Fail
 }
 
 /// Asks for the passphrase of a home to be, where it shall have one.
-fn lock_with(settings: &mut Settings, lock: &Lock) -> Result<(), Failure> {
+async fn lock_with(settings: &mut Settings, lock: &Lock) -> Result<(), Failure> {
     if !lock.passphrase || !matches!(settings.key, KeySource::Auto) {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("there is no terminal to ask for a passphrase").next("pass --passphrase-file FILE"));
     }
-    settings.key = KeySource::Passphrase(Source::Prompt.new_one("A passphrase for this home: ")?);
+    settings.key = KeySource::Passphrase(Source::Prompt.new_one("A passphrase for this home: ").await?);
     Ok(())
 }
 
@@ -102,9 +105,12 @@ pub(super) fn device_name() -> String {
     if name.is_empty() || name.len() > DEVICE_NAME_MAX { "a computer".to_owned() } else { name }
 }
 
-fn confirmed(home: &str) -> bool {
+async fn confirmed(home: &str) -> Result<bool, Failure> {
     let question = format!("This revokes the device and deletes its messages in {home}. Type yes to do it: ");
     io::stderr().lock().write_all(question.as_bytes()).ok();
-    let mut answer = String::new();
-    io::stdin().is_terminal() && io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    input::asked(|| {
+        let mut answer = String::new();
+        Ok(io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes")
+    })
+    .await
 }

@@ -17,7 +17,7 @@ use super::{
 ///
 /// # Errors
 /// A [`Failure`] where a password is needed and there is none.
-pub(super) fn question(verb: &Verb, settings: &Settings) -> Result<Option<Command>, Failure> {
+pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<Command>, Failure> {
     let passwords = |count| Source::open(settings.password_file.as_deref(), count);
     Ok(Some(match verb.clone() {
         Verb::Whoami => Command::Whoami,
@@ -45,12 +45,12 @@ pub(super) fn question(verb: &Verb, settings: &Settings) -> Result<Option<Comman
             DevicesVerb::Revoke { device } => Command::DeviceRevoke { device },
         },
         Verb::Password { verb: PasswordVerb::Change } => {
-            let mut source = passwords(2)?;
-            let old = source.existing("The password in force: ")?;
-            Command::PasswordChange { old, new: source.new_one("The new password: ")? }
+            let mut source = passwords(2).await?;
+            let old = source.existing("The password in force: ").await?;
+            Command::PasswordChange { old, new: source.new_one("The new password: ").await? }
         }
         Verb::Account { verb: AccountVerb::Delete } => Command::AccountDelete {
-            password: passwords(1)?.existing("The password, to delete the account for good: ")?,
+            password: passwords(1).await?.existing("The password, to delete the account for good: ").await?,
         },
         Verb::Register { .. }
         | Verb::Login { .. }

@@ -1,11 +1,15 @@
-//! Standard input as messages: one a line, bounded before it is read.
+//! Standard input: as messages, one a line, bounded before it is read; and as a person's answers.
 //!
-//! A thread of its own reads, so that a pipe that never ends holds up nothing else.
+//! Threads of their own read, so that a pipe that never ends, or a person who takes their time, holds up
+//! nothing else: a wish to stop is heard meanwhile.
 
 use std::io::{self, BufRead, Read};
 
 use qpc_proto::limits::TEXT_MAX;
-use tokio::sync::mpsc;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::sync::{mpsc, oneshot};
+
+use super::failure::Failure;
 
 /// Lines that are read ahead.
 const AHEAD_MAX: usize = 64;
@@ -39,6 +43,31 @@ pub(super) fn stdin() -> mpsc::Receiver<Result<String, LineError>> {
     // Nobody waits for this thread: it may be stuck in a read for as long as the process lives.
     std::thread::spawn(read);
     receiver
+}
+
+/// What a person types, or a pipe brings. Where nobody waits for it any more the terminal is as it was before.
+///
+/// # Errors
+/// As `ask`.
+pub(super) async fn asked<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let _as_it_was = Mode(tcgetattr(io::stdin()).ok());
+    let (answer, answered) = oneshot::channel();
+    // Nobody waits for this thread: see above.
+    std::thread::spawn(move || drop(answer.send(ask())));
+    answered.await.unwrap_or_else(|_| Err(Failure::internal("the question was not asked")))
+}
+
+/// A terminal's mode, given back when this goes.
+struct Mode(Option<Termios>);
+
+impl Drop for Mode {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            tcsetattr(io::stdin(), OptionalActions::Now, before).ok();
+        }
+    }
 }
 
 struct Lines<R> {

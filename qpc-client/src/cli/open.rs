@@ -25,7 +25,7 @@ pub(super) async fn session(settings: &mut Settings) -> Result<Session, Failure>
     let options = options(settings, Unknown::Refuse, &Refused::default());
     let opened = match Session::open(home(settings), options.clone()).await {
         Err(OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded))) if io::stdin().is_terminal() => {
-            settings.key = KeySource::Passphrase(Source::Prompt.existing("The passphrase of this home: ")?);
+            settings.key = KeySource::Passphrase(Source::Prompt.existing("The passphrase of this home: ").await?);
             Session::open(home(settings), options).await
         }
         opened => opened,

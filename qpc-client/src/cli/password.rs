@@ -7,7 +7,7 @@ use std::{
 
 use qpc_client::api::Password;
 
-use super::failure::Failure;
+use super::{failure::Failure, input};
 
 /// Where passwords come from.
 #[derive(Debug)]
@@ -24,16 +24,19 @@ impl Source {
     ///
     /// # Errors
     /// A data [`Failure`] where the file can't be read.
-    pub(super) fn open(file: Option<&Path>, count: usize) -> Result<Self, Failure> {
-        match file {
-            Some(path) if path != Path::new("-") => {
+    pub(super) async fn open(file: Option<&Path>, count: usize) -> Result<Self, Failure> {
+        match file.filter(|path| *path != Path::new("-")).map(Path::to_owned) {
+            Some(path) => {
                 let place = format!("{} (--password-file)", path.display());
-                let file = std::fs::File::open(path)
-                    .map_err(|error| Failure::data(format!("the file can't be read: {error}")).at(place.clone()))?;
-                Self::lines(io::BufReader::new(file), count, place)
+                input::asked(move || {
+                    let file = std::fs::File::open(path)
+                        .map_err(|error| Failure::data(format!("the file can't be read: {error}")).at(place.clone()))?;
+                    Self::lines(io::BufReader::new(file), count, place)
+                })
+                .await
             }
-            None if io::stdin().is_terminal() => Ok(Self::Prompt),
-            _ => Self::lines(io::stdin().lock(), count, "standard input".to_owned()),
+            None if file.is_none() && io::stdin().is_terminal() => Ok(Self::Prompt),
+            None => input::asked(move || Self::lines(io::stdin().lock(), count, "standard input".to_owned())).await,
         }
     }
 
@@ -48,10 +51,10 @@ impl Source {
     ///
     /// # Errors
     /// A data [`Failure`] where there is none.
-    pub(super) fn existing(&mut self, prompt: &str) -> Result<Password, Failure> {
+    pub(super) async fn existing(&mut self, prompt: &str) -> Result<Password, Failure> {
         let password = match self {
             Self::Lines(lines, place) => lines.pop_front().ok_or_else(|| missing(place))?,
-            Self::Prompt => ask(prompt)?,
+            Self::Prompt => ask(prompt).await?,
         };
         if password.0.is_empty() { Err(empty()) } else { Ok(password) }
     }
@@ -60,19 +63,23 @@ impl Source {
     ///
     /// # Errors
     /// A data [`Failure`] where there is none, or the two differ.
-    pub(super) fn new_one(&mut self, prompt: &str) -> Result<Password, Failure> {
-        let password = self.existing(prompt)?;
-        if matches!(self, Self::Prompt) && ask("The same again: ")?.0 != password.0 {
+    pub(super) async fn new_one(&mut self, prompt: &str) -> Result<Password, Failure> {
+        let password = self.existing(prompt).await?;
+        if matches!(self, Self::Prompt) && ask("The same again: ").await?.0 != password.0 {
             return Err(Failure::data("the two passwords differ").next("run the command again"));
         }
         Ok(password)
     }
 }
 
-fn ask(prompt: &str) -> Result<Password, Failure> {
-    rpassword::prompt_password(prompt)
-        .map(Password)
-        .map_err(|error| Failure::data(format!("no password: {error}")).next("or pass --password-file FILE"))
+async fn ask(prompt: &str) -> Result<Password, Failure> {
+    let prompt = prompt.to_owned();
+    input::asked(move || {
+        rpassword::prompt_password(prompt)
+            .map(Password)
+            .map_err(|error| Failure::data(format!("no password: {error}")).next("or pass --password-file FILE"))
+    })
+    .await
 }
 
 fn missing(place: &str) -> Failure {
@@ -93,17 +100,17 @@ mod tests {
         Source::lines(text.as_bytes(), 2, "here".to_owned()).unwrap()
     }
 
-    #[test]
-    fn a_password_is_a_line_with_its_blanks() {
+    #[tokio::test]
+    async fn a_password_is_a_line_with_its_blanks() {
         let mut source = source(" pass word \r\nnew\nrest");
-        assert_eq!(source.existing("").unwrap().0, " pass word ");
-        assert_eq!(source.new_one("").unwrap().0, "new");
-        assert_eq!(source.existing("").unwrap_err().place.as_deref(), Some("here"));
+        assert_eq!(source.existing("").await.unwrap().0, " pass word ");
+        assert_eq!(source.new_one("").await.unwrap().0, "new");
+        assert_eq!(source.existing("").await.unwrap_err().place.as_deref(), Some("here"));
     }
 
-    #[test]
-    fn no_password_is_no_password() {
-        assert!(source("").existing("").is_err());
-        assert!(source("\n").existing("").is_err());
+    #[tokio::test]
+    async fn no_password_is_no_password() {
+        assert!(source("").existing("").await.is_err());
+        assert!(source("\n").existing("").await.is_err());
     }
 }

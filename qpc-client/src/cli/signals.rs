@@ -1,10 +1,40 @@
-//! The wish to stop: SIGINT or SIGTERM, for commands that go on until then.
+//! The wish to stop: SIGINT or SIGTERM. Whatever a command waits for then, it ends soon.
 //!
-//! SIGHUP is left alone, so that `nohup` means what it always means.
+//! What waits in the outbox is durable, so that nothing is lost by an end at any moment. SIGHUP is left alone, so
+//! that `nohup` means what it always means.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::time::Duration;
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 
 use super::failure::Failure;
+
+/// How long a command that is told to stop may take to end by itself.
+pub(super) const GRACE: Duration = Duration::from_millis(700);
+
+/// Does work until it ends; gives `None` where it was told to stop and has not ended by itself within `grace`, or
+/// was told twice.
+///
+/// # Errors
+/// A [`Failure`] where the system has no signals to spare.
+pub(super) async fn until_told<T>(grace: Duration, work: impl Future<Output = T>) -> Result<Option<T>, Failure> {
+    let mut stop = Stop::listen()?;
+    let told = async {
+        stop.wished().await;
+        tokio::select! {
+            () = stop.wished() => {}
+            () = sleep(grace) => {}
+        }
+    };
+    Ok(tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = told => None,
+    })
+}
 
 /// Listens from the moment it is made, so that no signal is lost before anybody waits.
 #[derive(Debug)]

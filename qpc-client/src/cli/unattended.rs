@@ -20,7 +20,7 @@ use super::{
     screen::Screen,
     seat::Seat,
     settings::Settings,
-    signals::Stop,
+    signals::{self, GRACE, Stop},
     trust::Unknown,
 };
 
@@ -33,11 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// A [`Failure`] that says what to do next.
 pub(super) async fn run(settings: Settings, screen: &Screen) -> Result<(), Failure> {
     if open::home(&settings).has_account() {
-        let mut stop = Stop::listen()?;
-        let mut seat = Seat::take(settings).await?;
-        let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
-        seat.leave().await;
-        return ended;
+        return signals::until_told(GRACE, at_home(settings, screen)).await?.unwrap_or(Ok(()));
     }
     if settings.token.is_none() || settings.server.is_none() {
         return Err(Failure::usage("there is no account here, and no terminal to chat in")
@@ -47,7 +43,16 @@ pub(super) async fn run(settings: Settings, screen: &Screen) -> Result<(), Failu
                  or pass --server and --auth-token (or QPC_SERVER, QPC_AUTH_TOKEN) for a throw-away account",
             ));
     }
-    throw_away(settings, screen).await
+    // It takes its account with it, if the server lets it; who can't wait for that says so again.
+    signals::until_told(FAREWELL.saturating_add(GRACE), throw_away(settings, screen)).await?.unwrap_or(Ok(()))
+}
+
+async fn at_home(settings: Settings, screen: &Screen) -> Result<(), Failure> {
+    let mut stop = Stop::listen()?;
+    let mut seat = Seat::take(settings).await?;
+    let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
+    seat.leave().await;
+    ended
 }
 
 async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> {
