@@ -1,7 +1,11 @@
 //! What can be asked of a client, and what it answers and tells: plain data, so that a
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
+mod error;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::error::CommandError;
 
 /// Something to do. Names of people are `name` or `name@domain`; those of groups are their titles.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -11,6 +15,13 @@ pub enum Command {
     Whoami,
     /// Connection, server, outbox, alarms.
     Status,
+    /// All alarms, acknowledged ones too, oldest first.
+    Alarms,
+    /// Notes that a person knows of alarms: `status` shows them no more. They heal nothing.
+    AcknowledgeAlarms {
+        /// As in [`Alarm::number`].
+        numbers: Vec<u64>,
+    },
     /// All conversations, newest activity first.
     Conversations,
     /// Puts one message into the outbox; [`Event::Outbox`] tells what becomes of it.
@@ -150,6 +161,11 @@ pub enum Outcome {
     Whoami(Whoami),
     /// Of [`Command::Status`].
     Status(Status),
+    /// Of [`Command::Alarms`].
+    Alarms {
+        /// Oldest first.
+        alarms: Vec<Alarm>,
+    },
     /// Of [`Command::Conversations`] and [`Command::Groups`].
     Conversations {
         /// Newest activity first.
@@ -215,8 +231,21 @@ pub struct Status {
     pub fingerprint: Option<String>,
     /// Messages in the outbox.
     pub outbox: u64,
-    /// Things a person should know: a server that forked or rolled back, a changed key.
+    /// Things a person should know and has not acknowledged: a server that forked or rolled back, a changed key.
     pub alarms: Vec<String>,
+}
+
+/// Something a person must know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Its number in this home, for [`Command::AcknowledgeAlarms`].
+    pub number: u64,
+    /// When it was raised, RFC 3339.
+    pub raised: String,
+    /// When a person said that they know, RFC 3339.
+    pub acknowledged: Option<String>,
+    /// For a person.
+    pub text: String,
 }
 
 /// A conversation in the list.
@@ -373,40 +402,4 @@ pub enum OutboxState {
     Waiting,
     /// It will never be sent.
     Refused,
-}
-
-/// Why a command failed, with what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "error", rename_all = "snake_case")]
-pub enum CommandError {
-    /// The command's words are wrong, or name something that does not exist.
-    #[error("{message}")]
-    Usage {
-        /// For a person.
-        message: String,
-    },
-    /// The server can't be reached.
-    #[error("{message}")]
-    Unreachable {
-        /// For a person.
-        message: String,
-    },
-    /// Wrong password, revoked device, changed server key.
-    #[error("{message}")]
-    Denied {
-        /// For a person.
-        message: String,
-    },
-    /// The server refused it for now.
-    #[error("{message}")]
-    TryLater {
-        /// For a person.
-        message: String,
-    },
-    /// A fault of the client or the server.
-    #[error("{message}")]
-    Internal {
-        /// For a person.
-        message: String,
-    },
 }

@@ -1,6 +1,7 @@
 //! Commands: each is done against the store, or over the connection where it needs the server.
 
 mod account;
+mod alarms;
 mod contacts;
 mod groups;
 mod problem;
@@ -23,6 +24,8 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
     match command {
         Command::Whoami => Ok(Outcome::Whoami(account::whoami(core))),
         Command::Status => account::status(core).await,
+        Command::Alarms => alarms::list(core).await,
+        Command::AcknowledgeAlarms { numbers } => alarms::acknowledge(core, numbers).await,
         Command::Conversations => talk::conversations(core, false).await,
         Command::Send { to, text } => talk::send(core, to, text).await,
         Command::Flush => wait::flush(core).await,

@@ -91,8 +91,13 @@ pub(super) enum Verb {
     },
     /// Show who this home belongs to, and the fingerprint of the account's key.
     Whoami,
-    /// Show the connection, what waits to be sent, and alarms.
+    /// Show the connection, what waits to be sent, and open alarms.
     Status,
+    /// What you have to know: a server that rewrites history, a changed key, a device nobody signed.
+    Alarms {
+        #[command(subcommand)]
+        verb: AlarmsVerb,
+    },
     /// Revoke this device and empty the home.
     Logout,
     /// Chat: with TO, its last 20 messages, then lines both ways; without, all conversations.
@@ -169,6 +174,19 @@ pub(super) struct Lock {
     /// --passphrase-file). Otherwise the key lies in the home, readable by you alone.
     #[arg(long)]
     pub(super) passphrase: bool,
+}
+
+/// What to do with alarms.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum AlarmsVerb {
+    /// List all alarms with their numbers, those you have acknowledged too.
+    List,
+    /// Say that you know: `status` shows them no more. What they stopped stays stopped.
+    Acknowledge {
+        /// Their numbers.
+        #[arg(value_name = "NUMBER", required = true)]
+        numbers: Vec<u64>,
+    },
 }
 
 /// What to do with contacts.
@@ -302,6 +320,8 @@ mod tests {
             "login alice --passphrase-file f",
             "whoami",
             "status --json",
+            "alarms list",
+            "alarms acknowledge 1 2",
             "logout",
             "chat",
             "chat bob",
@@ -352,6 +372,8 @@ mod tests {
             "history bob --limit 0",
             "group add friends",
             "contacts",
+            "alarms acknowledge",
+            "alarms acknowledge all",
             "completions tcsh",
             "--pin sha256:00 --ca f whoami",
             "register alice --password secret",

@@ -3,7 +3,7 @@
 use qpc_client::api::{Command, Outcome};
 
 use super::{
-    args::{AccountVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, Verb},
+    args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, Verb},
     done,
     failure::Failure,
     password::Source,
@@ -22,6 +22,8 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
     Ok(Some(match verb.clone() {
         Verb::Whoami => Command::Whoami,
         Verb::Status => Command::Status,
+        Verb::Alarms { verb: AlarmsVerb::List } => Command::Alarms,
+        Verb::Alarms { verb: AlarmsVerb::Acknowledge { numbers } } => Command::AcknowledgeAlarms { numbers },
         Verb::Conversations => Command::Conversations,
         Verb::History { to, limit } => Command::History { to, limit },
         Verb::Contacts { verb } => match verb {
@@ -96,6 +98,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
     match outcome {
         Outcome::Conversations { conversations } => conversations.iter().try_for_each(|c| screen.object(c)),
         Outcome::Messages { messages } => messages.iter().try_for_each(|m| screen.object(m)),
+        Outcome::Alarms { alarms } => alarms.iter().try_for_each(|a| screen.object(a)),
         Outcome::Contacts { contacts } => contacts.iter().try_for_each(|c| screen.object(c)),
         Outcome::Members { members } => members.iter().try_for_each(|m| screen.object(m)),
         Outcome::Devices { devices } => devices.iter().try_for_each(|d| screen.object(d)),

@@ -11,6 +11,10 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
     let name = |who: &str| render.name(who);
     let names = |all: &[String]| all.iter().map(|who| name(who)).collect::<Vec<_>>().join(", ");
     Some(match command {
+        Command::AcknowledgeAlarms { numbers } => match numbers.len() {
+            1 => "acknowledged 1 alarm".to_owned(),
+            n => format!("acknowledged {n} alarms"),
+        },
         Command::Accept { who } => format!("accepted {}: you can write to each other", name(who)),
         Command::Decline { who } => format!("declined {}; they are not told", name(who)),
         Command::Block { who } => format!("blocked {}; they are not told", name(who)),
@@ -31,6 +35,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         // These print what they found, or are steps of something else.
         Command::Whoami
         | Command::Status
+        | Command::Alarms
         | Command::Conversations
         | Command::Send { .. }
         | Command::Flush

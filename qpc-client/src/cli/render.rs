@@ -3,8 +3,8 @@
 //! Every piece of text that a person or a server wrote goes through [`terminal`] here, once.
 
 use qpc_client::api::{
-    Contact, Conversation, ConversationKind, Device, Event, Member, Message, OutboxState, Outcome, Status, Waiting,
-    Whoami,
+    Alarm, Contact, Conversation, ConversationKind, Device, Event, Member, Message, OutboxState, Outcome, Status,
+    Waiting, Whoami,
 };
 
 use super::{
@@ -81,6 +81,7 @@ impl Render {
             Outcome::Done { note } => note.iter().map(|note| terminal::body(note, "  ").into_owned()).collect(),
             Outcome::Whoami(whoami) => self.whoami(whoami),
             Outcome::Status(status) => self.status(status),
+            Outcome::Alarms { alarms } => alarms.iter().map(|alarm| self.numbered(alarm)).collect(),
             Outcome::Conversations { conversations } => self.conversations(conversations),
             Outcome::Queued { .. } => Vec::new(),
             Outcome::Flushed { waiting } => waiting.iter().map(|waiting| self.waiting(waiting)).collect(),
@@ -124,7 +125,22 @@ impl Render {
             ("outbox", outbox),
         ]));
         lines.extend(status.alarms.iter().map(|alarm| self.alarm(alarm)));
+        if !status.alarms.is_empty() {
+            lines.push(self.paint.dim("done with an alarm? qpc-client alarms list, then: alarms acknowledge NUMBER"));
+        }
         lines
+    }
+
+    /// An alarm in the list of all.
+    fn numbered(&self, alarm: &Alarm) -> String {
+        let head = format!("{}  {}", alarm.number, self.clock.local(&alarm.raised));
+        match &alarm.acknowledged {
+            None => format!("{head}  {}", self.alarm(&alarm.text)),
+            Some(known) => {
+                let text = terminal::body(&alarm.text, "  ");
+                self.paint.dim(&format!("{head}  acknowledged {}: {text}", self.clock.local(known)))
+            }
+        }
     }
 
     /// Something that must not be missed.
@@ -273,6 +289,7 @@ pub(super) fn nothing(outcome: &Outcome) -> Option<&'static str> {
         Outcome::Conversations { conversations } if conversations.is_empty() => {
             Some("no conversations yet; begin one with: qpc-client send NAME TEXT, or qpc-client chat NAME")
         }
+        Outcome::Alarms { alarms } if alarms.is_empty() => Some("no alarms"),
         Outcome::Contacts { contacts } if contacts.is_empty() => Some("no contacts yet"),
         Outcome::Messages { messages } if messages.is_empty() => Some("no messages"),
         _ => None,

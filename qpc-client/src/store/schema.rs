@@ -120,8 +120,23 @@ CREATE TABLE alarm (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Alarms get numbers, by which a person acknowledges them.
+const ALARMS: &str = "
+CREATE TABLE numbered_alarm (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    text TEXT NOT NULL,
+    raised_ms INTEGER NOT NULL,
+    -- NULL until a person has said that they know.
+    acknowledged_ms INTEGER
+) STRICT;
+INSERT INTO numbered_alarm (text, raised_ms) SELECT text, raised_ms FROM alarm ORDER BY raised_ms, text;
+DROP TABLE alarm;
+ALTER TABLE numbered_alarm RENAME TO alarm;
+CREATE UNIQUE INDEX alarm_open ON alarm (text) WHERE acknowledged_ms IS NULL;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA)])
+    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA), M::up(ALARMS)])
 }
 
 pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
@@ -160,6 +175,17 @@ mod tests {
     #[test]
     fn migrations_apply() {
         migrations().validate().unwrap();
+    }
+
+    #[test]
+    fn alarms_of_an_older_home_are_still_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(dir.path().join("client.db")).unwrap();
+        migrations().to_version(&mut connection, 2).unwrap();
+        connection.execute("INSERT INTO alarm (text, raised_ms) VALUES ('b', 2), ('a', 1)", []).unwrap();
+        migrations().to_latest(&mut connection).unwrap();
+        let tx = connection.transaction().unwrap();
+        assert_eq!(crate::store::alarm::open(&tx).unwrap(), ["a", "b"]);
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::{fs, path::Path};
 use ed25519_dalek::{Signer, SigningKey};
 use prost::Message;
 use qpc_client::{
-    api::{Command, CommandError, Event, OutboxState},
+    api::{Alarm, Command, CommandError, Event, OutboxState, Outcome},
     mls,
 };
 use qpc_proto::{address::Address, credential::VerifiedDevice, id::DeviceId, transcript, v1};
 use qpc_server::store::{Actor, NewDevice, NewKeyPackages, Store};
 
-use crate::net::Net;
+use crate::net::{Net, Person};
 
 struct TrustsAll;
 
@@ -108,8 +108,27 @@ fn a_server_that_was_rolled_back_is_noticed_and_no_longer_believed() {
     }
     let error = alice.attempt(Command::Send { to: "bob".into(), text: "hello?".into() }).unwrap_err();
     assert!(matches!(error, CommandError::Denied { .. }), "{error:?}");
+    // The alarm stays until a person says that they know; that heals nothing, and is remembered.
+    let number = alarms(&alice)[0].number;
+    let unknown = alice.attempt(Command::AcknowledgeAlarms { numbers: vec![number, 99] });
+    assert!(matches!(unknown, Err(CommandError::Usage { .. })), "{unknown:?}");
+    assert_eq!(alice.status().alarms.len(), 1, "all or nothing");
+    alice.do_it(Command::AcknowledgeAlarms { numbers: vec![number] });
+    alice.disconnect();
+    alice.connect();
+    assert!(alice.status().alarms.is_empty());
+    assert!(alarms(&alice)[0].acknowledged.is_some());
+    let error = alice.attempt(Command::Send { to: "bob".into(), text: "hello?".into() }).unwrap_err();
+    assert!(matches!(error, CommandError::Denied { .. }), "{error:?}");
     // What was said is still here.
     assert!(bob.history("alice").iter().any(|message| message.body == "this will be lost"));
+}
+
+fn alarms(person: &Person) -> Vec<Alarm> {
+    match person.do_it(Command::Alarms) {
+        Outcome::Alarms { alarms } => alarms,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn copy_dir(from: &Path, to: &Path) {

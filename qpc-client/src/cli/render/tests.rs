@@ -104,7 +104,23 @@ fn the_status() {
             "certificate  sha256:ab",
             "outbox       1 message waits",
             "ALARM: the server rolled back a conversation",
+            "done with an alarm? qpc-client alarms list, then: alarms acknowledge NUMBER",
         ]
+    );
+}
+
+#[test]
+fn alarms_have_numbers_and_what_is_known_is_not_loud() {
+    let alarm = |number, acknowledged: Option<&str>| Alarm {
+        number,
+        raised: "2026-11-20T09:05:00Z".to_owned(),
+        acknowledged: acknowledged.map(str::to_owned),
+        text: "rolled back\u{1b}[2J".to_owned(),
+    };
+    let alarms = vec![alarm(3, Some("2026-11-20T10:05:00Z")), alarm(4, None)];
+    assert_eq!(
+        render().outcome(&Outcome::Alarms { alarms }),
+        ["3  09:05  acknowledged 10:05: rolled back␛[2J", "4  09:05  ALARM: rolled back␛[2J"]
     );
 }
 
