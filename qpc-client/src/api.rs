@@ -99,7 +99,16 @@ pub enum Command {
         /// Whom.
         members: Vec<String>,
     },
-    /// Leaves a group.
+    /// Gives a member another role. An owner's role is for good.
+    GroupRole {
+        /// The group.
+        group: String,
+        /// Who.
+        member: String,
+        /// What they are from now on.
+        role: Role,
+    },
+    /// Leaves a group. Its only owner may not while others are in it.
     GroupLeave {
         /// The group.
         group: String,
@@ -339,6 +348,30 @@ pub struct Member {
     pub devices: u32,
     /// In the MLS group but not on the server's list, or the other way round.
     pub disputed: bool,
+}
+
+/// What a member may do in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Read, write, leave.
+    Member,
+    /// Add and remove members, too.
+    Admin,
+    /// Give roles, too.
+    Owner,
+}
+
+impl Role {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
 }
 
 /// A device of the account.

@@ -376,7 +376,7 @@ fn own_messages_of_another_program_are_shown() {
 fn a_person_is_told_what_was_done_and_a_script_is_not() {
     let home = Home::taken();
     let driver = Driver::start(&home, with_messages(&[]));
-    let words: [(&[&str], &str); 10] = [
+    let words: [(&[&str], &str); 11] = [
         (&["contacts", "accept", "bob@localhost"], "accepted bob: you can write to each other"),
         (&["contacts", "decline", "bob"], "declined bob; they are not told"),
         (&["contacts", "block", "bob"], "blocked bob; they are not told"),
@@ -384,6 +384,7 @@ fn a_person_is_told_what_was_done_and_a_script_is_not() {
         (&["group", "create", "friends", "bob", "carol"], "made the group friends with bob, carol"),
         (&["group", "add", "friends", "dave"], "added dave to friends"),
         (&["group", "remove", "friends", "dave"], "removed dave from friends"),
+        (&["group", "role", "friends", "bob", "owner"], "made bob owner in friends"),
         (&["group", "leave", "friends"], "left friends"),
         (&["devices", "revoke", "0198"], "revoked the device 0198: it is cut off"),
         (&["listen"], "no new messages"),

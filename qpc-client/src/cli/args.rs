@@ -230,7 +230,19 @@ pub(super) enum GroupVerb {
     Add(GroupMembers),
     /// Remove members.
     Remove(GroupMembers),
-    /// Leave a group.
+    /// Give a member another role; only an owner may, and an owner's role is for good.
+    Role {
+        /// The group's name.
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// Who: a name or name@domain.
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// What they are from now on: an admin adds and removes members, an owner also gives roles.
+        #[arg(value_name = "ROLE")]
+        role: RoleWord,
+    },
+    /// Leave a group. Its only owner makes somebody else an owner first.
     Leave(GroupName),
     /// List the groups.
     List,
@@ -244,6 +256,14 @@ pub(super) struct GroupName {
     /// The group's name.
     #[arg(value_name = "GROUP")]
     pub(super) group: String,
+}
+
+/// A role.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum RoleWord {
+    Member,
+    Admin,
+    Owner,
 }
 
 /// A group and people.
@@ -346,6 +366,7 @@ mod tests {
             "group create friends bob carol",
             "group add friends bob carol",
             "group remove friends bob",
+            "group role friends bob owner",
             "group leave friends",
             "group list",
             "group members friends",
@@ -371,6 +392,7 @@ mod tests {
             "send bob two words",
             "history bob --limit 0",
             "group add friends",
+            "group role friends bob king",
             "contacts",
             "alarms acknowledge",
             "alarms acknowledge all",

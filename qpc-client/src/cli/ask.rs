@@ -1,9 +1,9 @@
 //! The commands that are one question and one answer.
 
-use qpc_client::api::{Command, Outcome};
+use qpc_client::api::{Command, Outcome, Role};
 
 use super::{
-    args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, Verb},
+    args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, RoleWord, Verb},
     done,
     failure::Failure,
     password::Source,
@@ -38,6 +38,15 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             GroupVerb::Create { name, members } => Command::GroupCreate { name, members },
             GroupVerb::Add(typed) => Command::GroupAdd { group: typed.group, members: typed.members },
             GroupVerb::Remove(typed) => Command::GroupRemove { group: typed.group, members: typed.members },
+            GroupVerb::Role { group, member, role } => Command::GroupRole {
+                group,
+                member,
+                role: match role {
+                    RoleWord::Member => Role::Member,
+                    RoleWord::Admin => Role::Admin,
+                    RoleWord::Owner => Role::Owner,
+                },
+            },
             GroupVerb::Leave(typed) => Command::GroupLeave { group: typed.group },
             GroupVerb::List => Command::Groups,
             GroupVerb::Members(typed) => Command::GroupMembers { group: typed.group },

@@ -28,6 +28,9 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         }
         Command::GroupAdd { group, members } => format!("added {} to {}", names(members), name(group)),
         Command::GroupRemove { group, members } => format!("removed {} from {}", names(members), name(group)),
+        Command::GroupRole { group, member, role } => {
+            format!("made {} {} in {}", name(member), role.name(), name(group))
+        }
         Command::GroupLeave { group } => format!("left {}", name(group)),
         Command::DeviceRevoke { device } => format!("revoked the device {}: it is cut off", name(device)),
         Command::PasswordChange { .. } => "the password is changed".to_owned(),

@@ -7,13 +7,13 @@ use qpc_proto::{
     error::Code,
     id::ConversationName,
     limits::{GROUP_NAME_MAX, MEMBERS_PER_COMMIT_MAX},
-    role::RoleTable,
+    role::{Role, RoleTable},
     v1,
 };
 
 use super::{done, noted, target, usage};
 use crate::{
-    api::{CommandError, Member, Outcome},
+    api::{self, CommandError, Member, Outcome},
     apply::Applied,
     core::{Core, internal},
     driver::{
@@ -22,6 +22,7 @@ use crate::{
         roster,
     },
     fresh,
+    mls::{CommitError, GroupError},
     store::{
         Local, StoreError,
         conversation::{self, Kind, New, State},
@@ -145,12 +146,47 @@ pub(super) async fn remove(core: &Arc<Core>, group: String, members: Vec<String>
     Ok(done())
 }
 
+/// Gives a member another role.
+pub(super) async fn set_role(
+    core: &Arc<Core>,
+    group: String,
+    member: String,
+    role: api::Role,
+) -> Result<Outcome, CommandError> {
+    let person = target::person(&core.me, &member)?;
+    let local = find(core, group).await?;
+    let link = core.link().await?;
+    let role = match role {
+        api::Role::Member => Role::Member,
+        api::Role::Admin => Role::Admin,
+        api::Role::Owner => Role::Owner,
+    };
+    let changed = change(core, &link, local, Arc::new(move |group| group.set_role(&person, role)));
+    match changed.await {
+        Err(ChangeError::Mls(CommitError::Nothing)) => Ok(noted(format!("{member} has that role already."))),
+        changed => Ok(changed.map(|()| done())?),
+    }
+}
+
 /// Leaves a group: sent as a message is, and carried out by those who stay.
 pub(super) async fn leave(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
     let local = find(core, group).await?;
     core.link().await?;
     let id = fresh::message_id().map_err(|error| internal(&error))?;
-    core.store.run(move |tx| outbox::put_leave(tx, local, id)).await?;
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            let name = conversation::get(tx, local)?.named()?.clone();
+            match me.with_mls(tx, |mls| mls.group(&name).may_leave()) {
+                Ok(()) => Ok(outbox::put_leave(tx, local, id)?),
+                Err(CommitError::Group(GroupError::Fault(fault))) => Err(fault.into()),
+                Err(error @ CommitError::LastOwner) => {
+                    Err(usage(format!("{error}: qpc-client group role GROUP MEMBER owner")))
+                }
+                Err(error) => Err(usage(error.to_string())),
+            }
+        })
+        .await?;
     core.outbox.notify_one();
     let left = core
         .wait_for(core.transport.timeout, move |tx| {
@@ -203,7 +239,7 @@ pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, 
         }
         for listed in listed {
             members.entry(listed.address.clone()).or_insert_with(|| Member {
-                role: qpc_proto::role::Role::from_wire(listed.role).name().to_owned(),
+                role: Role::from_wire(listed.role).name().to_owned(),
                 address: listed.address,
                 devices: 0,
                 disputed: true,

@@ -204,12 +204,34 @@ impl Group<'_> {
         self.change(|group, mls| stage(group, mls, Plan::default()))
     }
 
+    /// Whether this account may leave: not while it is the only owner and others stay.
+    ///
+    /// # Errors
+    /// [`CommitError::LastOwner`], or a fault.
+    pub fn may_leave(&mut self) -> Result<(), CommitError> {
+        let mls = self.mls;
+        let group = self.active()?;
+        let judge = Judge::of(group, mls.trust)?;
+        let (me, roles) = (mls.device.verified().address(), stored_roles(group)?);
+        // Who has said to leave is no owner who stays.
+        let staying: BTreeSet<&Address> = judge
+            .members()
+            .map(|(_, device)| device.address())
+            .filter(|address| *address != me && !judge.leaving().contains(address))
+            .collect();
+        let orphaned = roles.of(me) == Role::Owner
+            && !staying.is_empty()
+            && !staying.iter().any(|address| roles.of(address) == Role::Owner);
+        if orphaned { Err(CommitError::LastOwner) } else { Ok(()) }
+    }
+
     /// The proposal by which this account leaves, to be sent with `leave`. It changes nothing here:
     /// once it is accepted, the group can be deleted, for any member commits it.
     ///
     /// # Errors
     /// [`CommitError`].
     pub fn leave(&mut self) -> Result<Encrypted, CommitError> {
+        self.may_leave()?;
         let mut left = None;
         // OpenMLS queues its own proposal; a refused one would then spoil every later commit. It
         // comes back through the log.

@@ -66,6 +66,9 @@ pub enum CommitError {
     /// This account has proposed to leave, or its removal was proposed: others commit that.
     #[error("this account is about to leave the group, which others commit")]
     Leaving,
+    /// The only owner of a group with others in it may not leave it: nobody could make another one.
+    #[error("you are the only owner of this group, and others are in it: make one of them an owner first")]
+    LastOwner,
     /// There is nothing to commit.
     #[error("there is nothing to commit")]
     Nothing,

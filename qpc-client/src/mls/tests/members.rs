@@ -90,6 +90,22 @@ fn a_leave_that_a_commit_has_overtaken_is_named() {
 }
 
 #[test]
+fn the_only_owner_does_not_leave_a_group_to_itself() {
+    let [alice, bob] = Person::many(["alice", "bob"]);
+    let name = group_of(&[&alice, &bob]);
+    assert!(matches!(alice.on(&name, |group| group.leave()), Err(CommitError::LastOwner)));
+    assert!(bob.on(&name, |group| group.leave()).is_ok());
+    commits(&alice, &[&bob], &name, |group| group.set_role(bob.address(), qpc_proto::role::Role::Owner));
+    assert!(alice.on(&name, |group| group.leave()).is_ok());
+    // Another owner who is about to leave is none who stays.
+    let leave = bob.on(&name, |group| group.leave().unwrap());
+    alice.process(&name, EntryKind::Proposal, &leave.bytes).unwrap();
+    assert!(alice.on(&name, |group| group.leave()).is_ok(), "nobody else stays");
+    commits(&alice, &[], &name, |group| group.commit_proposals());
+    assert!(alice.on(&name, |group| group.leave()).is_ok(), "alone in it");
+}
+
+#[test]
 fn a_device_of_ones_own_is_added_and_removed_by_anybody() {
     let [alice, bob] = Person::many(["alice", "bob"]);
     let tablet = Person::with_device("bob", "bob's tablet");
