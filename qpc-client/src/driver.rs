@@ -6,7 +6,7 @@
 pub(crate) mod change;
 pub(crate) mod key_packages;
 pub(crate) mod pending;
-mod proposals;
+pub(crate) mod proposals;
 mod receive;
 pub(crate) mod roster;
 mod send;

@@ -14,6 +14,7 @@ pub(crate) mod outbox;
 pub(crate) mod pending;
 mod row;
 pub(crate) mod schema;
+pub(crate) mod unheard;
 
 use std::{path::Path, sync::Arc, thread};
 

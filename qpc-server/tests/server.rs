@@ -16,6 +16,8 @@ mod door;
 mod edge;
 #[path = "server/garbage.rs"]
 mod garbage;
+#[path = "server/groups.rs"]
+mod groups;
 #[path = "server/homes.rs"]
 mod homes;
 #[path = "server/house.rs"]

@@ -1,7 +1,10 @@
 //! Commits: judged by MLS and the rules of roles, then told in words.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use qpc_proto::{
+    address::Address,
     chain::{EntryKind, LogEntry},
     content::{Content, Kind as Said},
     v1,
@@ -14,9 +17,9 @@ use crate::{
     fresh,
     mls::{Change, Group, GroupError, ProcessError, Processed},
     store::{
-        StoreError,
+        Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        outbox, pending,
+        outbox, pending, unheard,
     },
 };
 
@@ -89,8 +92,9 @@ impl<'b> Batch<'b> {
         log.conversation.epoch = change.epoch;
         self.me.pin_all(self.tx, &change.added)?;
         self.out.outbox = true;
+        let unheard = self.unheard(local, change)?;
         if log.conversation.kind == Kind::Group {
-            for text in told(change, own) {
+            for text in told(change, own, &unheard) {
                 self.notice(log, &text)?;
             }
         }
@@ -105,6 +109,19 @@ impl<'b> Batch<'b> {
         }
         Ok(())
     }
+
+    /// Notes whose leaving was overtaken by this change, and who is out now; gives those who had left before it.
+    fn unheard(&mut self, local: Local, change: &Change) -> Result<BTreeSet<Address>, StoreError> {
+        let before = unheard::of(self.tx, local)?;
+        for gone in &change.accounts_removed {
+            unheard::remove(self.tx, local, gone)?;
+        }
+        for address in change.unheard.iter().filter(|address| *address != self.me.address()) {
+            unheard::put(self.tx, local, address)?;
+            self.out.proposals = true;
+        }
+        Ok(before)
+    }
 }
 
 /// Sends the group's description, for those who could not read it before.
@@ -116,11 +133,12 @@ pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) 
 }
 
 /// A change in words, one for each.
-fn told(change: &Change, own: bool) -> Vec<String> {
+fn told(change: &Change, own: bool, unheard: &BTreeSet<Address>) -> Vec<String> {
     let who = if own { "You".to_owned() } else { change.committer.address().to_string() };
     let added = change.accounts_added.iter().map(|address| format!("{who} added {address}."));
     let removed = change.accounts_removed.iter().map(|address| {
-        let left = change.removed.iter().any(|gone| gone.left && gone.device.address() == address);
+        let left = unheard.contains(address)
+            || change.removed.iter().any(|gone| gone.left && gone.device.address() == address);
         if left { format!("{address} left.") } else { format!("{who} removed {address}.") }
     });
     let roles = change.roles_changed.iter().map(|(address, role)| format!("{who} made {address} {}.", role.name()));
@@ -135,6 +153,7 @@ pub(crate) fn end(
     out: &mut Applied,
 ) -> Result<(), ApplyError> {
     group.delete()?;
+    unheard::forget(tx, conversation.local)?;
     conversation::set_state(tx, conversation.local, State::Ended)?;
     if let Some(id) = pending::id_of(tx, conversation.local)? {
         pending::remove(tx, conversation.local, id)?;

@@ -1,5 +1,7 @@
 //! Two people, a hub that a test can make lie, and what they make of what it shows them.
 
+mod unheard;
+
 use qpc_proto::{
     address::Address,
     chain::{ChainValue, EntryContent, EntryKind},

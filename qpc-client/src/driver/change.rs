@@ -124,9 +124,14 @@ pub(crate) async fn change(
 }
 
 /// A commit and its request, durable; or why there is none, with the alarm about it.
-type StagedChange = (Result<Pending, ChangeError>, Applied);
+pub(crate) type StagedChange = (Result<Pending, ChangeError>, Applied);
 
-fn stage(tx: &Transaction<'_>, me: &Me, local: Local, operation: &Arc<Operation>) -> Result<StagedChange, ApplyError> {
+pub(crate) fn stage(
+    tx: &Transaction<'_>,
+    me: &Me,
+    local: Local,
+    operation: &Arc<Operation>,
+) -> Result<StagedChange, ApplyError> {
     let mut out = Applied::default();
     let conversation = conversation::get(tx, local)?;
     if outbox::has_sealed(tx, local)? {

@@ -135,8 +135,18 @@ ALTER TABLE numbered_alarm RENAME TO alarm;
 CREATE UNIQUE INDEX alarm_open ON alarm (text) WHERE acknowledged_ms IS NULL;
 ";
 
+/// Who has said to leave, and was not heard because a change of the group came between: still in it, and out of
+/// the server's list. Who may remove them does.
+const UNHEARD: &str = "
+CREATE TABLE unheard (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    address TEXT NOT NULL,
+    PRIMARY KEY (conversation, address)
+) STRICT, WITHOUT ROWID;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA), M::up(ALARMS)])
+    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA), M::up(ALARMS), M::up(UNHEARD)])
 }
 
 pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {

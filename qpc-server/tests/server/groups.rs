@@ -1,0 +1,75 @@
+//! Groups whose members leave: an owner always stays, and who leaves is out, whatever crosses it on the way.
+
+use qpc_client::{
+    Session,
+    api::{Command, CommandError, Role},
+};
+
+use crate::net::{Net, Person};
+
+const GROUP: &str = "the group";
+
+fn role(member: &Person, role: Role) -> Command {
+    Command::GroupRole { group: GROUP.into(), member: member.name.clone(), role }
+}
+
+fn leave() -> Command {
+    Command::GroupLeave { group: GROUP.into() }
+}
+
+fn is_in(person: &Person) -> bool {
+    person.conversations().iter().any(|one| one.title == GROUP && one.active)
+}
+
+#[test]
+fn the_only_owner_makes_another_before_leaving() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.do_it(Command::GroupCreate { name: GROUP.into(), members: vec!["bob".into()] });
+    bob.until("the group", is_in);
+    let refused = alice.attempt(leave());
+    assert!(
+        matches!(&refused, Err(CommandError::Usage { message }) if message.contains("group role GROUP MEMBER owner")),
+        "{refused:?}"
+    );
+    assert!(is_in(&alice));
+    let refused = bob.attempt(role(&alice, Role::Admin));
+    assert!(matches!(refused, Err(CommandError::Usage { .. })), "{refused:?}");
+    alice.do_it(role(&bob, Role::Owner));
+    bob.until("the role", |bob| bob.history(GROUP).iter().any(|said| said.body.contains("made bob@localhost owner")));
+    alice.do_it(leave());
+    assert!(!is_in(&alice));
+    bob.until("alice's leaving", |bob| bob.members(GROUP) == ["bob"]);
+    // Who is alone may go.
+    bob.do_it(leave());
+    assert!(!is_in(&bob));
+}
+
+#[test]
+fn who_leaves_while_the_group_changes_is_out_all_the_same() {
+    let net = Net::start();
+    let (alice, stays) = net.pair();
+    let leavers = ["carol", "dave", "erin", "frank"].map(|name| net.person(name));
+    for person in &leavers {
+        net.acquaint(&alice, person);
+    }
+    let names = |people: &[Person]| people.iter().map(|person| person.name.clone()).collect::<Vec<_>>();
+    let members = [names(std::slice::from_ref(&stays)), names(&leavers)].concat();
+    alice.do_it(Command::GroupCreate { name: GROUP.into(), members });
+    let at_alice = net.block(Session::open(net.home("alice"), net.options())).unwrap();
+    let mut role_of_bob = [Role::Admin, Role::Member].into_iter().cycle();
+    for (gone, leaver) in (1..).zip(&leavers) {
+        leaver.until("the group", is_in);
+        let at_leaver = net.block(Session::open(net.home(&leaver.name), net.options())).unwrap();
+        // The change is made before the leave is known, and more often than not stored after it.
+        let change = role(&stays, role_of_bob.next().unwrap());
+        let (changed, left) = net.block(async { tokio::join!(at_alice.execute(change), at_leaver.execute(leave())) });
+        assert!(changed.is_ok() && left.is_ok(), "{changed:?} {left:?}");
+        assert!(!is_in(leaver));
+        let rest = [vec!["alice".to_owned(), "bob".to_owned()], names(&leavers[gone..])].concat();
+        for person in [&alice, &stays] {
+            person.until(&format!("{}'s leaving", leaver.name), |person| person.members(GROUP) == rest);
+        }
+    }
+    assert_eq!((alice.status().alarms, stays.status().alarms), (vec![], vec![]));
+}
