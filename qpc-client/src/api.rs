@@ -365,11 +365,17 @@ pub enum Role {
 impl Role {
     /// The word for it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Member => "member",
-            Self::Admin => "admin",
-            Self::Owner => "owner",
+    pub fn name(self) -> &'static str {
+        qpc_proto::role::Role::from(self).name()
+    }
+}
+
+impl From<Role> for qpc_proto::role::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Member => Self::Member,
+            Role::Admin => Self::Admin,
+            Role::Owner => Self::Owner,
         }
     }
 }

@@ -156,12 +156,7 @@ pub(super) async fn set_role(
     let person = target::person(&core.me, &member)?;
     let local = find(core, group).await?;
     let link = core.link().await?;
-    let role = match role {
-        api::Role::Member => Role::Member,
-        api::Role::Admin => Role::Admin,
-        api::Role::Owner => Role::Owner,
-    };
-    let changed = change(core, &link, local, Arc::new(move |group| group.set_role(&person, role)));
+    let changed = change(core, &link, local, Arc::new(move |group| group.set_role(&person, role.into())));
     match changed.await {
         Err(ChangeError::Mls(CommitError::Nothing)) => Ok(noted(format!("{member} has that role already."))),
         changed => Ok(changed.map(|()| done())?),
