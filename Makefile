@@ -7,7 +7,7 @@ WASM := wasm32-unknown-unknown
 FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 
-.PHONY: help deps run test check fmt bench fuzz torture audit
+.PHONY: help deps run test check fmt keyring bench fuzz torture audit
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ check: ## Formatting and lints, warnings denied.
 	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,planted-bugs -- -D warnings
 	@test -z "$$($(CARGO) tree --locked --workspace -i ring 2>/dev/null)" || { echo "check: ring is compiled beside aws-lc-rs" >&2; exit 1; }
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+keyring: deps ## The home's key in a real Secret Service; needs Debian's dbus and gnome-keyring.
+	@command -v dbus-run-session gnome-keyring-daemon >/dev/null || { echo "install first: apt-get install dbus gnome-keyring"; exit 1; }
+	$(CARGO) clippy --locked -p qpc-client --features keyring --all-targets -- -D warnings
+	$(CARGO) test --locked -p qpc-client --features keyring --lib keyring
 
 bench: deps ## Criterion benches of codec, chain and store.
 	$(CARGO) bench --locked -p qpc-bench

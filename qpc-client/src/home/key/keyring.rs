@@ -93,3 +93,7 @@ pub(super) fn of(dir: &Path, exists: bool) -> Result<Option<HomeKey>, KeyError> 
 /// This build has no keyring.
 #[cfg(not(feature = "keyring"))]
 pub(super) fn forget(_dir: &Path) {}
+
+#[cfg(feature = "keyring")]
+#[cfg(test)]
+mod tests;
