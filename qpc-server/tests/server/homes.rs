@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::people::{TOKEN, Town};
+use crate::{
+    people::{TOKEN, Town},
+    terminal::Terminal,
+};
 
 /// Registers alice in a home locked with a passphrase, which is in the file `passphrase`.
 fn locked_home(town: &Town) {
@@ -65,4 +68,29 @@ fn a_home_opens_with_its_key_file_alone() {
     fs::write(&key, right).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     alice.does(&["whoami"]);
+}
+
+#[test]
+fn an_unknown_server_is_asked_about_on_a_terminal_even_on_this_machine() {
+    let town = Town::found();
+    fs::write(town.path("password"), "the password of carol\n").unwrap();
+    let server = town.server.listen.to_string();
+    let register = || {
+        let mut command = town.client("carol", &["--server", &server, "--auth-token", TOKEN, "--password-file"]);
+        command.arg(town.path("password")).args(["register", "carol"]);
+        Terminal::open(command)
+    };
+    let mut asked = register();
+    asked.sees(&town.server.fingerprint);
+    asked.sees("Trust it from now on?");
+    asked.types("no\r");
+    asked.sees("was not accepted");
+    assert!(!town.path("carol").join("known_servers").exists());
+    let mut asked = register();
+    asked.sees("Trust it from now on?");
+    asked.types(&format!("{}\r", town.server.fingerprint));
+    asked.sees("registered carol");
+    asked.ends();
+    // From then on nobody is asked.
+    assert!(town.client("carol", &["contacts", "list"]).output().unwrap().status.success());
 }
