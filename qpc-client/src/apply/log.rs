@@ -94,16 +94,20 @@ impl<'b> Batch<'b> {
         after: Seq,
         chain: &ChainValue,
     ) -> Result<(), ApplyError> {
-        if after < log.seq || head < log.seq {
+        if head < log.seq {
             let text = format!(
                 "{} was rolled back by the server: this device has seen entry {}, and the server says that it ends at {}. \
                  {}",
                 log.words(),
                 log.seq,
-                head.min(after),
+                head,
                 consequence(log)
             );
             self.disbelieve(log, text)?;
+        } else if after < log.seq {
+            // It begins before what was read: where this account was in the conversation before, and left. What is
+            // known is passed over, and what comes after it has to follow its chain.
+            return Ok(());
         } else if after == log.seq && *chain != log.chain {
             return self.forked(log, after);
         } else if after > log.seq && log.conversation.kind != Kind::Inbox {

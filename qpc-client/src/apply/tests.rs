@@ -260,6 +260,22 @@ fn a_log_that_ends_before_what_was_read_was_rolled_back() {
 }
 
 #[test]
+fn a_server_that_begins_before_what_was_read_has_rolled_nothing_back() {
+    let (mut log, mut alice, mut bob) = met();
+    let before = (log.seq, log.chain);
+    let one = said(&mut log, &mut alice, 2, "one");
+    bob.take([item(&one)]).unwrap();
+    let two = said(&mut log, &mut alice, 3, "two");
+    let begins = Item::Following { log: log.name.clone(), head: two.seq, after: before.0, chain: before.1 };
+    assert!(alarms(&bob.take([begins.clone(), item(&one), item(&two)]).unwrap()).is_empty());
+    assert_eq!(bob.texts(&log.name), ["one", "two"]);
+    // Another history is still found out by its first new entry.
+    let mut forged = said(&mut log, &mut alice, 4, "three");
+    forged.chain = ChainValue([9; 32]);
+    assert!(alarms(&bob.take([begins, item(&forged)]).unwrap())[0].contains("rewritten"));
+}
+
+#[test]
 fn another_value_at_the_cursor_is_a_fork_and_the_same_is_none() {
     let (log, _, mut bob) = met();
     let at = |chain| Item::Following { log: log.name.clone(), head: Seq(1), after: Seq(1), chain };

@@ -85,6 +85,10 @@ impl Reader<'_> {
     /// Asks for the logs that are not followed yet.
     async fn follow(&mut self) -> Result<(), End> {
         let logs = self.core.store.run(conversation::followed).await?;
+        // One that was left, and may be joined again, is asked for anew then.
+        let names: HashSet<_> = logs.iter().filter_map(|log| log.name.as_ref()).collect();
+        self.followed.retain(|name| names.contains(name));
+        self.behind.retain(|name| names.contains(name));
         let mut cursors = Vec::new();
         for log in logs {
             let Some(name) = log.name else { continue };

@@ -73,3 +73,20 @@ fn who_leaves_while_the_group_changes_is_out_all_the_same() {
     }
     assert_eq!((alice.status().alarms, stays.status().alarms), (vec![], vec![]));
 }
+
+#[test]
+fn who_left_and_is_added_again_reads_on_over_the_same_connection() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.do_it(Command::GroupCreate { name: GROUP.into(), members: vec!["bob".into()] });
+    for round in ["one", "two", "three"] {
+        bob.until("the group", is_in);
+        alice.write(GROUP, [round]);
+        bob.until("the message", |bob| bob.history(GROUP).iter().any(|said| said.body == round));
+        bob.do_it(leave());
+        alice.until("bob's leaving", |alice| alice.members(GROUP) == ["alice"]);
+        alice.do_it(Command::GroupAdd { group: GROUP.into(), members: vec!["bob".into()] });
+    }
+    bob.until("the group", is_in);
+    assert_eq!(bob.status().alarms, Vec::<String>::new());
+}
