@@ -93,12 +93,13 @@ fn what_a_role_does_not_allow_is_not_committed() {
 fn an_admin_who_leaves_takes_its_role_along_whoever_commits() {
     let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
     let name = group_of(&[&alice, &bob, &carol]);
-    let leave = alice.on(&name, |group| group.leave().unwrap());
-    for person in [&bob, &carol] {
+    commits(&alice, &[&bob, &carol], &name, |group| group.set_role(bob.address(), Role::Admin));
+    let leave = bob.on(&name, |group| group.leave().unwrap());
+    for person in [&alice, &carol] {
         person.process(&name, EntryKind::Proposal, &leave.bytes).unwrap();
     }
-    commits(&carol, &[&bob], &name, |group| group.commit_proposals());
-    assert_eq!(bob.on(&name, |group| group.roles().unwrap()), RoleTable::default());
+    commits(&carol, &[&alice], &name, |group| group.commit_proposals());
+    assert_eq!(alice.on(&name, |group| group.roles().unwrap()), RoleTable::owned_by(alice.address().clone()));
 }
 
 #[test]
