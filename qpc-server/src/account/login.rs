@@ -82,7 +82,8 @@ impl Accounts {
             ke2: started.message.serialize().to_vec().into(),
             ksf_version: record.password.ksf_version,
         };
-        stage.login = Some(PendingLogin::new(started.state, name, record, permit, began, self.meter.clone()));
+        let due = began.checked_add(self.limits.deadline).unwrap_or(began);
+        stage.login = Some(PendingLogin::new(started.state, name, record, permit, (began, due), self.meter.clone()));
         Ok(answer)
     }
 
@@ -96,7 +97,7 @@ impl Accounts {
         request: v1::LoginFinish,
     ) -> Result<v1::LoginFinishAnswer, LoginFinishError> {
         let pending = stage.login.take().ok_or(LoginFinishError::NotStarted)?;
-        let in_time = pending.began().elapsed() <= self.limits.deadline;
+        let in_time = !pending.is_late();
         let (state, name, record, tally) = pending.into_parts();
         let context = transcript::opaque_context(&stage.binding, &self.domain);
         let parameters = ServerLoginParameters { context: Some(&context), ..Default::default() };

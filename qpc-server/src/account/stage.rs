@@ -29,7 +29,7 @@ pub struct LoginMeter {
 }
 
 impl Default for LoginMeter {
-    /// Metrics under the names of `docs/architecture.md`, in no registry yet.
+    /// Metrics under the names of [`crate::metrics::Metrics`], in no registry yet.
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "constant names and buckets, which a test constructs")]
         Self {
@@ -74,6 +74,17 @@ impl LoginStage {
         self.proved.is_some()
     }
 
+    /// When the login that is under way, if there is one, will have taken too long.
+    #[must_use]
+    pub fn login_due(&self) -> Option<Instant> {
+        self.login.as_ref().map(PendingLogin::due)
+    }
+
+    /// Gives up a login that has taken too long: it counts as failed, and its place is free.
+    pub fn forget_late_login(&mut self) {
+        self.login.take_if(|login| login.is_late());
+    }
+
     /// The account whose password was proved, if it is this one.
     pub(super) fn proved(&self, account: AccountId) -> Option<&ProvedAccount> {
         self.proved.as_ref().filter(|proved| proved.account == account)
@@ -98,6 +109,8 @@ pub(super) struct PendingLogin {
     pub(super) state: ServerLogin<Suite>,
     pub(super) name: AccountName,
     pub(super) record: LoginRecord,
+    /// When it will have taken too long.
+    due: Instant,
     tally: Tally,
 }
 
@@ -107,16 +120,20 @@ impl PendingLogin {
         name: AccountName,
         record: LoginRecord,
         permit: OwnedSemaphorePermit,
-        began: Instant,
+        (began, due): (Instant, Instant),
         meter: LoginMeter,
     ) -> Self {
         meter.pending.inc();
-        Self { state, name, record, tally: Tally { meter, began, proved: false, _permit: permit } }
+        Self { state, name, record, due, tally: Tally { meter, began, proved: false, _permit: permit } }
     }
 
-    /// When its first message came.
-    pub(super) fn began(&self) -> Instant {
-        self.tally.began
+    fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Whether it has taken too long.
+    pub(super) fn is_late(&self) -> bool {
+        Instant::now() >= self.due
     }
 
     /// Takes the login apart: to judge it, its parts; to count it, the tally.

@@ -45,11 +45,13 @@ pub(super) struct Link {
     session: OnceLock<Session>,
     /// Counts against the prefix until the connection is authenticated.
     stranger: Lock<Option<Place>>,
+    /// When the login under way will have taken too long.
+    login_due: Lock<Option<Instant>>,
     greeted: AtomicBool,
     leaving: AtomicBool,
     requests: AtomicU32,
     streams: AtomicUsize,
-    /// For the supervisor: a session was made, a stream has ended, or the device is gone.
+    /// For the supervisor: a session was made, a login begun, a stream has ended, or the device is gone.
     changed: Notify,
     doomed: AtomicBool,
 }
@@ -69,6 +71,7 @@ pub(crate) async fn run(
         stage: Mutex::new(None),
         session: OnceLock::new(),
         stranger: Lock::new(Some(stranger)),
+        login_due: Lock::new(None),
         greeted: AtomicBool::new(false),
         leaving: AtomicBool::new(false),
         requests: AtomicU32::new(0),
@@ -86,6 +89,7 @@ impl Link {
         let mut begun = false;
         let mut deadline = Some(first_request);
         let mut draining = false;
+        let mut login_due = None;
         loop {
             // Every branch only waits: dropping the others loses nothing.
             tokio::select! {
@@ -115,6 +119,14 @@ impl Link {
                     if self.session().is_some() && !draining {
                         deadline = None;
                     }
+                    login_due = *self.login_due.lock().unwrap_or_else(PoisonError::into_inner);
+                }
+                // A session may prove its password again, and would keep the login's place until its end.
+                mut stage = self.stage_at(login_due) => {
+                    if let Some(stage) = stage.as_mut() {
+                        stage.forget_late_login();
+                    }
+                    login_due = None;
                 }
                 () = at(deadline) => {
                     return self.close(if draining { CloseCode::ShuttingDown } else { CloseCode::TooSlow });
@@ -202,6 +214,18 @@ impl Link {
         }
         MutexGuard::try_map(stage, |stage| stage.as_deref_mut())
             .map_err(|_| WireError::new(Code::Internal, "the stage has just been made"))
+    }
+
+    /// A login has begun, which will have taken too long then.
+    pub(super) fn expect_login_by(&self, due: Option<Instant>) {
+        *self.login_due.lock().unwrap_or_else(PoisonError::into_inner) = due;
+        self.changed.notify_one();
+    }
+
+    /// The stage at a time, once no call uses it.
+    async fn stage_at(&self, due: Option<Instant>) -> MutexGuard<'_, Option<Box<LoginStage>>> {
+        at(due).await;
+        self.stage.lock().await
     }
 
     /// Makes this connection the session of a device that has authenticated.

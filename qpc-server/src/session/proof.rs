@@ -42,7 +42,9 @@ pub(super) async fn register_finish(link: Arc<Link>, request: v1::RegisterFinish
 
 pub(super) async fn login_start(link: Arc<Link>, request: v1::LoginStart) -> Outcome {
     let mut stage = link.stage().await?;
-    Ok(Answer::LoginStart(link.context.accounts.login_start(&mut stage, request).await?))
+    let answer = link.context.accounts.login_start(&mut stage, request).await?;
+    link.expect_login_by(stage.login_due());
+    Ok(Answer::LoginStart(answer))
 }
 
 pub(super) async fn login_finish(link: Arc<Link>, request: v1::LoginFinish) -> Outcome {

@@ -172,15 +172,24 @@ async fn a_login_state_is_used_once_and_on_its_connection() {
 
 #[tokio::test]
 async fn a_login_that_takes_too_long_fails() {
-    let limits = LoginLimits { deadline: Duration::ZERO, ..LoginLimits::default() };
+    let deadline = Duration::from_secs(2);
+    let limits = LoginLimits { deadline, ..LoginLimits::default() };
     let house = House::new(RegistrationPolicy { standing: vec![], open: true }, limits).await;
     let alice = Person::new("alice");
     house.try_register(&alice, "", &Device::new()).await.unwrap();
-    let mut stage = house.accounts.stage(binding(1));
+    assert!(house.login(&alice, 1).await.is_some(), "in time");
+
+    let mut stage = house.accounts.stage(binding(2));
     let (start, state) = alice.login();
     let answer = house.accounts.login_start(&mut stage, start).await.unwrap();
-    let finish = alice.finish_login(state, &answer, &binding(1)).unwrap();
+    let finish = alice.finish_login(state, &answer, &binding(2)).unwrap();
+    let due = stage.login_due().unwrap();
+    // Not late yet: nothing is given up.
+    stage.forget_late_login();
+    assert_eq!(stage.login_due(), Some(due));
+    tokio::time::sleep_until(due).await;
     assert_eq!(house.accounts.login_finish(&mut stage, finish).await.unwrap_err(), LoginFinishError::Failed);
+    assert_eq!((house.meter.succeeded.get(), house.meter.failed.get(), house.meter.pending.get()), (1, 1, 0));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use qpc_proto::{
     error::{CloseCode, Code},
     v1::{self, answer::Result as Outcome, request::Method},
 };
+use qpc_server::config::Period;
 use tokio::time::timeout;
 
 use crate::{
@@ -71,6 +72,33 @@ async fn a_login_given_up_counts_as_failed() {
         }
     });
     counted.await.expect("the login to be counted");
+}
+
+/// A session may begin a login as well. It is there for long; the login's place is not.
+#[tokio::test]
+async fn a_login_that_a_session_begins_and_leaves_gives_its_place_back() {
+    let house = House::start_with(|config| {
+        config.limits.login_deadline = Period::seconds(3);
+        config.limits.logins_max = 1;
+    })
+    .await;
+    let (alice, _, session) = house.newcomer("alice").await;
+    let begin = async |wire: &Wire| wire.call(Method::LoginStart(alice.login().0)).await;
+    assert!(matches!(begin(&session).await, Outcome::LoginStart(_)));
+    let Outcome::Error(error) = begin(&house.connect().await).await else { panic!("a second place") };
+    assert_eq!(code(&error), Code::Busy);
+    let failure = &house.running.metrics.login_failure;
+    let given_back = timeout(PATIENCE, async {
+        while failure.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    given_back.await.expect("the login to be counted as failed");
+    assert!(matches!(begin(&house.connect().await).await, Outcome::LoginStart(_)));
+    // The session itself goes on, without the login.
+    let finish = v1::LoginFinish { ke3: vec![7; 64].into() };
+    let Outcome::Error(error) = session.call(Method::LoginFinish(finish)).await else { panic!("no refusal") };
+    assert_eq!(code(&error), Code::WrongState);
 }
 
 #[tokio::test]
@@ -145,7 +173,7 @@ fn close_code(end: &quinn::ConnectionError) -> Option<CloseCode> {
 
 #[tokio::test]
 async fn a_server_that_stops_says_so_and_closes() {
-    let house = House::start_with(|config| config.server.drain = qpc_server::config::Period::seconds(1)).await;
+    let house = House::start_with(|config| config.server.drain = Period::seconds(1)).await;
     let (_, _, wire): (_, _, Wire) = house.newcomer("alice").await;
     let House { running, .. } = house;
     let (drained, end) = tokio::join!(running.drain(), timeout(PATIENCE, wire.connection.closed()));
