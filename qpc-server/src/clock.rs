@@ -2,6 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The day of a time, as milliseconds since 1970.
+#[must_use]
+pub fn day(ms: u64) -> u64 {
+    ms.saturating_sub(ms.checked_rem(DAY_MS).unwrap_or_default())
+}
+
 /// Tells the time. Monotonic time for timeouts is Tokio's.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since 1970.

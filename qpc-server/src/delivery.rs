@@ -19,7 +19,7 @@ use qpc_proto::{
 use self::{depth::Depth, publish::Publisher};
 pub use self::{depth::DepthShare, publish::entry_frame};
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     field::{self, FieldError},
     metrics::{
         Metrics,
@@ -132,7 +132,9 @@ impl Delivery {
     /// The store's.
     pub async fn measure(&self, seen: Duration) -> Result<(), StoreFault> {
         let now_ms = self.clock.unix_ms();
-        let since = now_ms.saturating_sub(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX));
+        // Devices are noted by the day. A time that is not would be another at every look, and the store would
+        // count all cursors anew for each.
+        let since = clock::day(now_ms.saturating_sub(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX)));
         let figures = self.store.figures(since, now_ms).await?;
         let (online, offline) = self.depth.split(figures.undelivered);
         self.metrics.set_depth(Presence::Online, online);
@@ -158,3 +160,71 @@ pub fn page_to_wire(page: &LogPage) -> v1::LogPage {
 // Room for headers: an entry's are below 500 bytes, and a page has at most 100 entries.
 const _: () =
     assert!(LOG_PAGE_BYTES_MAX + qpc_proto::limits::HANDSHAKE_BODY_MAX < qpc_proto::limits::FRAME_MAX * 4 / 5);
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::float_cmp, reason = "tests")]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::{
+        policy::limits::SessionLimits,
+        store::{
+            conformance::{
+                Backend,
+                world::{World, inbox_of},
+            },
+            sqlite::{DbKey, Options, SqliteStore},
+        },
+    };
+
+    struct Folder(tempfile::TempDir);
+
+    impl Backend for Folder {
+        fn open(&self) -> Arc<dyn Store> {
+            let options = Options { figures_refresh: Duration::from_secs(3600), ..Options::default() };
+            let key = DbKey::parse(&"5a".repeat(32)).unwrap();
+            Arc::new(SqliteStore::open(&self.0.path().join("qpc.db"), key, options).unwrap())
+        }
+
+        fn persistent(&self) -> bool {
+            true
+        }
+    }
+
+    #[derive(Default)]
+    struct Hands(AtomicU64);
+
+    impl Clock for Hands {
+        fn unix_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    /// What only a count can tell, the age of the oldest entry, stays as it was where nothing is counted.
+    #[test]
+    fn figures_that_are_looked_at_again_are_not_counted_again() {
+        let world = World::new(&Folder(tempfile::tempdir().unwrap()));
+        let (alice, bob) = (world.person("alice"), world.person("bob"));
+        let talk = world.friends(&alice, &bob);
+        let (clock, metrics) = (Arc::new(Hands::default()), Arc::new(Metrics::new().unwrap()));
+        let registry = Registry::new(SessionLimits::default(), Arc::clone(&metrics));
+        let delivery = Delivery::new(Arc::clone(&world.store), registry, clock.clone(), Arc::clone(&metrics));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let look = |now_ms: u64| {
+            clock.0.store(now_ms, Ordering::Relaxed);
+            runtime.block_on(delivery.measure(Duration::from_secs(30 * 24 * 60 * 60))).unwrap();
+            metrics.delivery_oldest.get()
+        };
+        let first_ms = world.now_ms.get();
+        assert_eq!(look(first_ms + 1_000), 1.0);
+        world.now_ms.set(first_ms + 5_000);
+        world.say(&alice, &talk, "later");
+        // A count would find that the oldest has gone, and give the age of this one.
+        for (reader, log) in [(&alice, inbox_of(&alice)), (&bob, inbox_of(&bob)), (&alice, talk.clone()), (&bob, talk)]
+        {
+            world.acknowledge(reader, &log, 1);
+        }
+        assert_eq!(look(first_ms + 11_000), 11.0);
+    }
+}

@@ -8,7 +8,7 @@ use tracing::info_span;
 
 use crate::{
     account::LoginMeter,
-    clock::Clock,
+    clock::{Clock, DAY_MS},
     config,
     metrics::{MachineLimits, Metrics, labels::Queue},
     store::{Retention, Store},
@@ -19,7 +19,6 @@ use crate::{
 const MACHINE_EVERY: Duration = Duration::from_secs(15);
 /// Between two batches of the clean-up, so that messages go first.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Removes what retention no longer keeps, in small batches.
 pub(super) fn retention(tasks: &Tasks, store: Arc<dyn Store>, config: &config::Retention, clock: Arc<dyn Clock>) {

@@ -15,13 +15,6 @@ use super::{
 };
 use qpc_proto::address::AccountName;
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// The day of a time, as milliseconds since 1970.
-pub(super) fn day(ms: u64) -> u64 {
-    ms.saturating_sub(ms.checked_rem(DAY_MS).unwrap_or_default())
-}
-
 /// What an append says of itself, besides its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claim {

@@ -9,9 +9,12 @@ use qpc_proto::{
 };
 
 use super::World;
-use crate::store::{
-    InviteToken, KeyPackageCount, LoginRecord, NewDevice, PasswordRecord, rules,
-    tables::{AccountRow, AccountState, AccountTables, DeviceRow, Fallible, InviteRow},
+use crate::{
+    clock,
+    store::{
+        InviteToken, KeyPackageCount, LoginRecord, NewDevice, PasswordRecord,
+        tables::{AccountRow, AccountState, AccountTables, DeviceRow, Fallible, InviteRow},
+    },
 };
 
 #[derive(Default)]
@@ -118,7 +121,7 @@ impl AccountTables for World {
             key: device.key,
             name: device.name.clone(),
             enrolled_ms: device.now_ms,
-            last_seen_ms: rules::day(device.now_ms),
+            last_seen_ms: clock::day(device.now_ms),
         };
         self.accounts.devices.insert(device.id, Some(row));
         self.accounts.enrolled.entry(account).or_default().push(device.id);

@@ -11,9 +11,12 @@ use super::{
     error::{corrupt, int, size},
     rows::{Rows, address, id, number},
 };
-use crate::store::{
-    InviteToken, KeyPackageCount, LoginRecord, NewDevice, PasswordRecord, StoreFault, rules,
-    tables::{AccountRow, AccountState, AccountTables, DeviceRow, Fallible, InviteRow},
+use crate::{
+    clock,
+    store::{
+        InviteToken, KeyPackageCount, LoginRecord, NewDevice, PasswordRecord, StoreFault,
+        tables::{AccountRow, AccountState, AccountTables, DeviceRow, Fallible, InviteRow},
+    },
 };
 
 /// Number of an account's state. The decoy has none of these, so that no query takes it for an account.
@@ -200,7 +203,7 @@ impl AccountTables for Rows<'_> {
                 device.certificate.as_ref(),
                 device.name,
                 int(device.now_ms),
-                int(rules::day(device.now_ms)),
+                int(clock::day(device.now_ms)),
             ],
         )?;
         Ok(())

@@ -7,9 +7,12 @@ use qpc_proto::{
 };
 
 use super::present;
-use crate::store::{
-    Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault, rules,
-    tables::{AccountRow, AccountState, LogKind, LogRow, Tables},
+use crate::{
+    clock,
+    store::{
+        Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault,
+        tables::{AccountRow, AccountState, LogKind, LogRow, Tables},
+    },
 };
 
 /// Is or was the id a device's, or is it a conversation's? Either way its inbox could not be named.
@@ -100,7 +103,7 @@ pub(in crate::store) fn revoke_device(tables: &mut dyn Tables, actor: &Actor, de
 
 pub(in crate::store) fn touch_device(tables: &mut dyn Tables, actor: &Actor, now_ms: u64) -> Result<(), Refusal> {
     present(tables, actor)?;
-    let today = rules::day(now_ms);
+    let today = clock::day(now_ms);
     if tables.device(actor.device())?.is_some_and(|row| row.last_seen_ms < today) {
         tables.set_last_seen(actor.device(), today)?;
     }
