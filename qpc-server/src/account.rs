@@ -73,6 +73,8 @@ pub struct Accounts {
     limits: LoginLimits,
     logins: Arc<Semaphore>,
     meter: LoginMeter,
+    /// A name that stands for any other, where the outcome does not depend on it.
+    somebody: AccountName,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 }
@@ -90,7 +92,10 @@ impl Accounts {
     ) -> Self {
         let limits = LoginLimits::default();
         let logins = Arc::new(Semaphore::new(limits.states_max));
-        Self { store, setup, domain, registration, limits, logins, meter: LoginMeter::default(), clock, rng }
+        let meter = LoginMeter::default();
+        #[expect(clippy::expect_used, reason = "a constant, parsed when the server starts and by no request")]
+        let somebody = AccountName::parse("somebody").expect("a valid name");
+        Self { store, setup, domain, registration, limits, logins, meter, somebody, clock, rng }
     }
 
     /// Sets other bounds. Before the first login.
@@ -136,7 +141,7 @@ impl Accounts {
 
     /// Stands where a device's owner would, when there is no such device.
     fn nobody(&self) -> Address {
-        self.address(&field::somebody())
+        self.address(&self.somebody)
     }
 
     fn new_account_id(&self) -> AccountId {

@@ -12,12 +12,6 @@ pub(super) fn account_name(text: &str) -> Result<AccountName, FieldError> {
     AccountName::parse(text).map_err(|_| FieldError::Malformed("name"))
 }
 
-/// A name that stands for any other, where the outcome does not depend on it.
-pub(super) fn somebody() -> AccountName {
-    #[expect(clippy::expect_used, reason = "a constant, which every failed authentication in the tests parses")]
-    AccountName::parse("somebody").expect("a valid name")
-}
-
 /// Shown to the account's owner: no control characters that could move a terminal's cursor.
 pub(super) fn device_name(text: String) -> Result<String, FieldError> {
     if text.len() > DEVICE_NAME_MAX {

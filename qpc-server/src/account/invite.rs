@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qpc_proto::address::AccountName;
 
-use super::{Accounts, Token, field};
+use super::{Accounts, Token};
 use crate::store::{AccountReset, NewInvite, ResetAccountError, StoreFault};
 
 /// How long the token of a reset lets its owner register again.
@@ -30,7 +30,7 @@ impl Accounts {
         let Some(token) = Token::parse(token.to_owned()) else { return Ok(false) };
         use crate::store::InviteError::{Fault, Invalid};
         // Any name would do: only a reset token is bound to one.
-        match self.store.check_invite(token.hash(), &field::somebody(), self.clock.unix_ms()).await {
+        match self.store.check_invite(token.hash(), &self.somebody, self.clock.unix_ms()).await {
             Ok(()) => Ok(true),
             Err(Invalid) => Ok(false),
             Err(Fault(fault)) => Err(fault),
