@@ -91,29 +91,49 @@ pub fn counters_outlive_their_entries(backend: &dyn Backend) {
     }
 }
 
-pub fn an_inbox_keeps_what_is_not_acknowledged(backend: &dyn Backend) {
+pub fn an_inbox_keeps_what_is_not_acknowledged_until_commits_days(backend: &dyn Backend) {
     let world = World::new(backend);
     let bob = world.person("bob");
     for name in ["alice", "carol", "dave"] {
         world.create(&world.person(name), world.new_direct(&bob));
     }
     let inbox = inbox_of(&bob);
-    retain(&world, u64::MAX, u64::MAX);
+    retain(&world, u64::MAX, 0);
     assert_eq!(world.inbox(&bob).len(), 3);
     world.acknowledge(&bob, &inbox, 2);
     // A cursor never falls back, nor does it go beyond the head.
     world.acknowledge(&bob, &inbox, 1);
     retain(&world, 0, 0);
     assert_eq!(world.inbox(&bob).len(), 3);
-    retain(&world, u64::MAX, u64::MAX);
+    retain(&world, u64::MAX, 0);
     let page = world.page(&bob, &inbox, 0).unwrap();
     verify(&page);
     assert_eq!((page.floor, page.entries.len()), (Seq(2), 1));
     world.acknowledge(&bob, &inbox, 99);
-    retain(&world, u64::MAX, u64::MAX);
+    retain(&world, u64::MAX, 0);
     assert_eq!(world.page(&bob, &inbox, 0).unwrap().floor, Seq(3));
     world.create(&world.person("erin"), world.new_direct(&bob));
     assert_eq!(world.inbox(&bob).last().unwrap().seq, Seq(4));
+
+    // A device that never comes back: what waits for it goes in the end, and one that does is told what is gone.
+    let young_ms = world.now_ms.get() + HOUR_MS;
+    world.now_ms.set(young_ms);
+    world.create(&world.person("frank"), world.new_direct(&bob));
+    let chain = world.inbox(&bob)[0].chain;
+    retain(&world, young_ms, young_ms);
+    let told = |world: &World| {
+        let page = world.page(&bob, &inbox, 3).unwrap();
+        verify(&page);
+        assert_eq!((page.floor, page.floor_chain, page.entries.len()), (Seq(4), chain, 1));
+        let position = wait(world.store.position(&bob, &inbox, Seq(3))).unwrap();
+        assert_eq!((position.after, position.chain, position.head), (Seq(4), chain, Seq(5)));
+        // This one, and the commit that frank's own device has not acknowledged.
+        assert_eq!(wait(world.store.figures(0, young_ms)).unwrap().undelivered, 2);
+    };
+    told(&world);
+    if let Some(world) = world.reopened(backend) {
+        told(&world);
+    }
 }
 
 pub fn undelivered_entries_are_counted(backend: &dyn Backend) {

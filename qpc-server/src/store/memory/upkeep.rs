@@ -5,7 +5,7 @@ use qpc_proto::chain::{EntryContent, EntryKind};
 use super::World;
 use crate::store::{
     rules,
-    tables::{AccountState, Fallible, UpkeepTables},
+    tables::{AccountState, EntryRow, Fallible, UpkeepTables},
 };
 
 impl UpkeepTables for World {
@@ -35,12 +35,15 @@ impl UpkeepTables for World {
         Ok(dropped)
     }
 
-    fn drop_inbox_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize> {
+    fn drop_inbox_entries(&mut self, read_before_ms: u64, all_before_ms: u64, limit: usize) -> Fallible<usize> {
         let mut dropped = 0_usize;
         for log in self.logs.rows.values_mut().filter(|log| log.is_inbox()) {
             let acknowledged = log.cursors.values().map(|cursor| cursor.seq).next().unwrap_or_default();
-            let old =
-                |row: &crate::store::tables::EntryRow| row.entry.stored_ms < before_ms && row.entry.seq <= acknowledged;
+            let old = |row: &EntryRow| {
+                let before_ms =
+                    if row.entry.seq <= acknowledged { read_before_ms.max(all_before_ms) } else { all_before_ms };
+                row.entry.stored_ms < before_ms
+            };
             while dropped < limit && log.entries.front().is_some_and(old) {
                 log.drop_front();
                 dropped = dropped.saturating_add(1);

@@ -111,7 +111,7 @@ impl UpkeepTables for Rows<'_> {
         Ok(old.len())
     }
 
-    fn drop_inbox_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize> {
+    fn drop_inbox_entries(&mut self, read_before_ms: u64, all_before_ms: u64, limit: usize) -> Fallible<usize> {
         let after = self.cache.as_ref().map_or(0, |cache| cache.inboxes_after);
         let sql = "SELECT l.id, c.seq FROM logs l JOIN cursors c ON c.log = l.id \
                    WHERE l.kind = ?1 AND l.id > ?2 ORDER BY l.id LIMIT ?3";
@@ -120,14 +120,22 @@ impl UpkeepTables for Rows<'_> {
         let (mut looked, mut reached) = (0_usize, after);
         for (log, acknowledged) in &inboxes {
             let left = limit.saturating_sub(looked);
-            let sql =
-                "SELECT id, seq, chain, stored_ms FROM entries WHERE log = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+            let sql = "SELECT id, seq, chain, stored_ms FROM entries WHERE log = ?1 \
+                       AND (seq <= ?2 OR stored_ms < ?4) ORDER BY seq LIMIT ?3";
             let rows: Vec<(i64, i64, [u8; 32], u64)> =
-                self.many(sql, params![log, acknowledged, size(left)], |row| {
+                self.many(sql, params![log, acknowledged, size(left), int(all_before_ms)], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, number(row, 3)?))
                 })?;
+            // A clock that was set back leaves old entries behind young ones: a log loses its front alone.
+            let mut next = rows.first().map_or(0, |row| row.1);
+            let mut old = |row: &(i64, i64, [u8; 32], u64)| {
+                let follows = row.1 == next;
+                next = next.saturating_add(1);
+                let read = *acknowledged >= row.1;
+                follows && row.3 < if read { read_before_ms.max(all_before_ms) } else { all_before_ms }
+            };
             let mut dropped = 0_usize;
-            for (id, ..) in rows.iter().take_while(|row| row.3 < before_ms) {
+            for (id, ..) in rows.iter().take_while(|row| old(row)) {
                 self.run("DELETE FROM entries WHERE id = ?1", [id])?;
                 dropped = dropped.saturating_add(1);
             }

@@ -133,8 +133,9 @@ pub(in crate::store) trait UpkeepTables {
     fn strip_bodies(&mut self, before_ms: u64, limit: usize) -> Fallible<usize>;
     /// Removes at most `limit` entries from the front of conversations; says how many rows it looked at.
     fn drop_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize>;
-    /// Removes at most `limit` acknowledged entries from the front of inboxes; says how many rows it looked at.
-    fn drop_inbox_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize>;
+    /// Removes at most `limit` entries from the front of inboxes: what is acknowledged and was stored before one
+    /// time, and whatever was stored before another. Says how many rows it looked at.
+    fn drop_inbox_entries(&mut self, read_before_ms: u64, all_before_ms: u64, limit: usize) -> Fallible<usize>;
     /// Removes invites that ended before a time.
     fn drop_invites(&mut self, before_ms: u64) -> Fallible<()>;
     /// Gives at most this many pages back to the file system; says whether there are more.

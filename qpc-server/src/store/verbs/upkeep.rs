@@ -5,7 +5,7 @@ use crate::store::{Retention, StoreFault, StoreFigures, tables::Tables};
 /// Pages given back in one step: one mebibyte, so that a step stays short.
 const PAGES_PER_STEP: usize = 256;
 
-/// Bodies first, then old entries of conversations, then what inboxes no longer need, then space.
+/// Bodies first, then old entries of conversations, then what inboxes no longer need or nobody came for, then space.
 pub(in crate::store) fn retention_step(tables: &mut dyn Tables, retention: &Retention) -> Result<bool, StoreFault> {
     let mut left = retention.batch.max(1);
     left = left.saturating_sub(tables.strip_bodies(retention.bodies_before_ms, left)?);
@@ -13,7 +13,8 @@ pub(in crate::store) fn retention_step(tables: &mut dyn Tables, retention: &Rete
         left = left.saturating_sub(tables.drop_entries(retention.entries_before_ms, left)?);
     }
     if left > 0 {
-        left = left.saturating_sub(tables.drop_inbox_entries(retention.bodies_before_ms, left)?);
+        let (read, all) = (retention.bodies_before_ms, retention.entries_before_ms);
+        left = left.saturating_sub(tables.drop_inbox_entries(read, all, left)?);
     }
     tables.drop_invites(retention.bodies_before_ms)?;
     let pages = tables.release_pages(PAGES_PER_STEP)?;
