@@ -5,6 +5,7 @@
 //! `account reset` reach the one process that may write.
 
 mod http;
+mod readers;
 mod request;
 mod socket;
 

@@ -18,18 +18,29 @@ use axum::{
 };
 use tokio::{
     net::TcpListener,
-    time::{sleep, timeout},
+    sync::Mutex,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
+use super::readers::Readers;
 use crate::{metrics::Metrics, store::Store};
 
 /// How long the store may take to write something trivial before the server counts as not ready.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a judgement of the store holds: each is a write that is synced.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Connections of readers at once; further ones wait to be accepted.
+const READERS_MAX: usize = 64;
+/// How long such a connection lasts before one that is silent or does not read is ended.
+const READER_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether this server should be sent clients.
 pub struct Health {
     store: Arc<dyn Store>,
+    /// What the store was last found to be, and when. Whoever asks meanwhile waits for the same probe.
+    found: Mutex<Option<(Instant, Result<(), &'static str>)>>,
     bound: AtomicBool,
     draining: CancellationToken,
 }
@@ -38,7 +49,7 @@ impl Health {
     /// A server that is not ready yet; `draining` is cancelled when it begins to stop.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, draining: CancellationToken) -> Self {
-        Self { store, bound: AtomicBool::new(false), draining }
+        Self { store, found: Mutex::new(None), bound: AtomicBool::new(false), draining }
     }
 
     /// The endpoint for clients is open.
@@ -54,14 +65,27 @@ impl Health {
         if self.draining.is_cancelled() {
             return Err("draining");
         }
-        match timeout(PROBE_PATIENCE, self.store.probe()).await {
+        self.probed(Instant::now()).await
+    }
+
+    /// What the store is found to be now, or was a moment ago.
+    async fn probed(&self, now: Instant) -> Result<(), &'static str> {
+        let mut found = self.found.lock().await;
+        if let Some((when, judgement)) = *found
+            && now.saturating_duration_since(when) < PROBE_EVERY
+        {
+            return judgement;
+        }
+        let judgement = match timeout(PROBE_PATIENCE, self.store.probe()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(fault)) => {
                 tracing::warn!(%fault, "not ready: the store takes no writes");
                 Err("the store takes no writes")
             }
             Err(_) => Err("the store is too slow"),
-        }
+        };
+        *found = Some((Instant::now(), judgement));
+        judgement
     }
 }
 
@@ -83,7 +107,8 @@ pub async fn serve_http(
         .with_state(metrics)
         .merge(Router::new().route("/readyz", get(ready)).with_state(health))
         .route("/healthz", get(|| async { "alive\n" }));
-    let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let readers = Readers::new(listener, READERS_MAX, READER_PATIENCE);
+    let serve = axum::serve(readers, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     // What is dropped here are connections of readers only.
     tokio::select! {
         ended = serve => ended,
@@ -121,6 +146,10 @@ mod tests {
         health.set_bound();
         assert_eq!(health.judge().await, Ok(()));
         store.close().await.unwrap();
+        // Nobody writes anew for each who asks; the judgement is a second old at most.
+        assert_eq!(health.probed(Instant::now()).await, Ok(()));
+        let later = Instant::now() + PROBE_EVERY;
+        assert_eq!(health.probed(later).await, Err("the store takes no writes"));
         assert_eq!(health.judge().await, Err("the store takes no writes"));
         draining.cancel();
         assert_eq!(health.judge().await, Err("draining"));
