@@ -9,11 +9,15 @@ mod machine;
 
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector, process_collector::ProcessCollector,
+    Registry, TextEncoder,
+    core::{Collector, MetricVec, MetricVecBuilder},
+    process_collector::ProcessCollector,
 };
+use qpc_proto::error::{CloseCode, Code};
 
 use self::labels::Label;
 pub use self::machine::MachineLimits;
+use crate::{policy::access, tasks};
 
 /// Seconds, from what a busy core does in one go to what nobody should wait for.
 const SECONDS: [f64; 15] =
@@ -127,18 +131,54 @@ impl Metrics {
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",
                 &WALL_SECONDS,
             )?,
-            request: new.histograms("qpc_request_seconds", "From a request being read to its answer.", "method")?,
+            request: new.histograms(
+                "qpc_request_seconds",
+                "From a request being read to its answer.",
+                "method",
+                access::NAMES,
+            )?,
             depth: new.gauges(
                 "qpc_delivery_queue_depth",
                 "Stored and unacknowledged entries of devices seen of late.",
                 "state",
+                &all::<labels::Presence>(),
             )?,
-            rate_limited: new.counters("qpc_rate_limit_hit_total", "Times that a rate was exceeded.", "limit")?,
-            refused: new.counters("qpc_handshake_refused_total", "Connections refused at the door.", "reason")?,
-            closed: new.counters("qpc_connection_closed_total", "Connections that the server closed.", "code")?,
-            errors: new.counters("qpc_request_error_total", "Requests answered by an error.", "code")?,
-            panics: new.counters("qpc_panic_total", "Panics: each is a bug of the server.", "task")?,
-            queue: new.gauges("qpc_queue_depth", "What waits in a queue of the server.", "queue")?,
+            rate_limited: new.counters(
+                "qpc_rate_limit_hit_total",
+                "Times that a rate was exceeded.",
+                "limit",
+                &all::<labels::Limit>(),
+            )?,
+            refused: new.counters(
+                "qpc_handshake_refused_total",
+                "Connections refused at the door.",
+                "reason",
+                &all::<labels::Refused>(),
+            )?,
+            closed: new.counters(
+                "qpc_connection_closed_total",
+                "Connections that the server closed.",
+                "code",
+                &all::<CloseCode>(),
+            )?,
+            errors: new.counters(
+                "qpc_request_error_total",
+                "Requests answered by an error.",
+                "code",
+                &all::<Code>(),
+            )?,
+            panics: new.counters(
+                "qpc_panic_total",
+                "Panics: each is a bug of the server.",
+                "task",
+                &tasks::SESSION_KINDS,
+            )?,
+            queue: new.gauges(
+                "qpc_queue_depth",
+                "What waits in a queue of the server.",
+                "queue",
+                &all::<labels::Queue>(),
+            )?,
             registry,
         })
     }
@@ -164,13 +204,13 @@ impl Metrics {
     }
 
     /// The server closed a connection.
-    pub fn closed(&self, code: qpc_proto::error::CloseCode) {
+    pub fn closed(&self, code: CloseCode) {
         self.closed.with_label_values(&[code.label()]).inc();
     }
 
     /// A request was answered by an error.
-    pub fn error(&self, code: qpc_proto::error::Code) {
-        self.errors.with_label_values(&[code.name()]).inc();
+    pub fn error(&self, code: Code) {
+        self.errors.with_label_values(&[code.label()]).inc();
     }
 
     /// A task of this kind panicked.
@@ -253,17 +293,47 @@ impl Builder<'_> {
         self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
     }
 
-    fn counters(&self, name: &str, help: &str, label: &str) -> Result<IntCounterVec, prometheus::Error> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), &[label]))
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.each(IntCounterVec::new(Opts::new(name, help), &[label]), values)
     }
 
-    fn gauges(&self, name: &str, help: &str, label: &str) -> Result<IntGaugeVec, prometheus::Error> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), &[label]))
+    fn gauges(&self, name: &str, help: &str, label: &str, values: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.each(IntGaugeVec::new(Opts::new(name, help), &[label]), values)
     }
 
-    fn histograms(&self, name: &str, help: &str, label: &str) -> Result<HistogramVec, prometheus::Error> {
-        self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &[label]))
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        self.each(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &[label]), values)
     }
+
+    /// Keeps a metric of one label, with each of the label's values on the page.
+    fn each<B: MetricVecBuilder + 'static>(
+        &self,
+        made: Result<MetricVec<B>, prometheus::Error>,
+        values: &[&str],
+    ) -> Result<MetricVec<B>, prometheus::Error> {
+        let metric = self.keep(made)?;
+        for value in values {
+            metric.get_metric_with_label_values(&[value])?;
+        }
+        Ok(metric)
+    }
+}
+
+/// What a label of one kind can say.
+fn all<L: Label>() -> Vec<&'static str> {
+    L::ALL.iter().map(|value| value.label()).collect()
 }
 
 #[cfg(test)]
@@ -272,20 +342,23 @@ mod tests {
 
     #[test]
     fn the_page_carries_the_names_that_operators_know() {
-        let metrics = Metrics::new().unwrap();
-        metrics.request("send", 0.001);
-        metrics.set_depth(labels::Presence::Online, 1);
-        metrics.set_depth(labels::Presence::Offline, 2);
-        metrics.rate_limited(labels::Limit::Message);
-        let page = metrics.text().unwrap();
+        // Of a server on which nothing has happened.
+        let page = Metrics::new().unwrap().text().unwrap();
         for name in [
             "qpc_enqueue_total",
             "qpc_enqueue_bytes_total",
             "qpc_fetch_total",
-            "qpc_delivery_queue_depth{state=\"online\"} 1",
-            "qpc_delivery_queue_depth{state=\"offline\"} 2",
+            "qpc_delivery_queue_depth{state=\"online\"} 0",
+            "qpc_delivery_queue_depth{state=\"offline\"} 0",
             "qpc_delivery_oldest_seconds",
-            "qpc_rate_limit_hit_total{limit=\"message\"} 1",
+            "qpc_rate_limit_hit_total{limit=\"message\"} 0",
+            "qpc_rate_limit_hit_total{limit=\"keys\"} 0",
+            "qpc_handshake_refused_total{reason=\"retry\"} 0",
+            "qpc_connection_closed_total{code=\"revoked\"} 0",
+            "qpc_request_error_total{code=\"WRONG_EPOCH\"} 0",
+            "qpc_panic_total{task=\"stream\"} 0",
+            "qpc_queue_depth{queue=\"logins\"} 0",
+            "qpc_request_seconds_bucket{method=\"acknowledge\"",
             "qpc_auth_login_success_total",
             "qpc_auth_login_failure_total",
             "qpc_key_package_upload_total",

@@ -12,6 +12,9 @@ use tracing::{Instrument, Span};
 
 use crate::metrics::Metrics;
 
+/// The kinds of tasks that serve one session: a panic of theirs is counted. One of any other kind ends the process.
+pub const SESSION_KINDS: [&str; 3] = ["connection", "stream", "admin"];
+
 /// Owns the server's tasks.
 #[derive(Debug, Clone)]
 pub struct Tasks {

@@ -1,9 +1,13 @@
 //! The values that labels can take: small fixed sets, known when the program is compiled.
 
-use qpc_proto::error::CloseCode;
+use qpc_proto::error::{CloseCode, Code};
 
 /// Something that names itself in a label.
-pub trait Label: Copy {
+pub trait Label: Copy + Sized + 'static {
+    /// Every value, so that each is on the page from the start: a counter that appears with its first event
+    /// hides that event from whoever looks at increases.
+    const ALL: &'static [Self];
+
     /// The label's value: lower case, never derived from what a client sent.
     fn label(self) -> &'static str;
 }
@@ -17,6 +21,8 @@ macro_rules! labels {
         }
 
         impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
             fn label(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
@@ -91,6 +97,16 @@ labels! {
 }
 
 impl Label for CloseCode {
+    const ALL: &'static [Self] = &[
+        Self::Done,
+        Self::ProtocolViolation,
+        Self::TooSlow,
+        Self::Revoked,
+        Self::ShuttingDown,
+        Self::Replaced,
+        Self::Internal,
+    ];
+
     fn label(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -101,5 +117,25 @@ impl Label for CloseCode {
             Self::Replaced => "replaced",
             Self::Internal => "internal",
         }
+    }
+}
+
+impl Label for Code {
+    const ALL: &'static [Self] = Self::ALL;
+
+    /// As documents and programs write it.
+    fn label(self) -> &'static str {
+        self.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_close_code_is_among_all() {
+        let known = (0..).map_while(CloseCode::from_wire);
+        assert_eq!(known.collect::<Vec<_>>(), <CloseCode as Label>::ALL);
     }
 }

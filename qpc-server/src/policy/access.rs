@@ -3,6 +3,9 @@
 
 use qpc_proto::v1::request::Method;
 
+/// What a frame that holds no method of ours is called in metrics.
+pub const NO_METHOD: &str = "none";
+
 /// What a connection must have proved, or what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -42,38 +45,47 @@ pub struct Rule {
     pub paced: bool,
 }
 
-/// The rule of a method.
-#[must_use]
-pub fn rule(method: &Method) -> Rule {
-    use Order::{Alone, Pipelined, Takeover};
-    use Standing::{Anonymous, Anybody, Greeting, Session, SyncStream};
-    let (name, standing, order) = match method {
-        Method::Hello(_) => ("hello", Greeting, Alone),
-        Method::RegisterStart(_) => ("register_start", Anonymous, Alone),
-        Method::RegisterFinish(_) => ("register_finish", Anonymous, Alone),
-        Method::LoginStart(_) => ("login_start", Anybody, Alone),
-        Method::LoginFinish(_) => ("login_finish", Anybody, Alone),
-        Method::EnrolDevice(_) => ("enrol_device", Anonymous, Alone),
-        Method::Authenticate(_) => ("authenticate", Anonymous, Alone),
-        Method::ChangePasswordStart(_) => ("change_password_start", Session, Alone),
-        Method::ChangePasswordFinish(_) => ("change_password_finish", Session, Alone),
-        Method::DeleteAccount(_) => ("delete_account", Session, Alone),
-        Method::ListDevices(_) => ("list_devices", Session, Alone),
-        Method::RevokeDevice(_) => ("revoke_device", Session, Alone),
-        Method::PublishKeyPackages(_) => ("publish_key_packages", Session, Pipelined),
-        Method::ClaimKeyPackages(_) => ("claim_key_packages", Session, Pipelined),
-        Method::CountKeyPackages(_) => ("count_key_packages", Session, Pipelined),
-        Method::CreateConversation(_) => ("create_conversation", Session, Pipelined),
-        Method::SubmitCommit(_) => ("submit_commit", Session, Pipelined),
-        Method::Send(_) => ("send", Session, Pipelined),
-        Method::ReadLog(_) => ("read_log", Session, Pipelined),
-        Method::ListConversations(_) => ("list_conversations", Session, Pipelined),
-        Method::AnswerContact(_) => ("answer_contact", Session, Pipelined),
-        Method::ListContacts(_) => ("list_contacts", Session, Pipelined),
-        Method::Sync(_) => ("sync", Session, Takeover),
-        Method::Follow(_) => ("follow", SyncStream, Takeover),
-        Method::Acknowledge(_) => ("acknowledge", SyncStream, Takeover),
+macro_rules! rules {
+    ($($method:ident = $name:literal, $standing:ident, $order:ident;)+) => {
+        /// All names of methods in metrics.
+        pub const NAMES: &[&str] = &[NO_METHOD, $($name,)+];
+
+        /// The rule of a method.
+        #[must_use]
+        pub fn rule(method: &Method) -> Rule {
+            let (name, standing, order) = match method {
+                $(Method::$method(_) => ($name, Standing::$standing, Order::$order),)+
+            };
+            let paced = matches!(method, Method::Send(_) | Method::SubmitCommit(_));
+            Rule { name, standing, order, paced }
+        }
     };
-    let paced = matches!(method, Method::Send(_) | Method::SubmitCommit(_));
-    Rule { name, standing, order, paced }
+}
+
+rules! {
+    Hello = "hello", Greeting, Alone;
+    RegisterStart = "register_start", Anonymous, Alone;
+    RegisterFinish = "register_finish", Anonymous, Alone;
+    LoginStart = "login_start", Anybody, Alone;
+    LoginFinish = "login_finish", Anybody, Alone;
+    EnrolDevice = "enrol_device", Anonymous, Alone;
+    Authenticate = "authenticate", Anonymous, Alone;
+    ChangePasswordStart = "change_password_start", Session, Alone;
+    ChangePasswordFinish = "change_password_finish", Session, Alone;
+    DeleteAccount = "delete_account", Session, Alone;
+    ListDevices = "list_devices", Session, Alone;
+    RevokeDevice = "revoke_device", Session, Alone;
+    PublishKeyPackages = "publish_key_packages", Session, Pipelined;
+    ClaimKeyPackages = "claim_key_packages", Session, Pipelined;
+    CountKeyPackages = "count_key_packages", Session, Pipelined;
+    CreateConversation = "create_conversation", Session, Pipelined;
+    SubmitCommit = "submit_commit", Session, Pipelined;
+    Send = "send", Session, Pipelined;
+    ReadLog = "read_log", Session, Pipelined;
+    ListConversations = "list_conversations", Session, Pipelined;
+    AnswerContact = "answer_contact", Session, Pipelined;
+    ListContacts = "list_contacts", Session, Pipelined;
+    Sync = "sync", Session, Takeover;
+    Follow = "follow", SyncStream, Takeover;
+    Acknowledge = "acknowledge", SyncStream, Takeover;
 }

@@ -25,13 +25,11 @@ use super::{
 };
 use crate::policy::{
     Wait,
-    access::{self, Order, Rule},
+    access::{self, NO_METHOD, Order, Rule},
 };
 
 /// How long a stopping server waits for its last bytes to arrive.
 const LAST_BYTES: Duration = Duration::from_secs(1);
-/// The label of a frame that holds no method of ours.
-const NO_METHOD: &str = "none";
 
 /// A request that was read and can not begin yet.
 struct Held {
