@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use serde::Serialize;
+
 use super::client_lines::{self, lines};
 
 /// What there is to say.
@@ -15,15 +17,17 @@ pub(super) struct Announcement<'a> {
     pub(super) open: bool,
 }
 
-/// One line for programs.
-pub(super) fn json(of: &Announcement<'_>) -> String {
-    let line = serde_json::json!({
-        "listen": of.listen,
-        "metrics": of.metrics,
-        "fingerprint": of.fingerprint,
-        "invite": of.invite,
-    });
-    format!("{line}\n")
+/// One line for programs, its keys in the order of the command line's help.
+pub(super) fn json(of: &Announcement<'_>) -> Result<String, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        listen: SocketAddr,
+        metrics: SocketAddr,
+        fingerprint: &'a str,
+        invite: Option<&'a str>,
+    }
+    let line = Line { listen: of.listen, metrics: of.metrics, fingerprint: of.fingerprint, invite: of.invite };
+    Ok(format!("{}\n", serde_json::to_string(&line)?))
 }
 
 /// For people: where it is, and what to type next.
@@ -55,4 +59,24 @@ pub(super) fn text(of: &Announcement<'_>) -> String {
     }
     text.push_str("Ctrl-C stops the server.\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_for_programs_keeps_its_order() {
+        let of = Announcement {
+            listen: "127.0.0.1:7000".parse().unwrap(),
+            metrics: "[::1]:9090".parse().unwrap(),
+            fingerprint: "ab",
+            invite: None,
+            data_dir: Path::new("data"),
+            client: String::new(),
+            open: false,
+        };
+        let line = r#"{"listen":"127.0.0.1:7000","metrics":"[::1]:9090","fingerprint":"ab","invite":null}"#;
+        assert_eq!(json(&of).unwrap(), format!("{line}\n"));
+    }
 }

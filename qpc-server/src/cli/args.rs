@@ -102,7 +102,7 @@ again.
 
 Nobody can recover the old password or what it protected. Lost are the account's identity key, every device, its place \
 in every conversation, and the history that only its devices had. Everybody it shared a conversation with is told that \
-the key has changed when the name is registered again, and should compare safety numbers.";
+the key has changed when the name is registered again, and should compare fingerprints.";
 
 #[derive(Debug, Args)]
 pub(super) struct ResetArgs {

@@ -102,7 +102,8 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
 
     let invite = starter_invite(config, &dir, &running.accounts).await?;
     let announcement = announcement(&running, &dir, invite.as_deref(), config);
-    print(&if json { announce::json(&announcement) } else { announce::text(&announcement) })?;
+    let line = || announce::json(&announcement).map_err(|error| Fault::new(Exit::Internal, error));
+    print(&if json { line()? } else { announce::text(&announcement) })?;
     tracing::info!(listen = %running.listen, metrics = %running.metrics_listen, "ready");
 
     signals.next().await;
