@@ -12,9 +12,12 @@ use crate::config::{Log, LogFormat};
 /// Sets up logs for the whole process; a second call changes nothing. `RUST_LOG` stands above the
 /// configured level.
 pub fn init(log: &Log) {
-    let filter = EnvFilter::try_from_default_env()
-        .or_else(|_| EnvFilter::try_new(&log.level))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|wanted| !wanted.is_empty());
+    let (filter, fault) = match wanted.map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(fault)) => (configured(log), Some(fault)),
+        None => (configured(log), None),
+    };
     let terminal = io::stderr().is_terminal();
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr);
     let json = match log.format {
@@ -30,4 +33,11 @@ pub fn init(log: &Log) {
     if done.is_err() {
         tracing::debug!("logs were set up before");
     }
+    if let Some(fault) = fault {
+        tracing::warn!(%fault, "RUST_LOG is not understood; log.level of the configuration applies");
+    }
+}
+
+fn configured(log: &Log) -> EnvFilter {
+    EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"))
 }

@@ -101,7 +101,7 @@ impl Drop for Program {
     }
 }
 
-fn certificate(data: &Path) -> CertificateDer<'static> {
+pub(crate) fn certificate(data: &Path) -> CertificateDer<'static> {
     fs::read(data.join("server-cert.der")).unwrap().into()
 }
 
@@ -207,6 +207,23 @@ async fn secrets_are_in_no_log_at_any_level() {
     for line in log.lines().filter(|line| line.contains("\"INFO\"") || line.contains("\"WARN\"")) {
         assert!(!line.contains("alice"), "a name above debug: {line}");
     }
+}
+
+#[test]
+fn a_filter_for_logs_that_is_not_understood_is_said_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let (data, log) = (temp.path().join("data"), temp.path().join("log"));
+    let mut command = program(&data);
+    command
+        .args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"])
+        .env("RUST_LOG", "qpc_server=loud");
+    let server = Program::spawn_logging(&mut command, fs::File::create(&log).unwrap());
+    assert_eq!(server.stop().0, Some(0));
+    let log = fs::read_to_string(&log).unwrap();
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("\"WARN\"")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("RUST_LOG"), "{log}");
+    // The configured level is in force.
+    assert!(log.contains("stopped") && !log.contains("\"DEBUG\""), "{log}");
 }
 
 #[test]
