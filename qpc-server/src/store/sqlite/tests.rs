@@ -3,6 +3,8 @@
 #![expect(clippy::arithmetic_side_effects, reason = "a test may overflow: it fails then")]
 
 mod durable;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod faults;
 mod figures;
 mod random;

@@ -1,0 +1,113 @@
+//! The process ends at the two moments around a commit: what is found afterwards is what was acknowledged, and what is
+//! sent again is stored once.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use qpc_proto::id::ConversationName;
+
+use super::*;
+use crate::store::{
+    Actor, Append,
+    conformance::world::{World, wait},
+    memory::MemoryStore,
+};
+
+/// Where the child works, and where it ends.
+const PLACE: &str = "QPC_TEST_FAILPOINT_PLACE";
+const POINT: &str = "QPC_TEST_FAILPOINT";
+
+struct Place(PathBuf);
+
+impl Backend for Place {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.0, key(), Options::default()).unwrap())
+    }
+
+    fn persistent(&self) -> bool {
+        true
+    }
+}
+
+/// The same story without a disk.
+struct Twin;
+
+impl Backend for Twin {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::new())
+    }
+
+    fn persistent(&self) -> bool {
+        false
+    }
+}
+
+/// What happens in every world alike, down to the ids.
+struct Story {
+    alice: Actor,
+    bob: Actor,
+    talk: ConversationName,
+    /// The one in whose commit the process ends.
+    last: Append,
+}
+
+fn tell(world: &World) -> Story {
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let talk = world.friends(&alice, &bob);
+    world.say(&alice, &talk, "acknowledged");
+    let last = world.message(&alice, &talk, b"never answered");
+    Story { alice, bob, talk, last }
+}
+
+/// In the child: tells the story and ends at the point. In the parent: starts the child, and gives what it left.
+fn killed_at(point: &str, test: &str, judge: impl FnOnce(&World, &World, &Story)) {
+    if let (Some(place), Some(point)) = (std::env::var_os(PLACE), std::env::var(POINT).ok()) {
+        let world = World::new(&Place(place.into()));
+        let story = tell(&world);
+        fail::cfg_callback(point, || std::process::abort()).unwrap();
+        let answer = wait(world.store.append(&story.alice, story.last));
+        panic!("it was answered: {answer:?}");
+    }
+    let folder = Folder::new();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("store::sqlite::tests::failpoints::{test}")])
+        .env(PLACE, folder.path())
+        .env(POINT, point)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.signal(), Some(6), "{status}");
+    assert!(Path::new(&folder.path()).exists());
+    let (twin, found) = (World::new(&Twin), World::new(&Place(folder.path())));
+    let story = tell(&twin);
+    judge(&found, &twin, &story);
+    // Whichever it was: sent again, it is there once (invariant 2).
+    let answer = found.append(&story.alice, &story.last).unwrap();
+    assert!(found.entries(&story.bob, &story.talk) == twin_with_last(&twin, &story));
+    assert_eq!(Ok(answer), twin.append(&story.alice, &story.last));
+}
+
+fn twin_with_last(twin: &World, story: &Story) -> Vec<qpc_proto::chain::LogEntry> {
+    twin.append(&story.alice, &story.last).unwrap();
+    twin.entries(&story.bob, &story.talk)
+}
+
+#[test]
+fn before_a_commit_nothing_of_it_is_there() {
+    killed_at("store::before_commit", "before_a_commit_nothing_of_it_is_there", |found, twin, story| {
+        assert!(found.entries(&story.bob, &story.talk) == twin.entries(&story.bob, &story.talk));
+    });
+}
+
+/// Invariant 1, from its other side: what is durable may be unanswered, never the reverse.
+#[test]
+fn after_a_commit_all_of_it_is_there_though_nobody_was_answered() {
+    let name = "after_a_commit_all_of_it_is_there_though_nobody_was_answered";
+    killed_at("store::after_commit", name, |found, twin, story| {
+        assert!(found.entries(&story.bob, &story.talk) == twin_with_last(twin, story));
+    });
+}
