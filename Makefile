@@ -17,16 +17,17 @@ deps: ## Install what a bare Debian 12 with a Rust toolchain lacks.
 
 run: deps ## Start a server on 127.0.0.1:7000 from ./data and print what to type next.
 	$(CARGO) build --release --locked -p qpc-server -p qpc-client
-	@target/release/qpc-server
+	@$${CARGO_TARGET_DIR:-target}/release/qpc-server
 
 test: deps check ## All tests, formatting, lints.
-	rustup target add $(WASM)
 	$(CARGO) build --locked -p qpc-proto --target $(WASM)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace --doc
+	$(CARGO) test --locked -p qpc-server --features failpoints --lib failpoints
 
 check: ## Formatting and lints, warnings denied.
+	@.ci/deps checks
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,planted-bugs -- -D warnings
