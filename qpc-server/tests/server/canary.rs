@@ -76,7 +76,7 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-fn metrics(address: SocketAddr) -> Vec<u8> {
+pub(crate) fn metrics(address: SocketAddr) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: qpc\r\nConnection: close\r\n\r\n").unwrap();
     let mut page = Vec::new();

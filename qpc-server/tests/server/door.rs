@@ -1,6 +1,6 @@
 //! The door: deadlines of strangers, caps on handshakes and connections.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use qpc_proto::{
     error::{CloseCode, Code},
@@ -11,8 +11,9 @@ use quinn::ConnectionError;
 
 use crate::{
     edge::House,
-    person::Person,
-    wire::{Dialer, code, request_frame},
+    house,
+    person::{Device, Person},
+    wire::{Dialer, Wire, code, request_frame, soon},
 };
 
 #[tokio::test]
@@ -99,4 +100,53 @@ async fn guessing_a_password_is_limited_by_name_known_or_not() {
         assert_eq!(codes, [None, None, Some(Code::RateLimited)], "{name}");
     }
     assert_eq!(house.context.metrics.rate_limit_hits(Limit::LoginAccount), 2);
+}
+
+/// Early data could be replayed, and a resumed connection would prove less than a new one.
+#[tokio::test]
+async fn no_ticket_is_given_and_so_no_early_data_taken() {
+    let house = House::new().await;
+    // The answer to Hello comes after anything that the handshake leaves behind.
+    let _first = house.greeted().await;
+    assert!(!house.dialer.has_early_data());
+}
+
+/// Bytes that a client may send ahead on a new stream at this moment.
+async fn ahead(wire: &Wire) -> usize {
+    let mut call = wire.open().await;
+    // A write takes as much as the windows have room for; nothing of it has been read yet.
+    soon(call.send.write(&[0xff; 60_000])).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stranger_may_send_little_ahead_and_a_guest_more() {
+    let house = House::new().await;
+    let stranger = house.greeted().await;
+    let little = ahead(&stranger).await;
+    assert!((1..=32 * 1024).contains(&little), "{little} bytes");
+    let guest = house.register("alice").await;
+    let more = async {
+        // The larger window was announced before the answer to Authenticate, but may come after it.
+        while ahead(&guest.wire).await < 60_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(more).await;
+}
+
+#[tokio::test]
+async fn people_come_over_both_versions_of_ip() {
+    if let Err(error) = std::net::UdpSocket::bind("[::1]:0") {
+        eprintln!("skipped: this machine has no IPv6 ({error})");
+        return;
+    }
+    let house = house::House::start_with(|config| config.server.listen = "[::]:0".parse().unwrap()).await;
+    let port = house.running.listen.port();
+    for (host, name) in [("::1", "alice"), ("127.0.0.1", "bob")] {
+        let address = SocketAddr::new(host.parse().unwrap(), port);
+        let wire = Wire::connect(address, &house.certificate).await;
+        let (person, device) = (Person::new(name), Device::new());
+        wire.register(&person, house::TOKEN, &device).await.unwrap();
+        wire.authenticate(&person, &device).await.unwrap();
+    }
 }

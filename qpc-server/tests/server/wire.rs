@@ -51,6 +51,8 @@ impl Dialer {
                 .with_root_certificates(roots)
                 .with_no_client_auth();
         tls.alpn_protocols = vec![qpc_proto::ALPN.to_vec()];
+        // It would send early data, were it given a ticket that allows it.
+        tls.enable_early_data = true;
         let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         if let Some(window) = window {
             let mut transport = TransportConfig::default();
@@ -60,6 +62,11 @@ impl Dialer {
         let mut endpoint = Endpoint::client(from.parse().unwrap()).unwrap();
         endpoint.set_default_client_config(config);
         Self { endpoint, server }
+    }
+
+    /// Could this client send something before the handshake, with what earlier connections have given it?
+    pub(crate) fn has_early_data(&self) -> bool {
+        self.endpoint.connect(self.server, "localhost").unwrap().into_0rtt().is_ok()
     }
 
     /// A connection that has said nothing yet.
@@ -90,7 +97,8 @@ impl Wire {
 
     /// Connects.
     pub(crate) async fn connect_silently(server: SocketAddr, certificate: &CertificateDer<'static>) -> Self {
-        Dialer::new(server, certificate, "127.0.0.1:0", None).connect().await.unwrap()
+        let from = if server.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" };
+        Dialer::new(server, certificate, from, None).connect().await.unwrap()
     }
 
     /// Says hello, and keeps the nonce that authentication signs.
