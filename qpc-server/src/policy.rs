@@ -143,6 +143,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_claim_is_charged_to_both_sides() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let slow = limits::Rate { per_minute: 1, burst: 1 };
+        let rates = limits::Rates { claim_requester: slow, claim_target: slow, ..limits::Rates::default() };
+        let policy = Policy::new(&rates, &metrics);
+        let [alice, bob, carol] = [1, 2, 3].map(|number| AccountId::new(0, [number; 10]));
+        let [dave, erin] = ["dave@localhost", "erin@localhost"].map(|text| Address::parse(text).unwrap());
+        assert!(policy.claim(alice, &dave).is_ok());
+        assert!(policy.claim(alice, &erin).is_err(), "one asker");
+        assert!(policy.claim(bob, &dave).is_err(), "one target");
+        assert!(policy.claim(carol, &erin).is_ok());
+        let hits = [Limit::ClaimRequester, Limit::ClaimTarget].map(|limit| metrics.rate_limit_hits(limit));
+        assert_eq!(hits, [1, 1]);
+    }
+
+    #[test]
     fn a_login_is_charged_to_the_name_whatever_its_case_and_to_the_prefix() {
         let metrics = Arc::new(Metrics::new().unwrap());
         let slow = limits::Rate { per_minute: 1, burst: 2 };

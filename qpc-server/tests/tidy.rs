@@ -11,7 +11,7 @@
 )]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -218,32 +218,82 @@ fn every_limit_is_documented() {
     assert!(missing.is_empty(), "docs/limits.md lacks {missing:?}");
 }
 
+/// The names of all functions in the parts of the sources that are tests.
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources() {
+        let whole = path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("conformance");
+        let part = if whole { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|(_, tests)| tests) };
+        let lines = part.unwrap_or_default().lines().map(str::trim_start);
+        let names = lines.filter_map(|line| {
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")?.split(['(', '<']).next()
+        });
+        found.extend(names.map(str::to_owned));
+    }
+    found
+}
+
+/// What looks like the name of a test in a text: lower case, in backticks, several words.
+fn named(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let word = |name: &&str| name.contains('_') && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
+    quoted.filter(word).collect()
+}
+
 #[test]
-fn every_invariant_is_cited_by_a_test() {
+fn every_bound_of_the_server_is_documented_and_every_documented_one_exists() {
+    let limits = document("limits.md");
+    let (_, table) = limits.split_once("## Of the server").unwrap();
+    let (table, _) = table.split_once("## Of the client").unwrap();
+    let upper = |name: &&str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    // A limit and its value stand in the first three cells; further on are codes.
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.flat_map(|line| line.trim_start_matches("| ").split(" | ").take(3));
+    let documented: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter(upper).collect();
+    let sources = sources();
+    let server = sources.iter().filter(|(path, _)| path.starts_with("qpc-server/src/"));
+    let consts: BTreeSet<&str> = server
+        .flat_map(|(_, text)| code(text).lines())
+        .filter_map(|line| line.trim_start_matches("pub(super) ").strip_prefix("const ")?.split(':').next())
+        .collect();
+    let stale: Vec<_> = documented.difference(&consts).collect();
+    assert!(stale.is_empty(), "docs/limits.md names what is not there: {stale:?}");
+    let missing: Vec<_> = consts.iter().filter(|name| name.ends_with("_MAX") && !documented.contains(**name)).collect();
+    assert!(missing.is_empty(), "docs/limits.md lacks {missing:?}");
+}
+
+#[test]
+fn every_invariant_names_tests_that_exist() {
     let architecture = document("architecture.md");
     let (_, section) = architecture.split_once("## Invariants").expect("docs/architecture.md has a section Invariants");
-    let numbers: Vec<usize> = section
-        .lines()
-        .take_while(|line| !line.starts_with("## "))
-        .filter_map(|line| line.split_once(". ")?.0.parse().ok())
-        .collect();
-    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
-    assert!(numbers.len() >= 13);
-    let tests: String = sources()
-        .into_iter()
-        .map(|(path, text)| {
-            let whole = path.contains("/tests/") || path.ends_with("/tests.rs") || path.contains("conformance");
-            if whole {
-                text
-            } else {
-                text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned()).unwrap_or_default()
-            }
-        })
-        .collect();
-    let cited = |number: &usize| {
-        let mark = format!("nvariant {number}");
-        tests.match_indices(&mark).any(|(at, _)| !tests[at + mark.len()..].starts_with(|c: char| c.is_ascii_digit()))
-    };
-    let missing: Vec<_> = numbers.iter().filter(|number| !cited(number)).collect();
-    assert!(missing.is_empty(), "no test cites invariant {missing:?}");
+    let (mut number, mut held) = (0, BTreeMap::<usize, Vec<&str>>::new());
+    for line in section.lines().take_while(|line| !line.starts_with("## ") && !line.starts_with("Deliberately")) {
+        if let Some(next) = line.split_once(". ").and_then(|(number, _)| number.parse().ok()) {
+            assert_eq!(next, number + 1, "invariants are numbered one by one");
+            number = next;
+            held.insert(number, Vec::new());
+        } else if number > 0 {
+            held.entry(number).or_default().extend(named(line));
+        }
+    }
+    assert!(number >= 13);
+    let tests = tests();
+    for (number, names) in held {
+        assert!(!names.is_empty(), "docs/architecture.md names no test of invariant {number}");
+        let missing: Vec<_> = names.iter().filter(|name| !tests.contains(**name)).collect();
+        assert!(missing.is_empty(), "docs/architecture.md, invariant {number}: no such test {missing:?}");
+    }
+}
+
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let model = document("threat-model.md");
+    let rows: Vec<&str> = model.lines().filter(|line| line.starts_with("| ")).collect();
+    let held: Vec<&str> = rows.iter().filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next()).collect();
+    let names: Vec<&str> = held.iter().flat_map(|cell| named(cell)).collect();
+    assert!(names.len() > 20, "the table was not found");
+    let tests = tests();
+    let missing: Vec<_> = names.iter().filter(|name| !tests.contains(**name)).collect();
+    assert!(missing.is_empty(), "docs/threat-model.md: no such test {missing:?}");
 }
