@@ -141,10 +141,7 @@ impl Accounts {
         let Some(record) = known.filter(|_| proved) else { return Err(AuthenticateError::Refused) };
 
         let answer = v1::AuthenticateAnswer { address: record.address.to_string(), key_packages: record.key_packages };
-        let actor = Actor::authenticated(record.account, device, record.address);
-        // At most one write a day, and nobody waits for it.
-        drop(self.store.touch_device(&actor, self.clock.unix_ms()));
-        Ok((actor, answer))
+        Ok((Actor::authenticated(record.account, device, record.address), answer))
     }
 
     /// The devices of the actor's account.
