@@ -9,7 +9,11 @@ mod dial;
 mod link;
 mod tls;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{self, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) use self::{
     call::{Ask, CallError, Frames, Lost, Refused, Requests, read_answer, request_frame},
@@ -55,8 +59,15 @@ pub(crate) enum ConnectError {
     Changed { server: ServerAddress, presented: Fingerprint, known: String, file: PathBuf },
     #[error("the certificate of {server} is not valid: {reason}")]
     Certificate { server: ServerAddress, reason: String },
+    #[error("{server} shows a certificate that no root of {path} vouches for: {presented}. Nothing was sent to it")]
+    OtherCa { server: ServerAddress, presented: Fingerprint, path: PathBuf },
     #[error("{path} can't be used as a list of roots: {reason}")]
     Roots { path: PathBuf, reason: String },
+    #[error(
+        "{path}, whose roots are to vouch for {server} as {file} says, can't be used: {reason}. Put it back, or say with \
+         --ca where it is now"
+    )]
+    RootsGone { server: ServerAddress, path: PathBuf, file: PathBuf, reason: String },
     #[error("{server} broke off: {error}")]
     Greeting { server: ServerAddress, error: CallError },
     #[error(transparent)]
@@ -74,7 +85,9 @@ impl ConnectError {
             | Self::OtherPin { .. }
             | Self::Changed { .. }
             | Self::Certificate { .. }
+            | Self::OtherCa { .. }
             | Self::Roots { .. }
+            | Self::RootsGone { .. }
             | Self::Home(_)
             | Self::Setup(_) => true,
             Self::Name { .. }
@@ -106,21 +119,32 @@ impl Transport {
             Trust::Pin(_) | Trust::Ca(_) => None,
             Trust::System | Trust::FirstUse(_) => self.known.get(&self.server)?,
         };
-        let policy = match (&self.trust, known) {
+        let policy = match (&self.trust, &known) {
             (Trust::Pin(wanted), _) => Policy::Pin(*wanted),
             (Trust::Ca(path), _) => {
                 tls::roots(path).map_err(|reason| ConnectError::Roots { path: path.clone(), reason })?
             }
-            (_, Some(Known::Pin(pin))) => Policy::Pin(pin),
+            (_, Some(Known::Pin(pin))) => Policy::Pin(*pin),
+            (_, Some(Known::Ca(path))) => tls::roots(path).map_err(|reason| ConnectError::RootsGone {
+                server: self.server.clone(),
+                path: path.clone(),
+                file: self.known.path().to_owned(),
+                reason,
+            })?,
             (_, Some(Known::Roots) | None) => tls::system().map_err(ConnectError::Setup)?,
         };
         match self.dial(policy).await {
             Ok(link) => {
                 // What a person pinned or a root vouched for is known from here on, and needs no saying again.
                 match (&self.trust, known) {
-                    (Trust::Pin(pin), _) => self.known.put(&self.server, Known::Pin(*pin))?,
-                    (Trust::System | Trust::FirstUse(_), None) => self.known.put(&self.server, Known::Roots)?,
-                    (Trust::System | Trust::FirstUse(_), Some(_)) | (Trust::Ca(_), _) => {}
+                    (Trust::Pin(pin), _) => self.known.put(&self.server, &Known::Pin(*pin))?,
+                    (Trust::Ca(path), _) => {
+                        // Later commands are run elsewhere.
+                        let path = path::absolute(path).map_err(HomeError::io(path))?;
+                        self.known.put(&self.server, &Known::Ca(path))?;
+                    }
+                    (Trust::System | Trust::FirstUse(_), None) => self.known.put(&self.server, &Known::Roots)?,
+                    (Trust::System | Trust::FirstUse(_), Some(_)) => {}
                 }
                 Ok(link)
             }
@@ -140,10 +164,12 @@ impl Transport {
         let Verdict { presented, reason, unvouched } = verdict;
         match (&self.trust, known) {
             (Trust::Pin(wanted), _) => Err(ConnectError::OtherPin { server, presented, wanted: *wanted }),
+            (Trust::Ca(path), _) if unvouched => Err(ConnectError::OtherCa { server, presented, path: path.clone() }),
             (_, Some(known)) if matches!(known, Known::Pin(_)) || unvouched => {
                 let known = match known {
                     Known::Pin(pin) => pin.to_string(),
                     Known::Roots => "that a root of this system vouches for it".to_owned(),
+                    Known::Ca(path) => format!("that a root of {} vouches for it", path.display()),
                 };
                 Err(ConnectError::Changed { server, presented, known, file: self.known.path().to_owned() })
             }
@@ -154,7 +180,7 @@ impl Transport {
                     return Err(ConnectError::Declined { server, fingerprint: presented });
                 }
                 let link = self.dial(Policy::Pin(presented)).await.map_err(|error| self.explain(error))?;
-                self.known.put(&self.server, Known::Pin(presented))?;
+                self.known.put(&self.server, &Known::Pin(presented))?;
                 Ok(link)
             }
             (Trust::System, None) if unvouched => Err(ConnectError::Unvouched { server, fingerprint: presented }),

@@ -40,6 +40,8 @@ mod people;
 mod person;
 #[path = "server/program.rs"]
 mod program;
+#[path = "server/roots.rs"]
+mod roots;
 #[path = "server/stopping.rs"]
 mod stopping;
 #[path = "../../qpc-client/tests/program/terminal.rs"]

@@ -52,7 +52,7 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "sha256:HEX", conflicts_with = "ca")]
     pub(super) pin: Option<String>,
 
-    /// Believe certificates that chain to one of this PEM file.
+    /// Believe certificates that chain to one of this PEM file. The home remembers where the file is.
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
 

@@ -36,10 +36,20 @@ pub(crate) struct Town {
 impl Town {
     pub(crate) fn found() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = server(&dir.path().join("data"));
-        command.env("QPC_AUTH_TOKEN", TOKEN);
-        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"]);
-        Self { server: Program::spawn(&mut command), dir }
+        Self { server: Program::spawn(&mut serving(dir.path(), "127.0.0.1:0")), dir }
+    }
+
+    /// One whose server has this certificate and key, both in PEM.
+    pub(crate) fn showing(shown: (String, String)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { server: Program::spawn(&mut showing(dir.path(), "127.0.0.1:0", shown)), dir }
+    }
+
+    /// From now on the server, at the same address, has this certificate and key.
+    pub(crate) fn shows(&mut self, shown: (String, String)) {
+        let listen = self.server.listen.to_string();
+        self.server.end();
+        self.server = Program::spawn(&mut showing(self.dir.path(), &listen, shown));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -78,6 +88,25 @@ impl Town {
         bob.does(&["contacts", "accept", "alice"]);
         (alice, bob)
     }
+}
+
+fn serving(dir: &Path, listen: &str) -> Command {
+    let mut command = server(&dir.join("data"));
+    command.env("QPC_AUTH_TOKEN", TOKEN);
+    command.args(["--listen", listen, "--metrics-listen", "127.0.0.1:0", "--json"]);
+    command
+}
+
+fn showing(dir: &Path, listen: &str, (certificate, key): (String, String)) -> Command {
+    let mut command = serving(dir, listen);
+    for (name, variable, text) in [
+        ("certificate.pem", "QPC_SERVER__CERTIFICATE_FILE", certificate),
+        ("certificate-key.pem", "QPC_SERVER__CERTIFICATE_KEY_FILE", key),
+    ] {
+        fs::write(dir.join(name), text).unwrap();
+        command.env(variable, dir.join(name));
+    }
+    command
 }
 
 /// Somebody with an account and a home.
