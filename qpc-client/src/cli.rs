@@ -11,6 +11,7 @@ mod clock;
 mod done;
 mod exit;
 mod failure;
+mod hint;
 mod input;
 mod listen;
 mod open;

@@ -6,6 +6,7 @@ use super::{
     args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, RoleWord, Verb},
     done,
     failure::Failure,
+    hint,
     password::Source,
     render::{self, Render},
     screen::Screen,
@@ -86,7 +87,8 @@ pub(super) async fn ask(seat: &Seat, screen: &Screen, command: Command) -> Resul
         return Ok(objects(screen, &outcome)?);
     }
     if let Some(nothing) = render::nothing(&outcome) {
-        screen.note(if groups { "no groups yet; make one with: qpc-client group create NAME MEMBER" } else { nothing });
+        let none = || format!("no groups yet; make one with: {} group create NAME MEMBER", hint::program());
+        screen.note(&if groups { none() } else { nothing });
         return Ok(());
     }
     let render = Render::new(screen, &seat.address().await);

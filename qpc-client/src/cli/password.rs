@@ -74,12 +74,16 @@ impl Source {
 
 async fn ask(prompt: &str) -> Result<Password, Failure> {
     let prompt = prompt.to_owned();
-    input::asked(move || {
-        rpassword::prompt_password(prompt)
-            .map(Password)
-            .map_err(|error| Failure::data(format!("no password: {error}")).next("or pass --password-file FILE"))
-    })
-    .await
+    let typed = input::asked(move || match rpassword::prompt_password(prompt) {
+        Ok(typed) => Ok(Some(Password(typed))),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        Err(error) => Err(Failure::data(format!("no password: {error}")).next("or pass --password-file FILE")),
+    });
+    match typed.await? {
+        Some(password) => Ok(password),
+        // Ctrl-C: the prompt has raised the signal, which ends the command as it does anywhere else.
+        None => std::future::pending().await,
+    }
 }
 
 fn missing(place: &str) -> Failure {

@@ -9,6 +9,7 @@ use qpc_client::api::{
 
 use super::{
     clock::Clock,
+    hint,
     screen::{Paint, Screen},
     table::{Table, cut},
     terminal,
@@ -126,7 +127,8 @@ impl Render {
         ]));
         lines.extend(status.alarms.iter().map(|alarm| self.alarm(alarm)));
         if !status.alarms.is_empty() {
-            lines.push(self.paint.dim("done with an alarm? qpc-client alarms list, then: alarms acknowledge NUMBER"));
+            let list = format!("done with an alarm? {} alarms list, then: alarms acknowledge NUMBER", hint::program());
+            lines.push(self.paint.dim(&list));
         }
         lines
     }
@@ -168,7 +170,7 @@ impl Render {
                 let who = self.name(address);
                 let text = self.contact(&who, state);
                 Some(match state.as_str() {
-                    "pending" => format!("{text}: qpc-client contacts accept {who} (or decline, block)"),
+                    "pending" => format!("{text}: {} contacts accept {who} (or decline, block)", hint::program()),
                     _ => text,
                 })
             }
@@ -227,7 +229,8 @@ impl Render {
         for contact in contacts.iter().filter(|contact| contact.key_changed) {
             let who = self.name(&contact.address);
             lines.push(self.alarm(&format!(
-                "the account key of {who} changed. Compare the new one with them, then: qpc-client contacts trust {who}"
+                "the account key of {who} changed. Compare the new one with them, then: {} contacts trust {who}",
+                hint::program()
             )));
         }
         lines
@@ -284,16 +287,17 @@ pub(super) fn contact_state(state: &str) -> &str {
 }
 
 /// What a list says when it is empty, and what to do about it.
-pub(super) fn nothing(outcome: &Outcome) -> Option<&'static str> {
-    match outcome {
+pub(super) fn nothing(outcome: &Outcome) -> Option<String> {
+    Some(match outcome {
         Outcome::Conversations { conversations } if conversations.is_empty() => {
-            Some("no conversations yet; begin one with: qpc-client send NAME TEXT, or qpc-client chat NAME")
+            let me = hint::program();
+            format!("no conversations yet; begin one with: {me} send NAME TEXT, or {me} chat NAME")
         }
-        Outcome::Alarms { alarms } if alarms.is_empty() => Some("no alarms"),
-        Outcome::Contacts { contacts } if contacts.is_empty() => Some("no contacts yet"),
-        Outcome::Messages { messages } if messages.is_empty() => Some("no messages"),
-        _ => None,
-    }
+        Outcome::Alarms { alarms } if alarms.is_empty() => "no alarms".to_owned(),
+        Outcome::Contacts { contacts } if contacts.is_empty() => "no contacts yet".to_owned(),
+        Outcome::Messages { messages } if messages.is_empty() => "no messages".to_owned(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

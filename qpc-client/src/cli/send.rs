@@ -13,7 +13,7 @@ use qpc_client::{
 use qpc_proto::limits::TEXT_MAX;
 use serde::Serialize;
 
-use super::{exit::Exit, failure::Failure, input, render::Render, screen::Screen, seat::Seat};
+use super::{exit::Exit, failure::Failure, hint, input, render::Render, screen::Screen, seat::Seat};
 
 /// Messages on their way before no further line is read.
 const WINDOW: usize = 512;
@@ -259,11 +259,13 @@ impl<'a> Sending<'a> {
 
 /// Says what becomes of messages that could not be sent now.
 fn kept(failure: Failure) -> Failure {
-    let next = "the messages are kept and sent when the server can be reached: by any later command, or \
-                qpc-client listen --follow";
+    let next = format!(
+        "the messages are kept and sent when the server can be reached: by any later command, or {} listen --follow",
+        hint::program()
+    );
     match failure.exit {
         Exit::Unreachable | Exit::TryLater => {
-            let next = failure.next.as_deref().map_or(next.to_owned(), |own| format!("{own}\n{next}"));
+            let next = failure.next.as_deref().map_or(next.clone(), |own| format!("{own}\n{next}"));
             failure.next(next)
         }
         _ => failure,

@@ -10,7 +10,7 @@ use std::{
 
 use qpc_client::{Fingerprint, Home, KeySource, ServerAddress, api::Password};
 
-use super::{args::Common, failure::Failure};
+use super::{args::Common, failure::Failure, hint};
 
 /// What makes the server's certificate believable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,13 @@ impl Settings {
             _ => None,
         };
         let home = match typed.home.filter(|dir| !dir.as_os_str().is_empty()) {
-            Some(dir) => dir,
+            Some(dir) => {
+                // What the environment says it says to the next command, too.
+                if env("QPC_HOME").is_none_or(|set| set != dir.as_os_str()) {
+                    hint::remember_home(&dir);
+                }
+                dir
+            }
             None => Home::default_dir()
                 .map_err(|error| Failure::usage(error.to_string()).next("pass --home DIR, or set QPC_HOME"))?,
         };

@@ -13,7 +13,7 @@ use std::{
 
 use qpc_client::{Fingerprint, FirstUse, ServerAddress, Trust};
 
-use super::{failure::Failure, settings::Belief};
+use super::{failure::Failure, hint::quoted, settings::Belief};
 
 /// How an unknown certificate is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,16 +118,6 @@ fn again(typed: impl IntoIterator<Item = OsString>, fingerprint: &Fingerprint) -
     let place = words.len().min(1);
     words.splice(place..place, ["--pin".to_owned(), fingerprint.to_string()]);
     words.join(" ")
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,[]".contains(c);
-    if !word.is_empty() && word.chars().all(plain) && !word.contains('[') {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

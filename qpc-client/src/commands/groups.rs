@@ -175,9 +175,7 @@ pub(super) async fn leave(core: &Arc<Core>, group: String) -> Result<Outcome, Co
             match me.with_mls(tx, |mls| mls.group(&name).may_leave()) {
                 Ok(()) => Ok(outbox::put_leave(tx, local, id)?),
                 Err(CommitError::Group(GroupError::Fault(fault))) => Err(fault.into()),
-                Err(error @ CommitError::LastOwner) => {
-                    Err(usage(format!("{error}: qpc-client group role GROUP MEMBER owner")))
-                }
+                Err(error @ CommitError::LastOwner) => Err(usage(format!("{error} (`group role GROUP MEMBER owner`)"))),
                 Err(error) => Err(usage(error.to_string())),
             }
         })

@@ -22,12 +22,13 @@ use super::{
     credential::admit_leaf,
     group::{members_of, roles_of, stored_roles},
 };
+use crate::words;
 
 /// A change that the rules forbid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// A member did what its role does not allow.
-    #[error("{who} may not do this as {}: {action:?}", .role.name())]
+    #[error("{who}, who is {}, may not {}", words::a_role(*.role), words::deed(*.action))]
     Role {
         /// The account that acted.
         who: Address,

@@ -93,10 +93,16 @@ impl Terminal {
         })
     }
 
-    /// Waits for the program's end, and gives what it still wrote.
+    /// Waits for the program's end, which is good, and gives what it still wrote.
     pub(crate) fn ends(&self) -> String {
+        self.ends_with(0)
+    }
+
+    /// Waits for the program's end with this code, and gives what it still wrote.
+    pub(crate) fn ends_with(&self, expected: i32) -> String {
         let rest = self.until("the end", |state| state.ended.then(|| std::mem::take(&mut state.text)));
-        assert!(matches!(self.process.wait().unwrap(), WaitStatus::Exited(_, 0)));
+        let status = self.process.wait().unwrap();
+        assert!(matches!(status, WaitStatus::Exited(_, code) if code == expected), "{status:?}: {rest}");
         rest
     }
 

@@ -109,7 +109,7 @@ impl Room<'_> {
     async fn answer(&self, console: &Console, command: Command) -> Result<(), Failure> {
         let outcome = self.seat.execute(command).await?;
         match render::nothing(&outcome) {
-            Some(nothing) => self.say(console, nothing),
+            Some(nothing) => self.say(console, &nothing),
             None => self.render.outcome(&outcome).iter().try_for_each(|line| console.print(line)),
         }
     }
