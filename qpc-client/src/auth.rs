@@ -83,6 +83,7 @@ pub(crate) async fn register(
     let secret = AccountSecret::generate()?;
     let sealed = secret.seal(export.expose(), &address)?;
     let identity = Identity::certified(&secret, address.clone(), server)?;
+    tracing::debug!("the account is being made");
     let finished = link
         .call(v1::RegisterFinish {
             registration_record: record.into(),

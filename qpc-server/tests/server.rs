@@ -18,6 +18,8 @@ mod edge;
 mod garbage;
 #[path = "server/groups.rs"]
 mod groups;
+#[path = "server/guests.rs"]
+mod guests;
 #[path = "server/homes.rs"]
 mod homes;
 #[path = "server/house.rs"]

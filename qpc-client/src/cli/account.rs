@@ -8,9 +8,7 @@ use qpc_client::{
 };
 use qpc_proto::{address::AccountName, limits::DEVICE_NAME_MAX};
 
-use super::{
-    args::Lock, failure::Failure, input, open, password::Source, screen::Screen, settings::Settings, trust::Unknown,
-};
+use super::{args::Lock, failure::Failure, hint, input, open, password::Source, screen::Screen, settings::Settings};
 
 /// Makes an account.
 ///
@@ -29,7 +27,7 @@ pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str
         token: settings.token.clone(),
         device_name: device_name(),
     };
-    let client = open::register(&settings, Unknown::Ask, registration, |_| {}).await?;
+    let client = open::register(&settings, registration).await?;
     welcome(client, screen, "registered").await
 }
 
@@ -74,7 +72,7 @@ async fn welcome(client: Client, screen: &Screen, what: &str) -> Result<(), Fail
     }
     screen.data(&format!("{what} {}", screen.paint.bold(&whoami.address)))?;
     screen.note(&format!("account key {} (others can compare it with what they see)", whoami.account_key));
-    screen.note("next: qpc-client chat NAME");
+    screen.note(&format!("next: {} chat NAME", hint::program()));
     Ok(())
 }
 

@@ -5,13 +5,14 @@
 use std::io::{self, IsTerminal};
 
 use qpc_client::{
-    Client, Home, KeySource, Login, OpenError, Options, Registration, Session, SignInError,
+    Client, Home, KeySource, KsfParams, Login, OpenError, Options, Registration, Session, SignInError,
     api::{Command, Outcome},
     home::{HomeError, KeyError},
 };
 
 use super::{
     failure::Failure,
+    hint,
     password::Source,
     settings::Settings,
     trust::{self, Refused, Unknown},
@@ -22,6 +23,14 @@ use super::{
 /// # Errors
 /// A [`Failure`]; where nobody lives there, one that says how to register.
 pub(super) async fn session(settings: &mut Settings) -> Result<Session, Failure> {
+    inhabited(settings).await?.ok_or_else(|| not_opened(OpenError::NoAccount, settings))
+}
+
+/// As [`session`]; `None` where nobody lives there, a registration that was cut off included.
+///
+/// # Errors
+/// A [`Failure`].
+pub(super) async fn inhabited(settings: &mut Settings) -> Result<Option<Session>, Failure> {
     let options = options(settings, Unknown::Refuse, &Refused::default());
     let opened = match Session::open(home(settings), options.clone()).await {
         Err(OpenError::Home(HomeError::Key(KeyError::PassphraseNeeded))) if io::stdin().is_terminal() => {
@@ -30,7 +39,10 @@ pub(super) async fn session(settings: &mut Settings) -> Result<Session, Failure>
         }
         opened => opened,
     };
-    opened.map_err(|error| not_opened(error, settings))
+    match opened {
+        Err(OpenError::NoAccount) => Ok(None),
+        opened => opened.map(Some).map_err(|error| not_opened(error, settings)),
+    }
 }
 
 /// Says who lives in a home that should be empty.
@@ -38,10 +50,6 @@ pub(super) async fn session(settings: &mut Settings) -> Result<Session, Failure>
 /// # Errors
 /// A usage [`Failure`] if somebody does.
 pub(super) async fn vacant(settings: &Settings) -> Result<(), Failure> {
-    // A database without an account is what a registration leaves that was cut off.
-    if !home(settings).has_account() {
-        return Ok(());
-    }
     let options = options(settings, Unknown::Refuse, &Refused::default());
     let session = match Session::open(home(settings), options).await {
         Err(OpenError::NoAccount) => return Ok(()),
@@ -60,16 +68,25 @@ pub(super) async fn vacant(settings: &Settings) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A [`Failure`] that says what to do next.
-pub(super) async fn register(
-    settings: &Settings,
-    unknown: Unknown,
-    registration: Registration,
-    adjust: impl FnOnce(&mut Options),
-) -> Result<Client, Failure> {
+pub(super) async fn register(settings: &Settings, registration: Registration) -> Result<Client, Failure> {
     let refused = Refused::default();
-    let mut options = options(settings, unknown, &refused);
-    adjust(&mut options);
+    let options = options(settings, Unknown::Ask, &refused);
     let made = Client::register(home(settings), options, registration).await;
+    made.map_err(|error| not_signed_in(error, settings, &refused))
+}
+
+/// Registers a throw-away account; gives `None` where `unless` happens before the server is reached.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub(super) async fn register_guest(
+    settings: &Settings,
+    registration: Registration,
+    unless: impl Future<Output = ()>,
+) -> Result<Option<Client>, Failure> {
+    let refused = Refused::default();
+    let options = Options { ksf: KsfParams::weak(), ..options(settings, Unknown::Loopback, &refused) };
+    let made = Client::register_unless(home(settings), options, registration, unless).await;
     made.map_err(|error| not_signed_in(error, settings, &refused))
 }
 
@@ -99,10 +116,11 @@ fn options(settings: &Settings, unknown: Unknown, refused: &Refused) -> Options 
 
 fn not_opened(error: OpenError, settings: &Settings) -> Failure {
     let failure = match &error {
-        OpenError::NoAccount => Failure::usage(error.to_string()).next(
-            "make an account:   qpc-client --server HOST --auth-token TOKEN register NAME\n\
-             or use one:        qpc-client --server HOST login NAME",
-        ),
+        OpenError::NoAccount => Failure::usage(error.to_string()).next(format!(
+            "make an account:   {me} --server HOST --auth-token TOKEN register NAME\n\
+                 or use one:        {me} --server HOST login NAME",
+            me = hint::program()
+        )),
         OpenError::Busy => {
             Failure::internal(error.to_string()).next("end the other program, or choose another directory with --home")
         }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use qpc_client::{
-    KsfParams, Registration,
+    Registration,
     api::{Command, Password},
 };
 
@@ -15,13 +15,13 @@ use super::{
     account,
     exit::Exit,
     failure::Failure,
+    hint,
     listen::{self, What},
     open,
     screen::Screen,
     seat::Seat,
     settings::Settings,
     signals::{self, GRACE, Stop},
-    trust::Unknown,
 };
 
 /// How long the end may take to delete a throw-away account.
@@ -33,26 +33,41 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// A [`Failure`] that says what to do next.
 pub(super) async fn run(settings: Settings, screen: &Screen) -> Result<(), Failure> {
     if open::home(&settings).has_account() {
-        return signals::until_told(GRACE, at_home(settings, screen)).await?.unwrap_or(Ok(()));
+        match signals::until_told(GRACE, at_home(settings.clone(), screen)).await? {
+            // A registration that was cut off leaves a home without an account.
+            Some(Ok(Home::Empty)) => {}
+            Some(Err(failure)) => return Err(failure),
+            Some(Ok(Home::Left)) | None => return Ok(()),
+        }
     }
     if settings.token.is_none() || settings.server.is_none() {
         return Err(Failure::usage("there is no account here, and no terminal to chat in")
             .at(settings.home.display().to_string())
-            .next(
-                "make one:  qpc-client --server HOST --auth-token TOKEN register NAME\n\
+            .next(format!(
+                "make one:  {} --server HOST --auth-token TOKEN register NAME\n\
                  or pass --server and --auth-token (or QPC_SERVER, QPC_AUTH_TOKEN) for a throw-away account",
-            ));
+                hint::program()
+            )));
     }
     // It takes its account with it, if the server lets it; who can't wait for that says so again.
     signals::until_told(FAREWELL.saturating_add(GRACE), throw_away(settings, screen)).await?.unwrap_or(Ok(()))
 }
 
-async fn at_home(settings: Settings, screen: &Screen) -> Result<(), Failure> {
+/// What was found at home.
+enum Home {
+    /// Nobody has ever lived there.
+    Empty,
+    /// It was opened, and left when that was told.
+    Left,
+}
+
+async fn at_home(mut settings: Settings, screen: &Screen) -> Result<Home, Failure> {
     let mut stop = Stop::listen()?;
-    let mut seat = Seat::take(settings).await?;
+    let Some(session) = open::inhabited(&mut settings).await? else { return Ok(Home::Empty) };
+    let mut seat = Seat::of(session, settings);
     let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
     seat.leave().await;
-    ended
+    ended.map(|()| Home::Left)
 }
 
 async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> {
@@ -68,13 +83,10 @@ async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> 
         token: settings.token.clone(),
         device_name: account::device_name(),
     };
-    let cheap = |options: &mut qpc_client::Options| options.ksf = KsfParams::weak();
     let mut stop = Stop::listen()?;
-    let client = tokio::select! {
-        biased;
-        () = stop.wished() => return Ok(()),
-        client = open::register(&settings, Unknown::Loopback, registration, cheap) => client?,
-    };
+    // Told to stop while the account is being made, it waits until it is made: it could not be deleted otherwise.
+    let made = open::register_guest(&settings, registration, stop.wished()).await?;
+    let Some(client) = made else { return Ok(()) };
     let mut seat = Seat::of(client.into(), settings);
     screen.note(&format!("online as {}, for as long as this runs", seat.address().await));
     let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;

@@ -6,7 +6,7 @@ use qpc_proto::{error::CloseCode, id::ConversationName};
 
 use super::{Client, OpenError, core, off_runtime, read_home, transport};
 use crate::{
-    Home, Options,
+    Home, Options, ServerAddress,
     api::{CommandError, Password},
     auth,
     core::Core,
@@ -18,7 +18,7 @@ use crate::{
         conversation::{self, Kind, New, State},
         identity,
     },
-    transport::Link,
+    transport::{Link, Transport},
 };
 
 /// What a registration needs.
@@ -71,7 +71,27 @@ impl Client {
     /// # Errors
     /// [`SignInError`].
     pub async fn register(home: Home, options: Options, registration: Registration) -> Result<Self, SignInError> {
-        sign_in(home, options, Way::Register(registration)).await
+        let meeting = meet(home, &options).await?;
+        sign_in(meeting, &options, Way::Register(registration)).await
+    }
+
+    /// As [`Self::register`]; gives `None` where `unless` happens before the server is reached. Whoever wants the
+    /// account to end with the program stops it by this: an account that is being made already is made and known.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub async fn register_unless(
+        home: Home,
+        options: Options,
+        registration: Registration,
+        unless: impl Future<Output = ()>,
+    ) -> Result<Option<Self>, SignInError> {
+        let meeting = tokio::select! {
+            biased;
+            () = unless => return Ok(None),
+            meeting = meet(home, &options) => meeting?,
+        };
+        sign_in(meeting, &options, Way::Register(registration)).await.map(Some)
     }
 
     /// Makes this home a device of an account, and opens it.
@@ -79,7 +99,8 @@ impl Client {
     /// # Errors
     /// [`SignInError`].
     pub async fn login(home: Home, options: Options, login: Login) -> Result<Self, SignInError> {
-        sign_in(home, options, Way::Login(login)).await
+        let meeting = meet(home, &options).await?;
+        sign_in(meeting, &options, Way::Login(login)).await
     }
 }
 
@@ -88,14 +109,27 @@ enum Way {
     Login(Login),
 }
 
-async fn sign_in(home: Home, options: Options, way: Way) -> Result<Client, SignInError> {
+/// A locked home that nobody lives in, and a connection to its server to be.
+struct Meeting {
+    locked: LockedHome,
+    server: ServerAddress,
+    transport: Transport,
+    link: Link,
+}
+
+async fn meet(home: Home, options: &Options) -> Result<Meeting, SignInError> {
     let locked = vacant(home).await?;
     let Some(server) = options.server.clone() else {
         let message = "say which server: --server HOST[:PORT], or QPC_SERVER".to_owned();
         return Err(CommandError::Usage { message }.into());
     };
-    let transport = transport(&locked, server.clone(), &options);
+    let transport = transport(&locked, server.clone(), options);
     let link = transport.connect().await.map_err(CommandError::from)?;
+    Ok(Meeting { locked, server, transport, link })
+}
+
+async fn sign_in(meeting: Meeting, options: &Options, way: Way) -> Result<Client, SignInError> {
+    let Meeting { locked, server, transport, link } = meeting;
     let identity = match &way {
         Way::Register(registration) => auth::register(&link, options.ksf, registration, server.to_string()).await,
         Way::Login(login) => auth::log_in(&link, options.ksf, login, server.to_string()).await,

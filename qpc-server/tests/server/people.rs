@@ -52,6 +52,14 @@ impl Town {
         self.server = Program::spawn(&mut showing(self.dir.path(), &listen, shown));
     }
 
+    /// How many logs the server has: each device has an inbox.
+    pub(crate) fn logs(&self) -> u64 {
+        let output = server(&self.path("data")).args(["db", "check"]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let logs = said.trim().strip_suffix(" logs").and_then(|said| said.rsplit(' ').next());
+        logs.and_then(|logs| logs.parse().ok()).unwrap_or_else(|| panic!("{said}"))
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
