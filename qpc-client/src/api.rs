@@ -53,8 +53,11 @@ pub enum Command {
     History {
         /// A person or a group.
         to: String,
-        /// At most this many.
+        /// At most this many, and at most 1,000: further ones come with `before`.
         limit: u32,
+        /// Only messages that came to this home before this one, as in [`Message::local`].
+        #[serde(default)]
+        before: Option<i64>,
     },
     /// All contacts.
     Contacts,

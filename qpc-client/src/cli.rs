@@ -12,6 +12,7 @@ mod done;
 mod exit;
 mod failure;
 mod hint;
+mod history;
 mod input;
 mod listen;
 mod open;
@@ -120,6 +121,7 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
         Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
+        Verb::History { to, limit } => history::history(&mut seat, screen, to, limit).await,
         Verb::Listen { follow } => {
             listen::listen(&mut seat, screen, follow, listen::What::Messages, &mut Stop::listen()?).await
         }

@@ -84,8 +84,12 @@ pub(crate) async fn run(core: Arc<Core>, mut first: Option<Link>, stop: Cancella
 }
 
 fn back_off(failures: u32) -> Duration {
-    let doubled = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
-    crate::fresh::jitter(doubled.min(PAUSE_MAX))
+    crate::fresh::jitter(longest_pause(failures))
+}
+
+/// The longest pause after so many failures in a row.
+fn longest_pause(failures: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(PAUSE_MAX)
 }
 
 async fn one_connection(core: &Arc<Core>, first: &mut Option<Link>) -> Next {
@@ -145,5 +149,17 @@ fn after_loss(error: CallError) -> Next {
             Next::Again { after: Some(refused.retry_after), problem }
         }
         _ => Next::Again { after: None, problem },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_doubles_with_each_failure_up_to_a_minute() {
+        let longest: Vec<u128> = (0..=9).map(|failures| longest_pause(failures).as_millis()).collect();
+        assert_eq!(longest, [500, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(longest_pause(u32::MAX), PAUSE_MAX);
     }
 }

@@ -184,6 +184,26 @@ fn a_follower_outlives_the_process_that_drives_the_home() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
+// ---- history
+
+#[test]
+fn a_long_history_is_printed_whole_and_in_order() {
+    let home = Home::taken();
+    let bodies: Vec<String> = (1..=2_600).map(|n| format!("number {n}")).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let _driver = Driver::start(&home, with_messages(&bodies));
+    let printed = |limit: &str| -> Vec<String> {
+        let output = home.run(&["history", "bob", "--json", "--limit", limit], "");
+        assert_eq!(code(&output), 0, "{output:?}");
+        let lines = text(&output.stdout);
+        let objects = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        objects.map(|message| message["body"].as_str().unwrap().to_owned()).collect()
+    };
+    for (limit, first) in [("1", 2_599), ("500", 2_100), ("501", 2_099), ("2300", 300), ("2600", 0), ("9999", 0)] {
+        assert_eq!(printed(limit), bodies[first..], "{limit}");
+    }
+}
+
 // ---- chat
 
 fn chat(home: &Home, arguments: &[&str]) -> Terminal {
@@ -341,6 +361,36 @@ fn what_is_wrong_is_told_with_what_to_do_next() {
     assert!(text(&output.stderr).contains("this home belongs to alice@localhost"), "{output:?}");
     // Nothing secret was written anywhere.
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_question_that_is_interrupted_ends_as_any_command_does() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, State::default());
+    let mut asked = Terminal::open(home.program(&["password", "change"]));
+    asked.sees("The password in force: ");
+    asked.types("half of i\u{3}");
+    let rest = asked.ends_with(75);
+    assert!(rest.contains("stopped before it was done") && !rest.contains("no password"), "{rest}");
+    assert!(driver.change(|state| state.done.is_empty()));
+}
+
+#[test]
+fn lines_to_type_name_the_home_that_was_typed() {
+    let home = Home::taken();
+    let _driver = Driver::start(&home, State::default());
+    let named = |from_environment: bool, words: &[&str]| {
+        let mut command = home.program(words);
+        let dir = command.get_envs().find(|(name, _)| *name == "QPC_HOME").unwrap().1.unwrap().to_owned();
+        if !from_environment {
+            command.env_remove("QPC_HOME").arg("--home").arg(&dir);
+        }
+        (text(&run(command, "").stderr), dir.into_string().unwrap())
+    };
+    let (said, dir) = named(false, &["conversations"]);
+    assert!(said.contains(&format!("qpc-client --home {dir} chat NAME")), "{said}");
+    let (said, _) = named(true, &["conversations"]);
+    assert!(said.contains("or qpc-client chat NAME"), "{said}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Desk {
 
     fn texts(&mut self, name: &ConversationName) -> Vec<String> {
         let local = self.conversation(name).local;
-        let said = self.tx(|tx, _| messages::last(tx, local, 100).unwrap());
+        let said = self.tx(|tx, _| messages::last(tx, local, 100, None).unwrap());
         said.into_iter().filter(|message| message.kind == "text").map(|message| message.body).collect()
     }
 }

@@ -26,7 +26,6 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         Verb::Alarms { verb: AlarmsVerb::List } => Command::Alarms,
         Verb::Alarms { verb: AlarmsVerb::Acknowledge { numbers } } => Command::AcknowledgeAlarms { numbers },
         Verb::Conversations => Command::Conversations,
-        Verb::History { to, limit } => Command::History { to, limit },
         Verb::Contacts { verb } => match verb {
             ContactsVerb::List => Command::Contacts,
             ContactsVerb::Accept(who) => Command::Accept { who: who.who },
@@ -70,6 +69,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         | Verb::Chat { .. }
         | Verb::Send { .. }
         | Verb::Listen { .. }
+        | Verb::History { .. }
         | Verb::Completions { .. }
         | Verb::Man => return Ok(None),
     }))

@@ -116,12 +116,17 @@ pub(super) async fn mark_shown(core: &Arc<Core>, to: Option<String>, local: i64)
     Ok(done())
 }
 
-/// The last messages of a conversation.
-pub(super) async fn history(core: &Arc<Core>, to: String, limit: u32) -> Result<Outcome, CommandError> {
+/// The last messages of a conversation, or the last of those before one.
+pub(super) async fn history(
+    core: &Arc<Core>,
+    to: String,
+    limit: u32,
+    before: Option<i64>,
+) -> Result<Outcome, CommandError> {
     let me = core.me.clone();
     let messages = core.store.run(move |tx| {
         let of = target::existing(tx, &me, &to)?;
-        Ok::<_, CommandError>(message::last(tx, of.local, limit.min(PAGE_MAX))?)
+        Ok::<_, CommandError>(message::last(tx, of.local, limit.min(PAGE_MAX), before)?)
     });
     Ok(Outcome::Messages { messages: messages.await? })
 }
@@ -165,7 +170,7 @@ fn shown(
         },
         members: members.into_iter().collect(),
         unread: message::unread(tx, conversation.local)?,
-        last: message::last(tx, conversation.local, 1)?.pop(),
+        last: message::last(tx, conversation.local, 1, None)?.pop(),
         request: conversation.request,
         active: conversation.state != State::Ended && conversation.trusted == Trusted::Yes,
     })

@@ -109,9 +109,15 @@ pub(crate) fn mark_shown(tx: &Transaction<'_>, conversation: Option<Local>, loca
     Ok(())
 }
 
-/// The last messages of a conversation, oldest first.
-pub(crate) fn last(tx: &Transaction<'_>, conversation: Local, limit: u32) -> Result<Vec<api::Message>, StoreError> {
-    let mut messages = collect(tx, "WHERE m.conversation = ?1 ORDER BY m.local DESC LIMIT ?2", (conversation, limit))?;
+/// The last messages of a conversation, or the last of those before one, oldest first.
+pub(crate) fn last(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    limit: u32,
+    before: Option<i64>,
+) -> Result<Vec<api::Message>, StoreError> {
+    let filter = "WHERE m.conversation = ?1 AND m.local < ?3 ORDER BY m.local DESC LIMIT ?2";
+    let mut messages = collect(tx, filter, (conversation, limit, before.unwrap_or(i64::MAX)))?;
     messages.reverse();
     Ok(messages)
 }

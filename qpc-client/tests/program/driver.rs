@@ -111,9 +111,11 @@ impl State {
                 self.shown = self.shown.max(local);
                 Outcome::Done { note: None }
             }
-            Command::History { to, limit } => {
-                let of = self.of(&to);
-                let skip = of.len().saturating_sub(limit as usize);
+            Command::History { to, limit, before } => {
+                let mut of = self.of(&to);
+                of.retain(|message| before.is_none_or(|before| message.local < before));
+                // As the real one, which answers no more at once.
+                let skip = of.len().saturating_sub((limit as usize).min(1_000));
                 Outcome::Messages { messages: of.into_iter().skip(skip).collect() }
             }
             other => {

@@ -188,6 +188,16 @@ fn a_thousand_messages_come_in_order_once() {
     // And once more with bob there from the first one on.
     alice.send_all(&texts);
     bob.expects_all(&texts);
+    // A history of more than one answer goes on before its oldest message.
+    let page = |before| match bob.do_it(Command::History { to: "alice".into(), limit: 5_000, before }) {
+        Outcome::Messages { messages } => messages,
+        other => panic!("{other:?}"),
+    };
+    let newest = page(None);
+    let older = page(newest.first().map(|oldest| oldest.local));
+    for messages in [newest, older] {
+        assert_eq!(messages.iter().map(|message| &message.body).collect::<Vec<_>>(), texts.iter().collect::<Vec<_>>());
+    }
 }
 
 #[test]

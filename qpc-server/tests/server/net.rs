@@ -380,7 +380,7 @@ impl Person {
     }
 
     pub(crate) fn history(&self, with: &str) -> Vec<Message> {
-        match self.do_it(Command::History { to: with.into(), limit: 1_000 }) {
+        match self.do_it(Command::History { to: with.into(), limit: 1_000, before: None }) {
             Outcome::Messages { messages } => messages,
             other => panic!("{other:?}"),
         }

@@ -169,7 +169,7 @@ impl<'a> Room<'a> {
 
     pub(super) async fn show_last(&mut self, console: &Console, limit: u32) -> Result<(), Failure> {
         let Some(place) = &self.place else { return self.say(console, "/open a conversation first") };
-        let history = self.seat.insist(Command::History { to: place.to.clone(), limit }).await?;
+        let history = self.seat.insist(Command::History { to: place.to.clone(), limit, before: None }).await?;
         let Outcome::Messages { messages } = history else { return Ok(()) };
         messages.iter().try_for_each(|message| self.print(console, message))?;
         let last = messages.last().map_or(i64::MIN, |message| message.local);
