@@ -24,7 +24,8 @@ pub enum Command {
     },
     /// All conversations, newest activity first.
     Conversations,
-    /// Puts one message into the outbox; [`Event::Outbox`] tells what becomes of it.
+    /// Puts one message into the outbox; [`Event::Outbox`] tells what becomes of it. [`CommandError::TryLater`]
+    /// where that is full.
     Send {
         /// A person or a group.
         to: String,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::sign_in::{Login, Registration, SignInError};
 use crate::{
-    EventStream, Home, KsfParams, Options, ServerAddress,
+    EventStream, Home, Options, ServerAddress,
     api::{Command, CommandError, Outcome},
     commands,
     core::{Core, Line},
@@ -95,7 +95,7 @@ impl Client {
             None => identity.server.parse::<ServerAddress>().map_err(|error| OpenError::Damaged(error.to_string()))?,
         };
         let transport = transport(&locked, server, &options);
-        Ok(Self::start(locked, core(identity, store, transport, options.ksf)?, None))
+        Ok(Self::start(locked, core(identity, store, transport, &options)?, None))
     }
 
     /// Begins to drive a home, with a connection that is authenticated already if there is one.
@@ -184,11 +184,11 @@ impl fmt::Debug for Client {
 }
 
 /// What the handle and the driver share.
-fn core(identity: Identity, store: Store, transport: Transport, ksf: KsfParams) -> Result<Arc<Core>, OpenError> {
+fn core(identity: Identity, store: Store, transport: Transport, options: &Options) -> Result<Arc<Core>, OpenError> {
     let device = mls::Device::new(&identity.certificate, &identity.device_secret.seed())
         .map_err(|error| OpenError::Damaged(error.to_string()))?;
     let me = Me { identity: Arc::new(identity), device: Arc::new(device) };
-    Ok(Arc::new(Core::new(me, store, transport, ksf)))
+    Ok(Arc::new(Core::new(me, store, transport, options)))
 }
 
 fn transport(home: &LockedHome, server: ServerAddress, options: &Options) -> Transport {

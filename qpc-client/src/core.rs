@@ -20,7 +20,7 @@ use crate::{
     apply::{Applied, ApplyError},
     events::Events,
     mls,
-    options::KsfParams,
+    options::{KsfParams, Options},
     store::{Local, Store, StoreError},
     transport::{Link, Transport},
     trust::Me,
@@ -59,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) events: Events,
     pub(crate) transport: Transport,
     pub(crate) ksf: KsfParams,
+    pub(crate) outbox_max: u64,
     pub(crate) line: watch::Sender<Line>,
     /// Counts what was applied and settled: whoever waits for the store to change looks again.
     pub(crate) progress: watch::Sender<u64>,
@@ -81,13 +82,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(me: Me, store: Store, transport: Transport, ksf: KsfParams) -> Self {
+    pub(crate) fn new(me: Me, store: Store, transport: Transport, options: &Options) -> Self {
         Self {
             me,
             store,
             events: Events::new(),
             transport,
-            ksf,
+            ksf: options.ksf,
+            outbox_max: options.outbox_max,
             line: watch::Sender::new(Line::Connecting),
             progress: watch::Sender::new(0),
             caught_up: watch::Sender::new(false),

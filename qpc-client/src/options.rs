@@ -2,6 +2,9 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
+/// Messages that may wait to be sent, unless somebody says otherwise.
+const OUTBOX_MAX: u64 = 100_000;
+
 /// How a client reaches and judges its server.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -12,6 +15,8 @@ pub struct Options {
     /// For tests and benches alone: cheaper key stretching. A password stretched otherwise than
     /// at its registration is a wrong password.
     pub ksf: KsfParams,
+    /// Messages that may wait to be sent; with so many, sending fails until some have gone.
+    pub outbox_max: u64,
     /// Name and version of the program, for the server's traces.
     pub program: String,
     /// Longest wait for the server's answer to one call, and for a connection.
@@ -24,6 +29,7 @@ impl Default for Options {
             server: None,
             trust: Trust::System,
             ksf: KsfParams::default(),
+            outbox_max: OUTBOX_MAX,
             program: concat!("qpc-client/", env!("CARGO_PKG_VERSION")).into(),
             timeout: Duration::from_secs(15),
         }

@@ -18,7 +18,7 @@ use std::{
 use qpc_client::api::{Command, CommandError, Event, Waiting};
 
 use self::{
-    driver::{ALICE, BOB, Driver, Home, State, program, run},
+    driver::{ALICE, BOB, Driver, Full, Home, State, program, run},
     terminal::Terminal,
 };
 
@@ -88,6 +88,20 @@ fn what_can_not_be_sent_is_told_with_its_code() {
     assert_eq!(code(&output), 65);
     assert!(text(&output.stderr).contains("line 2"), "{output:?}");
     assert_eq!(driver.change(|state| state.sent.last().cloned()).unwrap().1, "good");
+}
+
+#[test]
+fn a_full_outbox_is_waited_for_while_it_drains() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, State { full: Some(Full::UntilFlushed), ..State::default() });
+    let output = home.run(&["send", "bob", "-"], "one\ntwo\n");
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert_eq!(driver.change(|state| state.sent.len()), 2);
+    driver.change(|state| state.full = Some(Full::ForGood));
+    let output = home.run(&["send", "bob", "-"], "three\nfour\n");
+    assert_eq!(code(&output), 75, "{output:?}");
+    assert!(text(&output.stderr).contains("the outbox is full"), "{output:?}");
+    assert_eq!(driver.change(|state| state.sent.len()), 2);
 }
 
 // ---- listen

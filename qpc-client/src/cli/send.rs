@@ -110,7 +110,13 @@ impl<'a> Sending<'a> {
     }
 
     async fn queue(&mut self, text: String) -> Result<(), Failure> {
-        let queued = self.seat.execute(Command::Send { to: self.to.clone(), text }).await?;
+        let send = Command::Send { to: self.to.clone(), text };
+        let mut queued = self.seat.execute(send.clone()).await;
+        // A full outbox has room again as soon as the server takes what is in it, if it does.
+        if matches!(queued, Err(CommandError::TryLater { .. })) && self.flush().await.is_ok() {
+            queued = self.seat.execute(send).await;
+        }
+        let queued = queued.map_err(|error| kept(error.into()))?;
         if let Outcome::Queued { id } = queued {
             self.pending.insert(id);
             self.queued = self.queued.saturating_add(1);

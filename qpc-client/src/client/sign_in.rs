@@ -137,7 +137,7 @@ async fn sign_in(meeting: Meeting, options: &Options, way: Way) -> Result<Client
     let identity = identity.map_err(CommandError::from)?;
     let (locked, store, _) = read_home(locked).await?;
     let identity = move_in(&store, identity).await?;
-    let core = core(identity, store, transport, options.ksf)?;
+    let core = core(identity, store, transport, options)?;
     let first = begin(&core, link).await;
     Ok(Client::start(locked, core, first))
 }

@@ -37,10 +37,13 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
     let sent_ms = fresh::now_ms();
     let content = Content { sent_ms, reply_to: None, kind: Said::Text(text.clone()) };
     let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
-    let (me, teller) = (core.me.clone(), Arc::clone(core));
+    let (me, teller, most) = (core.me.clone(), Arc::clone(core), core.outbox_max);
     core.store
         .run_and(
             move |tx| {
+                if outbox::is_full(tx, most)? {
+                    return Err(full(most));
+                }
                 let conversation = match target::read(tx, &me, &to)? {
                     Target::Person(person) if person == *me.address() => return Err(usage("that is you")),
                     Target::Person(person) => conversation::want_direct(tx, &person)?,
@@ -77,6 +80,12 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
         )
         .await?;
     Ok(Outcome::Queued { id: id.to_string() })
+}
+
+fn full(most: u64) -> CommandError {
+    CommandError::TryLater {
+        message: format!("the outbox is full: {most} messages wait to be sent. They are kept; this one was not taken"),
+    }
 }
 
 fn may_write(conversation: &Conversation) -> Result<(), CommandError> {

@@ -142,6 +142,15 @@ pub(crate) fn of_conversation(tx: &Transaction<'_>, conversation: Local) -> Resu
     ids.map(|id| row::message_id(&id?)).collect()
 }
 
+/// Are so many queued, leaves included, that no further message may be?
+pub(crate) fn is_full(tx: &Transaction<'_>, max: u64) -> Result<bool, StoreError> {
+    // Places only grow: the distance of the outermost is never less than the number, and costs nothing to find.
+    let spread: i64 = tx
+        .prepare_cached("SELECT coalesce((SELECT max(place) FROM outbox) - (SELECT min(place) FROM outbox) + 1, 0)")?
+        .query_one([], |row| row.get(0))?;
+    Ok(u64::try_from(spread).unwrap_or(u64::MAX) >= max && count(tx)? >= max)
+}
+
 /// How many are queued.
 pub(crate) fn count(tx: &Transaction<'_>) -> Result<u64, StoreError> {
     let mut select = tx.prepare_cached("SELECT count(*) AS n FROM outbox")?;

@@ -34,10 +34,19 @@ pub(crate) struct State {
     pub(crate) waiting: Vec<Waiting>,
     /// What becomes of messages that are sent, if not that they are stored.
     pub(crate) refuse: Option<String>,
+    /// Is the outbox full?
+    pub(crate) full: Option<Full>,
     /// What every send fails with.
     pub(crate) fail: Option<CommandError>,
     /// Commands whose answers are nothing but done.
     pub(crate) done: Vec<Command>,
+}
+
+/// A full outbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    UntilFlushed,
+    ForGood,
 }
 
 impl State {
@@ -87,6 +96,9 @@ impl State {
                 if let Some(error) = &self.fail {
                     return Err(error.clone());
                 }
+                if self.full.is_some() {
+                    return Err(CommandError::TryLater { message: "the outbox is full".to_owned() });
+                }
                 self.sent.push((to.clone(), text.clone()));
                 let to = to.trim_start_matches("conversation-");
                 let title = if to.contains('@') { to.to_owned() } else { format!("{to}@localhost") };
@@ -101,7 +113,10 @@ impl State {
                 told.push(Event::Outbox { id: message.id.clone(), state, reason });
                 Outcome::Queued { id: message.id }
             }
-            Command::Flush => Outcome::Flushed { waiting: self.waiting.clone() },
+            Command::Flush => {
+                self.full = self.full.filter(|full| *full == Full::ForGood);
+                Outcome::Flushed { waiting: self.waiting.clone() }
+            }
             Command::Unshown { limit, to } => {
                 let of = to.map_or_else(|| self.messages.clone(), |to| self.of(&to));
                 let unshown = of.into_iter().filter(|m| m.local > self.shown && !m.own);

@@ -254,6 +254,30 @@ fn what_is_in_the_outbox_survives_the_program() {
 }
 
 #[test]
+fn an_outbox_takes_as_many_messages_as_it_may_and_again_when_some_have_gone() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.disconnect();
+    net.stop_server();
+    let small = qpc_client::Options { outbox_max: 3, ..net.options() };
+    let client = net.block(Client::open(net.home("alice"), small)).unwrap();
+    let send = |text: &str| net.block(client.execute(Command::Send { to: "bob".into(), text: text.into() }));
+    for text in ["one", "two", "three"] {
+        send(text).unwrap();
+    }
+    let full = send("one too many");
+    assert!(
+        matches!(&full, Err(CommandError::TryLater { message }) if message.contains("3 messages wait")),
+        "{full:?}"
+    );
+    net.start_server();
+    bob.expects(["one", "two", "three"]);
+    net.block(client.execute(Command::Flush)).unwrap();
+    send("four").unwrap();
+    bob.expects(["four"]);
+}
+
+#[test]
 fn a_second_program_on_the_same_home_joins_the_first() {
     let net = Net::start();
     let (alice, bob) = net.pair();
