@@ -64,6 +64,10 @@ impl Net {
 
     /// Starts the server on its data directory, and on the port it had before.
     pub(crate) fn start_server(&self) {
+        self.start_server_with(|_| {});
+    }
+
+    pub(crate) fn start_server_with(&self, adjust: impl FnOnce(&mut Config)) {
         let mut config = Config::default();
         config.server.listen = self.listen.get();
         config.metrics.listen = "127.0.0.1:0".parse().unwrap();
@@ -73,6 +77,7 @@ impl Net {
         // People here type faster than people do.
         config.limits.message.rate = 6_000_000;
         config.limits.message.burst = 100_000;
+        adjust(&mut config);
         let dir = DataDir::open(&self.server_dir()).unwrap();
         let setup = dir.opaque_setup(&SystemRng).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
