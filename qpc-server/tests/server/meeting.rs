@@ -10,6 +10,9 @@ use qpc_client::{
     api::{Command, CommandError, Outcome, Password},
 };
 
+use qpc_proto::address::AccountName;
+use qpc_server::store::Store;
+
 use crate::net::{Net, PASSWORD, TOKEN};
 
 fn registration(name: &str) -> Registration {
@@ -147,6 +150,26 @@ fn a_wrong_password_and_a_taken_name_are_said_in_words() {
         Client::register(alice, net.options(), registration("second")).await
     });
     assert!(matches!(occupied, Err(SignInError::Open(qpc_client::OpenError::Busy))), "{occupied:?}");
+}
+
+#[test]
+fn a_registration_that_is_wished_away_ends_before_the_account_or_with_it() {
+    let net = Net::start();
+    let register = |unless: &mut (dyn Future<Output = ()> + Unpin)| {
+        let made = Client::register_unless(net.home("guest"), net.options(), registration("guest"), unless);
+        net.block(made).unwrap()
+    };
+    assert!(register(&mut std::future::ready(())).is_none());
+    assert!(!net.home("guest").has_account());
+    // Wished away at the moment when the server has the account, it is somebody's all the same.
+    let (store, name) = (net.store(), AccountName::parse("guest").unwrap());
+    let has_account = async {
+        while store.login_record(&name).await.unwrap().account.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let client = register(&mut std::pin::pin!(has_account)).expect("the account's owner");
+    net.block(client.execute(Command::AccountDelete { password: Password(PASSWORD.into()) })).unwrap();
 }
 
 #[test]
