@@ -50,7 +50,9 @@ impl Exit {
             Self::Data => "a message or a file can't be used: too long, not UTF-8, empty",
             Self::Unreachable => "the server can't be reached; what was to be sent is kept",
             Self::Internal => "a fault of the program, the home directory or the server",
-            Self::TryLater => "not now: messages wait (for an acceptance, say), or the server asks to try later",
+            Self::TryLater => {
+                "not now: messages wait (for an acceptance, say), the server asks to try later, or a signal ended it"
+            }
             Self::Denied => {
                 "refused: password, passphrase or key of the home, token, certificate, or no right to do this"
             }
