@@ -2,33 +2,36 @@
 //! People's programs use [`crate::Client`].
 //!
 //! What it promises is what the driver's own connections do: it is their transport, registration and
-//! authentication with another face. There is no encryption of messages here, no store, no retry.
+//! authentication with another face. There is no store and no retry here; who wants messages encrypted has an
+//! [`Engine`] besides.
+
+mod device;
+mod engine;
 
 use std::{
     io,
     net::IpAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
 use qpc_proto::{
-    address::{Address, Domain},
+    address::Domain,
     error::CloseCode,
-    id::DeviceId,
     v1::{answer::Result as Outcome, request::Method},
 };
 
+pub use self::{
+    device::Device,
+    engine::{Engine, EngineError, Invited},
+};
 use crate::{
-    Fingerprint, KsfParams, Registration, ServerAddress, Trust,
+    Fingerprint, KsfParams, Login, Registration, ServerAddress, Trust,
     api::Password,
     auth::{self, AuthError},
     home::KnownServers,
-    identity::Identity,
     opaque::LoggingIn,
     transport::{Ask, CallError, ConnectError, Endpoints, Frames, Link, Transport, request_frame},
 };
@@ -125,6 +128,12 @@ impl Dialer {
         Ok(Self { sockets, next: AtomicUsize::new(0), server: server.clone(), pin })
     }
 
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+
     /// A greeted connection that is nobody's yet.
     ///
     /// # Errors
@@ -142,24 +151,6 @@ impl Dialer {
         for transport in &self.sockets {
             transport.endpoints.close().await;
         }
-    }
-}
-
-/// A device that may authenticate. Clones are the same device.
-#[derive(Clone)]
-pub struct Device(Arc<Identity>);
-
-impl Device {
-    /// Its id.
-    #[must_use]
-    pub fn id(&self) -> DeviceId {
-        self.0.device
-    }
-
-    /// Its account.
-    #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.0.address
     }
 }
 
@@ -190,7 +181,18 @@ impl Wire {
             device_name: "wire".to_owned(),
         };
         let identity = auth::register(&self.link, KsfParams::weak(), &registration, self.server.clone()).await?;
-        Ok(Device(Arc::new(identity)))
+        Ok(Device::of(identity))
+    }
+
+    /// Proves the password of an account that [`Wire::register`] made, and enrols a new device of it.
+    ///
+    /// # Errors
+    /// [`WireError`].
+    pub async fn log_in(&self, name: &str, password: &str) -> Result<Device, WireError> {
+        let login =
+            Login { name: name.to_owned(), password: Password(password.to_owned()), device_name: "wire".to_owned() };
+        let identity = auth::log_in(&self.link, KsfParams::weak(), &login, self.server.clone()).await?;
+        Ok(Device::of(identity))
     }
 
     /// Makes the connection a session of this device.
@@ -198,7 +200,7 @@ impl Wire {
     /// # Errors
     /// [`WireError`].
     pub async fn authenticate(&self, device: &Device) -> Result<(), WireError> {
-        auth::authenticate(&self.link, &device.0).await?;
+        auth::authenticate(&self.link, device.identity()).await?;
         Ok(())
     }
 
@@ -217,6 +219,11 @@ impl Wire {
     pub async fn open(&self) -> Result<(Requests, Answers), WireError> {
         let (requests, answers) = self.link.open().await?;
         Ok((Requests(requests), Answers(answers)))
+    }
+
+    /// Waits until the connection has ended, and says why.
+    pub async fn closed(&self) -> WireError {
+        self.link.closed().await.into()
     }
 
     /// Ends the connection and says so.
@@ -256,6 +263,22 @@ impl Answers {
     /// [`WireError::Unknown`].
     pub async fn next(&mut self) -> Result<Option<Outcome>, WireError> {
         Ok(self.0.next().await?)
+    }
+
+    /// The next answer as its bytes, for who needs only a part of it. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`WireError::Unknown`].
+    pub async fn next_frame(&mut self) -> Result<Option<Bytes>, WireError> {
+        Ok(self.0.next_frame().await?)
+    }
+
+    /// The next answer that has arrived already, as its bytes.
+    ///
+    /// # Errors
+    /// [`WireError::Unknown`].
+    pub fn ready_frame(&mut self) -> Result<Option<Bytes>, WireError> {
+        Ok(self.0.ready_frame()?)
     }
 }
 

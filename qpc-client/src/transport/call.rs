@@ -213,9 +213,14 @@ impl Frames {
 
     /// The next answer that has arrived already, without waiting: what came in other packets too.
     pub(crate) fn ready(&mut self) -> Result<Option<Outcome>, CallError> {
+        self.ready_frame()?.map(decode).transpose()
+    }
+
+    /// The same, as its bytes.
+    pub(crate) fn ready_frame(&mut self) -> Result<Option<Bytes>, CallError> {
         loop {
-            if let Some(outcome) = self.buffered()? {
-                return Ok(Some(outcome));
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
             }
             match self.stream.read_chunk(CHUNK_MAX, true).now_or_never() {
                 Some(Ok(Some(chunk))) => self.decoder.push(chunk.bytes),
@@ -225,18 +230,20 @@ impl Frames {
         }
     }
 
-    fn buffered(&mut self) -> Result<Option<Outcome>, CallError> {
-        let frame = self.decoder.next_frame().map_err(|_| CallError::Protocol("a frame beyond its limit"))?;
-        let Some(frame) = frame else { return Ok(None) };
-        let answer = v1::Answer::decode(frame).map_err(|_| CallError::Protocol("a frame that is no answer"))?;
-        answer.result.map(Some).ok_or(CallError::Protocol("an answer of a later version"))
+    fn buffered(&mut self) -> Result<Option<Bytes>, CallError> {
+        self.decoder.next_frame().map_err(|_| CallError::Protocol("a frame beyond its limit"))
     }
 
     /// The next answer; `None` at the end of the stream. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Option<Outcome>, CallError> {
+        self.next_frame().await?.map(decode).transpose()
+    }
+
+    /// The same, as its bytes. Cancel-safe.
+    pub(crate) async fn next_frame(&mut self) -> Result<Option<Bytes>, CallError> {
         loop {
-            if let Some(outcome) = self.buffered()? {
-                return Ok(Some(outcome));
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(frame));
             }
             match self.stream.read_chunk(CHUNK_MAX, true).await? {
                 Some(chunk) => self.decoder.push(chunk.bytes),
@@ -244,6 +251,11 @@ impl Frames {
             }
         }
     }
+}
+
+fn decode(frame: Bytes) -> Result<Outcome, CallError> {
+    let answer = v1::Answer::decode(frame).map_err(|_| CallError::Protocol("a frame that is no answer"))?;
+    answer.result.ok_or(CallError::Protocol("an answer of a later version"))
 }
 
 /// A stream of requests.

@@ -1,0 +1,176 @@
+//! End-to-end encryption without a home: the client's own MLS code on a store in memory, for tools that
+//! measure and test with real messages.
+//!
+//! Every account key is believed, and nothing outlives the process.
+
+use qpc_proto::{
+    address::Address,
+    chain::EntryKind,
+    credential::VerifiedDevice,
+    id::{ConversationName, DeviceId, MessageId},
+    role::RoleTable,
+};
+use rusqlite::Connection;
+
+use super::Device;
+use crate::mls::{self, Invitee, Mls, Processed, Trust, Verdict};
+
+/// An engine that could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("MLS: {0}")]
+pub struct EngineError(String);
+
+impl EngineError {
+    fn from_any(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Believes every account.
+struct Anybody;
+
+impl Trust for Anybody {
+    fn judge(&self, _device: &VerifiedDevice) -> Verdict {
+        Verdict::Trusted
+    }
+}
+
+/// A key package, and whose it is.
+pub struct Invited {
+    address: Address,
+    device: DeviceId,
+    key_package: Vec<u8>,
+}
+
+/// The groups of one device.
+pub struct Engine {
+    store: Connection,
+    device: mls::Device,
+}
+
+impl Engine {
+    /// An engine without groups.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn new(device: &Device) -> Result<Self, EngineError> {
+        let store = Connection::open_in_memory().map_err(EngineError::from_any)?;
+        store.execute_batch(mls::SCHEMA).map_err(EngineError::from_any)?;
+        Ok(Self { store, device: device.mls().map_err(EngineError::from_any)? })
+    }
+
+    /// A key package, with which another engine adds this one to a group.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn invited(&mut self) -> Result<Invited, EngineError> {
+        let made = self.with(|mls| mls.make_key_packages(1, false).map_err(EngineError::from_any))?;
+        let key_package = made.one_time.into_iter().next().ok_or_else(|| EngineError("no key package".into()))?;
+        let verified = self.device.verified();
+        Ok(Invited { address: verified.address().clone(), device: verified.device(), key_package })
+    }
+
+    /// Makes the group of a conversation, with others in it. Gives the welcome that lets them join.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn create(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Vec<u8>, EngineError> {
+        let roles = RoleTable::owned_by(self.device.verified().address().clone());
+        let invitees = others.iter().map(|other| Invitee {
+            address: &other.address,
+            device: other.device,
+            key_package: &other.key_package,
+        });
+        let invitees: Vec<_> = invitees.collect();
+        self.with(|mls| {
+            let made = mls.create_group(conversation, &roles, None, &invitees).map_err(EngineError::from_any)?;
+            let staged = made.staged.ok_or_else(|| EngineError("a group of one".into()))?;
+            mls.group(conversation).merge_pending().map_err(EngineError::from_any)?;
+            staged.welcome.ok_or_else(|| EngineError("no welcome".into()))
+        })
+    }
+
+    /// Joins by the welcome.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn join(&mut self, conversation: &ConversationName, welcome: &[u8]) -> Result<(), EngineError> {
+        self.with(|mls| mls.join(conversation, welcome).map(drop).map_err(EngineError::from_any))
+    }
+
+    /// Encrypts a message.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn encrypt(
+        &mut self,
+        conversation: &ConversationName,
+        id: MessageId,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, EngineError> {
+        self.with(|mls| {
+            mls.group(conversation)
+                .encrypt(id, plaintext)
+                .map(|encrypted| encrypted.bytes)
+                .map_err(EngineError::from_any)
+        })
+    }
+
+    /// Decrypts a message of another: who encrypted it, under which id, and what it says.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn decrypt(
+        &mut self,
+        conversation: &ConversationName,
+        body: &[u8],
+    ) -> Result<(DeviceId, MessageId, Vec<u8>), EngineError> {
+        let processed =
+            self.with(|mls| mls.group(conversation).process(EntryKind::Message, body).map_err(EngineError::from_any))?;
+        match processed {
+            Processed::Message { sender, id, plaintext } => Ok((sender.device(), id, plaintext.to_vec())),
+            _ => Err(EngineError("not another's message".into())),
+        }
+    }
+
+    /// One transaction.
+    fn with<T>(&mut self, operation: impl FnOnce(&Mls<'_>) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        let transaction = self.store.transaction().map_err(EngineError::from_any)?;
+        let result = operation(&Mls::new(&transaction, &self.device, &Anybody))?;
+        transaction.commit().map_err(EngineError::from_any)?;
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qpc_proto::id::ConversationId;
+
+    use super::*;
+    use crate::identity::{AccountSecret, Identity};
+
+    fn engine(name: &str) -> (Engine, DeviceId) {
+        let address = Address::parse(&format!("{name}@chat.example")).unwrap();
+        let secret = AccountSecret::generate().unwrap();
+        let device = Device::of(Identity::certified(&secret, address, "chat.example:7000".into()).unwrap());
+        (Engine::new(&device).unwrap(), device.id())
+    }
+
+    #[test]
+    fn what_one_encrypts_the_others_read_and_an_altered_body_nobody() {
+        let ((mut alice, id), (mut bob, _), (mut carol, _)) = (engine("alice"), engine("bob"), engine("carol"));
+        let domain = "chat.example".parse().unwrap();
+        let name = ConversationName { domain, id: ConversationId::new(3, [1; 10]) };
+        let invited = [bob.invited().unwrap(), carol.invited().unwrap()];
+        let welcome = alice.create(&name, &invited).unwrap();
+        bob.join(&name, &welcome).unwrap();
+        carol.join(&name, &welcome).unwrap();
+        let message = MessageId::new(7, [2; 10]);
+        let body = alice.encrypt(&name, message, b"hello").unwrap();
+        assert_eq!(bob.decrypt(&name, &body).unwrap(), (id, message, b"hello".to_vec()));
+        let mut altered = body.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        assert!(carol.decrypt(&name, &altered).is_err());
+        assert_eq!(carol.decrypt(&name, &body).unwrap().2, b"hello");
+    }
+}
