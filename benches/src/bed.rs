@@ -3,10 +3,10 @@
 //! Limits that would meet a load generator before the server is loaded are lifted, and said to be.
 
 use std::{
-    fmt::Write as _,
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -15,80 +15,135 @@ use qpc_client::{Fingerprint, ServerAddress, wire::Dialer};
 use tempfile::TempDir;
 
 use crate::{
-    process::{Launch, Server, Usage},
+    process::{Launch, Ready, Server, Usage},
+    profile::Profile,
     report::note,
+    sampler::ServerPid,
 };
 
 /// Lets everybody in.
 const TOKEN: &str = "a token for a measured server";
 /// Longest wait for the answer to one call.
-const CALL_MAX: Duration = Duration::from_secs(10);
-/// Many, for a rate a minute and for a burst.
-const MANY: &str = "60000000";
+const CALL_MAX: Duration = Duration::from_secs(15);
 
-/// What is not as an operator gets it, as keys of the configuration.
-const LIFTED: [(&str, &str); 20] = [
-    ("limits.handshakes_retry", "100000"),
-    ("limits.handshakes_max", "100000"),
-    ("limits.unauthenticated_per_prefix", "100000"),
-    ("limits.handshake_deadline", "\"60s\""),
-    ("limits.login_deadline", "\"60s\""),
-    ("limits.logins_max", "100000"),
-    ("limits.message.rate", MANY),
-    ("limits.message.burst", MANY),
-    ("limits.login_account.rate", MANY),
-    ("limits.login_account.burst", MANY),
-    ("limits.login_prefix.rate", MANY),
-    ("limits.login_prefix.burst", MANY),
-    ("limits.registration.rate", MANY),
-    ("limits.registration.burst", MANY),
-    ("limits.contact.rate", MANY),
-    ("limits.contact.burst", MANY),
-    ("limits.lookup.rate", MANY),
-    ("limits.lookup.burst", MANY),
-    ("limits.request.rate", MANY),
-    ("limits.request.burst", MANY),
-];
+/// A server that somebody else has started.
+#[derive(Debug, Clone)]
+pub struct External {
+    /// `host:port`, UDP.
+    pub listen: String,
+    /// Of its certificate.
+    pub pin: String,
+    /// To register with.
+    pub token: String,
+    /// `host:port`, TCP.
+    pub metrics: String,
+    /// Its process, where it is on this machine.
+    pub pid: Option<u32>,
+}
+
+/// How servers are started, or found.
+#[derive(Debug, Clone)]
+pub struct Beds {
+    /// The program.
+    pub program: PathBuf,
+    /// Instead of starting one.
+    pub external: Option<External>,
+    /// Lines of configuration besides the profile's.
+    pub set: Vec<String>,
+    /// Keep all limits while measuring.
+    pub all_limits: bool,
+}
+
+impl Beds {
+    /// The profile of a measured server.
+    #[must_use]
+    pub const fn profile(&self) -> Profile {
+        if self.all_limits { Profile::Kept } else { Profile::Measured }
+    }
+
+    /// A server on a data directory; without one, on a new one.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn open(&self, data: Option<&Path>, profile: Profile) -> anyhow::Result<Bed> {
+        match &self.external {
+            Some(external) => Bed::at(external),
+            None => Bed::launch(&self.program, data, profile, &self.set).await,
+        }
+    }
+}
 
 /// A server under measurement.
 #[derive(Debug)]
 pub struct Bed {
-    launch: Launch,
+    launch: Option<Launch>,
     server: Option<Server>,
+    ready: Ready,
+    token: String,
+    pid: ServerPid,
     directory: TempDir,
 }
 
 impl Bed {
-    /// Starts a server of its own on a free port of 127.0.0.1.
+    /// Starts a server of its own on a free port of 127.0.0.1, without rates.
     ///
     /// # Errors
     /// When it does not start.
     pub async fn start(program: &Path) -> anyhow::Result<Self> {
+        Self::launch(program, None, Profile::Free, &[]).await
+    }
+
+    async fn launch(program: &Path, data: Option<&Path>, profile: Profile, set: &[String]) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("qpc-bench-").tempdir()?;
         let config = directory.path().join("bench.toml");
-        fs::write(&config, configuration())?;
-        note(&format!("server: {}", program.display()));
-        let keys: Vec<_> = LIFTED.iter().map(|(key, _)| *key).collect();
-        note(&format!("limits lifted: {}", keys.join(" ")));
-        let mut launch = Launch {
-            program: program.to_owned(),
-            data: directory.path().join("data"),
-            config,
-            listen: "127.0.0.1:0".into(),
-            bug: None,
-        };
+        fs::write(&config, profile.configuration(TOKEN, set))?;
+        let data = data.map_or_else(|| directory.path().join("data"), Path::to_owned);
+        note(&format!("server: {}; limits lifted: {}", program.display(), profile.lifted()));
+        let mut launch = Launch { program: program.to_owned(), data, config, listen: "127.0.0.1:0".into(), bug: None };
         let server = launch.start().await?;
         // A restarted one is to be found where it was.
         launch.listen.clone_from(&server.ready.listen);
-        Ok(Self { launch, server: Some(server), directory })
+        let (ready, pid) = (server.ready.clone(), ServerPid::default());
+        pid.store(server.pid()?, Ordering::Relaxed);
+        Ok(Self { launch: Some(launch), server: Some(server), ready, token: TOKEN.into(), pid, directory })
     }
 
-    /// The running server.
+    fn at(external: &External) -> anyhow::Result<Self> {
+        let External { listen, pin, token, metrics, pid } = external.clone();
+        let ready = Ready { listen, metrics, fingerprint: pin, invite: String::new() };
+        let pid = Arc::new(pid.unwrap_or_default().into());
+        let directory = tempfile::Builder::new().prefix("qpc-bench-").tempdir()?;
+        Ok(Self { launch: None, server: None, ready, token, pid, directory })
+    }
+
+    fn launched(&self) -> anyhow::Result<&Launch> {
+        self.launch.as_ref().context("a server that was not started here is not to be touched")
+    }
+
+    /// Whether the server was started here.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        self.launch.is_some()
+    }
+
+    /// Where the server says that it is.
+    #[must_use]
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// From its last start to being ready.
     ///
     /// # Errors
-    /// When it was killed.
-    pub fn server(&self) -> anyhow::Result<&Server> {
-        self.server.as_ref().context("the server was killed")
+    /// When it was not started here, or was killed.
+    pub fn started_in(&self) -> anyhow::Result<Duration> {
+        Ok(self.server.as_ref().context("the server was killed")?.started_in)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub const fn pid(&self) -> &ServerPid {
+        &self.pid
     }
 
     /// What it has used so far.
@@ -96,25 +151,45 @@ impl Bed {
     /// # Errors
     /// When it is not there.
     pub fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.server()?.pid()?)
+        match self.pid.load(Ordering::Relaxed) {
+            0 => bail!("the server's process is not known"),
+            pid => Usage::of(pid),
+        }
     }
 
     /// Lets registrations in.
     #[must_use]
-    pub const fn token(&self) -> &'static str {
-        TOKEN
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
-    /// A way to the server, over so many sockets.
+    /// A way to the server, over so many sockets: on loopback each at an address of its own.
     ///
     /// # Errors
     /// When a socket can't be had.
     pub fn dialer(&self, sockets: usize) -> anyhow::Result<Dialer> {
-        let ready = &self.server()?.ready;
-        let address: ServerAddress = ready.listen.parse()?;
-        let pin: Fingerprint = ready.fingerprint.parse()?;
-        let sources = vec![IpAddr::V4(Ipv4Addr::LOCALHOST); sockets.max(1)];
+        let address: ServerAddress = self.ready.listen.parse()?;
+        let pin: Fingerprint = self.ready.fingerprint.parse()?;
+        let loopback = self.ready.listen.parse::<SocketAddr>().is_ok_and(|at| at.ip() == Ipv4Addr::LOCALHOST);
+        let source = |number: usize| match u8::try_from(number.wrapping_rem(250)) {
+            Ok(last) if loopback => IpAddr::V4(Ipv4Addr::new(127, 0, 0, last.saturating_add(1))),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        let sources: Vec<_> = (0..sockets.max(1)).map(source).collect();
         Ok(Dialer::new(&address, pin, &sources, CALL_MAX)?)
+    }
+
+    /// Has the server stop as an operator does.
+    ///
+    /// # Errors
+    /// When it was not started here, or does not end.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        self.launched()?;
+        self.pid.store(0, Ordering::Relaxed);
+        match self.server.take() {
+            Some(server) => server.stop().await,
+            None => Ok(()),
+        }
     }
 
     /// Kills the server as `kill -9` does.
@@ -122,6 +197,8 @@ impl Bed {
     /// # Errors
     /// The system's.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.launched()?;
+        self.pid.store(0, Ordering::Relaxed);
         match self.server.take() {
             Some(server) => Ok(server.kill().await?),
             None => Ok(()),
@@ -133,13 +210,18 @@ impl Bed {
     /// # Errors
     /// When it does not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.server = Some(self.launch.start().await?);
+        let server = self.launched()?.start().await?;
+        self.pid.store(server.pid()?, Ordering::Relaxed);
+        self.ready = server.ready.clone();
+        self.server = Some(server);
         Ok(())
     }
 
     /// From the next start on the server, if it has bugs planted, has this one at work.
     pub const fn plant(&mut self, bug: &'static str) {
-        self.launch.bug = Some(bug);
+        if let Some(launch) = &mut self.launch {
+            launch.bug = Some(bug);
+        }
     }
 
     /// Has the killed server's program verify its database: every page, every chain.
@@ -150,11 +232,12 @@ impl Bed {
         if self.server.is_some() {
             bail!("the database of a running server can't be checked");
         }
-        let output = tokio::process::Command::new(&self.launch.program)
+        let launch = self.launched()?;
+        let output = tokio::process::Command::new(&launch.program)
             .args(["db", "check", "--data-dir"])
-            .arg(&self.launch.data)
+            .arg(&launch.data)
             .arg("--config")
-            .arg(&self.launch.config)
+            .arg(&launch.config)
             .output()
             .await?;
         if output.status.success() {
@@ -174,15 +257,6 @@ impl Bed {
     pub fn keep(self) -> PathBuf {
         self.directory.keep()
     }
-}
-
-fn configuration() -> String {
-    let mut text = format!("server.auth_token = \"{TOKEN}\"\n");
-    for (key, value) in LIFTED {
-        // Writing to a string can't fail.
-        _ = writeln!(text, "{key} = {value}");
-    }
-    text
 }
 
 /// The server's program: as given, else beside this one.

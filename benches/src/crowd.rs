@@ -93,30 +93,49 @@ async fn create(
     members: &[&Person],
     random: &mut Random,
 ) -> anyhow::Result<Room> {
-    let name = ConversationName { domain: creator.wire.domain().clone(), id: random.conversation_id() };
-    let id = random.message_id();
-    let role = v1::Role::Member.into();
-    let added = members.iter().map(|member| v1::Member { address: member.device.address().to_string(), role });
-    let bundle = v1::CommitBundle {
-        welcome: if members.is_empty() { Bytes::new() } else { body(random, None, WELCOME) },
-        welcome_devices: members.iter().map(|member| member.device.id().to_bytes()).collect(),
-        added: added.collect(),
-        ..commit(random, id, 0)
-    };
-    let request = v1::CreateConversation {
-        conversation: Some(name.to_wire()),
-        kind: kind.into(),
-        peer: peer.to_owned(),
-        message_id: id.to_bytes(),
-        commit: Some(bundle),
-        group_info: Bytes::new(),
-    };
+    let request = creation(creator, kind, peer, members, random);
+    let name = ConversationName::parse(request.conversation.as_ref())?;
+    let id = MessageId::parse(&request.message_id)?;
     match creator.wire.call(Method::CreateConversation(request)).await.context("creating a conversation")? {
         Outcome::CreateConversation(made) => {
             let commit = Sent { conversation: name.clone(), device: creator.device.id(), counter: Counter(1), id };
             Ok(Room { name, commit, at: Seq(made.seq), chain: ChainValue::parse(&made.chain) })
         }
         _ => bail!("an answer of another kind"),
+    }
+}
+
+/// The request that makes a conversation.
+#[must_use]
+pub fn creation(
+    creator: &Person,
+    kind: v1::ConversationKind,
+    peer: &str,
+    members: &[&Person],
+    random: &mut Random,
+) -> v1::CreateConversation {
+    let name = ConversationName { domain: creator.wire.domain().clone(), id: random.conversation_id() };
+    let id = random.message_id();
+    v1::CreateConversation {
+        conversation: Some(name.to_wire()),
+        kind: kind.into(),
+        peer: peer.to_owned(),
+        message_id: id.to_bytes(),
+        commit: Some(adding(random, id, 0, members)),
+        group_info: Bytes::new(),
+    }
+}
+
+/// A commit that adds people.
+#[must_use]
+pub fn adding(random: &mut Random, id: MessageId, epoch: u64, members: &[&Person]) -> v1::CommitBundle {
+    let role = v1::Role::Member.into();
+    let added = members.iter().map(|member| v1::Member { address: member.device.address().to_string(), role });
+    v1::CommitBundle {
+        welcome: if members.is_empty() { Bytes::new() } else { body(random, None, WELCOME) },
+        welcome_devices: members.iter().map(|member| member.device.id().to_bytes()).collect(),
+        added: added.collect(),
+        ..commit(random, id, epoch)
     }
 }
 

@@ -1,127 +1,76 @@
 //! What a connection costs that is there and silent.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context;
-use futures_util::{StreamExt, TryStreamExt, stream};
-use qpc_client::wire::{Answers, Device, Dialer, Requests, Wire};
-use qpc_proto::{
-    id::{ConversationName, Seq},
-    v1::{self, answer::Result as Outcome, request::Method},
-};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::{
-    bed::Bed,
-    crowd::{self, Person},
+    accounts,
+    layout::Layout,
+    load::{Load, Manner, Script, Sizes},
     metrics::Metrics,
-    process::Usage,
+    outcome::Outcome,
     report::Report,
+    sampler::{Reading, Sampler},
+    talk::{self, Common, SETTLE},
 };
 
 /// Connections before the measured ones, so that what a server reserves once does not count.
-const WARM_UP: usize = 64;
-/// UDP sockets of the clients.
-const SOCKETS: usize = 8;
-/// How long things settle before memory is read.
-const SETTLE: Duration = Duration::from_secs(3);
-/// How long the connections are silent: each sends one keep-alive in this time.
-const QUIET: Duration = Duration::from_secs(30);
-/// Connections that are made at once.
-const TOGETHER: usize = 16;
-/// Longest wait for a sync call to be open.
-const OPEN_WITHIN: Duration = Duration::from_secs(10);
+const WARM_UP: u32 = 64;
 
-/// An open sync call, kept.
-struct Idle {
-    _wire: Wire,
-    _sync: (Requests, Answers),
-}
-
-/// Runs it.
+/// Runs it: each connection sends one keep-alive in 30 s.
 ///
 /// # Errors
 /// When something goes wrong that is no figure.
-pub async fn run(program: &Path, users: usize) -> anyhow::Result<Report> {
-    let mut bed = Bed::start(program).await?;
-    let dialer = bed.dialer(SOCKETS)?;
-    let warm = devices(crowd::people(&dialer, bed.token(), "warm", WARM_UP).await?);
-    let devices = devices(crowd::people(&dialer, bed.token(), "idle", users).await?);
-    // A new process: what registrations have used and given back would be used again, and not be seen to grow.
-    bed.kill().await?;
-    bed.restart().await?;
-    let warm = open_all(&dialer, &warm).await?;
+pub async fn run(common: &Common, users: u32, quiet: Duration) -> anyhow::Result<Report> {
+    let layout = Layout::alone(users.saturating_add(WARM_UP));
+    let prepared = accounts::prepare(&common.beds, common.accounts.as_deref(), &layout).await?;
+    let bed = prepared.open(&common.beds).await?;
+    let manner = Manner {
+        acknowledge: common.acknowledge,
+        sockets: common.sockets,
+        sizes: Sizes::of_text(common.text, &prepared.users)?,
+        churn: None,
+        storms: false,
+        seed: common.seed,
+    };
+    let (measured, warm) = prepared.users.split_at(usize::try_from(users)?);
+    let silent = |_: u32| Script::Silent;
+    let warm = Load::gather(bed.dialer(manner.sockets)?, warm, &[], silent, None, &manner).await?;
     sleep(SETTLE).await;
-    let before = bed.usage()?;
-    let idle = open_all(&dialer, &devices).await?;
+    let before = Reading::take(bed.pid())?;
+    let load = Load::gather(bed.dialer(manner.sockets)?, measured, &[], silent, None, &manner).await?;
     sleep(SETTLE).await;
-    let after = bed.usage()?;
-    sleep(QUIET).await;
-    let quiet = bed.usage()?;
-    let page = Metrics::read(&bed.server()?.ready.metrics).await?;
+    let after = Reading::take(bed.pid())?;
+    let sampler = Sampler::start("reconnects", bed.pid(), std::sync::Arc::default());
+    sleep(quiet).await;
+    let last = Reading::take(bed.pid())?;
+    let page = Metrics::read(&bed.ready().metrics).await?;
 
-    let mut report = Report::new("idle");
-    figures(&mut report, users, [before, after, quiet]);
+    let mut outcome = Outcome { scenario: "idle", users: load.users(), ..Outcome::default() };
+    outcome.cost = last.since(&after);
+    outcome.duration_s = outcome.cost.seconds;
+    (outcome.op, outcome.ops) = ("user", load.users());
+    outcome.rss_of_users = Some(after.rss_bytes().saturating_sub(before.rss_bytes()));
+    outcome.setting("limits_lifted", common.beds.profile().lifted());
+    outcome.setting("set", common.beds.set.join("; "));
+    outcome.setting("sockets", common.sockets);
+    outcome.setting("keep_alive_s", 30);
+    outcome.setting("connections_before", WARM_UP);
     let (sessions, syncs) = (page.value("qpc_sessions_active")?, page.value("qpc_syncs_active")?);
+    let wanted = f64::from(users.saturating_add(WARM_UP));
+    if sessions < wanted || syncs < wanted {
+        outcome.errors = outcome.errors.saturating_add(1);
+    }
+    outcome.samples = sampler.finish();
+    talk::finish(&mut outcome, load).await?;
+    warm.end(Duration::ZERO).await?;
+    let mut report = Report::of(outcome);
+    let gathering = after.since(&before);
+    let each = 1e6 * gathering.server_cpu / f64::from(users.max(1));
+    report.figure("gather_s", "time until all were connected", gathering.seconds, "s");
+    report.figure("cpu_reconnect_us", "server CPU to connect, authenticate, sync", each, "us each");
     report.figure("sessions", "sessions by the server's count", sessions, "");
     report.figure("syncs", "sync calls by the server's count", syncs, "");
-    let wanted: f64 = u32::try_from(users.saturating_add(WARM_UP)).context("too many users")?.into();
-    if sessions < wanted || syncs < wanted {
-        report.fail("connections were lost while they were silent");
-    }
-    drop((warm, idle));
-    dialer.close().await;
     Ok(report)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "bytes and counts, far below 2^52")]
-fn figures(report: &mut Report, users: usize, [before, after, quiet]: [Usage; 3]) {
-    let kib = |bytes: u64| bytes as f64 / 1024.0;
-    let grown = after.rss_bytes.saturating_sub(before.rss_bytes);
-    report.figure("users", "authenticated connections", users, "");
-    report.figure("rss_before_kib", "resident memory before", kib(before.rss_bytes), "KiB");
-    report.figure("rss_after_kib", "resident memory with them", kib(after.rss_bytes), "KiB");
-    report.figure("rss_per_connection_kib", "resident memory per connection", kib(grown) / users as f64, "KiB");
-    let reconnect = 1e6 * (after.cpu_seconds - before.cpu_seconds) / users as f64;
-    report.figure("cpu_reconnect_us", "server CPU to connect, authenticate, sync", reconnect, "us each");
-    let cpu = quiet.cpu_seconds - after.cpu_seconds;
-    report.figure(
-        "cpu_quiet_percent",
-        "server CPU while all are silent",
-        100.0 * cpu / QUIET.as_secs_f64(),
-        "% of a core",
-    );
-}
-
-fn devices(people: Vec<Person>) -> Vec<Device> {
-    let leave = |Person { device, wire }| {
-        Wire::close(&wire);
-        device
-    };
-    people.into_iter().map(leave).collect()
-}
-
-async fn open_all(dialer: &Dialer, devices: &[Device]) -> anyhow::Result<Vec<Idle>> {
-    stream::iter(devices).map(|device| open(dialer, device)).buffered(TOGETHER).try_collect().await
-}
-
-/// Connects, authenticates, and follows the device's inbox.
-async fn open(dialer: &Dialer, device: &Device) -> anyhow::Result<Idle> {
-    let wire = dialer.connect().await?;
-    wire.authenticate(device).await?;
-    let inbox = ConversationName::inbox(wire.domain().clone(), device.id());
-    let (mut requests, mut answers) = wire.open().await?;
-    requests.send(Method::Sync(v1::Sync { cursors: vec![crowd::cursor(&inbox, Seq(0))] })).await?;
-    // Until it has caught up it is not idle.
-    let caught_up = async {
-        loop {
-            match answers.next().await?.context("a sync call ended")? {
-                Outcome::CaughtUp(_) => return anyhow::Ok(()),
-                Outcome::Following(_) | Outcome::Entry(_) => {}
-                _ => anyhow::bail!("an answer that does not belong to a sync call"),
-            }
-        }
-    };
-    timeout(OPEN_WITHIN, caught_up).await.context("a sync call does not open")??;
-    Ok(Idle { _wire: wire, _sync: (requests, answers) })
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -15,10 +16,12 @@ use tokio::{
     time::timeout,
 };
 
+use crate::machine::TICKS_PER_SECOND;
+
 /// Longest wait for a server to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
-/// Clock ticks per second of `/proc/PID/stat`, fixed by the kernel's interface on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Longest wait for a server to end when it is asked to.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// What the server prints when it is ready.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,10 +110,21 @@ impl Server {
         self.child.start_kill()?;
         self.child.wait().await.map(drop)
     }
+
+    /// Asks it to stop, as an operator does, and waits until it has.
+    ///
+    /// # Errors
+    /// The system's, or when it does not end in time.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(pid.context("the server has ended")?, Signal::TERM)?;
+        timeout(STOP_MAX, self.child.wait()).await.context("the server does not stop")??;
+        Ok(())
+    }
 }
 
 /// What a process has used so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     /// User and system time, in seconds.
     pub cpu_seconds: f64,

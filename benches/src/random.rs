@@ -37,6 +37,17 @@ impl Random {
         usize::try_from(self.below(u64::try_from(end).unwrap_or(u64::MAX))).unwrap_or_default()
     }
 
+    /// A number from 0 to below 1.
+    pub fn fraction(&mut self) -> f64 {
+        // As many bits as the number holds.
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A time until something that happens by chance, at this mean.
+    pub fn exponential(&mut self, mean: std::time::Duration) -> std::time::Duration {
+        mean.mul_f64(-(1.0 - self.fraction()).ln())
+    }
+
     /// Another stream that begins here.
     #[must_use]
     pub const fn fork(&mut self) -> Self {
@@ -100,5 +111,13 @@ mod tests {
             seen[random.index(5)] = true;
         }
         assert_eq!((seen, random.index(0)), ([true; 5], 0));
+    }
+
+    #[test]
+    fn times_by_chance_have_their_mean() {
+        let mut random = Random::new(3);
+        let mean = std::time::Duration::from_millis(10);
+        let sum: std::time::Duration = (0..10_000).map(|_| random.exponential(mean)).sum();
+        assert!((95..105).contains(&sum.as_secs()), "{sum:?}");
     }
 }

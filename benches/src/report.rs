@@ -2,10 +2,14 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     io::{self, Write as _},
+    path::Path,
 };
 
 use serde_json::{Map, Value, json};
+
+use crate::outcome::Outcome;
 
 /// One figure.
 #[derive(Debug, Clone)]
@@ -13,7 +17,7 @@ struct Figure {
     key: &'static str,
     text: &'static str,
     value: Value,
-    unit: &'static str,
+    unit: String,
 }
 
 /// The figures of a run, in the order in which they were found.
@@ -21,19 +25,62 @@ struct Figure {
 pub struct Report {
     bench: &'static str,
     figures: Vec<Figure>,
+    settings: Vec<(String, Value)>,
     failures: Vec<String>,
+    outcome: Option<Outcome>,
 }
 
 impl Report {
     /// An empty one.
     #[must_use]
     pub const fn new(bench: &'static str) -> Self {
-        Self { bench, figures: Vec::new(), failures: Vec::new() }
+        Self { bench, figures: Vec::new(), settings: Vec::new(), failures: Vec::new(), outcome: None }
+    }
+
+    /// One of a load scenario, whose shared figures come first.
+    #[must_use]
+    pub fn of(outcome: Outcome) -> Self {
+        let mut report = Self::new(outcome.scenario);
+        outcome.tell(&mut report);
+        report.outcome = Some(outcome);
+        report
+    }
+
+    /// The shared figures, where it is of a load scenario.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// What failed.
+    #[must_use]
+    pub fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn bench(&self) -> &'static str {
+        self.bench
     }
 
     /// Adds a figure: its name for programs, what it is for people, its value and unit.
-    pub fn figure(&mut self, key: &'static str, text: &'static str, value: impl Into<Value>, unit: &'static str) {
-        self.figures.push(Figure { key, text, value: value.into(), unit });
+    pub fn figure(&mut self, key: &'static str, text: &'static str, value: impl Into<Value>, unit: &str) {
+        self.figures.push(Figure { key, text, value: value.into(), unit: unit.to_owned() });
+    }
+
+    /// Notes with what it was run.
+    pub fn note_setting(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
+        if let Some(outcome) = &mut self.outcome {
+            outcome.setting(key, value.clone());
+        }
+        self.setting(key, &value);
+    }
+
+    /// Notes with what it was run, for people; programs find it in the outcome.
+    pub fn setting(&mut self, key: &str, value: &Value) {
+        self.settings.push((key.to_owned(), value.clone()));
     }
 
     /// Says that something is not as it must be.
@@ -51,30 +98,53 @@ impl Report {
     ///
     /// # Errors
     /// The system's.
-    pub fn print(&self, as_json: bool) -> io::Result<()> {
-        let text = if as_json { format!("{}\n", self.json()) } else { self.table() };
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+    pub fn print(&self) -> io::Result<()> {
+        print(&self.table())
+    }
+
+    /// Writes it for programs: to a file, or to standard output where that is called `-`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write_json(&self, path: &Path) -> io::Result<()> {
+        let text = format!("{}\n", self.json());
+        if path == Path::new("-") { print(&text) } else { fs::write(path, text) }
     }
 
     fn json(&self) -> Value {
         let figures: Map<String, Value> =
             self.figures.iter().map(|figure| (figure.key.to_owned(), figure.value.clone())).collect();
-        json!({ "bench": self.bench, "passed": self.passed(), "figures": figures, "failures": self.failures })
+        let mut keys = self.outcome.as_ref().map(Outcome::json).unwrap_or_default();
+        keys.insert("bench".into(), self.bench.into());
+        keys.insert("passed".into(), self.passed().into());
+        keys.insert("figures".into(), figures.into());
+        keys.insert("failures".into(), json!(self.failures));
+        keys.into()
+    }
+
+    /// The figures as lines for people: what it is, value, unit.
+    #[must_use]
+    pub fn lines(&self) -> Vec<[String; 3]> {
+        let line = |Figure { text, value, unit, .. }: &Figure| [(*text).to_owned(), said(value), unit.clone()];
+        self.figures.iter().map(line).collect()
+    }
+
+    /// The settings as lines for people.
+    #[must_use]
+    pub fn settings(&self) -> Vec<[String; 2]> {
+        self.settings.iter().map(|(key, value)| [key.clone(), said(value)]).collect()
     }
 
     fn table(&self) -> String {
-        let width = self.figures.iter().map(|figure| figure.text.chars().count()).max().unwrap_or_default();
+        let lines = self.lines();
+        let width = lines.iter().map(|[what, ..]| what.chars().count()).max().unwrap_or_default();
         let mut text = format!("{}\n", self.bench);
-        for Figure { text: what, value, unit, .. } in &self.figures {
-            let value = match value {
-                Value::String(value) => value.clone(),
-                Value::Number(number) if number.is_f64() => format!("{:.3}", number.as_f64().unwrap_or_default()),
-                other => other.to_string(),
-            };
+        for [what, value, unit] in &lines {
             // Writing to a string can't fail.
             _ = writeln!(text, "  {what:width$}  {value:>12} {unit}");
+        }
+        for [key, value] in self.settings() {
+            _ = writeln!(text, "  {key}: {value}");
         }
         for failure in &self.failures {
             _ = writeln!(text, "  FAILED: {failure}");
@@ -82,6 +152,20 @@ impl Report {
         _ = writeln!(text, "  {}", if self.passed() { "passed" } else { "NOT PASSED" });
         text
     }
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::String(value) => value.clone(),
+        Value::Number(number) if number.is_f64() => format!("{:.3}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// A line about what goes on, on standard error.

@@ -8,29 +8,45 @@ use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
-/// Runs a bench and gives its figures.
+/// Runs a bench and gives its result.
 fn bench(args: &[&str]) -> Value {
     let program = Path::new(env!("CARGO_BIN_EXE_qpc-bench"));
     let server = program.with_file_name("qpc-server");
     assert!(server.exists(), "{} is missing: cargo build --workspace --bins", server.display());
-    let output = Command::new(program).arg("--json").args(args).output().unwrap();
+    let output = Command::new(program).args(["--json", "-"]).args(args).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["passed"], true, "{report}");
-    report["figures"].clone()
+    report
 }
 
 #[test]
 fn each_direct_message_arrives_once() {
-    let figures = bench(&["direct", "--pairs", "2", "--rate", "40", "--duration", "2"]);
-    assert_eq!((&figures["messages"], &figures["lost"]), (&80.0.into(), &0.into()));
-    assert!(figures["commits_per_second"].as_f64().unwrap() > 0.0);
+    let result = bench(&["direct", "--pairs", "2", "--rate", "40", "--duration", "2"]);
+    assert_eq!((&result["sent"], &result["delivered"], &result["lost"]), (&80.into(), &80.into(), &0.into()));
+    assert!(result["server"]["cpu_us_per_op"].as_f64().unwrap() > 0.0);
+    assert!(result["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
+    assert!(result["settings"]["mls"].as_str().unwrap().contains(" 0 wrong"));
+}
+
+#[test]
+fn accounts_that_were_kept_serve_again_under_all_limits() {
+    let kept = tempfile::tempdir().unwrap();
+    let kept = kept.path().to_str().unwrap();
+    let fanout = ["--accounts", kept, "fanout", "--members", "5", "--rate", "20", "--duration", "2"];
+    let first = bench(&fanout);
+    assert_eq!((&first["sent"], &first["delivered"]), (&40.into(), &160.into()));
+    let again = bench(&[&["--all-limits"], fanout.as_slice()].concat());
+    assert_eq!((&again["sent"], &again["delivered"]), (&40.into(), &160.into()));
+    assert_eq!(again["settings"]["limits_lifted"], "none");
+    let logins = bench(&["--accounts", kept, "login", "--users", "4"]);
+    assert_eq!((&logins["delivered"], &logins["errors"]), (&4.into(), &0.into()));
 }
 
 #[test]
 fn a_killed_server_has_what_it_acknowledged() {
-    let figures = bench(&["torture", "--cycles", "2", "--senders", "5", "--seed", "1"]);
+    let figures = bench(&["torture", "--cycles", "2", "--senders", "5", "--seed", "1"])["figures"].clone();
     assert_eq!((&figures["kills"], &figures["violations"]), (&2.into(), &0.into()));
     assert!(figures["acknowledged"].as_u64().unwrap() > 10);
 }

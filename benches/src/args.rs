@@ -1,0 +1,226 @@
+//! Arguments as they are typed, and what they mean.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use qpc_bench::{
+    bed::{self, Beds, External},
+    talk::Common,
+    torture,
+};
+
+/// Measures a qpc-server, or tries to make it lose something.
+#[derive(Debug, Parser)]
+#[command(name = "qpc-bench", version)]
+pub(super) struct Cli {
+    /// The server's program [default: qpc-server beside this one].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) server_program: Option<PathBuf>,
+    /// Write the result as one JSON object to a file; "-" is standard output, instead of the table.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) load: LoadArgs,
+    #[command(flatten)]
+    pub(super) external: ExternalArgs,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// For all scenarios but torture and timing.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+pub(super) struct LoadArgs {
+    /// Keep accounts, conversations and the server's data here, and use them again; a run works on a copy.
+    #[arg(long, global = true, value_name = "DIR")]
+    accounts: Option<PathBuf>,
+    /// Keep all of the server's limits while measuring.
+    #[arg(long, global = true)]
+    all_limits: bool,
+    /// A line of the server's configuration, such as "runtime.threads = 1".
+    #[arg(long, global = true, value_name = "KEY = VALUE")]
+    set: Vec<String>,
+    /// Milliseconds that a client gathers acknowledgements.
+    #[arg(long, global = true, default_value_t = 5)]
+    acknowledge_ms: u64,
+    /// UDP sockets of the clients, each at a loopback address of its own.
+    #[arg(long, global = true, default_value_t = 16)]
+    sockets: usize,
+    /// Of a hundred clients, so many run real MLS.
+    #[arg(long, global = true, default_value_t = 10)]
+    mls: u32,
+    /// Encryptions and decryptions that they may do in a second, together.
+    #[arg(long, global = true, default_value_t = 200)]
+    mls_per_second: u32,
+    /// Bytes of text in a message.
+    #[arg(long, global = true, default_value_t = 40)]
+    text: usize,
+    /// For all that is random.
+    #[arg(long, global = true, default_value_t = 1)]
+    random: u64,
+}
+
+/// A server that runs already, instead of one of its own.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "A server that runs already")]
+pub(super) struct ExternalArgs {
+    /// Its address.
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    server: Option<String>,
+    /// The fingerprint of its certificate.
+    #[arg(long, global = true, value_name = "sha256:HEX")]
+    pin: Option<String>,
+    /// A token that lets all users register.
+    #[arg(long, global = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Its metrics page.
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    metrics: Option<String>,
+    /// Its process, where it is on this machine.
+    #[arg(long, global = true, value_name = "PID")]
+    pid: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Kill -9 under load, again and again: is every acknowledged message there once, in order?
+    Torture(TortureArgs),
+    /// Is a known name told from an unknown one by a login's first answer?
+    Timing {
+        /// Pairs of a known and an unknown name.
+        #[arg(long, default_value_t = 10_000)]
+        pairs: usize,
+        /// For the order of names.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Authenticated connections that are silent: what each costs the server.
+    Idle {
+        /// Connections, each of an account of its own.
+        #[arg(long, default_value_t = 2_000)]
+        users: u32,
+        /// Seconds that they are silent.
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+    },
+    /// Full logins with a password, and reconnects with a device's key.
+    Login {
+        /// Accounts; each logs in once and reconnects once.
+        #[arg(long, default_value_t = 2_000)]
+        users: u32,
+        /// So many at a time.
+        #[arg(long, default_value_t = 16)]
+        concurrency: usize,
+    },
+    /// Direct messages: what one costs the server, and how long it takes.
+    Direct {
+        /// Direct conversations; both sides send.
+        #[arg(long, default_value_t = 100)]
+        pairs: u32,
+        /// Messages a second, over all pairs [default: as many as there can be].
+        #[arg(long)]
+        rate: Option<u32>,
+        /// Without a rate: messages of each client without an answer.
+        #[arg(long, default_value_t = 8)]
+        window: usize,
+        /// Seconds that are measured.
+        #[arg(long, default_value_t = 20)]
+        duration: u32,
+    },
+    /// One group in which a few talk: what one delivery costs the server.
+    Fanout {
+        /// Members of the group.
+        #[arg(long, default_value_t = 500)]
+        members: u32,
+        /// Those who talk.
+        #[arg(long, default_value_t = 4)]
+        senders: u32,
+        /// Messages a second, over all senders [default: as many as there can be].
+        #[arg(long)]
+        rate: Option<u32>,
+        /// Without a rate: messages of each sender without an answer.
+        #[arg(long, default_value_t = 4)]
+        window: usize,
+        /// Seconds that are measured.
+        #[arg(long, default_value_t = 20)]
+        duration: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TortureArgs {
+    /// How often the server is killed.
+    #[arg(long, default_value_t = 25)]
+    cycles: u32,
+    /// Clients that send.
+    #[arg(long, default_value_t = 16)]
+    senders: usize,
+    /// For moments and messages; a new one each time unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Control run, for a server with bugs planted: switch on the early acknowledgement, and fail unless it is found out.
+    #[arg(long)]
+    expect_violations: bool,
+}
+
+impl TortureArgs {
+    pub(super) fn plan(&self) -> torture::Plan {
+        torture::Plan {
+            cycles: self.cycles,
+            senders: self.senders,
+            seed: self.seed.unwrap_or_else(qpc_bench::random::unix_ms),
+            expect_violations: self.expect_violations,
+        }
+    }
+}
+
+impl ExternalArgs {
+    fn resolve(&self) -> anyhow::Result<Option<External>> {
+        let Some(listen) = self.server.clone() else { return Ok(None) };
+        let missing = "--server needs --pin, --token and --metrics";
+        Ok(Some(External {
+            listen,
+            pin: self.pin.clone().context(missing)?,
+            token: self.token.clone().context(missing)?,
+            metrics: self.metrics.clone().context(missing)?,
+            pid: self.pid,
+        }))
+    }
+}
+
+impl Cli {
+    /// What every load scenario is told.
+    pub(super) fn common(&self) -> anyhow::Result<Common> {
+        let external = self.external.resolve()?;
+        let program = match external {
+            Some(_) => PathBuf::new(),
+            None => bed::program(self.server_program.clone())?,
+        };
+        let of = &self.load;
+        Ok(Common {
+            beds: Beds { program, external, set: of.set.clone(), all_limits: of.all_limits },
+            accounts: of.accounts.clone(),
+            acknowledge: Duration::from_millis(of.acknowledge_ms),
+            sockets: of.sockets,
+            mls_percent: of.mls,
+            mls_per_second: of.mls_per_second,
+            text: of.text,
+            seed: of.random,
+        })
+    }
+
+    /// After this long something is wrong.
+    pub(super) fn longest(&self) -> Duration {
+        let users = |users: u32| 300_u64.saturating_add(u64::from(users) / 10);
+        let seconds = match &self.command {
+            Command::Torture(args) => 120_u64.saturating_add(u64::from(args.cycles).saturating_mul(10)),
+            Command::Timing { pairs, .. } => 120_u64.saturating_add(u64::try_from(*pairs).unwrap_or(u64::MAX) / 50),
+            Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),
+            Command::Login { users: of, .. } => users(*of),
+            Command::Direct { pairs, duration, .. } => users(*pairs).saturating_add((*duration).into()),
+            Command::Fanout { members, duration, .. } => users(*members).saturating_add((*duration).into()),
+        };
+        Duration::from_secs(seconds)
+    }
+}

@@ -1,0 +1,215 @@
+//! What a load scenario found, under the keys that every scenario shares.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    latency::{Latencies, Summary},
+    ledger::Faults,
+    machine,
+    report::Report,
+    sampler::{Cost, Sample},
+};
+
+/// See the module's text.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Its name.
+    pub scenario: &'static str,
+    /// Connected, authenticated clients.
+    pub users: u64,
+    /// How long was measured, in seconds.
+    pub duration_s: f64,
+    /// Messages, or logins, that were due in that time and made.
+    pub sent: u64,
+    /// Of those, arrivals at other devices.
+    pub delivered: u64,
+    /// What the judge found.
+    pub faults: Faults,
+    /// What went wrong else, preparing included.
+    pub errors: u64,
+    /// What is counted for `rate_per_s` and for the server's cost.
+    pub op: &'static str,
+    /// How many of these were done in the measured time.
+    pub ops: u64,
+    /// From due to done.
+    pub latency: Summary,
+    /// The same, as a curve.
+    pub curve: Vec<(f64, f64)>,
+    /// What it cost.
+    pub cost: Cost,
+    /// Resident memory that the users brought, where it is known; else all of it counts.
+    pub rss_of_users: Option<u64>,
+    /// With what it was run.
+    pub settings: Map<String, Value>,
+    /// Second by second.
+    pub samples: Vec<Sample>,
+}
+
+impl Outcome {
+    /// Takes the latencies.
+    pub fn latency(&mut self, latencies: &Latencies) {
+        self.latency = latencies.summary();
+        self.curve = latencies.curve();
+    }
+
+    /// Notes with what it was run.
+    pub fn setting(&mut self, key: &str, value: impl Into<Value>) {
+        self.settings.insert(key.to_owned(), value.into());
+    }
+
+    /// Operations a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.ops as f64 / self.duration_s.max(1e-9)
+    }
+
+    /// Microseconds of the server for one operation.
+    #[must_use]
+    pub fn cpu_us(&self) -> f64 {
+        if self.ops == 0 { 0.0 } else { 1e6 * self.cost.server_cpu / self.ops as f64 }
+    }
+
+    fn rss_per_user(&self) -> u64 {
+        self.rss_of_users.unwrap_or(self.cost.rss_bytes).checked_div(self.users).unwrap_or_default()
+    }
+
+    /// The keys that every scenario has.
+    #[must_use]
+    pub fn json(&self) -> Map<String, Value> {
+        let Faults { lost, duplicated, reordered, disagreed } = self.faults;
+        let value = json!({
+            "scenario": self.scenario,
+            "users": self.users,
+            "duration_s": self.duration_s,
+            "sent": self.sent,
+            "delivered": self.delivered,
+            "lost": lost,
+            "duplicated": duplicated,
+            "reordered": reordered,
+            "errors": self.errors.saturating_add(disagreed),
+            "rate_per_s": self.rate(),
+            "latency_ms": self.latency.json(),
+            "server": {
+                "cpu_s": self.cost.server_cpu,
+                "cpu_us_per_op": self.cpu_us(),
+                "op": self.op,
+                "rss_bytes": self.cost.rss_bytes,
+                "rss_per_user_bytes": self.rss_per_user(),
+                "io_write_bytes": self.cost.write_bytes,
+            },
+            "settings": self.settings,
+            "version": { "qpc-bench": env!("CARGO_PKG_VERSION") },
+            "machine": machine::describe(),
+            "bench_cpu_s": self.cost.own_cpu,
+            "others_cpu_s": self.cost.others_cpu,
+            "samples": self.samples,
+        });
+        match value {
+            Value::Object(keys) => keys,
+            _ => Map::new(),
+        }
+    }
+
+    /// Puts the shared figures into a report, and fails it where something was lost, doubled, reordered or wrong.
+    pub fn tell(&self, report: &mut Report) {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        report.figure("users", "users connected", self.users, "");
+        report.figure("duration_s", "measured for", self.duration_s, "s");
+        if self.sent > 0 {
+            report.figure("sent", "begun", self.sent, "");
+            report.figure("delivered", "done", self.delivered, "");
+            report.figure("rate_per_s", "rate", self.rate(), &format!("{} /s", self.op));
+        }
+        let Summary { p50, p90, p99, p999, max, count } = self.latency;
+        let latencies = [
+            ("latency_p50_ms", "latency, p50", p50),
+            ("latency_p90_ms", "latency, p90", p90),
+            ("latency_p99_ms", "latency, p99", p99),
+            ("latency_p999_ms", "latency, p99.9", p999),
+            ("latency_max_ms", "latency, longest", max),
+        ];
+        for (key, text, value) in latencies.into_iter().filter(|_| count > 0) {
+            report.figure(key, text, value, "ms");
+        }
+        report.figure("server_cpu_us", "server CPU", self.cpu_us(), &format!("us per {}", self.op));
+        let percent = |cpu: f64| 100.0 * cpu / self.cost.seconds.max(1e-9);
+        report.figure("server_percent", "server CPU", percent(self.cost.server_cpu), "% of a core");
+        report.figure("bench_percent", "CPU of all clients", percent(self.cost.own_cpu), "% of a core");
+        report.figure("others_percent", "CPU of other processes", percent(self.cost.others_cpu), "% of a core");
+        report.figure("rss_mib", "server memory", mib(self.cost.rss_bytes), "MiB");
+        report.figure("rss_per_user_kib", "server memory", self.rss_per_user() as f64 / 1024.0, "KiB per user");
+        report.figure("written_mib", "written to disk", mib(self.cost.write_bytes), "MiB");
+        let Faults { lost, duplicated, reordered, disagreed } = self.faults;
+        let errors = self.errors.saturating_add(disagreed);
+        for (key, text, count) in [
+            ("lost", "lost", lost),
+            ("duplicated", "duplicated", duplicated),
+            ("reordered", "out of order", reordered),
+            ("errors", "errors", errors),
+        ] {
+            report.figure(key, text, count, "");
+            if count > 0 {
+                report.fail(format!("{text}: {count}"));
+            }
+        }
+        for (key, value) in &self.settings {
+            report.setting(key, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fault_fails_the_run_and_is_in_the_result() {
+        let verdict = |faults: Faults, errors: u64| {
+            let outcome = Outcome { faults, errors, ..Outcome::default() };
+            let mut report = Report::new("direct");
+            outcome.tell(&mut report);
+            (report.passed(), outcome.json())
+        };
+        assert!(verdict(Faults::default(), 0).0);
+        for (faults, errors, key) in [
+            (Faults { lost: 1, ..Faults::default() }, 0, "lost"),
+            (Faults { duplicated: 1, ..Faults::default() }, 0, "duplicated"),
+            (Faults { reordered: 1, ..Faults::default() }, 0, "reordered"),
+            (Faults { disagreed: 1, ..Faults::default() }, 0, "errors"),
+            (Faults::default(), 1, "errors"),
+        ] {
+            let (passed, json) = verdict(faults, errors);
+            assert!(!passed && json[key] == 1, "{key}");
+        }
+    }
+
+    #[test]
+    fn results_have_the_keys_that_are_promised() {
+        let json = Outcome::default().json();
+        for key in [
+            "scenario",
+            "users",
+            "duration_s",
+            "sent",
+            "delivered",
+            "lost",
+            "duplicated",
+            "reordered",
+            "errors",
+            "rate_per_s",
+            "latency_ms",
+            "server",
+            "settings",
+            "version",
+            "machine",
+        ] {
+            assert!(json.contains_key(key), "{key}");
+        }
+        for key in ["p50", "p90", "p99", "p999", "max"] {
+            assert!(json["latency_ms"].get(key).is_some(), "{key}");
+        }
+        for key in ["cpu_s", "cpu_us_per_op", "rss_bytes", "rss_per_user_bytes", "io_write_bytes"] {
+            assert!(json["server"].get(key).is_some(), "{key}");
+        }
+    }
+}
