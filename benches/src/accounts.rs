@@ -31,7 +31,7 @@ pub const STRETCHING: &str = "Argon2id, 8 KiB, 1 pass";
 const SOCKETS: usize = 8;
 
 /// A conversation that is ready.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyRoom {
     /// Its name.
     pub name: ConversationName,
@@ -119,6 +119,38 @@ impl Prepared {
     /// When it does not start.
     pub async fn open(&self, beds: &Beds) -> anyhow::Result<Bed> {
         beds.open(Some(&self.data), beds.profile()).await
+    }
+}
+
+/// Where conversations stand, in a file: place and counters of each, in their order.
+const STANDS: &str = "stands.json";
+
+impl Prepared {
+    /// Keeps the data as it is now.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn save(&self, root: &Path) -> anyhow::Result<()> {
+        copy_tree(&self.data, &root.join("copying"))?;
+        let stands: Vec<_> = self.rooms.iter().map(|room| (room.seq, &room.counters)).collect();
+        fs::write(root.join(STANDS), serde_json::to_vec(&stands)?)?;
+        // Last, so that what is there is whole.
+        Ok(fs::rename(root.join("copying"), root.join("data"))?)
+    }
+
+    /// Takes data that was kept.
+    ///
+    /// # Errors
+    /// The system's, or when it is of other conversations.
+    pub fn restore(&mut self, root: &Path) -> anyhow::Result<()> {
+        let stands: Vec<(u64, Vec<u64>)> = serde_json::from_slice(&fs::read(root.join(STANDS))?)?;
+        anyhow::ensure!(stands.len() == self.rooms.len(), "what was filled is of other conversations");
+        fs::remove_dir_all(&self.data)?;
+        copy_tree(&root.join("data"), &self.data)?;
+        for (room, (seq, counters)) in self.rooms.iter_mut().zip(stands) {
+            (room.seq, room.counters) = (seq, counters);
+        }
+        Ok(())
     }
 }
 

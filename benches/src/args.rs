@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use qpc_bench::{
     bed::{self, Beds, External},
     talk::Common,
@@ -146,6 +146,49 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 20)]
         duration: u32,
     },
+    /// Users who do what people do: what so many cost, and how long their messages take.
+    Ccu {
+        /// Connected users.
+        #[arg(long, default_value_t = 1_000)]
+        users: u32,
+        /// What they do.
+        #[arg(long, value_enum, default_value = "seed")]
+        profile: Profile,
+        /// Seconds that are measured.
+        #[arg(long, default_value_t = 60)]
+        duration: u32,
+    },
+    /// What stored messages cost: sending, catching up, reading history, starting again.
+    History {
+        /// Messages that are stored.
+        #[arg(long, default_value_t = 10_000)]
+        messages: u64,
+        /// Direct conversations that they are in.
+        #[arg(long, default_value_t = 1_000)]
+        pairs: u32,
+        /// Messages a second while sending is measured.
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Seconds for which it is measured.
+        #[arg(long, default_value_t = 20)]
+        duration: u32,
+    },
+    /// The server goes under its users, and comes again: until when are all back, and is anything lost?
+    Storm {
+        /// Connected users.
+        #[arg(long, default_value_t = 1_000)]
+        users: u32,
+        /// Stop the server as an operator does, instead of killing it.
+        #[arg(long)]
+        stop: bool,
+    },
+}
+
+/// What users do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Profile {
+    /// The sizing tables' user model.
+    Seed,
 }
 
 #[derive(Debug, Args)]
@@ -219,6 +262,12 @@ impl Cli {
             Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),
             Command::Login { users: of, .. } => users(*of),
             Command::Direct { pairs, duration, .. } => users(*pairs).saturating_add((*duration).into()),
+            Command::Ccu { users: of, duration, .. } => users(*of).saturating_add((*duration).into()),
+            // Filling takes some 50 microseconds for each message, on a busy machine.
+            Command::History { messages, pairs, duration, .. } => {
+                users(*pairs).saturating_add(messages / 2_000).saturating_add((*duration).into())
+            }
+            Command::Storm { users: of, .. } => users(*of).saturating_add(300),
             Command::Fanout { members, duration, .. } => users(*members).saturating_add((*duration).into()),
         };
         Duration::from_secs(seconds)

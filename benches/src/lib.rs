@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod bed;
+pub mod ccu;
 pub mod crowd;
 pub mod direct;
 pub mod fanout;
@@ -23,6 +24,8 @@ pub mod random;
 pub mod report;
 pub mod sampler;
 pub mod stats;
+pub mod stored;
+pub mod storm;
 pub mod talk;
 pub mod timing;
 pub mod torture;

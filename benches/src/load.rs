@@ -82,6 +82,8 @@ pub struct Counts {
     pub ready: AtomicU64,
     /// Clients that are connected now and have read what was there.
     pub online: AtomicU64,
+    /// Clients that are back since the server has gone.
+    pub returned: AtomicU64,
     /// Messages that were due in the measured time and sent.
     pub sent: AtomicU64,
     /// Of these, answered.
@@ -129,6 +131,10 @@ pub struct Shared {
     pub deliveries: Latencies,
     /// From due to answered.
     pub answers: Latencies,
+    /// From the server's going to a client's being back.
+    pub returns: Latencies,
+    /// When it has gone.
+    gone: Mutex<Option<Instant>>,
     /// How long acknowledgements are gathered.
     acknowledge: Duration,
     sizes: Sizes,
@@ -207,6 +213,8 @@ impl Load {
             counts: Counts::default(),
             deliveries: Latencies::new()?,
             answers: Latencies::new()?,
+            returns: Latencies::new()?,
+            gone: Mutex::new(None),
             acknowledge: manner.acknowledge,
             sizes: manner.sizes.clone(),
             engines,
@@ -269,6 +277,11 @@ impl Load {
         *self.shared.window.lock().unwrap_or_else(PoisonError::into_inner) = window;
         self.stage.send_replace(Stage::Talking(start));
         Ok((from, upto))
+    }
+
+    /// The server goes: from now on it counts who is back.
+    pub fn server_goes(&self) {
+        *self.shared.gone.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// No more messages; waits until every message is answered and has arrived everywhere, or `patience` has passed,
@@ -341,6 +354,11 @@ impl Shared {
 
     fn window(&self) -> (u64, u64) {
         *self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long ago the server has gone.
+    fn gone_since(&self) -> Option<Duration> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).map(|gone| gone.elapsed())
     }
 
     fn room(&self, at: u32) -> Option<&Room> {

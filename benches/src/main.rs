@@ -8,10 +8,16 @@ use std::{io, io::Write as _, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
-use qpc_bench::{bed, direct, fanout, idle, login, report::Report, timing, torture};
+use qpc_bench::{
+    bed, ccu, direct, fanout, idle, login,
+    report::Report,
+    stored,
+    storm::{self, Ending},
+    timing, torture,
+};
 use tokio::time::timeout;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, Profile};
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
@@ -58,6 +64,15 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let (members, senders) = (*members, *senders);
             let plan = fanout::Plan { members, senders, rate: *rate, window: *window, seconds: *duration };
             fanout::run(&cli.common()?, &plan).await
+        }
+        Command::Ccu { users, profile: Profile::Seed, duration } => ccu::run(&cli.common()?, *users, *duration).await,
+        Command::History { messages, pairs, rate, duration } => {
+            let (messages, pairs) = (*messages, *pairs);
+            stored::run(&cli.common()?, &stored::Plan { messages, pairs, rate: *rate, seconds: *duration }).await
+        }
+        Command::Storm { users, stop } => {
+            let ending = if *stop { Ending::Stopped } else { Ending::Killed };
+            storm::run(&cli.common()?, *users, ending).await
         }
     }
 }

@@ -60,7 +60,7 @@ impl Outcome {
     /// Operations a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.ops as f64 / self.duration_s.max(1e-9)
+        self.ops as f64 / self.cost.seconds.max(1e-9)
     }
 
     /// Microseconds of the server for one operation.

@@ -74,20 +74,28 @@ pub struct Gathered {
     pub readings: (Reading, Reading),
     /// What is known so far.
     pub outcome: Outcome,
-    // The server's data lies there.
-    _prepared: Prepared,
+    /// The server's data lies there.
+    pub prepared: Prepared,
 }
 
-/// Prepares and connects.
+/// Makes what a scenario's layout lacks.
+///
+/// # Errors
+/// What went wrong.
+pub async fn prepare<F>(common: &Common, scenario: &Scenario<F>) -> anyhow::Result<Prepared> {
+    accounts::prepare(&common.beds, common.accounts.as_deref(), &scenario.layout).await
+}
+
+/// Starts the measured server, and connects everybody.
 ///
 /// # Errors
 /// What went wrong.
 pub async fn gather<F: Fn(u32) -> Script>(
     common: &Common,
     scenario: &Scenario<F>,
+    prepared: Prepared,
     storms: bool,
 ) -> anyhow::Result<Gathered> {
-    let prepared = accounts::prepare(&common.beds, common.accounts.as_deref(), &scenario.layout).await?;
     let bed = prepared.open(&common.beds).await?;
     let mut outcome = Outcome { scenario: scenario.name, ..Outcome::default() };
     let sizes =
@@ -108,7 +116,7 @@ pub async fn gather<F: Fn(u32) -> Script>(
     outcome.users = load.users();
     sleep(SETTLE).await;
     let after = Reading::take(bed.pid())?;
-    Ok(Gathered { bed, load, readings: (before, after), outcome, _prepared: prepared })
+    Ok(Gathered { bed, load, readings: (before, after), outcome, prepared })
 }
 
 fn engines<F>(common: &Common, scenario: &Scenario<F>, prepared: &Prepared) -> anyhow::Result<Option<Engines>> {
@@ -146,11 +154,19 @@ fn settings(outcome: &mut Outcome, common: &Common, prepared: &Prepared, sizes: 
 /// # Errors
 /// When something goes wrong that is no figure.
 pub async fn run<F: Fn(u32) -> Script>(common: &Common, scenario: Scenario<F>) -> anyhow::Result<Report> {
-    let gathered = gather(common, &scenario, false).await?;
-    let Gathered { bed, load, readings, mut outcome, _prepared } = gathered;
+    let prepared = prepare(common, &scenario).await?;
+    measure(gather(common, &scenario, prepared, false).await?, scenario.measured).await
+}
+
+/// Has everybody talk, and measures.
+///
+/// # Errors
+/// When something goes wrong that is no figure.
+pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<Report> {
+    let Gathered { bed, load, readings, mut outcome, prepared: _ } = gathered;
     let metrics = bed.ready().metrics.clone();
     let sampler = Sampler::start("deliveries", bed.pid(), Arc::clone(&load.shared.counts.arrived));
-    let (from, upto) = load.talk(WARM_UP, scenario.measured)?;
+    let (from, upto) = load.talk(WARM_UP, measured)?;
     sleep_until(from).await;
     let (page, first, arrived) = (Metrics::read(&metrics).await?, Reading::take(bed.pid())?, arrived(&load.shared));
     sleep_until(upto).await;

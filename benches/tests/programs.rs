@@ -45,6 +45,23 @@ fn accounts_that_were_kept_serve_again_under_all_limits() {
 }
 
 #[test]
+fn users_of_the_profile_come_back_after_a_restart_and_miss_nothing() {
+    let result = bench(&["storm", "--users", "8", "--stop"]);
+    assert_eq!((&result["users"], &result["lost"], &result["errors"]), (&8.into(), &0.into(), &0.into()));
+    assert!(result["latency_ms"]["max"].as_f64().unwrap() > 1.0);
+    assert_eq!(result["settings"]["profile"], "seed");
+}
+
+#[test]
+fn what_was_stored_is_caught_up_and_talked_on_after() {
+    let history = ["history", "--messages", "500", "--pairs", "3", "--rate", "40", "--duration", "2"];
+    let result = bench(&history);
+    assert_eq!((&result["lost"], &result["errors"]), (&0.into(), &0.into()));
+    assert!(result["sent"].as_u64().unwrap() > 40 && result["sent"] == result["delivered"]);
+    assert!(result["figures"]["caught_up_s"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn a_killed_server_has_what_it_acknowledged() {
     let figures = bench(&["torture", "--cycles", "2", "--senders", "5", "--seed", "1"])["figures"].clone();
     assert_eq!((&figures["kills"], &figures["violations"]), (&2.into(), &0.into()));

@@ -1,6 +1,10 @@
 //! Makes the accounts and conversations that a layout lacks, by the protocol.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -36,12 +40,20 @@ pub(super) struct Builder<'b> {
     token: &'b str,
     manifest: &'b mut Manifest,
     people: Vec<OnceCell<Person>>,
+    /// What ids and bodies begin from.
+    random: Mutex<Random>,
     progress: Progress,
 }
 
 impl<'b> Builder<'b> {
     pub(super) fn new(dialer: &'b Dialer, token: &'b str, manifest: &'b mut Manifest) -> Self {
-        Self { dialer, token, manifest, people: Vec::new(), progress: Progress::default() }
+        let random = Mutex::new(Random::new(unix_ms()));
+        Self { dialer, token, manifest, people: Vec::new(), random, progress: Progress::default() }
+    }
+
+    /// A stream that no other conversation has.
+    fn random(&self) -> Random {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fork()
     }
 
     pub(super) async fn build(mut self, layout: &Layout, refresh: bool) -> anyhow::Result<()> {
@@ -118,7 +130,7 @@ impl<'b> Builder<'b> {
 
     async fn direct(&self, (one, other): (u32, u32)) -> anyhow::Result<(Room, String)> {
         let (creator, peer) = (self.person(one).await?, self.person(other).await?);
-        let mut random = Random::new(unix_ms().rotate_left(24) ^ (u64::from(one) << 20) ^ u64::from(other));
+        let mut random = self.random();
         let address = peer.device.address().to_string();
         let request = crowd::creation(creator, v1::ConversationKind::Direct, &address, &[peer], &mut random);
         let name = request.conversation.clone().context("a name")?;
@@ -157,7 +169,7 @@ impl<'b> Builder<'b> {
         for other in others {
             people.push(self.person(*other).await?);
         }
-        let mut random = Random::new(unix_ms().rotate_left(24) ^ members.iter().map(|m| u64::from(*m)).sum::<u64>());
+        let mut random = self.random();
         let (first, rest) = people.split_at(people.len().min(MEMBERS_PER_COMMIT_MAX));
         let request = crowd::creation(creator, v1::ConversationKind::Group, "", first, &mut random);
         let name = request.conversation.clone().context("a name")?;

@@ -87,6 +87,7 @@ pub(super) struct Client {
     window: (u64, u64),
     talking: bool,
     was_ready: bool,
+    was_back: bool,
 }
 
 impl Client {
@@ -117,6 +118,7 @@ impl Client {
             window: (u64::MAX, u64::MAX),
             talking: false,
             was_ready: false,
+            was_back: false,
         }
     }
 
@@ -257,6 +259,13 @@ impl Client {
         if !self.was_ready {
             self.was_ready = true;
             add(&self.shared.counts.ready);
+        }
+        if let Some(since) = self.shared.gone_since()
+            && !self.was_back
+        {
+            self.was_back = true;
+            add(&self.shared.counts.returned);
+            self.shared.returns.record(usize::try_from(self.number).unwrap_or_default(), since);
         }
     }
 
