@@ -20,6 +20,9 @@ pub(super) struct Cli {
     /// Write the result as one JSON object to a file; "-" is standard output, instead of the table.
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+    /// Write the result as a page with plots, for a browser.
+    #[arg(long, global = true, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
     #[command(flatten)]
     pub(super) load: LoadArgs,
     #[command(flatten)]

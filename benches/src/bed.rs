@@ -55,6 +55,16 @@ pub struct Beds {
 }
 
 impl Beds {
+    /// What the server's program says that it is; a server that runs already is asked nothing.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let output = std::process::Command::new(&self.program).arg("--version").output();
+        match (&self.external, output) {
+            (None, Ok(output)) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            _ => "unknown".to_owned(),
+        }
+    }
+
     /// The profile of a measured server.
     #[must_use]
     pub const fn profile(&self) -> Profile {

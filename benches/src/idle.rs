@@ -47,14 +47,12 @@ pub async fn run(common: &Common, users: u32, quiet: Duration) -> anyhow::Result
     let last = Reading::take(bed.pid())?;
     let page = Metrics::read(&bed.ready().metrics).await?;
 
-    let mut outcome = Outcome { scenario: "idle", users: load.users(), ..Outcome::default() };
+    let mut outcome = Outcome::begin("idle", common);
+    outcome.users = load.users();
     outcome.cost = last.since(&after);
     outcome.duration_s = outcome.cost.seconds;
     (outcome.op, outcome.ops) = ("user", load.users());
     outcome.rss_of_users = Some(after.rss_bytes().saturating_sub(before.rss_bytes()));
-    outcome.setting("limits_lifted", common.beds.profile().lifted());
-    outcome.setting("set", common.beds.set.join("; "));
-    outcome.setting("sockets", common.sockets);
     outcome.setting("keep_alive_s", 30);
     outcome.setting("connections_before", WARM_UP);
     let (sessions, syncs) = (page.value("qpc_sessions_active")?, page.value("qpc_syncs_active")?);

@@ -17,6 +17,7 @@ pub mod machine;
 pub mod mark;
 pub mod metrics;
 pub mod outcome;
+pub mod page;
 pub mod process;
 pub mod profile;
 pub mod progress;

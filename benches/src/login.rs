@@ -51,20 +51,18 @@ pub async fn run(common: &Common, users: u32, together: usize) -> anyhow::Result
     sleep(SETTLE).await;
     let logins = phase(bed.pid(), &done, together, &prepared.names, |name| log_in(dial, name)).await?;
 
-    let mut outcome = Outcome { scenario: "login", users: users.into(), op: "login", ..Outcome::default() };
+    let mut outcome = Outcome::begin("login", common);
+    (outcome.users, outcome.op) = (users.into(), "login");
     outcome.cost = logins.cost;
     outcome.duration_s = logins.cost.seconds;
     (outcome.sent, outcome.delivered, outcome.ops) = (users.into(), logins.done, logins.done);
     outcome.errors = logins.failed.saturating_add(reconnects.failed);
     outcome.latency(&logins.latencies);
     outcome.samples = sampler.finish();
-    outcome.setting("limits_lifted", common.beds.profile().lifted());
-    outcome.setting("set", common.beds.set.join("; "));
     outcome.setting("login", "handshake, OPAQUE, enrolment of a new device, its authentication");
     outcome.setting("reconnect", "handshake, authentication with the device's key");
     outcome.setting("stretching", STRETCHING);
     outcome.setting("concurrency", together);
-    outcome.setting("sockets", common.sockets);
     outcome.setting("load", "closed; latency counts from the beginning of each");
     let Phase { cost, done, latencies, .. } = reconnects;
     outcome.setting("reconnect_latency_ms", latencies.summary().json());

@@ -9,7 +9,7 @@ use std::{io, io::Write as _, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use qpc_bench::{
-    bed, ccu, direct, fanout, idle, login,
+    bed, ccu, direct, fanout, idle, login, page,
     report::Report,
     stored,
     storm::{self, Ending},
@@ -43,7 +43,10 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     if let Some(path) = &cli.json {
         report.write_json(path).with_context(|| path.display().to_string())?;
     }
-    // One program on standard output at a time.
+    if let Some(path) = &cli.report {
+        page::write(&report, path).with_context(|| path.display().to_string())?;
+    }
+    // One reader of standard output at a time.
     if cli.json.as_deref() != Some(std::path::Path::new("-")) {
         report.print()?;
     }

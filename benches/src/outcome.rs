@@ -8,6 +8,7 @@ use crate::{
     machine,
     report::Report,
     sampler::{Cost, Sample},
+    talk::Common,
 };
 
 /// See the module's text.
@@ -17,6 +18,8 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// Connected, authenticated clients.
     pub users: u64,
+    /// The server's program and version.
+    pub server_version: String,
     /// How long was measured, in seconds.
     pub duration_s: f64,
     /// Messages, or logins, that were due in that time and made.
@@ -46,6 +49,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of a scenario that is about to be run.
+    #[must_use]
+    pub fn begin(scenario: &'static str, common: &Common) -> Self {
+        let mut outcome = Self { scenario, server_version: common.beds.version(), ..Self::default() };
+        outcome.setting("limits_lifted", common.beds.profile().lifted());
+        outcome.setting("set", common.beds.set.join("; "));
+        outcome.setting("sockets", common.sockets);
+        outcome
+    }
+
     /// Takes the latencies.
     pub fn latency(&mut self, latencies: &Latencies) {
         self.latency = latencies.summary();
@@ -98,9 +111,10 @@ impl Outcome {
                 "io_write_bytes": self.cost.write_bytes,
             },
             "settings": self.settings,
-            "version": { "qpc-bench": env!("CARGO_PKG_VERSION") },
+            "version": { "bench": concat!("qpc-bench ", env!("CARGO_PKG_VERSION")), "server": self.server_version },
             "machine": machine::describe(),
             "bench_cpu_s": self.cost.own_cpu,
+            "bench_rss_bytes": self.cost.own_rss_bytes,
             "others_cpu_s": self.cost.others_cpu,
             "samples": self.samples,
         });
@@ -138,6 +152,7 @@ impl Outcome {
         report.figure("others_percent", "CPU of other processes", percent(self.cost.others_cpu), "% of a core");
         report.figure("rss_mib", "server memory", mib(self.cost.rss_bytes), "MiB");
         report.figure("rss_per_user_kib", "server memory", self.rss_per_user() as f64 / 1024.0, "KiB per user");
+        report.figure("bench_rss_mib", "memory of all clients", mib(self.cost.own_rss_bytes), "MiB");
         report.figure("written_mib", "written to disk", mib(self.cost.write_bytes), "MiB");
         let Faults { lost, duplicated, reordered, disagreed } = self.faults;
         let errors = self.errors.saturating_add(disagreed);

@@ -43,6 +43,8 @@ pub struct Cost {
     pub rss_bytes: u64,
     /// What it gave to the disk meanwhile.
     pub write_bytes: u64,
+    /// What this process holds at the end, in bytes.
+    pub own_rss_bytes: u64,
 }
 
 impl Reading {
@@ -74,6 +76,7 @@ impl Reading {
             others_cpu: (machine - server_cpu - own_cpu).max(0.0),
             rss_bytes: now.rss_bytes,
             write_bytes: now.write_bytes.saturating_sub(before.write_bytes),
+            own_rss_bytes: self.own.rss_bytes,
         }
     }
 

@@ -97,7 +97,7 @@ pub async fn gather<F: Fn(u32) -> Script>(
     storms: bool,
 ) -> anyhow::Result<Gathered> {
     let bed = prepared.open(&common.beds).await?;
-    let mut outcome = Outcome { scenario: scenario.name, ..Outcome::default() };
+    let mut outcome = Outcome::begin(scenario.name, common);
     let sizes =
         if scenario.mixed { Sizes::mixed(&prepared.users)? } else { Sizes::of_text(common.text, &prepared.users)? };
     let engines = engines(common, scenario, &prepared)?;
@@ -137,14 +137,11 @@ fn engines<F>(common: &Common, scenario: &Scenario<F>, prepared: &Prepared) -> a
 fn settings(outcome: &mut Outcome, common: &Common, prepared: &Prepared, sizes: &Sizes) {
     let used = prepared.rooms.iter().filter(|room| room.used);
     let groups = used.clone().filter(|room| room.members.len() > 2).count();
-    outcome.setting("limits_lifted", common.beds.profile().lifted());
-    outcome.setting("set", common.beds.set.join("; "));
     outcome.setting("accounts", format!("first devices; passwords stretched with {STRETCHING}"));
     outcome.setting("conversations", format!("{} used, {groups} of them groups", used.count()));
     outcome.setting("body_bytes", sizes.to_string());
     let acknowledge = u64::try_from(common.acknowledge.as_millis()).unwrap_or(u64::MAX);
     outcome.setting("acknowledgements_gathered_ms", acknowledge);
-    outcome.setting("sockets", common.sockets);
     outcome.setting("mls_percent", common.mls_percent);
     outcome.setting("mls_operations_per_second_max", common.mls_per_second);
 }
