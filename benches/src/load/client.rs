@@ -3,20 +3,15 @@
 //! It behaves as the real one does where the server can tell: it comes back after a loss with growing patience and
 //! jitter, sends what was not answered again byte for byte, and presents its own positions when it syncs.
 
+mod hear;
 mod seat;
+mod speak;
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use prost::Message;
-use qpc_client::wire::{self, Device, Requests, Wire};
-use qpc_proto::{
-    error::Code,
-    id::{ConversationName, MessageId},
-    limits::CURSORS_PER_FRAME_MAX,
-    v1::{self, request::Method},
-};
+use qpc_client::wire::Device;
 use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep},
@@ -24,13 +19,8 @@ use tokio::{
 
 pub(super) use self::seat::Seat;
 use self::seat::Seats;
-use super::{Script, Shared, Stage, add, lean};
-use crate::{
-    crowd,
-    ledger::{Place, Tag},
-    mark::{Clock, Mark},
-    random::Random,
-};
+use super::{Script, Shared, Stage, add};
+use crate::{ledger::Place, mark::Mark, random::Random};
 
 /// A server that is there answers within this; the real client's patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -285,185 +275,5 @@ impl Client {
             // One that is too early is cheaper than setting it again and again.
             _ => {}
         }
-    }
-
-    /// Asks for everything from where it stands. Gives for how many logs what is there has to come.
-    async fn follow(&mut self, wire: &Wire, requests: &mut Requests) -> anyhow::Result<usize> {
-        let inbox = ConversationName::inbox(wire.domain().clone(), self.device.id());
-        let own = v1::Cursor { conversation: Some(inbox.to_wire()), seq: self.inbox };
-        let shared = &self.shared;
-        let cursors = self.seats.iter().filter_map(|seat| {
-            let conversation = Some(shared.room(seat.room)?.wire.clone());
-            Some(v1::Cursor { conversation, seq: seat.place.seq() })
-        });
-        let cursors: Vec<_> = std::iter::once(own).chain(cursors).collect();
-        let mut first = true;
-        for some in cursors.chunks(CURSORS_PER_FRAME_MAX) {
-            let cursors = some.to_vec();
-            let method =
-                if first { Method::Sync(v1::Sync { cursors }) } else { Method::Follow(v1::Follow { cursors }) };
-            requests.send(method).await?;
-            first = false;
-        }
-        Ok(cursors.len())
-    }
-
-    /// A frame of the sync call.
-    async fn heard(&mut self, frame: Bytes, now: u64, behind: &mut usize) -> anyhow::Result<Option<End>> {
-        let answer = lean::Answer::decode(frame)?;
-        if let Some(entry) = answer.entry {
-            self.entry(entry, now).await?;
-        } else if answer.caught_up.is_some() {
-            *behind = behind.saturating_sub(1);
-        } else if let Some(go) = answer.go_away {
-            return Ok(Some(End::GoAway(Duration::from_millis(go.reconnect_after_ms.into()))));
-        } else if answer.not_followed.is_some() {
-            bail!("a member may not follow its conversation");
-        } else if let Some(error) = answer.error {
-            bail!("the sync call was refused with code {}: {}", error.code, error.detail);
-        }
-        Ok(None)
-    }
-
-    async fn entry(&mut self, entry: lean::Entry, now: u64) -> anyhow::Result<()> {
-        if self.acknowledge_at.is_none() {
-            self.acknowledge_at = Instant::now().checked_add(self.shared.acknowledge);
-        }
-        let shared = Arc::clone(&self.shared);
-        let id = <[u8; 16]>::try_from(entry.room()).ok();
-        let Some(room) = id.and_then(|id| shared.by_id.get(&id).copied()) else {
-            // Nothing else is followed besides.
-            self.inbox = self.inbox.max(entry.seq);
-            self.inbox_is_new = true;
-            return Ok(());
-        };
-        let seat = self.seats.of(room).context("an entry that came unasked")?;
-        let is_new = seat.place.came(entry.seq);
-        self.seats.is_new(room);
-        let mark = Mark::read(&entry.message_id).context("an entry without an id")?;
-        let (room_at, Some(room)) = (room, shared.room(room)) else { return Ok(()) };
-        room.ledger().saw(entry.seq, mark.tag);
-        if mark.tag.sender == self.number || !is_new {
-            return Ok(());
-        }
-        let counts = &shared.counts;
-        add(&counts.arrived);
-        if (self.window.0..self.window.1).contains(&mark.due) {
-            add(&counts.delivered);
-            if !mark.encrypted {
-                shared.deliveries.record(usize::try_from(self.number)?, Clock::between(mark.due, now));
-            }
-        }
-        if mark.encrypted && room.encrypted.binary_search(&self.number).is_ok() {
-            let engines = shared.engines.as_ref().context("no engines")?;
-            let id = MessageId::parse(&entry.message_id)?;
-            engines.decrypt(self.number, room_at, mark.tag.sender, id, entry.body).await;
-        }
-        Ok(())
-    }
-
-    /// An answer to the oldest message.
-    fn answered(&mut self, frame: &[u8], now: u64) -> anyhow::Result<()> {
-        let answer = lean::Answer::decode(frame)?;
-        if let Some(error) = answer.error {
-            let code = Code::from_wire(error.code);
-            if !code.is_some_and(|code| code.retryable()) {
-                // All that follow would meet a gap.
-                self.script = Script::Silent;
-                self.pending.clear();
-                self.next_due = None;
-                self.shared.counts.error(&format!("client {}: refused for good", self.number));
-            }
-            bail!("a message was refused with code {}: {}", error.code, error.detail);
-        }
-        let sent = answer.sent.context("an answer of another kind")?;
-        let Some(pending) = self.pending.pop_front() else { bail!("an answer to nothing") };
-        let counts = &self.shared.counts;
-        add(&counts.acknowledged);
-        let Some(room) = self.seats.at(pending.seat).and_then(|seat| self.shared.room(seat.room)) else {
-            return Ok(());
-        };
-        room.ledger().acknowledged(sent.seq, pending.mark.tag);
-        if (self.window.0..self.window.1).contains(&pending.mark.due) {
-            add(&counts.answered);
-            if !pending.mark.encrypted {
-                self.shared.answers.record(usize::try_from(self.number)?, Clock::between(pending.mark.due, now));
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what is due.
-    async fn talk(&mut self, requests: &mut Requests) -> anyhow::Result<()> {
-        while self.pending.len() < self.script.window() {
-            let now = Instant::now();
-            let due = match (self.script, self.next_due) {
-                (Script::Window { .. }, _) => now,
-                (_, Some(due)) if due <= now => {
-                    self.next_due = self.script.next(&mut self.random).and_then(|after| due.checked_add(after));
-                    due
-                }
-                _ => break,
-            };
-            let Some(frame) = self.message(due).await? else { break };
-            requests.send_frame(frame).await?;
-        }
-        Ok(())
-    }
-
-    /// The next message, which waits for its answer from here on; nothing where there is nobody to talk with.
-    async fn message(&mut self, due: Instant) -> anyhow::Result<Option<Bytes>> {
-        let shared = Arc::clone(&self.shared);
-        let Some(at) = self.seats.choose(&mut self.random) else { return Ok(None) };
-        let seat = self.seats.at_mut(at).context("a seat")?;
-        let room = shared.room(seat.room).context("a conversation")?;
-        let (text, length) = shared.sizes.draw(&mut self.random);
-        self.made = self.made.saturating_add(1);
-        let tag = Tag { sender: self.number, number: self.made };
-        let mut mark = Mark { tag, due: shared.clock.parts(due.into_std()), encrypted: false };
-        let mut body = None;
-        if let Some(engines) = &shared.engines
-            && room.encrypted.binary_search(&self.number).is_ok()
-            && engines.allows(room.encrypted.len())
-        {
-            mark.encrypted = true;
-            body = Some(engines.encrypt(self.number, seat.room, mark.id(), text).await.context("not encrypted")?);
-        }
-        let body = body.unwrap_or_else(|| crowd::body(&mut self.random, None, length));
-        seat.counter = seat.counter.saturating_add(1);
-        let send = v1::Send {
-            conversation: Some(room.wire.clone()),
-            message_id: mark.id().to_bytes(),
-            counter: seat.counter,
-            epoch: room.epoch,
-            kind: v1::EntryKind::Message.into(),
-            body,
-            leave: false,
-        };
-        let frame = wire::frame(Method::Send(send));
-        add(&shared.counts.made);
-        if (self.window.0..self.window.1).contains(&mark.due) {
-            add(&shared.counts.sent);
-        }
-        self.pending.push_back(Pending { seat: at, mark, frame: frame.clone(), since: Instant::now() });
-        Ok(Some(frame))
-    }
-
-    /// Tells the server what was read.
-    async fn acknowledge(&mut self, wire: &Wire, requests: &mut Requests) -> anyhow::Result<()> {
-        self.acknowledge_at = None;
-        let mut cursors = Vec::new();
-        if std::mem::take(&mut self.inbox_is_new) {
-            let inbox = ConversationName::inbox(wire.domain().clone(), self.device.id());
-            cursors.push(v1::Cursor { conversation: Some(inbox.to_wire()), seq: self.inbox });
-        }
-        for (room, seq) in self.seats.take_new() {
-            let Some(room) = self.shared.room(room) else { continue };
-            cursors.push(v1::Cursor { conversation: Some(room.wire.clone()), seq });
-        }
-        for cursors in cursors.chunks(CURSORS_PER_FRAME_MAX) {
-            requests.send(Method::Acknowledge(v1::Acknowledge { cursors: cursors.to_vec() })).await?;
-        }
-        Ok(())
     }
 }

@@ -244,4 +244,13 @@ mod tests {
         *budget.left.lock().unwrap() = (0.0, Instant::now() - std::time::Duration::from_secs(5));
         assert!(budget.take(45.0), "five seconds of budget are enough for 45 of 50");
     }
+
+    #[tokio::test]
+    async fn what_can_not_be_decrypted_is_an_error_at_the_end() {
+        let engines = Engines::start(&[], &[], |_| true, 8, 10).unwrap();
+        assert_eq!(engines.finish().await, 0);
+        let id = MessageId::new(1, [1; 10]);
+        engines.decrypt(0, 0, 1, id, Bytes::from_static(b"no MLS")).await;
+        assert_eq!(engines.finish().await, 1);
+    }
 }
