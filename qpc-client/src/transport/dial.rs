@@ -3,14 +3,18 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use qpc_proto::error::CloseCode;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig,
+    VarInt,
+};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -29,6 +33,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(8);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// After so much silence the server is taken to be gone.
 const IDLE_MAX: Duration = Duration::from_secs(75);
+
+/// Bytes that may wait to be read from a socket that thousands of connections share.
+const SHARED_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -50,9 +57,13 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// One socket, bound to an address of this machine.
+    /// One socket for many connections, bound to an address of this machine.
     pub(crate) fn from_source(source: IpAddr) -> io::Result<Self> {
-        let slot = Mutex::new(Some(Endpoint::client(SocketAddr::new(source, 0))?));
+        let socket = UdpSocket::bind(SocketAddr::new(source, 0))?;
+        // As much as the kernel gives: what it drops here, a server would seem to have lost.
+        set_socket_recv_buffer_size(&socket, SHARED_BUFFER)?;
+        let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+        let slot = Mutex::new(Some(endpoint));
         Ok(match source {
             IpAddr::V4(_) => Self { v4: slot, ..Self::default() },
             IpAddr::V6(_) => Self { v6: slot, ..Self::default() },
