@@ -298,7 +298,8 @@ impl Load {
             let counts = &self.shared.counts;
             let arrived = counts.arrived.load(Ordering::Relaxed);
             let open = counts.made.load(Ordering::Relaxed) > counts.acknowledged.load(Ordering::Relaxed);
-            if (!open && arrived == last) || Instant::now() >= until {
+            let all = counts.online.load(Ordering::Relaxed) >= self.users;
+            if (all && !open && arrived == last) || Instant::now() >= until {
                 break;
             }
             last = arrived;

@@ -40,6 +40,22 @@ fn busy(stat: &str) -> Option<f64> {
     Some(used.sum::<Option<f64>>()? / TICKS_PER_SECOND)
 }
 
+/// UDP packets that the kernel has dropped since the machine started, because no receiver took them in time.
+///
+/// # Errors
+/// When `/proc` is not readable.
+pub fn udp_drops() -> anyhow::Result<u64> {
+    let snmp = fs::read_to_string(Path::new("/proc/net/snmp"))?;
+    drops(&snmp).context("/proc/net/snmp")
+}
+
+fn drops(snmp: &str) -> Option<u64> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let named = names.split_ascii_whitespace().zip(values.split_ascii_whitespace());
+    named.into_iter().find(|(name, _)| *name == "RcvbufErrors")?.1.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +66,12 @@ mod tests {
         assert!((busy(stat).unwrap() - 1.6).abs() < 1e-9);
         assert_eq!(busy("cpu0 1 2 3"), None);
         assert!(busy_seconds().unwrap() > 0.0 && describe()["cores"].as_u64().unwrap() > 0);
+    }
+
+    #[test]
+    fn dropped_packets_are_found_by_name() {
+        let snmp = "Tcp: A\nTcp: 1\nUdp: InDatagrams RcvbufErrors NoPorts\nUdp: 12 34 56\nUdpLite: A\n";
+        assert_eq!(drops(snmp), Some(34));
+        assert!(drops("Udp: A B\nUdp: 1 2\n").is_none() && udp_drops().is_ok());
     }
 }

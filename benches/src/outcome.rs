@@ -115,6 +115,7 @@ impl Outcome {
             "machine": machine::describe(),
             "bench_cpu_s": self.cost.own_cpu,
             "bench_rss_bytes": self.cost.own_rss_bytes,
+            "udp_drops": self.cost.udp_drops,
             "others_cpu_s": self.cost.others_cpu,
             "samples": self.samples,
         });
@@ -154,6 +155,7 @@ impl Outcome {
         report.figure("rss_per_user_kib", "server memory", self.rss_per_user() as f64 / 1024.0, "KiB per user");
         report.figure("bench_rss_mib", "memory of all clients", mib(self.cost.own_rss_bytes), "MiB");
         report.figure("written_mib", "written to disk", mib(self.cost.write_bytes), "MiB");
+        report.figure("udp_drops", "packets dropped by the kernel", self.cost.udp_drops, "");
         let Faults { lost, duplicated, reordered, disagreed } = self.faults;
         let errors = self.errors.saturating_add(disagreed);
         for (key, text, count) in [

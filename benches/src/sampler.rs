@@ -26,6 +26,7 @@ pub struct Reading {
     server: Option<Usage>,
     own: Usage,
     machine: f64,
+    udp_drops: u64,
 }
 
 /// What was used between two moments.
@@ -45,6 +46,8 @@ pub struct Cost {
     pub write_bytes: u64,
     /// What this process holds at the end, in bytes.
     pub own_rss_bytes: u64,
+    /// UDP packets that the kernel dropped meanwhile, because server or clients did not take them in time.
+    pub udp_drops: u64,
 }
 
 impl Reading {
@@ -59,7 +62,8 @@ impl Reading {
             pid => Usage::of(pid).ok(),
         };
         let own = Usage::of(std::process::id())?;
-        Ok(Self { at: Instant::now(), server, own, machine: machine::busy_seconds()? })
+        let (machine, udp_drops) = (machine::busy_seconds()?, machine::udp_drops()?);
+        Ok(Self { at: Instant::now(), server, own, machine, udp_drops })
     }
 
     /// What was used since an earlier one.
@@ -77,6 +81,7 @@ impl Reading {
             rss_bytes: now.rss_bytes,
             write_bytes: now.write_bytes.saturating_sub(before.write_bytes),
             own_rss_bytes: self.own.rss_bytes,
+            udp_drops: self.udp_drops.saturating_sub(earlier.udp_drops),
         }
     }
 

@@ -20,8 +20,8 @@ use crate::{
 const WARM_UP: Duration = Duration::from_secs(3);
 /// How long things settle before memory is read.
 pub const SETTLE: Duration = Duration::from_secs(1);
-/// From the end to the last message being there.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// From the end to the last message being there: longer than a client that lost its connection stays away.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What every load scenario is told.
 #[derive(Debug, Clone)]

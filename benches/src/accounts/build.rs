@@ -26,6 +26,7 @@ use crate::{
     layout::{Layout, ordered},
     progress::Progress,
     random::{Random, unix_ms},
+    report::note,
 };
 
 /// Registrations and conversations that are made at once.
@@ -241,11 +242,13 @@ impl<'b> Builder<'b> {
     }
 }
 
-/// A call that waits where it is to wait.
+/// A call that waits where it is to wait, and is made again where its outcome is unknown.
 async fn patiently(wire: &Wire, request: Method) -> anyhow::Result<Outcome> {
     for _ in 0..ATTEMPTS {
         match wire.call(request.clone()).await {
             Err(WireError::Refused { code, .. }) if code == Code::RateLimited as u32 => sleep(PAUSE).await,
+            // Asked again, it gives the answer that did not come.
+            Err(WireError::Unknown(why)) => note(&format!("asked again: {why}")),
             outcome => return Ok(outcome?),
         }
     }
