@@ -44,6 +44,9 @@ pub(super) struct LoadArgs {
     /// A line of the server's configuration, such as "runtime.threads = 1".
     #[arg(long, global = true, value_name = "KEY = VALUE")]
     set: Vec<String>,
+    /// The cores that the server may run on, such as "0" or "0,1"; `taskset` pins it.
+    #[arg(long, global = true, value_name = "LIST")]
+    server_cpus: Option<String>,
     /// Milliseconds that a client gathers acknowledgements.
     #[arg(long, global = true, default_value_t = 5)]
     acknowledge_ms: u64,
@@ -245,7 +248,13 @@ impl Cli {
         };
         let of = &self.load;
         Ok(Common {
-            beds: Beds { program, external, set: of.set.clone(), all_limits: of.all_limits },
+            beds: Beds {
+                program,
+                external,
+                set: of.set.clone(),
+                all_limits: of.all_limits,
+                cpus: of.server_cpus.clone(),
+            },
             accounts: of.accounts.clone(),
             acknowledge: Duration::from_millis(of.acknowledge_ms),
             sockets: of.sockets,

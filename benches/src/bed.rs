@@ -52,6 +52,8 @@ pub struct Beds {
     pub set: Vec<String>,
     /// Keep all limits while measuring.
     pub all_limits: bool,
+    /// The cores that the server may run on; without, all.
+    pub cpus: Option<String>,
 }
 
 impl Beds {
@@ -78,7 +80,11 @@ impl Beds {
     pub async fn open(&self, data: Option<&Path>, profile: Profile) -> anyhow::Result<Bed> {
         match &self.external {
             Some(external) => Bed::at(external),
-            None => Bed::launch(&self.program, data, profile, &self.set).await,
+            None => {
+                let configuration = profile.configuration(TOKEN, &self.set);
+                note(&format!("server: {}; limits lifted: {}", self.program.display(), profile.lifted()));
+                Bed::launch(&self.program, data, &configuration, self.cpus.clone()).await
+            }
         }
     }
 }
@@ -100,16 +106,22 @@ impl Bed {
     /// # Errors
     /// When it does not start.
     pub async fn start(program: &Path) -> anyhow::Result<Self> {
-        Self::launch(program, None, Profile::Free, &[]).await
+        note(&format!("server: {}; limits lifted: {}", program.display(), Profile::Free.lifted()));
+        Self::launch(program, None, &Profile::Free.configuration(TOKEN, &[]), None).await
     }
 
-    async fn launch(program: &Path, data: Option<&Path>, profile: Profile, set: &[String]) -> anyhow::Result<Self> {
+    async fn launch(
+        program: &Path,
+        data: Option<&Path>,
+        configuration: &str,
+        cpus: Option<String>,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("qpc-bench-").tempdir()?;
         let config = directory.path().join("bench.toml");
-        fs::write(&config, profile.configuration(TOKEN, set))?;
+        fs::write(&config, configuration)?;
         let data = data.map_or_else(|| directory.path().join("data"), Path::to_owned);
-        note(&format!("server: {}; limits lifted: {}", program.display(), profile.lifted()));
-        let mut launch = Launch { program: program.to_owned(), data, config, listen: "127.0.0.1:0".into(), bug: None };
+        let mut launch =
+            Launch { program: program.to_owned(), data, config, listen: "127.0.0.1:0".into(), cpus, bug: None };
         let server = launch.start().await?;
         // A restarted one is to be found where it was.
         launch.listen.clone_from(&server.ready.listen);

@@ -56,6 +56,7 @@ impl Outcome {
         outcome.setting("limits_lifted", common.beds.profile().lifted());
         outcome.setting("set", common.beds.set.join("; "));
         outcome.setting("sockets", common.sockets);
+        outcome.setting("server_cpus", common.beds.cpus.clone().unwrap_or_else(|| "all".into()));
         outcome
     }
 

@@ -47,6 +47,8 @@ pub struct Launch {
     pub config: PathBuf,
     /// `host:port`; port 0 lets the system choose.
     pub listen: String,
+    /// The cores it may run on, as `taskset` takes them; without, all.
+    pub cpus: Option<String>,
     /// A bug to switch on, in a server that has bugs planted.
     pub bug: Option<&'static str>,
 }
@@ -68,7 +70,16 @@ impl Launch {
     /// When it does not start, or is not ready in time.
     pub async fn start(&self) -> anyhow::Result<Server> {
         let began = Instant::now();
-        let mut child = Command::new(&self.program)
+        let mut command = match &self.cpus {
+            // It becomes the program: the process is the server's.
+            Some(cpus) => {
+                let mut pinned = Command::new("taskset");
+                pinned.args(["--cpu-list", cpus]).arg(&self.program);
+                pinned
+            }
+            None => Command::new(&self.program),
+        };
+        let mut child = command
             .args(["--json", "--metrics-listen", "127.0.0.1:0"])
             .arg("--listen")
             .arg(&self.listen)

@@ -86,13 +86,13 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
     let (fill_s, bytes) = (began.elapsed().as_secs_f64(), size(&prepared.data));
 
     let started = Instant::now();
-    let bed = prepared.open(&common.beds).await?;
+    let mut bed = prepared.open(&common.beds).await?;
     let dialer = bed.dialer(common.sockets)?;
     let first_answer = answer(&dialer, &prepared).await?.elapsed_since(started);
     let pages = pages(&bed, &dialer, &prepared).await?;
     let missed = catch_up(&bed, &dialer, &prepared, missed_after).await?;
     dialer.close().await;
-    drop(bed);
+    bed.stop().await?;
 
     let gathered = talk::gather(common, &scenario, prepared, false).await?;
     let mut report = talk::measure(gathered, scenario.measured).await?;

@@ -76,7 +76,8 @@ pub async fn run(common: &Common, users: u32, ending: Ending) -> anyhow::Result<
     ccu::describe(&mut report);
     report.note_setting("ending", if ending == Ending::Killed { "killed" } else { "stopped" });
     report.figure("all_back_s", "until all were back", back.as_secs_f64(), "s");
-    report.figure("restart_s", "from gone to ready", restart.as_secs_f64(), "s");
+    report.figure("stop_s", "until the server had ended", down.saturating_duration_since(gone).as_secs_f64(), "s");
+    report.figure("restart_s", "from there until it was ready again", restart.as_secs_f64(), "s");
     report.figure("sessions", "sessions by the server's count", page.value("qpc_sessions_active")?, "");
     Ok(report)
 }
