@@ -68,7 +68,10 @@ pub fn describe(report: &mut Report) {
     report.note_setting("load", "open: 4 messages per user and minute, by chance; latency counts from the due time");
     report.note_setting("active_percent", 75);
     report.note_setting("reconnects_percent_per_minute", 1);
-    report.note_setting("groups", "30 % of conversations and messages; 3 to 100 members, log-uniform; some of 500");
+    report.note_setting(
+        "groups",
+        "30 % of conversations and messages, each group as many; 3 to 100 members, log-uniform; some of 500",
+    );
     report.note_setting("absent", "uploads, receipts, typing: the server has none yet");
     report.note_setting("mls_group_members_max", MLS_MEMBERS);
 }

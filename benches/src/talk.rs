@@ -175,7 +175,9 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     outcome.rss_of_users = Some(last.rss_bytes().saturating_sub(readings.0.rss_bytes()));
     finish(&mut outcome, load).await?;
     outcome.samples = sampler.finish();
+    let each = outcome.delivered as f64 / outcome.sent.max(1) as f64;
     let mut report = Report::of(outcome);
+    report.figure("deliveries_per_message", "deliveries of a message", each, "");
     let connect = readings.1.since(&readings.0);
     report.figure("gather_s", "time until all were connected", connect.seconds, "s");
     store_figures(&mut report, &page, &last_page)?;

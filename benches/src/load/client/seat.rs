@@ -12,6 +12,7 @@ pub(in crate::load) struct Seat {
     /// Of the message made last.
     pub(super) counter: u64,
     kind: Kind,
+    members: usize,
     is_new: bool,
 }
 
@@ -30,7 +31,7 @@ impl Seat {
             (true, 2) => Kind::Direct,
             (true, _) => Kind::Group,
         };
-        Self { room: at, place: Place::at(room.seq), counter, kind, is_new: false }
+        Self { room: at, place: Place::at(room.seq), counter, kind, members: room.members.len(), is_new: false }
     }
 }
 
@@ -38,7 +39,8 @@ impl Seat {
 pub(super) struct Seats {
     seats: Vec<Seat>,
     directs: Vec<usize>,
-    groups: Vec<usize>,
+    /// With sums of weights: a group has as much traffic as any other, so of each member the less the more they are.
+    groups: Vec<(usize, f64)>,
     /// Rooms where something has come that is not acknowledged.
     new: Vec<u32>,
 }
@@ -48,7 +50,13 @@ impl Seats {
         seats.sort_by_key(|seat| seat.room);
         let of =
             |kind: Kind| seats.iter().enumerate().filter(|(_, seat)| seat.kind == kind).map(|(at, _)| at).collect();
-        let (directs, groups) = (of(Kind::Direct), of(Kind::Group));
+        let (directs, groups): (Vec<usize>, Vec<usize>) = (of(Kind::Direct), of(Kind::Group));
+        let mut sum = 0.0;
+        let weighted = |at: usize| {
+            sum += 1.0 / seats.get(at).map_or(1.0, |seat| seat.members.max(1) as f64);
+            (at, sum)
+        };
+        let groups = groups.into_iter().map(weighted).collect();
         Self { seats, directs, groups, new: Vec::new() }
     }
 
@@ -92,8 +100,11 @@ impl Seats {
     /// Where to talk next.
     pub(super) fn choose(&self, random: &mut Random) -> Option<usize> {
         let direct = self.groups.is_empty() || (!self.directs.is_empty() && random.below(100) < DIRECT_PERCENT);
-        let of = if direct { &self.directs } else { &self.groups };
-        of.get(random.index(of.len())).copied()
+        if direct {
+            return self.directs.get(random.index(self.directs.len())).copied();
+        }
+        let drawn = self.groups.last().map_or(0.0, |(_, sum)| *sum) * random.fraction();
+        self.groups.iter().find(|(_, sum)| drawn < *sum).map(|(at, _)| *at)
     }
 
     pub(super) fn into_places(self) -> Vec<(u32, Place)> {
@@ -131,6 +142,9 @@ mod tests {
         assert!(!drawn.contains(&2));
         let group = drawn.iter().filter(|at| **at == 1).count();
         assert!((250..350).contains(&group), "{group}");
+        let groups = seats(&[(10, true), (90, true)]);
+        let small = (0..1_000).filter(|_| groups.choose(&mut random) == Some(0)).count();
+        assert!((870..930).contains(&small), "{small}");
         assert_eq!(seats(&[(2, false)]).choose(&mut random), None);
         assert_eq!(seats(&[(3, true)]).choose(&mut random), Some(0));
         assert_eq!(seats(&[(2, true)]).choose(&mut random), Some(0));
