@@ -47,8 +47,8 @@ pub(super) struct LoadArgs {
     /// The cores that the server may run on, such as "0" or "0,1"; `taskset` pins it.
     #[arg(long, global = true, value_name = "LIST")]
     server_cpus: Option<String>,
-    /// Milliseconds that a client gathers acknowledgements.
-    #[arg(long, global = true, default_value_t = 5)]
+    /// Milliseconds that a client gathers acknowledgements: the real client does so for 200.
+    #[arg(long, global = true, default_value_t = 200)]
     acknowledge_ms: u64,
     /// UDP sockets of the clients, each at a loopback address of its own.
     #[arg(long, global = true, default_value_t = 16)]
