@@ -7,7 +7,7 @@ WASM := wasm32-unknown-unknown
 FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 
-.PHONY: help deps run test check fmt keyring bench fuzz torture audit
+.PHONY: help deps run test check fmt keyring bench bench-peers bench-peers-test fuzz torture audit
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ keyring: deps ## The home's key in a real Secret Service; needs Debian's dbus an
 
 bench: deps ## Criterion benches of codec, chain and store.
 	$(CARGO) bench --locked -p qpc-bench
+
+bench-peers: ## The same work by ejabberd, Prosody, mosquitto and Synapse; first, as root: benches/peers/install.
+	$(CARGO) build --release --locked --workspace --bins
+	benches/peers/run $(PEERS)
+
+bench-peers-test: ## What judges and reads in benches/peers; needs Python alone.
+	cd benches/peers && python3 -m unittest discover -s tests -t .
 
 fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
