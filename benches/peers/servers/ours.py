@@ -1,7 +1,9 @@
 """quicprochat itself, through qpc-bench, which starts a server of its own for each window and judges the deliveries."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 
 from clients.body import LENGTH
@@ -53,13 +55,23 @@ class Ours:
             out.unlink(missing_ok=True)
             accounts = ["--accounts", self.directory / work, "--text", LENGTH]
             arguments = [self.program, *load, *accounts, "--json", out]
-            with open(self.directory / "output.log", "ab") as log:
-                ended = subprocess.run([str(part) for part in arguments], stdout=log, stderr=log, timeout=RUN_MAX)
+            code = self.call([str(part) for part in arguments])
             if not out.exists():
-                raise Failed(f"qpc-bench {name}: exit {ended.returncode}, no result; see {self.directory}/output.log")
+                raise Failed(f"qpc-bench {name}: exit {code}, no result; see {self.directory}/output.log")
             found = json.loads(out.read_text())
             self.about = found["version"]["server"]
-            yield result(name, found, ended.returncode)
+            yield result(name, found, code)
+
+    def call(self, arguments):
+        """Its exit status; a run that is broken off takes qpc-bench's server with it."""
+        with open(self.directory / "output.log", "ab") as log:
+            started = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            try:
+                return started.wait(RUN_MAX)
+            except BaseException:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
+                raise
 
 
 def result(name, found, code):
