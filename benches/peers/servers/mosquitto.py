@@ -4,21 +4,18 @@ import subprocess
 
 from clients.mqtt import Client
 
-from .process import PASSWORD, Server, output, user_name
+from .process import PASSWORD, Server, user_name
 
 ROOM = "room"
 
 
 class Mosquitto(Server):
     name = "mosquitto"
-    program = "mosquitto"
+    packages = ["mosquitto"]
     promise = "in memory; on disk up to 30 min later, and at exit"
     setting = "persistence true, autosave_interval 1800 (default), QoS 1, clean session off"
     direct_most = 5000
     fanout_most = 50
-
-    def version(self):
-        return output(self.program, "-h").split("\n", 1)[0]
 
     def configure(self):
         passwords = self.directory / "passwords"
@@ -43,7 +40,7 @@ tls_version tlsv1.3
         )
 
     def command(self):
-        return [self.program, "-c", str(self.directory / "mosquitto.conf")], {}
+        return ["/usr/sbin/mosquitto", "-c", str(self.directory / "mosquitto.conf")], {}
 
     def prepare(self, names, _works):
         self.configure()

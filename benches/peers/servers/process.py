@@ -43,6 +43,7 @@ class Server:
     """What is the same for all peers; each kind says how it is configured and what its clients do."""
 
     name = ""
+    packages = []  # Debian's
     promise = ""  # what an acknowledgement promises
     setting = ""  # by which setting
     direct_most = 0  # the highest fixed rate that is offered, in messages a second
@@ -59,11 +60,11 @@ class Server:
 
     @classmethod
     def missing(cls):
-        """What has to be installed, in a few words, or None."""
-        return None if shutil.which(cls.program) else cls.program
+        """The packages that have to be installed."""
+        return [package for package in cls.packages if "install ok installed" not in status(package)]
 
     def version(self):
-        raise NotImplementedError
+        return output("dpkg-query", "-W", "-f", "${Package} ${Version}", self.packages[0])
 
     def configure(self):
         raise NotImplementedError
@@ -155,6 +156,10 @@ class Server:
             self.process.kill()
             self.process.wait()
         self.process = None
+
+
+def status(package):
+    return output("dpkg-query", "-W", "-f", "${Status}", package) if shutil.which("dpkg-query") else ""
 
 
 def output(*arguments):

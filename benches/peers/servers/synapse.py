@@ -51,7 +51,7 @@ DEFAULT_ROUNDS, FAST_ROUNDS = 12, 4
 
 class Synapse(Server):
     name = "synapse"
-    promise = "committed to SQLite (rollback journal, synchronous FULL) before the answer"
+    promise = "committed to SQLite (WAL, synchronous FULL) before the answer"
     setting = "database sqlite3 (default), no presence, rooms not encrypted"
     direct_most = 20
     logins = 24
@@ -62,7 +62,7 @@ class Synapse(Server):
 
     @classmethod
     def missing(cls):
-        return None if (ENVIRONMENT / "bin/synapse_homeserver").exists() else "matrix-synapse"
+        return [] if (ENVIRONMENT / "bin/synapse_homeserver").exists() else ["matrix-synapse"]
 
     def version(self):
         return "synapse " + output(ENVIRONMENT / "bin/python", "-c", "import synapse; print(synapse.__version__)").strip()
