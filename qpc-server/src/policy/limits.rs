@@ -151,7 +151,7 @@ impl Default for SessionLimits {
             page_bytes: 64 * 1024,
             outbound_frames: 512,
             lookups: 32,
-            cursor_flush: Duration::from_secs(3),
+            cursor_flush: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(5),
