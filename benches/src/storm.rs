@@ -1,7 +1,7 @@
 //! The server goes away under all its users and comes again: how long until all are back, and is anything lost?
 //!
 //! Everybody talks as in the `seed` profile meanwhile. Clients find out and come back as the real one does: after a
-//! stop the server has told them when; after a kill nothing tells them but silence.
+//! stop the server has told them when; after a kill the next one answers what they say next with a reset.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
