@@ -99,7 +99,7 @@ impl Default for Options {
             read_queue: 4096,
             batch_verbs: 256,
             batch_bytes: 4 * 1024 * 1024,
-            commit_gather: Duration::from_millis(4),
+            commit_gather: Duration::from_millis(10),
             writer_cache_kib: 32 * 1024,
             reader_cache_kib: 4 * 1024,
             max_pages: None,
