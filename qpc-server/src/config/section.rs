@@ -77,7 +77,12 @@ pub struct Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { key_file: None, pool_size: 4, wal_autocheckpoint: 1000, commit_gather: Period(Duration::from_millis(10)) }
+        Self {
+            key_file: None,
+            pool_size: 4,
+            wal_autocheckpoint: 1000,
+            commit_gather: Period(Duration::from_millis(10)),
+        }
     }
 }
 
