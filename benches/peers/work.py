@@ -119,18 +119,22 @@ def loads(rates, most):
     yield "closed loop", lambda pump, judge, senders, seconds: closed(pump, judge, senders, WINDOW, seconds)
 
 
+def windows(work, server, clients, senders, some_loads, seconds):
+    pump = pumping(clients)
+    try:
+        for load, make in some_loads:
+            yield window(f"{work} {load}", server, pump, senders, make, seconds)
+    finally:
+        pump.close()
+
+
 def direct(server, names, rates, seconds):
     clients = server.clients(names[: 2 * PAIRS])
     senders = []
     for one, other in zip(clients[::2], clients[1::2]):
         senders.append(Says(one, server.address(one, other), {other.name}))
         senders.append(Says(other, server.address(other, one), {one.name}))
-    pump = pumping(clients)
-    try:
-        for load, make in loads(rates, server.direct_most):
-            yield window(f"direct {load}", server, pump, senders, make, seconds)
-    finally:
-        pump.close()
+    yield from windows("direct", server, clients, senders, loads(rates, server.direct_most), seconds)
 
 
 def fanout(server, names, rates, seconds):
@@ -138,12 +142,7 @@ def fanout(server, names, rates, seconds):
     address = server.gather(clients)
     everybody = {client.name for client in clients}
     senders = [Says(client, address, everybody) for client in clients[:SENDERS]]
-    pump = pumping(clients)
-    try:
-        for load, make in loads(rates, server.fanout_most):
-            yield window(f"fanout {load}", server, pump, senders, make, seconds)
-    finally:
-        pump.close()
+    yield from windows("fanout", server, clients, senders, loads(rates, server.fanout_most), seconds)
 
 
 def idle(server, names, _rates, seconds):

@@ -2,9 +2,7 @@
 
 import platform
 
-from clients import xmpp
-
-from .process import PASSWORD, Server, together
+from .jabber import Jabber
 
 LIBRARIES = f"/usr/lib/{platform.machine()}-linux-gnu"
 CONFIGURATION = """
@@ -65,7 +63,7 @@ modules:
 """
 
 
-class Ejabberd(Server):
+class Ejabberd(Jabber):
     name = "ejabberd"
     packages = ["ejabberd", "erlang-p1-sqlite3"]
     promise = "none asked for; archived with 8 fdatasync a direct message (two copies)"
@@ -89,20 +87,3 @@ class Ejabberd(Server):
         waits = ["+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]
         mnesia = ["-mnesia", "dir", f'"{self.directory}/mnesia"']
         return ["erl", "+K", "true", "+P", "250000", *waits, "-noinput", *mnesia, "-s", "ejabberd"], environment
-
-    def register(self, names):
-        together(lambda name: xmpp.register(self.port, self.tls.context, name, PASSWORD), names)
-
-    def log_in(self, name):
-        return xmpp.Client(self.port, self.tls.context, name, PASSWORD)
-
-    def listen(self, client):
-        client.appear()
-
-    def address(self, sender, receiver):
-        return f"{receiver.name}@{xmpp.DOMAIN}"
-
-    def gather(self, clients):
-        for client in clients:
-            client.join("room")
-        return f"room@{xmpp.ROOMS}"

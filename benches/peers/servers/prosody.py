@@ -2,9 +2,7 @@
 
 import os
 
-from clients import xmpp
-
-from .process import PASSWORD, Server, together
+from .jabber import Jabber
 
 CONFIGURATION = """
 run_as_root = {root}
@@ -37,7 +35,7 @@ Component "rooms.localhost" "muc"
 """
 
 
-class Prosody(Server):
+class Prosody(Jabber):
     name = "prosody"
     packages = ["prosody", "lua-dbi-sqlite3"]
     promise = "none asked for; archived with 8 fdatasync a direct message (two copies)"
@@ -53,20 +51,3 @@ class Prosody(Server):
 
     def command(self):
         return ["prosody", "-F", "--config", str(self.directory / "prosody.cfg.lua")], {}
-
-    def register(self, names):
-        together(lambda name: xmpp.register(self.port, self.tls.context, name, PASSWORD), names)
-
-    def log_in(self, name):
-        return xmpp.Client(self.port, self.tls.context, name, PASSWORD)
-
-    def listen(self, client):
-        client.appear()
-
-    def address(self, sender, receiver):
-        return f"{receiver.name}@{xmpp.DOMAIN}"
-
-    def gather(self, clients):
-        for client in clients:
-            client.join("room")
-        return f"room@{xmpp.ROOMS}"
