@@ -158,6 +158,18 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn bounds_are_judged_at_the_limit_and_one_past_it() {
+    let number = |text: &str| faults(text, &[]).len();
+    for good in ["[storage]\ncommit_gather = \"0s\"\n", "[storage]\ncommit_gather = \"100ms\"\n"] {
+        assert_eq!(number(good), 0, "{good}");
+    }
+    assert_eq!(number("[storage]\ncommit_gather = \"101ms\"\n"), 1);
+    for (segments, faulty) in [(0, 1), (1, 0), (10, 0), (11, 1)] {
+        assert_eq!(number(&format!("[transport]\nsend_segments = {segments}\n")), faulty, "{segments}");
+    }
+}
+
+#[test]
 fn defaults_may_start_and_nonsense_may_not() {
     assert!(faults("", &[]).is_empty());
     assert_eq!(

@@ -60,3 +60,23 @@ impl AsyncUdpSocket for Segments {
         self.inner.may_fragment()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use quinn::{Runtime, TokioRuntime};
+
+    use super::*;
+
+    /// Whatever the system would take: no connection reserves more.
+    #[tokio::test]
+    async fn a_connection_sends_no_more_at_once_than_it_may() {
+        for at_most in [1, 3, 1000] {
+            let inner = TokioRuntime.wrap_udp_socket(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+            let system = inner.max_transmit_segments();
+            let socket = Segments { inner, at_most };
+            assert_eq!(socket.max_transmit_segments(), system.min(at_most));
+        }
+    }
+}
