@@ -18,7 +18,7 @@ use crate::{
     store::{Audience, CommitSink, Committed},
 };
 
-/// Told by the store, on its thread, of what has become durable.
+/// Told of what has become durable, after the commit: by the runtime, or by the store's thread.
 pub(super) struct Publisher {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,

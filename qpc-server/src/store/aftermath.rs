@@ -42,7 +42,8 @@ impl Aftermath {
         (HandOver(Some(sender)), Self(receiver))
     }
 
-    /// Does the waking until the server stops; then the store's thread does its own.
+    /// Does the waking until the server stops; then the store's thread does its own, perhaps while the last
+    /// of these are still under way. Hints may then come out of order, which readers see and mend (D3).
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             // Both branches only wait.
