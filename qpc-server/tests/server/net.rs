@@ -27,8 +27,9 @@ use qpc_server::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Longest wait for anything that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for anything that must happen: two hundred messages into a changing group take seconds of syncs, and
+/// many times that where something else keeps the disk busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const TOKEN: &str = "the standing token of this net";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
