@@ -79,6 +79,7 @@ impl Net {
         config.limits.message.rate = 6_000_000;
         config.limits.message.burst = 100_000;
         adjust(&mut config);
+        self.until_the_port_is_free();
         let dir = DataDir::open(&self.server_dir()).unwrap();
         let setup = dir.opaque_setup(&SystemRng).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
@@ -102,6 +103,15 @@ impl Net {
         self.listen.set(running.listen);
         self.fingerprint.borrow_mut().clone_from(&running.fingerprint);
         *self.server.borrow_mut() = Some(running);
+    }
+
+    /// While no server listens, the system may lend its port to a socket of another test.
+    fn until_the_port_is_free(&self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while let Err(error) = std::net::UdpSocket::bind(self.listen.get()) {
+            assert!(std::time::Instant::now() < deadline, "the port is not given back: {error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub(crate) fn stop_server(&self) {
