@@ -4,6 +4,7 @@
 //! entries (invariant 11), and its answer comes when the entry is durable (invariant 1). Bodies are
 //! opaque here: judged by their length, never parsed, logged or measured beyond it (invariant 9).
 
+mod book;
 mod depth;
 mod publish;
 
@@ -16,8 +17,10 @@ use qpc_proto::{
     v1,
 };
 
-use self::{depth::Depth, publish::Publisher};
+use self::{book::Book, depth::Depth, publish::Publisher};
 pub use self::{depth::DepthShare, publish::entry_frame};
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     clock::{self, Clock},
     field::{self, FieldError},
@@ -25,6 +28,7 @@ use crate::{
         Metrics,
         labels::{Presence, Queue},
     },
+    policy::limits::SessionLimits,
     registry::Registry,
     store::{
         Actor, Append, AppendError, Appended, CommitSink, LogPage, Position, ReadError, ReadLog, Refusal, Reply, Store,
@@ -39,13 +43,21 @@ pub struct Delivery {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     depth: Arc<Depth>,
+    book: Book,
 }
 
 impl Delivery {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, registry: Arc<Registry>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { store, registry, clock, metrics, depth: Arc::default() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        limits: &SessionLimits,
+    ) -> Self {
+        let book = Book::new(limits.cursors_early, limits.cursors_noted);
+        Self { store, registry, clock, metrics, depth: Arc::default(), book }
     }
 
     /// What the store is to tell of every committed entry ([`Store::set_sink`]).
@@ -109,9 +121,19 @@ impl Delivery {
         self.store.position(actor, log, after)
     }
 
-    /// Writes down how far a device has acknowledged.
-    pub fn record(&self, actor: &Actor, cursors: Vec<(ConversationName, Seq)>) -> Reply<(), Refusal> {
-        self.store.record_cursors(actor, cursors)
+    /// A device has acknowledged a log up to an entry, `entries` more than before. It is written down later.
+    pub fn acknowledged(&self, actor: &Actor, log: &ConversationName, seq: Seq, entries: u64) {
+        self.book.note(actor, log, seq, entries);
+    }
+
+    /// Writes down what is acknowledged every so often, or sooner where it is much, until the server stops.
+    pub async fn keep_cursors(&self, every: Duration, stopping: CancellationToken) {
+        self.book.keep(&*self.store, every, stopping).await;
+    }
+
+    /// Writes down what is acknowledged now.
+    pub async fn write_cursors(&self) {
+        self.book.write(&*self.store, &CancellationToken::new()).await;
     }
 
     /// Asks whether the device still exists, and notes that it is here. A session does so after it
@@ -136,7 +158,9 @@ impl Delivery {
         // count all cursors anew for each.
         let since = clock::day(now_ms.saturating_sub(u64::try_from(seen.as_millis()).unwrap_or(u64::MAX)));
         let figures = self.store.figures(since, now_ms).await?;
-        let (online, offline) = self.depth.split(figures.undelivered);
+        let (noted, ahead) = self.book.waiting();
+        let (online, offline) = self.depth.split(figures.undelivered.saturating_sub(ahead));
+        self.metrics.set_queue(Queue::Cursors, u64::try_from(noted).unwrap_or(u64::MAX));
         self.metrics.set_depth(Presence::Online, online);
         self.metrics.set_depth(Presence::Offline, offline);
         let age = figures.oldest_ms.map_or(0, |oldest| now_ms.saturating_sub(oldest));
@@ -167,15 +191,12 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::{
-        policy::limits::SessionLimits,
-        store::{
-            conformance::{
-                Backend,
-                world::{World, inbox_of},
-            },
-            sqlite::{DbKey, Options, SqliteStore},
+    use crate::store::{
+        conformance::{
+            Backend,
+            world::{World, inbox_of},
         },
+        sqlite::{DbKey, Options, SqliteStore},
     };
 
     struct Folder(tempfile::TempDir);
@@ -209,7 +230,13 @@ mod tests {
         let talk = world.friends(&alice, &bob);
         let (clock, metrics) = (Arc::new(Hands::default()), Arc::new(Metrics::new().unwrap()));
         let registry = Registry::new(SessionLimits::default(), Arc::clone(&metrics));
-        let delivery = Delivery::new(Arc::clone(&world.store), registry, clock.clone(), Arc::clone(&metrics));
+        let delivery = Delivery::new(
+            Arc::clone(&world.store),
+            registry,
+            clock.clone(),
+            Arc::clone(&metrics),
+            &SessionLimits::default(),
+        );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let look = |now_ms: u64| {
             clock.0.store(now_ms, Ordering::Relaxed);

@@ -102,6 +102,7 @@ pub struct Running {
     /// What is measured.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
+    delivery: Arc<Delivery>,
     tasks: Tasks,
     patience: Duration,
 }
@@ -131,8 +132,17 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     // -- rooms, from the store outwards
     let tasks = Tasks::new(Arc::clone(&metrics));
     let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
-    let delivery = Delivery::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&clock), Arc::clone(&metrics));
+    let delivery = Delivery::new(
+        Arc::clone(&store),
+        Arc::clone(&registry),
+        Arc::clone(&clock),
+        Arc::clone(&metrics),
+        &limits.session,
+    );
+    let delivery = Arc::new(delivery);
     store.set_sink(delivery.sink());
+    let (book, every, stopping) = (Arc::clone(&delivery), limits.session.cursor_flush, tasks.stopping().clone());
+    tasks.share("cursors", info_span!("cursors"), async move { book.keep_cursors(every, stopping).await });
     if let Some(aftermath) = aftermath {
         tasks.share("aftermath", info_span!("aftermath"), aftermath.run(tasks.stopping().clone()));
     }
@@ -153,7 +163,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
     let context = Arc::new(Context {
         accounts: Arc::clone(&accounts),
-        delivery: Arc::new(delivery),
+        delivery: Arc::clone(&delivery),
         groups: Arc::new(groups),
         registry,
         policy: Arc::new(Policy::new(&limits.rates, &metrics)),
@@ -189,7 +199,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
 
     // The sessions' own drain, the endpoint's patience with them, and a moment for the rest.
     let patience = config.server.drain.0.saturating_mul(2).saturating_add(Duration::from_secs(5));
-    Ok(Running { listen, metrics_listen, fingerprint, accounts, metrics, store, tasks, patience })
+    Ok(Running { listen, metrics_listen, fingerprint, accounts, metrics, store, delivery, tasks, patience })
 }
 
 fn registration(config: &Config) -> RegistrationPolicy {
@@ -207,6 +217,8 @@ impl Running {
         if !self.tasks.finish(self.patience).await {
             tracing::warn!(tasks = self.tasks.running(), "tasks were left when the server stopped");
         }
+        // Sessions have ended: nothing is noted any more.
+        self.delivery.write_cursors().await;
         self.store.close().await
     }
 }

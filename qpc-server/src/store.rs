@@ -166,9 +166,9 @@ pub trait Store: Send + Sync + 'static {
         after: Option<qpc_proto::id::ConversationId>,
         limit: usize,
     ) -> Reply<Vec<ConversationInfo>, Refusal>;
-    /// Notes how far a device has acknowledged; a lower bound that may fall back in a crash.
-    fn record_cursors(&self, actor: &Actor, cursors: Vec<(ConversationName, qpc_proto::id::Seq)>)
-    -> Reply<(), Refusal>;
+    /// Notes how far devices have acknowledged; lower bounds that may fall back in a crash. Skips devices that are
+    /// gone and logs that they may not read any more.
+    fn record_cursors(&self, cursors: Vec<Acknowledged>) -> Reply<(), StoreFault>;
 
     // -- upkeep
 

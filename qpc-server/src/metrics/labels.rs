@@ -93,6 +93,8 @@ labels! {
         Handshakes = "handshakes",
         /// Login states that wait for their finish.
         Logins = "logins",
+        /// Acknowledged cursors that wait to be written down.
+        Cursors = "cursors",
     }
 }
 

@@ -58,7 +58,7 @@ impl Default for TransportSettings {
             keep_alive_interval: None,
             mtu_discovery: false,
             udp_buffer: 4 * 1024 * 1024,
-            send_segments: 3,
+            send_segments: 2,
         }
     }
 }
@@ -129,6 +129,10 @@ pub struct SessionLimits {
     pub lookups: usize,
     /// How often acknowledged positions are written down.
     pub cursor_flush: Duration,
+    /// Acknowledged positions, of all devices, from which they are written down before it is time.
+    pub cursors_early: usize,
+    /// Acknowledged positions that wait, beside those that are being written; about 150 bytes each.
+    pub cursors_noted: usize,
     /// How long a stopping server finishes what runs.
     pub drain: Duration,
     /// The shortest time after which clients are told to come back.
@@ -152,6 +156,8 @@ impl Default for SessionLimits {
             outbound_frames: 512,
             lookups: 32,
             cursor_flush: Duration::from_secs(30),
+            cursors_early: 65_536,
+            cursors_noted: 131_072,
             drain: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(5),

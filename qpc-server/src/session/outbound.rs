@@ -6,7 +6,12 @@
 
 mod logs;
 
-use std::{collections::VecDeque, future::pending, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::pending,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use prost::Message;
@@ -28,15 +33,18 @@ use super::{
     wire_error::WireError,
 };
 use crate::{
-    field,
+    field::{self, FieldError},
     policy::Wait,
     registry::{News, Subscription},
     rng,
-    store::{Actor, LogPage, Position, ReadError, ReadLog, Refusal, Reply},
+    store::{Actor, LogPage, Position, ReadError, ReadLog, Reply},
 };
 
 /// How long the last frames of a sync call may take when the server stops.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Room for frames that a session keeps while it has nothing to write.
+const OUT_KEPT: usize = 8;
 
 /// Why a sync call ends.
 enum End {
@@ -81,8 +89,6 @@ struct Outbound {
     page: Option<PageRead>,
     /// Logs to follow that wait until the account's rate of lookups allows it.
     held: Option<(Vec<v1::Cursor>, Instant)>,
-    recording: Option<Reply<(), Refusal>>,
-    flush_at: Option<Instant>,
     /// Frames that are to be written, in order.
     out: Vec<Bytes>,
 }
@@ -102,15 +108,12 @@ pub(super) async fn run(link: Arc<Link>, mut send: SendStream, mut frames: Frame
         lookups: VecDeque::new(),
         page: None,
         held: None,
-        recording: None,
-        flush_at: None,
         out: Vec::new(),
     };
     let end = match outbound.follow(sync.cursors) {
         Ok(()) => outbound.serve(&mut send, &mut frames).await,
         Err(end) => end,
     };
-    outbound.flush();
     let last = match end {
         End::Lost => return,
         End::Done => None,
@@ -129,15 +132,23 @@ pub(super) async fn run(link: Arc<Link>, mut send: SendStream, mut frames: Frame
 
 impl Outbound {
     async fn serve(&mut self, send: &mut SendStream, frames: &mut Frames) -> End {
+        let stopping = self.link.context.tasks.stopping().clone();
+        // Kept over all turns: it enters a list that all sessions share.
+        let mut stopped = pin!(stopping.cancelled());
         loop {
-            if let Err(end) = self.turn(send, frames).await {
+            if let Err(end) = self.turn(send, frames, stopped.as_mut()).await {
                 return end;
             }
         }
     }
 
     /// Waits for one thing and does it. Every branch keeps what it has when it is dropped.
-    async fn turn(&mut self, send: &mut SendStream, frames: &mut Frames) -> Result<(), End> {
+    async fn turn(
+        &mut self,
+        send: &mut SendStream,
+        frames: &mut Frames,
+        stopped: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), End> {
         self.ask();
         let idle = self.out.is_empty();
         let held = self.held.as_ref().map(|(_, until)| *until);
@@ -146,10 +157,13 @@ impl Outbound {
             && self.opening.len() < CURSORS_PER_FRAME_MAX
             && self.out.len() < self.link.context.limits.session.outbound_frames;
         tokio::select! {
-            () = self.link.context.tasks.stopping().cancelled() => return Err(End::Stopping),
+            () = stopped => return Err(End::Stopping),
             written = send.write_chunks(&mut self.out), if !idle => {
                 let written = written.map_err(|_| End::Lost)?;
                 self.out.drain(..written.chunks);
+                if self.out.is_empty() && self.out.capacity() > OUT_KEPT {
+                    self.out = Vec::new();
+                }
             }
             news = self.news.news(), if idle => match news {
                 News::Offers { offers, behind } => {
@@ -164,21 +178,12 @@ impl Outbound {
                 self.opened(position)?;
             }
             page = reply(self.page.as_mut().map(|page| &mut page.reply)), if idle => self.fetched(page)?,
-            recorded = reply(self.recording.as_mut()) => {
-                self.recording = None;
-                match recorded {
-                    // A lower bound: what was not written down now comes with the next acknowledgement.
-                    Ok(()) | Err(Refusal::Fault(_)) => {}
-                    Err(gone @ (Refusal::DeviceGone | Refusal::NotFound)) => return Err(gone.into()),
-                }
-            }
             frame = frames.next(), if may_read => self.read(frame)?,
             () = at(held) => {
                 if let Some((cursors, _)) = self.held.take() {
                     self.follow(cursors)?;
                 }
             }
-            () = at(self.flush_at), if self.recording.is_none() => self.flush(),
         }
         Ok(())
     }
@@ -204,10 +209,19 @@ impl Outbound {
     /// The store has said where a log stands.
     fn opened(&mut self, position: Result<Position, ReadError>) -> Result<(), End> {
         let Some(Lookup { log, cursor, .. }) = self.lookups.pop_front() else { return Ok(()) };
+        if self.lookups.is_empty() {
+            // Room for many logs is needed once, and a session stays for long.
+            self.lookups = VecDeque::new();
+            self.opening.shrink_to_fit();
+        }
         match position {
             Ok(position) => {
                 self.logs.opened(&log, cursor, &position, &mut self.out);
-                self.arm_flush();
+                // What the client presents it has stored; the store may know less.
+                let has = cursor.min(position.after);
+                if has > Seq(0) {
+                    self.link.context.delivery.acknowledged(&self.actor, &log, has, 0);
+                }
             }
             Err(ReadError::NotFound) => self.logs.not_followed(&log, &mut self.out),
             Err(error @ (ReadError::DeviceGone | ReadError::Fault(_))) => return Err(error.into()),
@@ -247,9 +261,11 @@ impl Outbound {
             Some(Method::Acknowledge(acknowledge)) => {
                 field::at_most(acknowledge.cursors.len(), CURSORS_PER_FRAME_MAX, "cursors")?;
                 for cursor in &acknowledge.cursors {
-                    self.logs.acknowledge(&field::conversation(cursor.conversation.as_ref())?, Seq(cursor.seq));
+                    let log = self.named(cursor.conversation.as_ref())?;
+                    if let Some((seq, entries)) = self.logs.acknowledge(&log, Seq(cursor.seq)) {
+                        self.link.context.delivery.acknowledged(&self.actor, &log, seq, entries);
+                    }
                 }
-                self.arm_flush();
             }
             Some(_) => return Err(WireError::new(Code::WrongState, "the stream is a sync call").into()),
             // A method of a later version, which the client can't rely on: said, and nothing ends.
@@ -261,32 +277,25 @@ impl Outbound {
         Ok(())
     }
 
+    /// The name of a log; one of this server shares the domain's text with all others.
+    fn named(&self, wire: Option<&v1::ConversationName>) -> Result<ConversationName, FieldError> {
+        let mut log = field::conversation(wire)?;
+        if log.domain == self.link.context.domain {
+            log.domain = self.link.context.domain.clone();
+        }
+        Ok(log)
+    }
+
     fn follow(&mut self, cursors: Vec<v1::Cursor>) -> Result<(), End> {
         field::at_most(cursors.len(), CURSORS_PER_FRAME_MAX, "cursors")?;
         for cursor in cursors {
-            let log = field::conversation(cursor.conversation.as_ref())?;
+            let log = self.named(cursor.conversation.as_ref())?;
             if !self.logs.open(&log, FOLLOWED_MAX) {
                 return Err(WireError::new(Code::TooLarge, "too many logs are followed").into());
             }
             self.opening.push_back((log, Seq(cursor.seq)));
         }
         Ok(())
-    }
-
-    fn arm_flush(&mut self) {
-        if self.flush_at.is_none() && self.logs.has_unrecorded() {
-            self.flush_at = Instant::now().checked_add(self.link.context.limits.session.cursor_flush);
-        }
-    }
-
-    /// Writes down how far the device has acknowledged.
-    fn flush(&mut self) {
-        self.flush_at = None;
-        let cursors = self.logs.take_unrecorded(CURSORS_PER_FRAME_MAX);
-        if !cursors.is_empty() {
-            self.recording = Some(self.link.context.delivery.record(&self.actor, cursors));
-            self.arm_flush();
-        }
     }
 
     /// Clients come back at different times, not all at once.

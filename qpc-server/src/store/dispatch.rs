@@ -168,9 +168,8 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::list_conversations(tables, &actor, after, limit))
     }
 
-    fn record_cursors(&self, actor: &Actor, cursors: Vec<(ConversationName, Seq)>) -> Reply<(), Refusal> {
-        let actor = actor.clone();
-        self.write(0, move |tables| verbs::record_cursors(tables, &actor, &cursors))
+    fn record_cursors(&self, cursors: Vec<Acknowledged>) -> Reply<(), StoreFault> {
+        self.write(0, move |tables| verbs::record_cursors(tables, &cursors))
     }
 
     fn retention_step(&self, retention: Retention) -> Reply<bool, StoreFault> {

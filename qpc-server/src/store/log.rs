@@ -9,11 +9,11 @@ use bytes::Bytes;
 use qpc_proto::{
     address::Address,
     chain::{ChainValue, EntryKind, LogEntry},
-    id::{AccountId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
+    id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     role::Role,
 };
 
-use super::{Refusal, StoreFault};
+use super::{Actor, Refusal, StoreFault};
 
 /// What a conversation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +43,53 @@ pub struct Append {
     pub leave: bool,
     /// The server's clock.
     pub now_ms: u64,
+}
+
+/// How far a device has acknowledged a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    account: AccountId,
+    device: DeviceId,
+    log: ConversationName,
+    seq: Seq,
+}
+
+impl Acknowledged {
+    /// By somebody whose device has proved its key.
+    #[must_use]
+    pub fn by(actor: &Actor, log: ConversationName, seq: Seq) -> Self {
+        Self { account: actor.account(), device: actor.device(), log, seq }
+    }
+
+    /// Whose device it is.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Whose cursor it is.
+    #[must_use]
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The log that is read.
+    #[must_use]
+    pub fn log(&self) -> &ConversationName {
+        &self.log
+    }
+
+    /// The last entry that the device has.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// What cursors are best written in the order of. Ids of logs sort by age, as their rows do.
+    #[must_use]
+    pub fn order(&self) -> (ConversationId, DeviceId) {
+        (self.log.id, self.device)
+    }
 }
 
 /// A commit and all that becomes visible with it.

@@ -5,6 +5,8 @@ use qpc_client::{
     api::{Command, CommandError, Event, OutboxState, Outcome},
 };
 
+use qpc_server::store::Store;
+
 use crate::net::{Net, Person};
 
 #[test]
@@ -32,6 +34,23 @@ fn messages_go_live_both_ways() {
     assert_eq!(said(alice.history("bob")), ["may I?", "ping", "pong"]);
     assert_eq!(said(bob.history("alice")), ["may I?", "ping", "pong"]);
     assert_eq!(alice.status().key_exchange.as_deref(), Some("X25519MLKEM768"));
+}
+
+#[test]
+fn what_was_acknowledged_is_written_down_when_the_server_stops() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.send(["one", "two", "three"]);
+    bob.expects(["one", "two", "three"]);
+    net.stop_server();
+    net.start_server();
+    // They say where they are when they come back, which is written down much later, or when the server stops.
+    alice.say(&bob, ["four"]);
+    bob.expects(["four"]);
+    net.stop_server();
+    net.start_server();
+    let undelivered = net.block(net.store().figures(0, 0)).unwrap().undelivered;
+    assert!(undelivered <= 2, "{undelivered}: more than the last message for each of the two");
 }
 
 #[test]

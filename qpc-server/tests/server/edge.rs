@@ -71,7 +71,13 @@ impl House {
         let (clock, trap) = (Arc::new(SystemClock), Arc::new(Trap::default()));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
-        let delivery = Delivery::new(Arc::clone(&store), Arc::clone(&registry), clock.clone(), Arc::clone(&metrics));
+        let delivery = Delivery::new(
+            Arc::clone(&store),
+            Arc::clone(&registry),
+            clock.clone(),
+            Arc::clone(&metrics),
+            &limits.session,
+        );
         store.set_sink(delivery.sink());
         let accounts = Accounts::new(
             Arc::clone(&store),
@@ -104,6 +110,11 @@ impl House {
         });
         let serving = transport::serve(endpoint, Arc::clone(&context));
         context.tasks.share("serve", tracing::Span::none(), serving);
+        let (delivery, every) = (Arc::clone(&context.delivery), context.limits.session.cursor_flush);
+        let stopping = context.tasks.stopping().clone();
+        context.tasks.share("cursors", tracing::Span::none(), async move {
+            delivery.keep_cursors(every, stopping).await;
+        });
         let dialer = Dialer::new(address, &certificate, "127.0.0.1:0", None);
         Self { trap, address, certificate, context, dialer }
     }

@@ -4,7 +4,7 @@
 //! The rule that keeps every log gap-free for the reader: an entry goes out if it is the next one; one that was sent
 //! is skipped; where entries are missing, the log is behind until pages from the store have filled the gap.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -42,7 +42,6 @@ struct Place {
     /// Offers were dropped since the store was last asked, nobody knows which.
     stale: bool,
     acknowledged: Seq,
-    recorded: Seq,
     /// The client waits to be told that it has caught up.
     announce: bool,
 }
@@ -56,41 +55,71 @@ impl Place {
             missed: Seq(0),
             stale: false,
             acknowledged: Seq(0),
-            recorded: Seq(0),
             announce: false,
         }
     }
 
-    /// Its part of the figure of undelivered entries: not acknowledged, and not written down as such.
-    fn depth(&self) -> (u64, u64) {
-        let until = |seq: Seq| self.head.0.saturating_sub(seq.0);
-        (until(self.acknowledged), until(self.recorded))
+    /// Its part of the figure of undelivered entries.
+    fn depth(&self) -> u64 {
+        self.head.0.saturating_sub(self.acknowledged.0)
+    }
+}
+
+/// Places by log, in order: a session follows a dozen logs, for which a table would have room for thirty.
+#[derive(Default)]
+struct Places(Vec<(ConversationName, Place)>);
+
+impl Places {
+    fn at(&self, log: &ConversationName) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.id.cmp(&log.id).then_with(|| other.domain.cmp(&log.domain)))
+    }
+
+    fn get_mut(&mut self, log: &ConversationName) -> Option<&mut Place> {
+        let at = self.at(log).ok()?;
+        self.0.get_mut(at).map(|(_, place)| place)
+    }
+
+    /// Adds one that opens, unless the log is there.
+    fn insert(&mut self, log: &ConversationName) {
+        if let Err(at) = self.at(log) {
+            self.0.insert(at, (log.clone(), Place::opening()));
+        }
+    }
+
+    fn remove(&mut self, log: &ConversationName) -> Option<Place> {
+        self.at(log).ok().map(|at| self.0.remove(at).1)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &ConversationName> {
+        self.0.iter().map(|(log, _)| log)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
 /// All logs of one sync call.
 pub(super) struct Logs {
-    places: HashMap<ConversationName, Place>,
+    places: Places,
     /// Logs that are behind, in the order in which they are read.
     behind: VecDeque<ConversationName>,
-    unrecorded: HashSet<ConversationName>,
     share: DepthShare,
 }
 
 impl Logs {
     pub(super) fn new(share: DepthShare) -> Self {
-        Self { places: HashMap::new(), behind: VecDeque::new(), unrecorded: HashSet::new(), share }
+        Self { places: Places::default(), behind: VecDeque::new(), share }
     }
 
     /// The client wants to follow a log. Says no where it follows as many as it may.
     pub(super) fn open(&mut self, log: &ConversationName, max: usize) -> bool {
-        if self.places.contains_key(log) {
-            self.change(log, |place| *place = Place::opening());
+        if self.change(log, |place| *place = Place::opening()).is_some() {
             return true;
         }
         let fits = self.places.len() < max;
         if fits {
-            self.places.insert(log.clone(), Place::opening());
+            self.places.insert(log);
         }
         fits
     }
@@ -110,7 +139,6 @@ impl Logs {
             place.sent = position.after;
             place.head = position.head.max(place.missed);
             place.acknowledged = has;
-            place.recorded = has;
             place.announce = true;
             behind = place.stale || place.head > place.sent;
             place.stage = if behind { Stage::Behind } else { Stage::Live };
@@ -118,7 +146,6 @@ impl Logs {
         if known.is_none() {
             return;
         }
-        self.unrecorded.insert(log.clone());
         if behind {
             self.behind.push_back(log.clone());
         } else {
@@ -129,9 +156,8 @@ impl Logs {
     /// The client may not read this log, or not any more.
     pub(super) fn not_followed(&mut self, log: &ConversationName, out: &mut Vec<Bytes>) {
         if let Some(place) = self.places.remove(log) {
-            self.share.change(place.depth(), (0, 0));
+            self.share.change(place.depth(), 0);
         }
-        self.unrecorded.remove(log);
         out.push(encode(answer::Result::NotFollowed(v1::NotFollowed { conversation: Some(log.to_wire()) })));
     }
 
@@ -161,7 +187,7 @@ impl Logs {
         let logs: Vec<ConversationName> = match behind {
             Behind::No => return,
             Behind::Logs(logs) => logs.clone(),
-            Behind::All => self.places.keys().cloned().collect(),
+            Behind::All => self.places.names().cloned().collect(),
         };
         for log in logs {
             let mut live = false;
@@ -235,42 +261,18 @@ impl Logs {
         }
     }
 
-    /// The client has stored entries up to this one. What was not sent can't be acknowledged.
-    pub(super) fn acknowledge(&mut self, log: &ConversationName, seq: Seq) {
-        let mut news = false;
+    /// The client has stored entries up to this one. What was not sent can't be acknowledged. Gives what is new:
+    /// up to which entry, and how many.
+    pub(super) fn acknowledge(&mut self, log: &ConversationName, seq: Seq) -> Option<(Seq, u64)> {
+        let mut news = None;
         self.change(log, |place| {
             let seq = seq.min(place.sent);
-            news = place.stage != Stage::Opening && seq > place.acknowledged;
-            if news {
+            if place.stage != Stage::Opening && seq > place.acknowledged {
+                news = Some((seq, seq.0.saturating_sub(place.acknowledged.0)));
                 place.acknowledged = seq;
             }
         });
-        if news {
-            self.unrecorded.insert(log.clone());
-        }
-    }
-
-    /// Is there an acknowledgement that has not been written down?
-    pub(super) fn has_unrecorded(&self) -> bool {
-        !self.unrecorded.is_empty()
-    }
-
-    /// Acknowledgements to write down, at most so many.
-    pub(super) fn take_unrecorded(&mut self, max: usize) -> Vec<(ConversationName, Seq)> {
-        let logs: Vec<ConversationName> = self.unrecorded.iter().take(max).cloned().collect();
-        let mut cursors = Vec::with_capacity(logs.len());
-        for log in logs {
-            self.unrecorded.remove(&log);
-            let mut acknowledged = Seq(0);
-            self.change(&log, |place| {
-                place.recorded = place.acknowledged;
-                acknowledged = place.acknowledged;
-            });
-            if acknowledged > Seq(0) {
-                cursors.push((log, acknowledged));
-            }
-        }
-        cursors
+        news
     }
 
     fn caught_up(&mut self, log: &ConversationName, out: &mut Vec<Bytes>) {

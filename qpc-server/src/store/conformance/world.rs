@@ -273,7 +273,7 @@ impl World {
     }
 
     pub fn acknowledge(&self, actor: &Actor, log: &ConversationName, seq: u64) {
-        wait(self.store.record_cursors(actor, vec![(log.clone(), Seq(seq))])).unwrap();
+        wait(self.store.record_cursors(vec![Acknowledged::by(actor, log.clone(), Seq(seq))])).unwrap();
     }
 
     /// Takes what the sink was told since the last time.

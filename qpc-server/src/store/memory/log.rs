@@ -229,19 +229,18 @@ impl LogTables for World {
         page.map(|(_, log)| Ok((*log, self.logs.get(*log)?.row.clone()))).collect()
     }
 
-    fn cursor(&mut self, log: LogId, device: DeviceId) -> Fallible<Option<Seq>> {
-        Ok(self.logs.get(log)?.cursors.get(&device).map(|cursor| cursor.seq))
-    }
-
     fn start_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()> {
         self.logs.get_mut(log)?.cursors.insert(device, Cursor { seq, until: None });
         Ok(())
     }
 
-    fn advance_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()> {
+    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq, may_begin: bool) -> Fallible<()> {
         let cursors = &mut self.logs.get_mut(log)?.cursors;
+        if may_begin {
+            cursors.entry(device).or_insert(Cursor { seq, until: None });
+        }
         if let Some(cursor) = cursors.get_mut(&device) {
-            cursor.seq = seq;
+            cursor.seq = cursor.seq.max(seq);
             if cursor.until.is_some_and(|until| seq >= until) {
                 cursors.remove(&device);
             }

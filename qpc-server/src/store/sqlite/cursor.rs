@@ -11,7 +11,7 @@ use super::{
 use crate::store::tables::{AccountTables, Fallible, LogId, LogTables};
 
 /// How far a device has read a log, and where its reading ends.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CursorRow {
     pub(super) seq: Seq,
     pub(super) until: Option<Seq>,
@@ -45,16 +45,19 @@ impl Rows<'_> {
         let after = change(before.map(|row| (row.seq, row.until)))
             .filter(|(seq, until)| until.is_none_or(|until| *seq < until))
             .map(|(seq, until)| CursorRow { seq, until });
+        // An update dirties no page of the index by device, which a replacement would.
+        let sql = match (before, after) {
+            (before, after) if before == after => return Ok(()),
+            (Some(_), Some(_)) => "UPDATE cursors SET seq = ?3, until_seq = ?4 WHERE log = ?1 AND device = ?2",
+            (None, Some(_)) => "INSERT INTO cursors (log, device, seq, until_seq) VALUES (?1, ?2, ?3, ?4)",
+            (_, None) => "DELETE FROM cursors WHERE log = ?1 AND device = ?2",
+        };
         match after {
-            Some(row) => {
-                let sql = "INSERT OR REPLACE INTO cursors (log, device, seq, until_seq) VALUES (?1, ?2, ?3, ?4)";
-                let until = row.until.map(|until| int(until.0));
-                self.run(sql, params![log.0, device.as_bytes(), int(row.seq.0), until])?;
+            Some(CursorRow { seq, until }) => {
+                self.run(sql, params![log.0, device.as_bytes(), int(seq.0), until.map(|until| int(until.0))])?
             }
-            None => {
-                self.run("DELETE FROM cursors WHERE log = ?1 AND device = ?2", params![log.0, device.as_bytes()])?;
-            }
-        }
+            None => self.run(sql, params![log.0, device.as_bytes()])?,
+        };
         self.count_change(log, device, before, after)
     }
 

@@ -335,16 +335,15 @@ impl LogTables for Rows<'_> {
         Ok(rows.into_iter().map(|(log, row, _)| (log, row)).collect())
     }
 
-    fn cursor(&mut self, log: LogId, device: DeviceId) -> Fallible<Option<Seq>> {
-        Ok(self.cursor_row(log, device)?.map(|cursor| cursor.seq))
-    }
-
     fn start_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()> {
         self.change_cursor(log, device, |_| Some((seq, None)))
     }
 
-    fn advance_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()> {
-        self.change_cursor(log, device, |before| before.map(|(_, until)| (seq, until)))
+    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq, may_begin: bool) -> Fallible<()> {
+        self.change_cursor(log, device, |before| match before {
+            Some((known, until)) => Some((known.max(seq), until)),
+            None => may_begin.then_some((seq, None)),
+        })
     }
 
     fn end_cursor(&mut self, log: LogId, device: DeviceId, until: Seq) -> Fallible<()> {

@@ -117,12 +117,10 @@ pub(in crate::store) trait LogTables {
         limit: usize,
     ) -> Fallible<Vec<(LogId, LogRow)>>;
 
-    /// How far a device has acknowledged; `None` where it reads nothing there.
-    fn cursor(&mut self, log: LogId, device: DeviceId) -> Fallible<Option<Seq>>;
     /// The device reads what comes after `seq`.
     fn start_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()>;
-    /// Moves a cursor that is there forward; one that has reached its end goes.
-    fn advance_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()>;
+    /// Moves a cursor forward, never back; one that has reached its end goes. Where there is none, one begins if it may.
+    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq, may_begin: bool) -> Fallible<()>;
     /// The device reads nothing after `until`; a cursor that is there already goes.
     fn end_cursor(&mut self, log: LogId, device: DeviceId, until: Seq) -> Fallible<()>;
 }

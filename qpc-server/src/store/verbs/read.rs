@@ -2,12 +2,13 @@
 
 use qpc_proto::{
     chain::{ChainValue, EntryContent, LogEntry},
-    id::{AccountId, ConversationId, ConversationName, Seq},
+    id::{AccountId, ConversationId, ConversationName, DeviceId, Seq},
 };
 
 use super::present;
 use crate::store::{
-    Actor, ConversationInfo, ConversationKind, LogPage, Position, ReadError, ReadLog, Refusal, StoreFault, rules,
+    Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, Position, ReadError, ReadLog, Refusal,
+    StoreFault, rules,
     tables::{Ends, EntryRow, LogId, LogKind, MemberRow, Range, Tables},
 };
 
@@ -22,17 +23,25 @@ struct Access {
     ended: bool,
 }
 
-fn access(tables: &mut dyn Tables, actor: &Actor, name: &ConversationName) -> Result<Option<Access>, StoreFault> {
+fn access(
+    tables: &mut dyn Tables,
+    (account, device): (AccountId, DeviceId),
+    name: &ConversationName,
+) -> Result<Option<Access>, StoreFault> {
     let Some((log, row)) = tables.log(name)? else { return Ok(None) };
     let ends = tables.ends(log)?;
     let all = Access { log, floor: ends.floor, floor_chain: ends.floor_chain, head: ends.head, ended: false };
     if row.kind == LogKind::Inbox {
-        return Ok((name.id.as_bytes() == actor.device().as_bytes()).then_some(all));
+        return Ok((name.id.as_bytes() == device.as_bytes()).then_some(all));
     }
-    match tables.member(log, actor.account())? {
+    match tables.member(log, account)? {
         Some(member) => member_access(tables, all, member, &ends),
         None => Ok(None),
     }
+}
+
+fn who(actor: &Actor) -> (AccountId, DeviceId) {
+    (actor.account(), actor.device())
 }
 
 /// A member reads from the entry that added it, and no further than the one that removed it.
@@ -68,7 +77,7 @@ fn shown(row: EntryRow, reader: AccountId) -> LogEntry {
 
 pub(in crate::store) fn read_log(tables: &mut dyn Tables, actor: &Actor, read: &ReadLog) -> Result<LogPage, ReadError> {
     present(tables, actor)?;
-    let access = access(tables, actor, &read.log)?.ok_or(ReadError::NotFound)?;
+    let access = access(tables, who(actor), &read.log)?.ok_or(ReadError::NotFound)?;
     let range =
         Range { after: read.after.max(access.floor), upto: access.head, limit: read.limit, max_bytes: read.max_bytes };
     let rows = tables.entries(access.log, range)?;
@@ -87,7 +96,7 @@ pub(in crate::store) fn position(
     after: Seq,
 ) -> Result<Position, ReadError> {
     present(tables, actor)?;
-    let access = access(tables, actor, name)?.ok_or(ReadError::NotFound)?;
+    let access = access(tables, who(actor), name)?.ok_or(ReadError::NotFound)?;
     let after = after.clamp(access.floor, access.head);
     let chain = if after == access.floor {
         access.floor_chain
@@ -123,21 +132,15 @@ pub(in crate::store) fn list_conversations(
     Ok(conversations)
 }
 
-pub(in crate::store) fn record_cursors(
-    tables: &mut dyn Tables,
-    actor: &Actor,
-    cursors: &[(ConversationName, Seq)],
-) -> Result<(), Refusal> {
-    present(tables, actor)?;
-    for (name, seq) in cursors {
-        // A log that the actor can't read any more has nothing to wait for.
-        let Some(access) = access(tables, actor, name)? else { continue };
-        let seq = (*seq).min(access.head);
-        match tables.cursor(access.log, actor.device())? {
-            Some(known) if known < seq => tables.advance_cursor(access.log, actor.device(), seq)?,
-            None if !access.ended => tables.start_cursor(access.log, actor.device(), seq)?,
-            _ => {}
+pub(in crate::store) fn record_cursors(tables: &mut dyn Tables, cursors: &[Acknowledged]) -> Result<(), StoreFault> {
+    for cursor in cursors {
+        let (account, device, log) = (cursor.account(), cursor.device(), cursor.log());
+        // What is revoked, or can't read the log any more, has nothing to wait for.
+        if tables.device(device)?.is_none_or(|row| row.account != account) {
+            continue;
         }
+        let Some(access) = access(tables, (account, device), log)? else { continue };
+        tables.raise_cursor(access.log, device, cursor.seq().min(access.head), !access.ended)?;
     }
     Ok(())
 }

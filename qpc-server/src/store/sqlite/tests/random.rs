@@ -11,7 +11,8 @@ use qpc_proto::{
 
 use super::*;
 use crate::store::{
-    AccountReset, Actor, Admission, Append, Appended, CommitAppend, Consent, InviteToken, NewKeyPackages, Retention,
+    AccountReset, Acknowledged, Actor, Admission, Append, Appended, CommitAppend, Consent, InviteToken, NewKeyPackages,
+    Retention,
     conformance::world::{World, bundle, inbox_of, wait},
     memory::tests::Memory,
 };
@@ -159,8 +160,9 @@ impl Life {
                 format!("{:?}", self.world().answer(&self.people[*one], &self.people[*other], *consent))
             }
             Step::Acknowledge(one, log, seq) => {
-                let cursors = vec![(self.talk(*one, *log), qpc_proto::id::Seq(*seq))];
-                format!("{:?}", wait(self.world().store.record_cursors(&self.people[*one], cursors)))
+                let log = self.talk(*one, *log);
+                let cursors = vec![Acknowledged::by(&self.people[*one], log, qpc_proto::id::Seq(*seq))];
+                format!("{:?}", wait(self.world().store.record_cursors(cursors)))
             }
             Step::Publish(one, count) => {
                 let packages = NewKeyPackages {
