@@ -47,9 +47,12 @@ pub(super) struct LoadArgs {
     /// The cores that the server may run on, such as "0" or "0,1"; `taskset` pins it.
     #[arg(long, global = true, value_name = "LIST")]
     server_cpus: Option<String>,
-    /// Milliseconds that a client gathers acknowledgements: the real client does so for 200.
-    #[arg(long, global = true, default_value_t = 200)]
+    /// Milliseconds that a client gathers acknowledgements: the real client does so for 5,000.
+    #[arg(long, global = true, default_value_t = 5_000)]
     acknowledge_ms: u64,
+    /// Threads of the clients.
+    #[arg(long, global = true, default_value_t = 2)]
+    threads: usize,
     /// UDP sockets of the clients, each at a loopback address of its own.
     #[arg(long, global = true, default_value_t = 16)]
     sockets: usize,
@@ -263,6 +266,11 @@ impl Cli {
             text: of.text,
             seed: of.random,
         })
+    }
+
+    /// Threads of the clients.
+    pub(super) fn threads(&self) -> usize {
+        self.load.threads
     }
 
     /// After this long something is wrong.

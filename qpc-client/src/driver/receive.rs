@@ -28,7 +28,7 @@ use crate::{
 const BATCH_MAX: usize = 128;
 /// How long acknowledgements of what comes live are gathered: the server needs them soon, not at once. This
 /// device's own cursor is in its store, and tells the server more when it next connects.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(200);
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
 /// Old raw entries removed after a batch, at most.
 const PRUNE: u32 = 256;
 
