@@ -84,6 +84,24 @@ pub struct Metrics {
     errors: IntCounterVec,
     panics: IntCounterVec,
     queue: IntGaugeVec,
+    udp_datagrams: IntCounterVec,
+    udp_bytes: IntCounterVec,
+}
+
+/// What goes through a socket one way.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    datagrams: IntCounter,
+    bytes: IntCounter,
+}
+
+impl Flow {
+    /// So many bytes went, in datagrams of this length; the last one may be shorter.
+    pub fn went(&self, bytes: usize, each: usize) {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.datagrams.inc_by(count(bytes.div_ceil(each.max(1))));
+        self.bytes.inc_by(count(bytes));
+    }
 }
 
 impl Metrics {
@@ -179,6 +197,18 @@ impl Metrics {
                 "queue",
                 &all::<labels::Queue>(),
             )?,
+            udp_datagrams: new.counters(
+                "qpc_udp_datagrams_total",
+                "Datagrams of clients.",
+                "direction",
+                &all::<labels::Direction>(),
+            )?,
+            udp_bytes: new.counters(
+                "qpc_udp_bytes_total",
+                "Bytes in them, without the headers of IP and UDP.",
+                "direction",
+                &all::<labels::Direction>(),
+            )?,
             registry,
         })
     }
@@ -196,6 +226,16 @@ impl Metrics {
     /// A rate was exceeded.
     pub fn rate_limited(&self, limit: labels::Limit) {
         self.rate_limited.with_label_values(&[limit.label()]).inc();
+    }
+
+    /// Counts datagrams that go this way.
+    #[must_use]
+    pub fn udp(&self, direction: labels::Direction) -> Flow {
+        let label = [direction.label()];
+        Flow {
+            datagrams: self.udp_datagrams.with_label_values(&label),
+            bytes: self.udp_bytes.with_label_values(&label),
+        }
     }
 
     /// A connection was refused at the door.
@@ -358,6 +398,8 @@ mod tests {
             "qpc_request_error_total{code=\"WRONG_EPOCH\"} 0",
             "qpc_panic_total{task=\"stream\"} 0",
             "qpc_queue_depth{queue=\"logins\"} 0",
+            "qpc_udp_datagrams_total{direction=\"in\"} 0",
+            "qpc_udp_bytes_total{direction=\"out\"} 0",
             "qpc_request_seconds_bucket{method=\"acknowledge\"",
             "qpc_auth_login_success_total",
             "qpc_auth_login_failure_total",

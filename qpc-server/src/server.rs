@@ -119,7 +119,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
 
     // -- listeners first: nothing has to be undone when an address is taken
     let identity = Identity { chain: certificate.chain, key: certificate.key };
-    let endpoint = transport::bind(config.server.listen, identity, &reset_key, &limits)?;
+    let endpoint = transport::bind(config.server.listen, identity, &reset_key, &limits, &metrics)?;
     let listen = endpoint.local_addr().map_err(StartError::Address)?;
     let address = config.metrics.listen;
     let http = TcpListener::bind(address).await.map_err(|error| StartError::Metrics { address, error })?;

@@ -19,7 +19,10 @@ pub use self::{
     reset::ResetKey,
     tls::{Identity, TlsError},
 };
-use crate::policy::Limits;
+use crate::{
+    metrics::{Metrics, labels::Direction},
+    policy::Limits,
+};
 
 /// Why the endpoint can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,7 @@ pub fn bind(
     identity: Identity,
     reset_key: &ResetKey,
     limits: &Limits,
+    metrics: &Metrics,
 ) -> Result<Endpoint, BindError> {
     let mut config = ServerConfig::with_crypto(Arc::new(tls::server_crypto(identity)?));
     config
@@ -62,6 +66,8 @@ pub fn bind(
     let socket = Segments {
         inner: TokioRuntime.wrap_udp_socket(socket).map_err(failed)?,
         at_most: limits.transport.send_segments,
+        received: metrics.udp(Direction::In),
+        sent: metrics.udp(Direction::Out),
     };
     let runtime = Arc::new(TokioRuntime);
     Endpoint::new_with_abstract_socket(reset_key.endpoint_config(), Some(config), Arc::new(socket), runtime)

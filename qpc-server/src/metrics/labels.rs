@@ -41,6 +41,16 @@ labels! {
 }
 
 labels! {
+    /// Which way a datagram goes.
+    Direction {
+        /// From a client.
+        In = "in",
+        /// To a client.
+        Out = "out",
+    }
+}
+
+labels! {
     /// The rates of the policy.
     Limit {
         /// Messages of an account: the sender is slowed down.

@@ -93,7 +93,8 @@ impl House {
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let identity = Identity { chain: vec![certificate.clone()], key };
         let reset_key = transport::ResetKey::new([5; 32].into());
-        let endpoint = transport::bind("127.0.0.1:0".parse().unwrap(), identity, &reset_key, &limits).unwrap();
+        let endpoint =
+            transport::bind("127.0.0.1:0".parse().unwrap(), identity, &reset_key, &limits, &metrics).unwrap();
         let address = endpoint.local_addr().unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),
