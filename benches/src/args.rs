@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qpc_bench::{
     bed::{self, Beds, External},
+    cgroup::Cgroups,
     talk::Common,
     torture,
 };
@@ -47,6 +48,10 @@ pub(super) struct LoadArgs {
     /// The cores that the server may run on, such as "0" or "0,1"; `taskset` pins it.
     #[arg(long, global = true, value_name = "LIST")]
     server_cpus: Option<String>,
+    /// The directory of a control group that the measured server joins before it starts; its limits are set by who
+    /// made it. Given again for each hierarchy of version 1.
+    #[arg(long, global = true, value_name = "DIR")]
+    server_cgroup: Vec<PathBuf>,
     /// Milliseconds that a client gathers acknowledgements: the real client does so for 5,000.
     #[arg(long, global = true, default_value_t = 5_000)]
     acknowledge_ms: u64,
@@ -257,6 +262,7 @@ impl Cli {
                 set: of.set.clone(),
                 all_limits: of.all_limits,
                 cpus: of.server_cpus.clone(),
+                cgroups: Cgroups(of.server_cgroup.clone()),
             },
             accounts: of.accounts.clone(),
             acknowledge: Duration::from_millis(of.acknowledge_ms),

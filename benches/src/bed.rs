@@ -15,6 +15,7 @@ use qpc_client::{Fingerprint, ServerAddress, wire::Dialer};
 use tempfile::TempDir;
 
 use crate::{
+    cgroup::Cgroups,
     process::{Launch, Ready, Server, Usage},
     profile::Profile,
     report::note,
@@ -54,6 +55,8 @@ pub struct Beds {
     pub all_limits: bool,
     /// The cores that the server may run on; without, all.
     pub cpus: Option<String>,
+    /// The control groups that a measured server runs in; one that prepares has no limits.
+    pub cgroups: Cgroups,
 }
 
 impl Beds {
@@ -83,7 +86,8 @@ impl Beds {
             None => {
                 let configuration = profile.configuration(TOKEN, &self.set);
                 note(&format!("server: {}; limits lifted: {}", self.program.display(), profile.lifted()));
-                Bed::launch(&self.program, data, &configuration, self.cpus.clone()).await
+                let cgroups = if profile == Profile::Free { Cgroups::default() } else { self.cgroups.clone() };
+                Bed::launch(&self.program, data, &configuration, self.cpus.clone(), cgroups).await
             }
         }
     }
@@ -107,7 +111,7 @@ impl Bed {
     /// When it does not start.
     pub async fn start(program: &Path) -> anyhow::Result<Self> {
         note(&format!("server: {}; limits lifted: {}", program.display(), Profile::Free.lifted()));
-        Self::launch(program, None, &Profile::Free.configuration(TOKEN, &[]), None).await
+        Self::launch(program, None, &Profile::Free.configuration(TOKEN, &[]), None, Cgroups::default()).await
     }
 
     async fn launch(
@@ -115,13 +119,14 @@ impl Bed {
         data: Option<&Path>,
         configuration: &str,
         cpus: Option<String>,
+        cgroups: Cgroups,
     ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("qpc-bench-").tempdir()?;
         let config = directory.path().join("bench.toml");
         fs::write(&config, configuration)?;
         let data = data.map_or_else(|| directory.path().join("data"), Path::to_owned);
-        let mut launch =
-            Launch { program: program.to_owned(), data, config, listen: "127.0.0.1:0".into(), cpus, bug: None };
+        let (program, listen) = (program.to_owned(), "127.0.0.1:0".into());
+        let mut launch = Launch { program, data, config, listen, cpus, cgroups, bug: None };
         let server = launch.start().await?;
         // A restarted one is to be found where it was.
         launch.listen.clone_from(&server.ready.listen);
@@ -160,6 +165,12 @@ impl Bed {
     /// When it was not started here, or was killed.
     pub fn started_in(&self) -> anyhow::Result<Duration> {
         Ok(self.server.as_ref().context("the server was killed")?.started_in)
+    }
+
+    /// Seconds for which its quota has kept its threads from running, where it has one and is in a control group.
+    #[must_use]
+    pub fn throttled_seconds(&self) -> Option<f64> {
+        self.launch.as_ref().and_then(|launch| launch.cgroups.throttled_seconds())
     }
 
     /// Its process.

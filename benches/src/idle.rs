@@ -12,6 +12,7 @@ use crate::{
     outcome::Outcome,
     report::Report,
     sampler::{Reading, Sampler},
+    sizing,
     talk::{self, Common, SETTLE},
 };
 
@@ -42,6 +43,7 @@ pub async fn run(common: &Common, users: u32, quiet: Duration) -> anyhow::Result
     let load = Load::gather(bed.dialer(manner.sockets)?, measured, &[], silent, None, &manner).await?;
     sleep(SETTLE).await;
     let after = Reading::take(bed.pid())?;
+    let first_page = Metrics::read(&bed.ready().metrics).await?;
     let sampler = Sampler::start("reconnects", bed.pid(), std::sync::Arc::default());
     sleep(quiet).await;
     let last = Reading::take(bed.pid())?;
@@ -68,6 +70,7 @@ pub async fn run(common: &Common, users: u32, quiet: Duration) -> anyhow::Result
     let each = 1e6 * gathering.server_cpu / f64::from(users.max(1));
     report.figure("gather_s", "time until all were connected", gathering.seconds, "s");
     report.figure("cpu_reconnect_us", "server CPU to connect, authenticate, sync", each, "us each");
+    sizing::traffic(&mut report, &first_page, &page, last.since(&after).seconds, 0)?;
     report.figure("sessions", "sessions by the server's count", sessions, "");
     report.figure("syncs", "sync calls by the server's count", syncs, "");
     Ok(report)

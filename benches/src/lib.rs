@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod bed;
 pub mod ccu;
+pub mod cgroup;
 pub mod crowd;
 pub mod direct;
 pub mod fanout;
@@ -24,6 +25,7 @@ pub mod progress;
 pub mod random;
 pub mod report;
 pub mod sampler;
+pub mod sizing;
 pub mod stats;
 pub mod stored;
 pub mod storm;

@@ -366,6 +366,12 @@ impl Shared {
         usize::try_from(at).ok().and_then(|at| self.rooms.get(at))
     }
 
+    /// Bytes of a message, on average.
+    #[must_use]
+    pub fn body_mean(&self) -> f64 {
+        self.sizes.mean()
+    }
+
     /// What the engines did, where there are some.
     #[must_use]
     pub fn engines(&self) -> Option<&Engines> {

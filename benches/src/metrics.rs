@@ -25,7 +25,7 @@ impl Metrics {
         timeout(PAGE_WITHIN, get(address)).await.context("the metrics page does not come in time")?
     }
 
-    /// The value of a metric without labels.
+    /// The value of a metric; one with labels is named with them, as the page has it.
     ///
     /// # Errors
     /// When the page lacks it.
@@ -56,13 +56,22 @@ async fn get(address: &str) -> anyhow::Result<Metrics> {
 }
 
 #[cfg(test)]
+impl Metrics {
+    /// A page as it would be read.
+    pub(crate) fn of(page: &str) -> Self {
+        Self(page.to_owned())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_metric_is_found_by_its_whole_name() {
-        let page = Metrics("# TYPE a counter\na_count 5\na_count_more 7\nb{x=\"1\"} 2\n".into());
+        let page = Metrics::of("# TYPE a counter\na_count 5\na_count_more 7\nb{x=\"1\"} 2\n");
         assert!((page.value("a_count").unwrap() - 5.0).abs() < f64::EPSILON);
+        assert!((page.value("b{x=\"1\"}").unwrap() - 2.0).abs() < f64::EPSILON);
         assert!(page.value("a").is_err() && page.value("b").is_err());
     }
 }

@@ -57,6 +57,8 @@ impl Outcome {
         outcome.setting("set", common.beds.set.join("; "));
         outcome.setting("sockets", common.sockets);
         outcome.setting("server_cpus", common.beds.cpus.clone().unwrap_or_else(|| "all".into()));
+        let groups: Vec<_> = common.beds.cgroups.0.iter().map(|group| group.to_string_lossy()).collect();
+        outcome.setting("server_cgroups", if groups.is_empty() { "none".into() } else { groups.join(" ") });
         outcome
     }
 
@@ -108,6 +110,7 @@ impl Outcome {
                 "cpu_us_per_op": self.cpu_us(),
                 "op": self.op,
                 "rss_bytes": self.cost.rss_bytes,
+                "rss_peak_bytes": self.cost.peak_rss_bytes,
                 "rss_per_user_bytes": self.rss_per_user(),
                 "io_write_bytes": self.cost.write_bytes,
             },
@@ -153,6 +156,7 @@ impl Outcome {
         report.figure("bench_percent", "CPU of all clients", percent(self.cost.own_cpu), "% of a core");
         report.figure("others_percent", "CPU of other processes", percent(self.cost.others_cpu), "% of a core");
         report.figure("rss_mib", "server memory", mib(self.cost.rss_bytes), "MiB");
+        report.figure("rss_peak_mib", "server memory, the most so far", mib(self.cost.peak_rss_bytes), "MiB");
         report.figure("rss_per_user_kib", "server memory", self.rss_per_user() as f64 / 1024.0, "KiB per user");
         report.figure("bench_rss_mib", "memory of all clients", mib(self.cost.own_rss_bytes), "MiB");
         report.figure("written_mib", "written to disk", mib(self.cost.write_bytes), "MiB");
@@ -226,7 +230,7 @@ mod tests {
         for key in ["p50", "p90", "p99", "p999", "max"] {
             assert!(json["latency_ms"].get(key).is_some(), "{key}");
         }
-        for key in ["cpu_s", "cpu_us_per_op", "rss_bytes", "rss_per_user_bytes", "io_write_bytes"] {
+        for key in ["cpu_s", "cpu_us_per_op", "rss_bytes", "rss_peak_bytes", "rss_per_user_bytes", "io_write_bytes"] {
             assert!(json["server"].get(key).is_some(), "{key}");
         }
     }

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::machine::TICKS_PER_SECOND;
+use crate::{cgroup::Cgroups, machine::TICKS_PER_SECOND};
 
 /// Longest wait for a server to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -49,6 +49,8 @@ pub struct Launch {
     pub listen: String,
     /// The cores it may run on, as `taskset` takes them; without, all.
     pub cpus: Option<String>,
+    /// The control groups it runs in.
+    pub cgroups: Cgroups,
     /// A bug to switch on, in a server that has bugs planted.
     pub bug: Option<&'static str>,
 }
@@ -70,16 +72,15 @@ impl Launch {
     /// When it does not start, or is not ready in time.
     pub async fn start(&self) -> anyhow::Result<Server> {
         let began = Instant::now();
-        let mut command = match &self.cpus {
-            // It becomes the program: the process is the server's.
-            Some(cpus) => {
-                let mut pinned = Command::new("taskset");
-                pinned.args(["--cpu-list", cpus]).arg(&self.program);
-                pinned
-            }
-            None => Command::new(&self.program),
-        };
-        let mut child = command
+        // What stands before the program becomes it: the process is the server's.
+        let mut words = self.cgroups.join();
+        if let Some(cpus) = &self.cpus {
+            words.extend(["taskset", "--cpu-list", cpus].map(Into::into));
+        }
+        words.push(self.program.clone().into());
+        let (first, rest) = words.split_first().context("a program")?;
+        let mut child = Command::new(first)
+            .args(rest)
             .args(["--json", "--metrics-listen", "127.0.0.1:0"])
             .arg("--listen")
             .arg(&self.listen)
@@ -141,6 +142,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Resident memory, in bytes.
     pub rss_bytes: u64,
+    /// The most that it ever was.
+    pub peak_rss_bytes: u64,
     /// Bytes given to the disk.
     pub write_bytes: u64,
 }
@@ -159,14 +162,20 @@ impl Usage {
         let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
         let (user, system) = (ticks(11).context("utime")?, ticks(12).context("stime")?);
         let status = fs::read_to_string(root.join("status"))?;
-        let rss_kib: u64 = number(&status, "VmRSS:").context("VmRSS")?;
+        let (rss_kib, peak_kib) = memory(&status).context("VmRSS and VmHWM")?;
         let io = fs::read_to_string(root.join("io")).unwrap_or_default();
         Ok(Self {
             cpu_seconds: (user + system) / TICKS_PER_SECOND,
             rss_bytes: rss_kib.saturating_mul(1024),
+            peak_rss_bytes: peak_kib.saturating_mul(1024),
             write_bytes: number(&io, "write_bytes:").unwrap_or_default(),
         })
     }
+}
+
+/// Resident memory of a process and the most that it was, in KiB.
+fn memory(status: &str) -> Option<(u64, u64)> {
+    Some((number(status, "VmRSS:")?, number(status, "VmHWM:")?))
 }
 
 fn number(text: &str, key: &str) -> Option<u64> {
@@ -180,6 +189,13 @@ mod tests {
     #[test]
     fn this_process_uses_something() {
         let usage = Usage::of(std::process::id()).unwrap();
-        assert!(usage.rss_bytes > 1024 * 1024);
+        assert!(usage.rss_bytes > 1024 * 1024 && usage.peak_rss_bytes > 1024 * 1024);
+    }
+
+    #[test]
+    fn the_most_that_a_process_held_is_not_what_it_holds() {
+        let status = "Name:\tqpc-server\nVmPeak:\t  900000 kB\nVmHWM:\t   51000 kB\nVmRSS:\t   43000 kB\n";
+        assert_eq!(memory(status), Some((43_000, 51_000)));
+        assert_eq!(memory("VmRSS:\t 1 kB\n"), None);
     }
 }

@@ -69,6 +69,12 @@ impl Report {
         self.figures.push(Figure { key, text, value: value.into(), unit: unit.to_owned() });
     }
 
+    /// The value of a figure.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.figures.iter().find(|figure| figure.key == key).map(|figure| &figure.value)
+    }
+
     /// Notes with what it was run.
     pub fn note_setting(&mut self, key: &str, value: impl Into<Value>) {
         let value = value.into();

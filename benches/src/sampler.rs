@@ -42,6 +42,8 @@ pub struct Cost {
     pub others_cpu: f64,
     /// What the server holds at the end, in bytes.
     pub rss_bytes: u64,
+    /// The most that it ever held, in bytes.
+    pub peak_rss_bytes: u64,
     /// What it gave to the disk meanwhile.
     pub write_bytes: u64,
     /// What this process holds at the end, in bytes.
@@ -79,6 +81,7 @@ impl Reading {
             own_cpu,
             others_cpu: (machine - server_cpu - own_cpu).max(0.0),
             rss_bytes: now.rss_bytes,
+            peak_rss_bytes: now.peak_rss_bytes,
             write_bytes: now.write_bytes.saturating_sub(before.write_bytes),
             own_rss_bytes: self.own.rss_bytes,
             udp_drops: self.udp_drops.saturating_sub(earlier.udp_drops),

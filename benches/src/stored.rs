@@ -7,7 +7,7 @@
 mod fill;
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,7 @@ use crate::{
     load::Script,
     report::{Report, note},
     sampler::{Cost, Reading},
+    sizing::{self, directory_bytes},
     talk::{self, Common, Scenario, seconds},
 };
 
@@ -82,8 +83,9 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
     let missed_after = prepared.rooms.first().context("no conversation")?.seq;
     let began = Instant::now();
     let kept = common.accounts.as_deref().map(|root| root.join(format!("filled-{pairs}-{messages}")));
+    let empty = directory_bytes(&prepared.data)?;
     filled(&mut prepared, kept.as_deref(), messages).await?;
-    let (fill_s, bytes) = (began.elapsed().as_secs_f64(), size(&prepared.data));
+    let (fill_s, bytes) = (began.elapsed().as_secs_f64(), directory_bytes(&prepared.data)?);
 
     let started = Instant::now();
     let mut bed = prepared.open(&common.beds).await?;
@@ -101,6 +103,7 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
     report.note_setting("fill", "the store's own verbs; conversations and senders by chance, times of the last week");
     report.figure("fill_s", "filling, or copying what was filled", fill_s, "s");
     report.figure("database_mib", "database", bytes as f64 / f64::from(1 << 20), "MiB");
+    sizing::growth(&mut report, empty, bytes, messages.saturating_add(MISSED), fill::BODY);
     report.figure("started_s", "from start to first answer", first_answer, "s");
     let of = |cost: &Cost, count: u64| 1e6 * cost.server_cpu / count.max(1) as f64;
     let summary = pages.latencies.summary();
@@ -213,9 +216,4 @@ async fn catch_up(bed: &Bed, dialer: &Dialer, prepared: &Prepared, after: u64) -
     note(&format!("caught up {} messages in {:.2} s", room.seq.saturating_sub(after), cost.seconds));
     wire.close();
     Ok(cost)
-}
-
-fn size(data: &Path) -> u64 {
-    let of = |name: &str| -> PathBuf { data.join(name) };
-    [of("qpc.db"), of("qpc.db-wal")].iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum()
 }

@@ -14,6 +14,7 @@ use crate::{
     outcome::Outcome,
     report::{Report, note},
     sampler::{Reading, Sampler},
+    sizing,
 };
 
 /// Load before the measurement.
@@ -165,10 +166,12 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     let sampler = Sampler::start("deliveries", bed.pid(), Arc::clone(&load.shared.counts.arrived));
     let (from, upto) = load.talk(WARM_UP, measured)?;
     sleep_until(from).await;
+    let body = load.shared.body_mean();
+    let throttled = bed.throttled_seconds();
     let (page, first, arrived) = (Metrics::read(&metrics).await?, Reading::take(bed.pid())?, arrived(&load.shared));
     sleep_until(upto).await;
     let (last, now_arrived) = (Reading::take(bed.pid())?, self::arrived(&load.shared));
-    let last_page = Metrics::read(&metrics).await?;
+    let (last_page, last_throttled) = (Metrics::read(&metrics).await?, bed.throttled_seconds());
     outcome.cost = last.since(&first);
     outcome.duration_s = outcome.cost.seconds;
     (outcome.op, outcome.ops) = ("delivery", now_arrived.saturating_sub(arrived));
@@ -176,11 +179,19 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     finish(&mut outcome, load).await?;
     outcome.samples = sampler.finish();
     let each = outcome.delivered as f64 / outcome.sent.max(1) as f64;
+    let (seconds, ops) = (outcome.cost.seconds, outcome.ops);
+    let messages = outcome.sent as f64 / outcome.duration_s.max(1e-9);
     let mut report = Report::of(outcome);
+    report.figure("messages_per_s", "messages sent", messages, "/s");
+    report.figure("body_mean_bytes", "body of a message, mean", body, "bytes");
     report.figure("deliveries_per_message", "deliveries of a message", each, "");
     let connect = readings.1.since(&readings.0);
     report.figure("gather_s", "time until all were connected", connect.seconds, "s");
+    sizing::traffic(&mut report, &page, &last_page, seconds, ops)?;
     store_figures(&mut report, &page, &last_page)?;
+    if let (Some(before), Some(after)) = (throttled, last_throttled) {
+        report.figure("throttled_s", "threads held up by the quota", after - before, "s, all threads together");
+    }
     Ok(report)
 }
 

@@ -28,6 +28,9 @@ fn each_direct_message_arrives_once() {
     assert!(result["server"]["cpu_us_per_op"].as_f64().unwrap() > 0.0);
     assert!(result["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
     assert!(result["settings"]["mls"].as_str().unwrap().contains(" 0 wrong"));
+    let figure = |key: &str| result["figures"][key].as_f64().unwrap();
+    assert!(figure("in_kbit_per_s") > 0.0 && figure("out_kbit_per_s") > 0.0 && figure("datagrams_per_delivery") >= 1.0);
+    assert!(result["server"]["rss_peak_bytes"].as_u64() >= result["server"]["rss_bytes"].as_u64());
 }
 
 #[test]
@@ -59,6 +62,9 @@ fn what_was_stored_is_caught_up_and_talked_on_after() {
     assert_eq!((&result["lost"], &result["errors"]), (&0.into(), &0.into()));
     assert!(result["sent"].as_u64().unwrap() > 40 && result["sent"] == result["delivered"]);
     assert!(result["figures"]["caught_up_s"].as_f64().unwrap() > 0.0);
+    // A body of 215 bytes, its chain, its id and an index or two.
+    let each = result["figures"]["stored_bytes"].as_f64().unwrap();
+    assert!((250.0..2_000.0).contains(&each), "{each}");
 }
 
 #[test]

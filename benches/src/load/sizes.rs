@@ -66,6 +66,15 @@ impl Sizes {
         Ok(Self(classes))
     }
 
+    /// Bytes of a message, on average.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        let (bytes, of) = self.0.iter().fold((0.0, 0.0), |(bytes, of), class| {
+            (bytes + class.percent as f64 * class.body as f64, of + class.percent as f64)
+        });
+        bytes / f64::max(of, 1.0)
+    }
+
     /// Bytes of the next text, and of its message.
     pub(super) fn draw(&self, random: &mut Random) -> (usize, usize) {
         let mut drawn = if self.0.len() > 1 { random.below(100) } else { 0 };
@@ -97,6 +106,7 @@ mod tests {
         let mut random = Random::new(1);
         let short = (0..1_000).filter(|_| sizes.draw(&mut random) == (100, 200)).count();
         assert!((550..650).contains(&short), "{short}");
+        assert!((sizes.mean() - 280.0).abs() < 1e-9);
         assert_eq!(sizes.to_string(), "60 % 200 (text 100), 40 % 400 (text 200)");
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 /// Verbs that wait at once: they share commits.
 const TOGETHER: usize = 1_024;
 /// Bytes of a body: a short text as MLS makes it.
-const BODY: usize = 215;
+pub(super) const BODY: usize = 215;
 /// Over so many milliseconds they were sent: a week.
 const SPAN_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
