@@ -7,7 +7,7 @@ WASM := wasm32-unknown-unknown
 FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 
-.PHONY: help deps run test check fmt keyring bench bench-peers bench-peers-test fuzz torture audit
+.PHONY: help deps run test check fmt keyring bench bench-peers bench-peers-test tiers fuzz torture audit
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,8 +46,13 @@ bench-peers: ## The same work by ejabberd, Prosody, mosquitto and Synapse; first
 	$(CARGO) build --release --locked --workspace --bins
 	benches/peers/run $(PEERS)
 
-bench-peers-test: ## What judges and reads in benches/peers; needs Python alone.
+bench-peers-test: ## What judges and reads in benches/peers and benches/tiers; needs Python alone.
 	cd benches/peers && python3 -m unittest discover -s tests -t .
+	cd benches/tiers && python3 -m unittest discover -s tests -t .
+
+tiers: ## The tables of docs/sizing.md, measured here; as root, for limits on the server; TIERS="--users 100,1000".
+	$(CARGO) build --release --locked -p qpc-server -p qpc-bench
+	benches/tiers/run --qpc-bench $${CARGO_TARGET_DIR:-target}/release/qpc-bench $(TIERS)
 
 fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz

@@ -1,11 +1,9 @@
 """quicprochat itself, through qpc-bench, which starts a server of its own for each window and judges the deliveries."""
 
 import json
-import os
 import pathlib
-import signal
-import subprocess
 
+import started
 from clients.body import LENGTH
 from work import IDLE, LOGINS_TOGETHER, MEMBERS, PAIRS, SENDERS, WINDOW, Result
 
@@ -64,14 +62,7 @@ class Ours:
 
     def call(self, arguments):
         """Its exit status; a run that is broken off takes qpc-bench's server with it."""
-        with open(self.directory / "output.log", "ab") as log:
-            started = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-            try:
-                return started.wait(RUN_MAX)
-            except BaseException:
-                os.killpg(started.pid, signal.SIGKILL)
-                started.wait()
-                raise
+        return started.call(arguments, self.directory / "output.log", RUN_MAX)
 
 
 def result(name, found, code):
