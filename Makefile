@@ -39,7 +39,7 @@ keyring: deps ## The home's key in a real Secret Service; needs Debian's dbus an
 	$(CARGO) clippy --locked -p qpc-client --features keyring --all-targets -- -D warnings
 	$(CARGO) test --locked -p qpc-client --features keyring --lib keyring
 
-bench: deps ## Criterion benches of codec, chain and store.
+bench: deps ## Criterion benches of codec, chain, store and fan-out.
 	$(CARGO) bench --locked -p qpc-bench
 
 bench-peers: ## The same work by ejabberd, Prosody, mosquitto and Synapse; first, as root: benches/peers/install.
