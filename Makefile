@@ -7,10 +7,10 @@ WASM := wasm32-unknown-unknown
 FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 
-.PHONY: help deps run test check fmt keyring bench bench-peers bench-peers-test tiers fuzz torture audit
+.PHONY: help deps run test check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit
 
 help: ## Show what can be made.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install what a bare Debian 12 with a Rust toolchain lacks.
 	@.ci/deps
@@ -41,6 +41,14 @@ keyring: deps ## The home's key in a real Secret Service; needs Debian's dbus an
 
 bench: deps ## Criterion benches of codec, chain, store and fan-out.
 	$(CARGO) bench --locked -p qpc-bench
+
+bench-check: deps ## Instructions of named operations, by valgrind: none may need over 5 % more than its baseline.
+	@.ci/deps bench-check
+	$(CARGO) bench --locked -p qpc-bench --bench instructions -- check
+
+bench-baseline: deps ## Count them anew and write benches/instructions.txt, which is then to be committed.
+	@.ci/deps bench-check
+	$(CARGO) bench --locked -p qpc-bench --bench instructions -- baseline
 
 bench-peers: ## The same work by ejabberd, Prosody, mosquitto and Synapse; first, as root: benches/peers/install.
 	$(CARGO) build --release --locked --workspace --bins

@@ -9,6 +9,7 @@ pub mod direct;
 pub mod fanout;
 pub mod history;
 pub mod idle;
+pub mod instructions;
 pub mod latency;
 pub mod layout;
 pub mod ledger;
