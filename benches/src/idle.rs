@@ -62,7 +62,7 @@ pub async fn run(common: &Common, users: u32, quiet: Duration) -> anyhow::Result
     if sessions < wanted || syncs < wanted {
         outcome.errors = outcome.errors.saturating_add(1);
     }
-    outcome.samples = sampler.finish();
+    outcome.sampled(sampler);
     talk::finish(&mut outcome, load).await?;
     warm.end(Duration::ZERO).await?;
     let mut report = Report::of(outcome);

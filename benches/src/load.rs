@@ -102,6 +102,8 @@ pub struct Counts {
     pub lost_connections: AtomicU64,
     /// What went wrong.
     pub errors: AtomicU64,
+    /// The first few of these.
+    pub first_errors: Mutex<Vec<String>>,
 }
 
 impl Counts {
@@ -109,6 +111,7 @@ impl Counts {
     pub fn error(&self, what: &str) {
         if add(&self.errors) < SHOWN {
             note(what);
+            self.first_errors.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
         }
     }
 }

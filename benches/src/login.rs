@@ -32,6 +32,8 @@ struct Phase {
     cost: Cost,
     done: u64,
     failed: u64,
+    /// Why the first few failed.
+    first_errors: Vec<String>,
     latencies: Latencies,
 }
 
@@ -57,8 +59,9 @@ pub async fn run(common: &Common, users: u32, together: usize) -> anyhow::Result
     outcome.duration_s = logins.cost.seconds;
     (outcome.sent, outcome.delivered, outcome.ops) = (users.into(), logins.done, logins.done);
     outcome.errors = logins.failed.saturating_add(reconnects.failed);
+    outcome.first_errors = [reconnects.first_errors.as_slice(), &logins.first_errors].concat();
     outcome.latency(&logins.latencies);
-    outcome.samples = sampler.finish();
+    outcome.sampled(sampler);
     outcome.setting("login", "handshake, OPAQUE, enrolment of a new device, its authentication");
     outcome.setting("reconnect", "handshake, authentication with the device's key");
     outcome.setting("stretching", STRETCHING);
@@ -88,8 +91,10 @@ async fn phase<'a, T, F>(
 where
     F: Future<Output = anyhow::Result<Duration>>,
 {
-    let (before, mut phase) =
-        (Reading::take(pid)?, Phase { cost: Cost::default(), done: 0, failed: 0, latencies: Latencies::new()? });
+    let (before, mut phase) = (
+        Reading::take(pid)?,
+        Phase { cost: Cost::default(), done: 0, failed: 0, first_errors: Vec::new(), latencies: Latencies::new()? },
+    );
     let mut acts = stream::iter(who).map(act).buffer_unordered(together);
     while let Some(outcome) = acts.next().await {
         match outcome {
@@ -101,6 +106,7 @@ where
             Err(error) => {
                 if phase.failed < SHOWN {
                     note(&format!("{error:#}"));
+                    phase.first_errors.push(format!("{error:#}"));
                 }
                 phase.failed = phase.failed.saturating_add(1);
             }

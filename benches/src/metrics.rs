@@ -22,7 +22,9 @@ impl Metrics {
     /// # Errors
     /// When there is none in time.
     pub async fn read(address: &str) -> anyhow::Result<Self> {
-        timeout(PAGE_WITHIN, get(address)).await.context("the metrics page does not come in time")?
+        let page =
+            timeout(PAGE_WITHIN, get(address)).await.context("the server's metrics page does not come in time")?;
+        page.with_context(|| format!("the server's metrics page at {address}"))
     }
 
     /// The value of a metric; one with labels is named with them, as the page has it.

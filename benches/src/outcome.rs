@@ -7,7 +7,7 @@ use crate::{
     ledger::Faults,
     machine,
     report::Report,
-    sampler::{Cost, Sample},
+    sampler::{Cost, Sample, Sampler},
     talk::Common,
 };
 
@@ -30,6 +30,8 @@ pub struct Outcome {
     pub faults: Faults,
     /// What went wrong else, preparing included.
     pub errors: u64,
+    /// The first few of these.
+    pub first_errors: Vec<String>,
     /// What is counted for `rate_per_s` and for the server's cost.
     pub op: &'static str,
     /// How many of these were done in the measured time.
@@ -46,7 +48,14 @@ pub struct Outcome {
     pub settings: Map<String, Value>,
     /// Second by second.
     pub samples: Vec<Sample>,
+    /// What their rate counts.
+    pub sampled: &'static str,
+    /// The part of them that was measured, in seconds, where it is not all of them.
+    pub measured_s: Option<(f64, f64)>,
 }
+
+/// More of a core than this for other processes makes a run doubtful, in percent.
+const OTHERS_PERCENT: f64 = 10.0;
 
 impl Outcome {
     /// Of a scenario that is about to be run.
@@ -68,6 +77,11 @@ impl Outcome {
         self.curve = latencies.curve();
     }
 
+    /// Takes the samples.
+    pub fn sampled(&mut self, sampler: Sampler) {
+        (self.sampled, self.samples) = sampler.finish();
+    }
+
     /// Notes with what it was run.
     pub fn setting(&mut self, key: &str, value: impl Into<Value>) {
         self.settings.insert(key.to_owned(), value.into());
@@ -83,6 +97,36 @@ impl Outcome {
     #[must_use]
     pub fn cpu_us(&self) -> f64 {
         if self.ops == 0 { 0.0 } else { 1e6 * self.cost.server_cpu / self.ops as f64 }
+    }
+
+    /// The operation's name for more than one of it.
+    fn ops_name(&self) -> String {
+        self.op.strip_suffix('y').map_or_else(|| format!("{}s", self.op), |stem| format!("{stem}ies"))
+    }
+
+    /// A part of the measured time, in percent of a core.
+    fn percent(&self, cpu: f64) -> f64 {
+        100.0 * cpu / self.cost.seconds.max(1e-9)
+    }
+
+    /// What makes the figures doubtful although nothing failed.
+    fn cautions(&self) -> Vec<String> {
+        let mut cautions = Vec::new();
+        let others = self.percent(self.cost.others_cpu);
+        // Where the server's process is not known, it is among the others.
+        if others > OTHERS_PERCENT && self.cost.rss_bytes > 0 {
+            cautions.push(format!("other processes took {others:.0} % of a core, which server and clients lacked"));
+        }
+        if self.cost.udp_drops > 0 {
+            let more = "server or clients did not take them in time";
+            cautions.push(format!("the kernel dropped {} UDP packets: {more}", self.cost.udp_drops));
+        }
+        if cfg!(debug_assertions) {
+            cautions.push(
+                "qpc-bench is a debug build, and so is probably the server: its costs are not a release's".into(),
+            );
+        }
+        cautions
     }
 
     fn rss_per_user(&self) -> u64 {
@@ -122,6 +166,7 @@ impl Outcome {
             "udp_drops": self.cost.udp_drops,
             "others_cpu_s": self.cost.others_cpu,
             "samples": self.samples,
+            "samples_measured_s": self.measured_s,
         });
         match value {
             Value::Object(keys) => keys,
@@ -135,9 +180,10 @@ impl Outcome {
         report.figure("users", "users connected", self.users, "");
         report.figure("duration_s", "measured for", self.duration_s, "s");
         if self.sent > 0 {
-            report.figure("sent", "begun", self.sent, "");
-            report.figure("delivered", "done", self.delivered, "");
-            report.figure("rate_per_s", "rate", self.rate(), &format!("{} /s", self.op));
+            let (begun, done) = if self.op == "login" { ("logins", "logins") } else { ("messages", "deliveries") };
+            report.figure("sent", "begun", self.sent, begun);
+            report.figure("delivered", "done", self.delivered, done);
+            report.figure("rate_per_s", "rate", self.rate(), &format!("{}/s", self.ops_name()));
         }
         let Summary { p50, p90, p99, p999, max, count } = self.latency;
         let latencies = [
@@ -150,11 +196,13 @@ impl Outcome {
         for (key, text, value) in latencies.into_iter().filter(|_| count > 0) {
             report.figure(key, text, value, "ms");
         }
+        if count > 0 {
+            report.figure("latency_count", "latencies measured", count, "");
+        }
         report.figure("server_cpu_us", "server CPU", self.cpu_us(), &format!("us per {}", self.op));
-        let percent = |cpu: f64| 100.0 * cpu / self.cost.seconds.max(1e-9);
-        report.figure("server_percent", "server CPU", percent(self.cost.server_cpu), "% of a core");
-        report.figure("bench_percent", "CPU of all clients", percent(self.cost.own_cpu), "% of a core");
-        report.figure("others_percent", "CPU of other processes", percent(self.cost.others_cpu), "% of a core");
+        report.figure("server_percent", "server CPU", self.percent(self.cost.server_cpu), "% of a core");
+        report.figure("bench_percent", "CPU of all clients", self.percent(self.cost.own_cpu), "% of a core");
+        report.figure("others_percent", "CPU of other processes", self.percent(self.cost.others_cpu), "% of a core");
         report.figure("rss_mib", "server memory", mib(self.cost.rss_bytes), "MiB");
         report.figure("rss_peak_mib", "server memory, the most so far", mib(self.cost.peak_rss_bytes), "MiB");
         report.figure("rss_per_user_kib", "server memory", self.rss_per_user() as f64 / 1024.0, "KiB per user");
@@ -163,16 +211,27 @@ impl Outcome {
         report.figure("udp_drops", "packets dropped by the kernel", self.cost.udp_drops, "");
         let Faults { lost, duplicated, reordered, disagreed } = self.faults;
         let errors = self.errors.saturating_add(disagreed);
-        for (key, text, count) in [
-            ("lost", "lost", lost),
-            ("duplicated", "duplicated", duplicated),
-            ("reordered", "out of order", reordered),
-            ("errors", "errors", errors),
+        for (key, text, count, meaning) in [
+            ("lost", "lost", lost, "answered or stored, and not with everybody when the run ended"),
+            ("duplicated", "duplicated", duplicated, "delivered or stored again"),
+            ("reordered", "out of order", reordered, "against the log's order, or a sender's"),
+            (
+                "errors",
+                "errors",
+                errors,
+                "refusals, lost connections, no answer, wrong decryptions, readers who disagree",
+            ),
         ] {
             report.figure(key, text, count, "");
             if count > 0 {
-                report.fail(format!("{text}: {count}"));
+                report.fail(format!("{text}: {count} ({meaning})"));
             }
+        }
+        for error in &self.first_errors {
+            report.fail(format!("one of the errors: {error}"));
+        }
+        for caution in self.cautions() {
+            report.caution(caution);
         }
         for (key, value) in &self.settings {
             report.setting(key, value);
@@ -203,6 +262,29 @@ mod tests {
             let (passed, json) = verdict(faults, errors);
             assert!(!passed && json[key] == 1, "{key}");
         }
+    }
+
+    #[test]
+    fn a_failed_run_says_what_went_wrong_first() {
+        let outcome = Outcome { errors: 9, first_errors: vec!["client 7 was refused".into()], ..Outcome::default() };
+        let report = Report::of(outcome);
+        let [count, first] = report.failures() else { panic!("{:?}", report.failures()) };
+        assert!(count.starts_with("errors: 9 (") && first.contains("client 7 was refused"));
+    }
+
+    #[test]
+    fn a_busy_machine_and_dropped_packets_make_a_run_doubtful() {
+        let cautions = |others_cpu: f64, udp_drops: u64, rss_bytes: u64| {
+            let cost = Cost { seconds: 10.0, others_cpu, udp_drops, rss_bytes, ..Cost::default() };
+            let report = Report::of(Outcome { cost, ..Outcome::default() });
+            assert!(report.passed());
+            let said = |what: &str| report.cautions().iter().any(|caution| caution.contains(what));
+            (said("other processes took"), said("UDP packets"))
+        };
+        assert_eq!(cautions(1.0, 0, 1), (false, false));
+        assert_eq!(cautions(1.1, 1, 1), (true, true));
+        // A server of which nothing is known may be what the others are.
+        assert_eq!(cautions(1.1, 0, 0), (false, false));
     }
 
     #[test]

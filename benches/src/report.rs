@@ -27,6 +27,7 @@ pub struct Report {
     figures: Vec<Figure>,
     settings: Vec<(String, Value)>,
     failures: Vec<String>,
+    cautions: Vec<String>,
     outcome: Option<Outcome>,
 }
 
@@ -34,7 +35,14 @@ impl Report {
     /// An empty one.
     #[must_use]
     pub const fn new(bench: &'static str) -> Self {
-        Self { bench, figures: Vec::new(), settings: Vec::new(), failures: Vec::new(), outcome: None }
+        Self {
+            bench,
+            figures: Vec::new(),
+            settings: Vec::new(),
+            failures: Vec::new(),
+            cautions: Vec::new(),
+            outcome: None,
+        }
     }
 
     /// One of a load scenario, whose shared figures come first.
@@ -56,6 +64,12 @@ impl Report {
     #[must_use]
     pub fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    /// What makes the figures doubtful although nothing failed.
+    #[must_use]
+    pub fn cautions(&self) -> &[String] {
+        &self.cautions
     }
 
     /// Its name.
@@ -94,6 +108,11 @@ impl Report {
         self.failures.push(what.into());
     }
 
+    /// Says why the figures are doubtful.
+    pub fn caution(&mut self, what: impl Into<String>) {
+        self.cautions.push(what.into());
+    }
+
     /// Whether nothing failed.
     #[must_use]
     pub const fn passed(&self) -> bool {
@@ -125,6 +144,7 @@ impl Report {
         keys.insert("passed".into(), self.passed().into());
         keys.insert("figures".into(), figures.into());
         keys.insert("failures".into(), json!(self.failures));
+        keys.insert("cautions".into(), json!(self.cautions));
         keys.into()
     }
 
@@ -152,6 +172,9 @@ impl Report {
         for [key, value] in self.settings() {
             _ = writeln!(text, "  {key}: {value}");
         }
+        for caution in &self.cautions {
+            _ = writeln!(text, "  DOUBTFUL: {caution}");
+        }
         for failure in &self.failures {
             _ = writeln!(text, "  FAILED: {failure}");
         }
@@ -162,10 +185,27 @@ impl Report {
 
 fn said(value: &Value) -> String {
     match value {
+        Value::String(value) if value.is_empty() => "none".into(),
         Value::String(value) => value.clone(),
-        Value::Number(number) if number.is_f64() => format!("{:.3}", number.as_f64().unwrap_or_default()),
+        Value::Number(number) if number.is_f64() => rounded(number.as_f64().unwrap_or_default()),
+        Value::Object(parts) => {
+            let parts: Vec<_> = parts.iter().map(|(key, value)| format!("{key} {}", said(value))).collect();
+            parts.join(", ")
+        }
         other => other.to_string(),
     }
+}
+
+/// Whole where it is whole or large; four digits otherwise, as far as thousandths.
+fn rounded(value: f64) -> String {
+    let decimals = match value.abs() {
+        _ if value.fract() == 0.0 => 0,
+        size if size >= 1_000.0 => 0,
+        size if size >= 100.0 => 1,
+        size if size >= 10.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}")
 }
 
 fn print(text: &str) -> io::Result<()> {
@@ -189,11 +229,29 @@ mod tests {
         let mut report = Report::new("direct");
         report.figure("messages", "messages sent", 20, "");
         report.figure("cpu", "server CPU per message", 41.25, "us");
-        assert!(report.passed() && report.table().contains("41.250 us") && report.table().ends_with("passed\n"));
+        assert!(report.passed() && report.table().contains("41.25 us") && report.table().ends_with("passed\n"));
         report.fail("one was lost");
         assert!(report.table().contains("FAILED: one was lost"));
         let json = report.json();
         assert_eq!(json["figures"]["cpu"], 41.25);
         assert_eq!((&json["passed"], &json["failures"][0]), (&json!(false), &json!("one was lost")));
+    }
+
+    #[test]
+    fn what_is_doubtful_is_said_and_fails_nothing() {
+        let mut report = Report::new("direct");
+        report.caution("others were busy");
+        assert!(report.passed() && report.table().contains("DOUBTFUL: others were busy"));
+        assert_eq!(report.json()["cautions"][0], "others were busy");
+    }
+
+    #[test]
+    fn figures_have_as_many_digits_as_they_are_worth() {
+        let all = [(193.0, "193"), (5770.374, "5770"), (126.04, "126.0"), (19.599, "19.60"), (1.0214, "1.021")];
+        for (value, text) in all {
+            assert_eq!(rounded(value), text);
+        }
+        assert_eq!(said(&json!({"p50": 7.047, "max": 126.0})), "max 126, p50 7.047");
+        assert_eq!(said(&json!("")), "none");
     }
 }

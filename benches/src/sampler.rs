@@ -115,6 +115,7 @@ pub struct Sample {
 /// Samples each second until it is finished.
 #[derive(Debug)]
 pub struct Sampler {
+    what: &'static str,
     samples: Arc<Mutex<Vec<Sample>>>,
     // Ends with this.
     _task: JoinSet<()>,
@@ -127,13 +128,13 @@ impl Sampler {
         let samples = Arc::new(Mutex::new(Vec::new()));
         let mut task = JoinSet::new();
         task.spawn(sample(what, Arc::clone(pid), done, Arc::clone(&samples)));
-        Self { samples, _task: task }
+        Self { what, samples, _task: task }
     }
 
-    /// What was sampled so far.
+    /// What was counted for the rate, and what was sampled so far.
     #[must_use]
-    pub fn finish(self) -> Vec<Sample> {
-        std::mem::take(&mut *self.samples.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn finish(self) -> (&'static str, Vec<Sample>) {
+        (self.what, std::mem::take(&mut *self.samples.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 

@@ -71,7 +71,7 @@ pub async fn run(common: &Common, users: u32, ending: Ending) -> anyhow::Result<
     outcome.setting("delivery_ms", outcome.latency.json());
     outcome.latency(&shared.returns);
     outcome.setting("latency", "from the server's going to a user's being back, all read that was missed");
-    outcome.samples = sampler.finish();
+    outcome.sampled(sampler);
     let mut report = Report::of(outcome);
     ccu::describe(&mut report);
     report.note_setting("ending", if ending == Ending::Killed { "killed" } else { "stopped" });

@@ -1,6 +1,10 @@
 //! What all scenarios in which people talk have in common: prepare, gather, talk, measure, judge.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::time::{sleep, sleep_until};
@@ -177,7 +181,8 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     (outcome.op, outcome.ops) = ("delivery", now_arrived.saturating_sub(arrived));
     outcome.rss_of_users = Some(last.rss_bytes().saturating_sub(readings.0.rss_bytes()));
     finish(&mut outcome, load).await?;
-    outcome.samples = sampler.finish();
+    outcome.sampled(sampler);
+    outcome.measured_s = Some((WARM_UP.as_secs_f64(), WARM_UP.saturating_add(measured).as_secs_f64()));
     let each = outcome.delivered as f64 / outcome.sent.max(1) as f64;
     let (seconds, ops) = (outcome.cost.seconds, outcome.ops);
     let messages = outcome.sent as f64 / outcome.duration_s.max(1e-9);
@@ -208,6 +213,7 @@ pub async fn finish(outcome: &mut Outcome, load: Load) -> anyhow::Result<()> {
     let verdict = load.end(PATIENCE).await?;
     (outcome.faults, outcome.errors) = (verdict.faults, outcome.errors.saturating_add(verdict.errors));
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    outcome.first_errors.clone_from(&shared.counts.first_errors.lock().unwrap_or_else(PoisonError::into_inner));
     outcome.sent = count(&shared.counts.sent);
     outcome.delivered = count(&shared.counts.delivered);
     outcome.latency(&shared.deliveries);
