@@ -4,16 +4,27 @@ mod plot;
 
 use std::{fmt::Write as _, fs, io, path::Path};
 
-use self::plot::{Axis, Line, Plot};
-use crate::{outcome::Outcome, report::Report, sampler::Sample};
+use serde_json::Value;
 
+use self::plot::{Axis, Line, Plot};
+use crate::{machine, outcome::Outcome, report::Report, sampler::Sample};
+
+/// Text in pictures grows as they shrink, so that it can be read on a telephone.
 const STYLE: &str = "\
-body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}\
-h1{font-size:1.5em}h2{font-size:1.1em;margin-top:2em}table{border-collapse:collapse}\
-td{padding:.1em 1em .1em 0;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}\
-.bad{color:#b42318;font-weight:600}.good{color:#1a7f37;font-weight:600}svg{width:100%;height:auto}\
-svg text{font:12px system-ui,sans-serif;fill:#57606a}.grid{stroke:#d0d7de;stroke-width:1}\
-@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}.grid{stroke:#30363d}svg text{fill:#9198a1}}";
+:root{color-scheme:light dark;--text:#1b1f24;--page:#fff;--faint:#57606a;--grid:#d0d7de;--out:#eaeef2;\
+--bad:#b42318;--good:#1a7f37;--doubt:#7d4e00;--blue:#0969da;--red:#cf222e;--grey:#6e7781;--violet:#8250df}\
+@media(prefers-color-scheme:dark){:root{--text:#e6edf3;--page:#0d1117;--faint:#9198a1;--grid:#30363d;--out:#1c2129;\
+--bad:#ff7b72;--good:#3fb950;--doubt:#d29922;--blue:#58a6ff;--red:#ff7b72;--grey:#9198a1;--violet:#bc8cff}}\
+body{font:15px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em;color:var(--text);\
+background:var(--page)}h1{font-size:1.5em}h2{font-size:1.1em;margin:2em 0 0}p{margin:.3em 0}\
+table{border-collapse:collapse;margin-top:1em}td{padding:.1em 1em .1em 0;vertical-align:top}td.v{overflow-wrap:anywhere}\
+td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.faint{color:var(--faint)}\
+.bad{color:var(--bad);font-weight:600}.good{color:var(--good);font-weight:600}.doubt{color:var(--doubt)}\
+svg{display:block;width:100%;height:auto;margin-top:.5em}svg text{font:9px system-ui,sans-serif;fill:var(--faint)}\
+.grid{stroke:var(--grid);stroke-width:.6}.out{fill:var(--out)}polyline{fill:none;stroke-width:1.25;stroke-linecap:round}\
+.blue{color:var(--blue);stroke:var(--blue)}.red{color:var(--red);stroke:var(--red)}\
+.grey{color:var(--grey);stroke:var(--grey)}.violet{color:var(--violet);stroke:var(--violet)}\
+.key b{display:inline-block;margin-right:1em}@media(max-width:40em){svg text{font-size:14px}}";
 
 /// Writes the page.
 ///
@@ -29,11 +40,15 @@ fn page(report: &Report) -> String {
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width\">\n<title>qpc-bench {name}</title>\n<style>{STYLE}</style>\n<h1>qpc-bench \
-         {name}</h1>\n<p class=\"{class}\">{verdict}</p>\n"
+         {name}</h1>\n<p class=\"faint\">{}</p>\n<p class=\"{class}\">{verdict}</p>\n",
+        escaped(&about(report))
     );
     for failure in report.failures() {
         // Writing to a string can't fail.
         _ = writeln!(html, "<p class=\"bad\">{}</p>", escaped(failure));
+    }
+    for caution in report.cautions() {
+        _ = writeln!(html, "<p class=\"doubt\">Doubtful: {}.</p>", escaped(caution));
     }
     html.push_str("<table>\n");
     for [what, value, unit] in report.lines() {
@@ -46,53 +61,82 @@ fn page(report: &Report) -> String {
     }
     html.push_str("<h2>With what it was run</h2>\n<table>\n");
     for [key, value] in report.settings() {
-        _ = writeln!(html, "<tr><td>{}<td>{}", escaped(&key), escaped(&value));
+        // A long key may break behind a part of it.
+        let key = escaped(&key).replace('_', "_<wbr>");
+        _ = writeln!(html, "<tr><td>{key}<td class=\"v\">{}", escaped(&value));
     }
     html.push_str("</table>\n");
     html
 }
 
+/// When, where and what.
+fn about(report: &Report) -> String {
+    let machine = machine::describe();
+    let text = |key: &str| machine.get(key).and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    let number = |key: &str| machine.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let gib = number("memory_bytes") as f64 / f64::from(1 << 30);
+    let server = report.outcome().map(|outcome| outcome.server_version.as_str()).unwrap_or_default();
+    let parts = [
+        jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        format!("{}, {} cores, {gib:.1} GiB, kernel {}", text("cpu"), number("cores"), text("kernel")),
+        concat!("qpc-bench ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server.to_owned(),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 fn plots(html: &mut String, outcome: &Outcome) {
+    // A tenth of what took longer is one step to the right.
     let curve: Vec<_> = outcome.curve.iter().map(|(longer, millis)| ((1.0 / longer).log10(), *millis)).collect();
-    let percentiles =
-        [(0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")];
-    let percentiles = percentiles.map(|(at, text)| (at, text.to_owned())).to_vec();
+    let percentiles = [(0.5, "50 %"), (0.1, "90 %"), (0.01, "99 %"), (0.001, "99.9 %"), (1e-4, "99.99 %")];
+    let percentiles = percentiles.map(|(longer, text): (f64, _)| ((1.0 / longer).log10(), text.to_owned())).to_vec();
     let over_time = |value: fn(&Sample) -> f64| -> Vec<(f64, f64)> {
         outcome.samples.iter().map(|sample| (sample.at_s, value(sample))).collect()
     };
-    let line = |name: &str, colour: &'static str, points: Vec<(f64, f64)>| Line { name: name.into(), colour, points };
+    let line = |name: &'static str, colour: &'static str, points: Vec<(f64, f64)>| Line { name, colour, points };
+    let seconds = || Axis { name: "seconds since the load began", ticks: None };
+    let how = outcome.settings.get("latency").and_then(Value::as_str).unwrap_or("from beginning to end");
+    let shaded = outcome.measured_s.map_or("", |_| "Shaded: before and after what was measured.");
     let all = [
         Plot {
-            title: "Latency: so many took at most so long".into(),
-            x: Axis { name: "of all".into(), ticks: Some(percentiles) },
-            y: Axis { name: "ms".into(), ticks: None },
-            lines: vec![line("", "#0969da", curve)],
+            title: "Latency, in ms".into(),
+            caption: format!(
+                "{} measured, {how}. The slowest have the most room: it is as far from 90 % to 99 % as from there to \
+                 99.9 %.",
+                outcome.latency.count
+            ),
+            x: Axis { name: "share that took at most this long", ticks: Some(percentiles) },
+            measured: None,
+            lines: vec![line("", "blue", curve)],
         },
         Plot {
-            title: format!("Rate: {} a second", outcome.op),
-            x: Axis { name: "s".into(), ticks: None },
-            y: Axis { name: "/s".into(), ticks: None },
-            lines: vec![line("", "#0969da", over_time(|sample| sample.rate_per_s))],
+            title: format!("Rate, in {} per second", outcome.sampled),
+            caption: shaded.into(),
+            x: seconds(),
+            measured: outcome.measured_s,
+            lines: vec![line("", "blue", over_time(|sample| sample.rate_per_s))],
         },
         Plot {
-            title: "CPU".into(),
-            x: Axis { name: "s".into(), ticks: None },
-            y: Axis { name: "% of a core".into(), ticks: None },
+            title: "CPU, in % of one core".into(),
+            caption: shaded.into(),
+            x: seconds(),
+            measured: outcome.measured_s,
             lines: vec![
-                line("server", "#cf222e", over_time(|sample| sample.server_percent)),
-                line("clients", "#0969da", over_time(|sample| sample.bench_percent)),
-                line("others", "#8c959f", over_time(|sample| sample.others_percent)),
+                line("server", "red", over_time(|sample| sample.server_percent)),
+                line("clients (qpc-bench)", "blue", over_time(|sample| sample.bench_percent)),
+                line("other processes", "grey", over_time(|sample| sample.others_percent)),
             ],
         },
         Plot {
-            title: "Memory of the server".into(),
-            x: Axis { name: "s".into(), ticks: None },
-            y: Axis { name: "MiB".into(), ticks: None },
-            lines: vec![line("", "#8250df", over_time(|sample| sample.rss_bytes as f64 / f64::from(1 << 20)))],
+            title: "Resident memory of the server, in MiB".into(),
+            caption: shaded.into(),
+            x: seconds(),
+            measured: outcome.measured_s,
+            lines: vec![line("", "violet", over_time(|sample| sample.rss_bytes as f64 / f64::from(1 << 20)))],
         },
     ];
-    for plot in all.iter().filter(|plot| plot.lines.iter().any(|line| !line.points.is_empty())) {
-        _ = writeln!(html, "<h2>{}</h2>\n{}", escaped(&plot.title), plot.svg());
+    for plot in all.iter().filter(|plot| plot.shows_something()) {
+        _ = writeln!(html, "{}", plot.html());
     }
 }
 
@@ -120,12 +164,18 @@ mod tests {
             op: "delivery",
             curve: vec![(1.0, 0.5), (0.1, 2.0), (0.01, 9.0)],
             samples: (0..5).map(sample).collect(),
+            sampled: "deliveries",
+            measured_s: Some((1.0, 3.0)),
             ..Outcome::default()
         };
         let mut report = Report::of(outcome);
         report.fail("a < b & c");
+        report.caution("others were busy");
         let page = page(&report);
-        assert_eq!(page.matches("<svg").count(), 4);
+        assert_eq!((page.matches("<svg").count(), page.matches("class=\"out\"").count()), (4, 6));
+        assert!(
+            page.contains("in deliveries per second") && page.contains("others were busy") && page.contains(" cores, ")
+        );
         assert!(page.contains("a &lt; b &amp; c") && page.contains("NOT PASSED") && page.contains(">99 %<"));
         assert!(!page.contains("http") && !page.contains("<script") && !page.contains("NaN"), "{page}");
     }

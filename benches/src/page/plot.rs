@@ -1,117 +1,161 @@
-//! Lines in a frame, as SVG.
+//! Lines in a frame, as SVG, with a title and a key around it as HTML.
 
 use std::fmt::Write as _;
 
 use super::escaped;
 
 /// Of the picture, and of its frame within it.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 96.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 28.0;
+const WIDTH: f64 = 480.0;
+const HEIGHT: f64 = 190.0;
+const LEFT: f64 = 48.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 38.0;
+/// About so many marks on an axis.
+const MARKS_X: f64 = 6.0;
+const MARKS_Y: f64 = 4.0;
 
-/// One direction.
+/// The horizontal direction.
 pub(super) struct Axis {
-    pub(super) name: String,
+    pub(super) name: &'static str,
     /// Where marks stand; by default at round numbers from zero.
     pub(super) ticks: Option<Vec<(f64, String)>>,
 }
 
 /// A line.
 pub(super) struct Line {
-    pub(super) name: String,
+    pub(super) name: &'static str,
+    /// A class of the page's style.
     pub(super) colour: &'static str,
     pub(super) points: Vec<(f64, f64)>,
 }
 
 /// A picture.
 pub(super) struct Plot {
+    /// With the unit of the vertical direction.
     pub(super) title: String,
+    pub(super) caption: String,
     pub(super) x: Axis,
-    pub(super) y: Axis,
+    /// What lies outside is shaded.
+    pub(super) measured: Option<(f64, f64)>,
     pub(super) lines: Vec<Line>,
 }
 
 impl Plot {
+    /// Whether a point is anywhere but on the ground.
+    pub(super) fn shows_something(&self) -> bool {
+        self.lines.iter().flat_map(|line| &line.points).any(|(_, y)| *y > 0.0)
+    }
+
     /// See the module's text.
-    pub(super) fn svg(&self) -> String {
+    pub(super) fn html(&self) -> String {
+        let mut html = format!("<h2>{}</h2>\n", escaped(&self.title));
+        // Writing to a string can't fail.
+        if !self.caption.is_empty() {
+            _ = writeln!(html, "<p class=\"faint\">{}</p>", escaped(&self.caption));
+        }
+        let named = self.lines.iter().filter(|line| !line.name.is_empty());
+        let key: String =
+            named.map(|line| format!("<b class=\"{}\">{}</b>", line.colour, escaped(line.name))).collect();
+        if !key.is_empty() {
+            _ = writeln!(html, "<p class=\"key\">{key}</p>");
+        }
+        html.push_str(&self.svg());
+        html
+    }
+
+    fn svg(&self) -> String {
         let points = || self.lines.iter().flat_map(|line| line.points.iter());
         let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0_f64, f64::max).max(1e-9);
-        let (x_most, y_most) = (most(|point| point.0), most(|point| point.1));
-        let y_top = round_up(y_most);
-        let at_x = |x: f64| LEFT + (WIDTH - LEFT - RIGHT) * x / x_most;
-        let at_y = |y: f64| HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y / y_top;
+        let x_most = most(|point| point.0);
+        let y_marks = marks(most(|point| point.1), MARKS_Y, true);
+        let y_top = y_marks.last().map_or(1.0, |(value, _)| *value);
+        let (right, ground) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        let at_x = |x: f64| LEFT + (right - LEFT) * (x / x_most).clamp(0.0, 1.0);
+        let at_y = |y: f64| ground - (ground - TOP) * (y / y_top).clamp(0.0, 1.0);
         let mut svg =
             format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n", escaped(&self.title));
-        for (value, text) in self.y.marks(y_top) {
-            let (y, right) = (at_y(value), WIDTH - RIGHT);
-            // Writing to a string can't fail.
-            _ = writeln!(svg, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
-            _ = writeln!(svg, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", LEFT - 6.0, y + 4.0);
-        }
-        for (value, text) in self.x.marks(x_most).into_iter().filter(|(value, _)| *value <= x_most) {
-            let (x, y) = (at_x(value), HEIGHT - 10.0);
-            _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{text}</text>");
-        }
-        let names = [(WIDTH - RIGHT + 6.0, HEIGHT - 10.0, &self.x.name), (LEFT + 4.0, TOP + 14.0, &self.y.name)];
-        for (x, y, name) in names {
-            _ = writeln!(svg, "<text x=\"{x}\" y=\"{y}\">{}</text>", escaped(name));
-        }
-        let mut legend = TOP + 10.0;
-        for Line { name, colour, points } in &self.lines {
-            let path: Vec<_> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
-            let path = path.join(" ");
-            _ = writeln!(svg, "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{path}\"/>");
-            if !name.is_empty() {
-                let x = WIDTH - RIGHT + 6.0;
-                _ = writeln!(svg, "<text x=\"{x}\" y=\"{legend}\" style=\"fill:{colour}\">{}</text>", escaped(name));
-                legend += 18.0;
+        if let Some((from, upto)) = self.measured {
+            for (x, width) in [(LEFT, at_x(from) - LEFT), (at_x(upto), right - at_x(upto))] {
+                let height = ground - TOP;
+                _ = writeln!(
+                    svg,
+                    "<rect class=\"out\" x=\"{x:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height}\"/>"
+                );
             }
+        }
+        for (value, text) in y_marks {
+            let y = at_y(value);
+            _ = writeln!(svg, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
+            _ = writeln!(svg, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>", LEFT - 5.0, y + 3.5);
+        }
+        let x_marks = self.x.ticks.clone().unwrap_or_else(|| marks(x_most, MARKS_X, false));
+        for (value, text) in x_marks.into_iter().filter(|(value, _)| *value <= x_most) {
+            let x = at_x(value);
+            _ = writeln!(svg, "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{ground}\"/>");
+            _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{text}</text>", ground + 14.0);
+        }
+        let (middle, low) = (f64::midpoint(LEFT, right), HEIGHT - 6.0);
+        _ = writeln!(svg, "<text x=\"{middle}\" y=\"{low}\" text-anchor=\"middle\">{}</text>", escaped(self.x.name));
+        for Line { colour, points, .. } in &self.lines {
+            // A line to itself is a dot, should there be one point alone.
+            let points = points.iter().chain(points.first().filter(|_| points.len() == 1));
+            let path: Vec<_> = points.map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
+            _ = writeln!(svg, "<polyline class=\"{colour}\" points=\"{}\"/>", path.join(" "));
         }
         svg.push_str("</svg>");
         svg
     }
 }
 
-impl Axis {
-    fn marks(&self, most: f64) -> Vec<(f64, String)> {
-        if let Some(ticks) = &self.ticks {
-            return ticks.clone();
-        }
-        let step = round_up(most) / 4.0;
-        let text = |value: f64| if step >= 1.0 { format!("{value:.0}") } else { format!("{value:.3}") };
-        (0..=4_u32).map(|number| step * f64::from(number)).map(|value| (value, text(value))).collect()
-    }
-}
-
-/// The next round number.
-fn round_up(value: f64) -> f64 {
-    let scale = 10_f64.powf(value.max(1e-9).log10().floor());
-    let steps = [1.0, 2.0, 4.0, 5.0, 8.0, 10.0];
-    steps.iter().map(|step| step * scale).find(|round| *round >= value).unwrap_or(10.0 * scale)
+/// Round numbers from zero, about so many; the last one at or below the most, or `beyond` it.
+fn marks(most: f64, about: f64, beyond: bool) -> Vec<(f64, String)> {
+    let scale = 10_f64.powf((most / about).log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0];
+    let step = steps.iter().map(|step| step * scale).find(|step| step * about >= most).unwrap_or(10.0 * scale);
+    let decimals = (0..9_u8).find(|decimals| step * 10_f64.powi((*decimals).into()) >= 0.999).unwrap_or(9);
+    let text = |value: f64| format!("{value:.*}", usize::from(decimals));
+    let end = if beyond { (most / step - 1e-9).ceil() } else { (most / step + 1e-9).floor() };
+    (0..=20_u32)
+        .map(f64::from)
+        .take_while(|number| *number <= end)
+        .map(|number| (number * step, text(number * step)))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn texts(most: f64, about: f64, beyond: bool) -> Vec<String> {
+        marks(most, about, beyond).into_iter().map(|(_, text)| text).collect()
+    }
+
     #[test]
-    fn scales_end_at_round_numbers() {
-        for (value, round) in [(0.3, 0.4), (1.0, 1.0), (41.0, 50.0), (79.0, 80.0), (950.0, 1_000.0)] {
-            assert!((round_up(value) - round).abs() < 1e-9, "{value} {}", round_up(value));
+    fn marks_are_round_and_say_what_they_stand_for() {
+        assert_eq!(texts(41.0, 4.0, true), ["0", "20", "40", "60"]);
+        assert_eq!(texts(4.6, 4.0, true), ["0", "2", "4", "6"]);
+        assert_eq!(texts(0.3, 4.0, true), ["0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(texts(18.9, 6.0, false), ["0", "5", "10", "15"]);
+        assert_eq!(texts(0.013, 4.0, true), ["0.000", "0.005", "0.010", "0.015"]);
+        for most in [1e-9, 0.07, 1.0, 99.9, 100.0, 101.0, 348_000.0] {
+            let marks = marks(most, 4.0, true);
+            assert!(marks.last().unwrap().0 >= most * 0.999 && (2..=6).contains(&marks.len()), "{most} {marks:?}");
+            assert!(marks.iter().all(|(value, text)| (text.parse::<f64>().unwrap() - value).abs() < 1e-6), "{marks:?}");
         }
     }
 
     #[test]
     fn points_lie_within_the_frame() {
-        let axis = |name: &str| Axis { name: name.into(), ticks: None };
         let points = vec![(0.0, 0.0), (10.0, 100.0)];
-        let lines = vec![Line { name: "server".into(), colour: "#000", points }];
-        let svg = Plot { title: "t".into(), x: axis("s"), y: axis("/s"), lines }.svg();
-        let (x0, y0) = (LEFT, HEIGHT - BOTTOM);
-        assert!(svg.contains(&format!("{x0:.1},{y0:.1} {:.1},{TOP:.1}", WIDTH - RIGHT)), "{svg}");
-        assert!(svg.contains(">server<") && svg.contains(">100<"));
+        let lines = vec![Line { name: "server", colour: "red", points }];
+        let x = Axis { name: "seconds", ticks: None };
+        let plot = Plot { title: "t".into(), caption: String::new(), x, measured: Some((2.0, 20.0)), lines };
+        let (html, ground) = (plot.html(), HEIGHT - BOTTOM);
+        assert!(html.contains(&format!("{LEFT:.1},{ground:.1} {:.1},{TOP:.1}", WIDTH - RIGHT)), "{html}");
+        assert!(html.contains(">server<") && html.contains(">100<") && html.contains(">seconds<"));
+        // Nothing is shaded beyond the frame.
+        assert!(html.contains("width=\"84.0\"") && html.contains("width=\"0.0\""), "{html}");
+        assert!(plot.shows_something());
     }
 }
