@@ -46,7 +46,7 @@ pub async fn run(common: &Common, users: u32, together: usize) -> anyhow::Result
     let bed = prepared.open(&common.beds).await?;
     let dialer = bed.dialer(common.sockets)?;
     let done = Arc::new(AtomicU64::new(0));
-    let sampler = Sampler::start("logins", bed.pid(), Arc::clone(&done));
+    let sampler = Sampler::start("reconnects or logins", bed.pid(), Arc::clone(&done));
     let (dial, together) = (&dialer, together.max(1));
 
     let reconnects = phase(bed.pid(), &done, together, &prepared.users, |device| come_back(dial, device)).await?;

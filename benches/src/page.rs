@@ -21,7 +21,7 @@ table{border-collapse:collapse;margin-top:1em}td{padding:.1em 1em .1em 0;vertica
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.faint{color:var(--faint)}\
 .bad{color:var(--bad);font-weight:600}.good{color:var(--good);font-weight:600}.doubt{color:var(--doubt)}\
 svg{display:block;width:100%;height:auto;margin-top:.5em}svg text{font:9px system-ui,sans-serif;fill:var(--faint)}\
-.grid{stroke:var(--grid);stroke-width:.6}.out{fill:var(--out)}polyline{fill:none;stroke-width:1.25;stroke-linecap:round}\
+.grid{stroke:var(--grid);stroke-width:.6}.out{fill:var(--out)}polyline{fill:none;stroke-width:1.25}\
 .blue{color:var(--blue);stroke:var(--blue)}.red{color:var(--red);stroke:var(--red)}\
 .grey{color:var(--grey);stroke:var(--grey)}.violet{color:var(--violet);stroke:var(--violet)}\
 .key b{display:inline-block;margin-right:1em}@media(max-width:40em){svg text{font-size:14px}}";

@@ -42,9 +42,9 @@ pub(super) struct Plot {
 }
 
 impl Plot {
-    /// Whether a point is anywhere but on the ground.
+    /// Whether a line is anywhere but on the ground. One point is none.
     pub(super) fn shows_something(&self) -> bool {
-        self.lines.iter().flat_map(|line| &line.points).any(|(_, y)| *y > 0.0)
+        self.lines.iter().any(|line| line.points.len() > 1 && line.points.iter().any(|(_, y)| *y > 0.0))
     }
 
     /// See the module's text.
@@ -98,9 +98,7 @@ impl Plot {
         let (middle, low) = (f64::midpoint(LEFT, right), HEIGHT - 6.0);
         _ = writeln!(svg, "<text x=\"{middle}\" y=\"{low}\" text-anchor=\"middle\">{}</text>", escaped(self.x.name));
         for Line { colour, points, .. } in &self.lines {
-            // A line to itself is a dot, should there be one point alone.
-            let points = points.iter().chain(points.first().filter(|_| points.len() == 1));
-            let path: Vec<_> = points.map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
+            let path: Vec<_> = points.iter().map(|(x, y)| format!("{:.1},{:.1}", at_x(*x), at_y(*y))).collect();
             _ = writeln!(svg, "<polyline class=\"{colour}\" points=\"{}\"/>", path.join(" "));
         }
         svg.push_str("</svg>");
@@ -156,6 +154,11 @@ mod tests {
         assert!(html.contains(">server<") && html.contains(">100<") && html.contains(">seconds<"));
         // Nothing is shaded beyond the frame.
         assert!(html.contains("width=\"84.0\"") && html.contains("width=\"0.0\""), "{html}");
-        assert!(plot.shows_something());
+        let with = |points: Vec<(f64, f64)>| {
+            let lines = vec![Line { name: "", colour: "red", points }];
+            let x = Axis { name: "seconds", ticks: None };
+            Plot { title: "t".into(), caption: String::new(), x, measured: None, lines }.shows_something()
+        };
+        assert!(plot.shows_something() && !with(vec![(1.0, 5.0)]) && !with(vec![(1.0, 0.0), (2.0, 0.0)]));
     }
 }
