@@ -21,6 +21,7 @@ mod pace;
 mod planted;
 mod queue;
 mod reader;
+mod readings;
 mod rows;
 mod upkeep;
 mod writer;
@@ -41,6 +42,7 @@ use self::{
     pace::Pace,
     queue::{Entrance, job},
     reader::Reader,
+    readings::Readings,
     writer::{BatchLimits, Writer},
 };
 pub use self::{
@@ -124,7 +126,7 @@ type Closing = Arc<Mutex<Option<Vec<oneshot::Sender<Result<(), StoreFault>>>>>>;
 /// The store of a server.
 pub struct SqliteStore {
     writes: Arc<Entrance>,
-    reads: Arc<Entrance>,
+    reads: Arc<Readings>,
     sink: Arc<OnceLock<Arc<dyn CommitSink>>>,
     /// Those who wait for the end; `None` once it has come.
     closing: Closing,
@@ -143,10 +145,9 @@ impl SqliteStore {
             connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         }
         let (writes, write_queue) = Entrance::new(options.write_queue);
-        let (reads, read_queue) = Entrance::new(options.read_queue);
         let mut store = Self {
             writes: Arc::new(writes),
-            reads: Arc::new(reads),
+            reads: Arc::new(Readings::new(options.read_queue)),
             sink: Arc::default(),
             closing: Arc::new(Mutex::new(Some(Vec::new()))),
             writer: None,
@@ -156,8 +157,7 @@ impl SqliteStore {
             path: path.to_owned(),
             key,
             cache_kib: options.reader_cache_kib,
-            queue: Arc::new(Mutex::new(read_queue)),
-            entrance: store.reads.clone(),
+            queue: store.reads.clone(),
             figures: figures.clone(),
         };
         let readers = readers.start(options.reader_threads.max(1))?;
@@ -214,8 +214,7 @@ struct Readers {
     path: PathBuf,
     key: DbKey,
     cache_kib: u32,
-    queue: Arc<Mutex<mpsc::Receiver<Box<dyn queue::Job>>>>,
-    entrance: Arc<Entrance>,
+    queue: Arc<Readings>,
     figures: Arc<Figures>,
 }
 
@@ -226,14 +225,14 @@ impl Readers {
         let mut handles = Vec::with_capacity(threads);
         for number in 0..threads {
             let (path, key, cache_kib) = (self.path.clone(), self.key.clone(), self.cache_kib);
-            let (queue, entrance, figures) = (self.queue.clone(), self.entrance.clone(), self.figures.clone());
+            let (queue, figures) = (self.queue.clone(), self.figures.clone());
             let opened = opened.clone();
             let work = move || match connection::open(&path, &key, Purpose::Read, cache_kib) {
                 Ok(connection) => {
                     drop(opened.send(Ok(())));
                     // Its thread would keep `start` waiting.
                     drop(opened);
-                    Reader { connection, queue, entrance, figures }.work();
+                    Reader { connection, queue, figures }.work();
                 }
                 Err(error) => drop(opened.send(Err(error))),
             };

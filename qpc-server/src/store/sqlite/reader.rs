@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, mpsc::Receiver},
+    sync::Arc,
 };
 
 use rusqlite::Connection;
@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use super::{
     error::fault,
     figures::Figures,
-    queue::{Entrance, Job},
+    queue::Job,
+    readings::Readings,
     rows::{Effects, Rows},
 };
 use crate::store::StoreFault;
@@ -18,19 +19,14 @@ use crate::store::StoreFault;
 /// What a reading thread owns and shares.
 pub(super) struct Reader {
     pub(super) connection: Connection,
-    pub(super) queue: Arc<Mutex<Receiver<Box<dyn Job>>>>,
-    pub(super) entrance: Arc<Entrance>,
+    pub(super) queue: Arc<Readings>,
     pub(super) figures: Arc<Figures>,
 }
 
 impl Reader {
-    /// Works until the entrance is closed and the queue is empty.
+    /// Works until the queue is closed and empty.
     pub(super) fn work(self) {
-        loop {
-            // Whoever holds the lock waits for the next job; the others wait for the lock.
-            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(mut job) = next else { return };
-            self.entrance.left(1);
+        while let Some(mut job) = self.queue.next() {
             // A panic ends the request that met it, not the reading of everybody else (D13).
             match catch_unwind(AssertUnwindSafe(|| self.read(job.as_mut()))) {
                 Ok(Ok(())) => job.answer(),
