@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub use self::{
-    device::{AuthenticateError, EnrolError, RevokeError},
+    device::{AuthenticateError, EnrolError, Recognised, RevokeError},
     field::FieldError,
     login::{LoginFinishError, LoginStartError},
     opaque::{OpaqueSetup, SetupFileError},

@@ -142,6 +142,12 @@ impl Delivery {
         self.store.touch_device(actor, self.clock.unix_ms())
     }
 
+    /// Whether a device that was last here on this day is to be noted anew.
+    #[must_use]
+    pub fn is_due(&self, last_seen_ms: u64) -> bool {
+        last_seen_ms < clock::day(self.clock.unix_ms())
+    }
+
     /// A reader's share in the figure of undelivered entries, until it is dropped.
     #[must_use]
     pub fn depth_share(&self) -> DepthShare {

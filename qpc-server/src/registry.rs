@@ -4,6 +4,7 @@
 //! entry to each session's bounded queue and never waits (invariant 8). A session and a sync
 //! call undo their registration when they are dropped.
 
+mod departures;
 mod mailbox;
 mod sessions;
 
@@ -19,8 +20,11 @@ use qpc_proto::{
     id::{AccountId, ConversationName, DeviceId, Seq},
 };
 
-pub use self::mailbox::{Behind, News};
-use self::{mailbox::Mailbox, sessions::Sessions};
+pub use self::{
+    departures::AsOf,
+    mailbox::{Behind, News},
+};
+use self::{departures::Departures, mailbox::Mailbox, sessions::Sessions};
 use crate::{metrics::Metrics, policy::limits::SessionLimits};
 
 /// The way to end a session from outside, at once.
@@ -51,6 +55,7 @@ struct Session {
 pub struct Registry {
     accounts: DashMap<AccountId, Sessions>,
     sessions: AtomicUsize,
+    departures: Departures,
     limits: SessionLimits,
     metrics: Arc<Metrics>,
 }
@@ -65,7 +70,8 @@ impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(limits: SessionLimits, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { accounts: DashMap::new(), sessions: AtomicUsize::new(0), limits, metrics })
+        let (accounts, sessions, departures) = (DashMap::new(), AtomicUsize::new(0), Departures::default());
+        Arc::new(Self { accounts, sessions, departures, limits, metrics })
     }
 
     /// Registers a session, until the registration is dropped. Where its device has as many as it may,
@@ -114,9 +120,18 @@ impl Registry {
         }
     }
 
+    /// How many times devices have gone; a session that is entered while this stays the same may rely on what
+    /// was read of its device after it was asked (invariant 12).
+    #[must_use]
+    pub fn as_of(&self) -> AsOf {
+        self.departures.as_of()
+    }
+
     /// Ends every session of these devices, before it returns (invariant 12). Rare, so it looks
     /// through all sessions instead of keeping an index in each.
     pub fn cut(&self, devices: &[DeviceId], code: CloseCode) {
+        // Before it looks: a session that enters later sees the count.
+        self.departures.note();
         let doomed: Vec<Arc<Session>> = self
             .accounts
             .iter()
@@ -265,6 +280,24 @@ mod tests {
         assert_eq!(offers(&alice).await, [1]);
         assert_eq!(offers(&bob).await, [2]);
         assert_eq!(offers(&eve).await, [3]);
+    }
+
+    /// Who relies on what it read of a device must learn that devices have gone, though it was not here when they did.
+    #[test]
+    fn invariant_12_a_departure_counts_before_it_looks_for_sessions() {
+        struct Asks(Arc<Registry>, AsOf, Arc<std::sync::atomic::AtomicBool>);
+        impl Line for Asks {
+            fn cut(&self, _: CloseCode) {
+                self.2.store(self.0.as_of() != self.1, Ordering::SeqCst);
+            }
+        }
+        let registry = registry(SessionLimits::default());
+        let (before, counted) = (registry.as_of(), Arc::default());
+        let line = Asks(Arc::clone(&registry), before, Arc::clone(&counted));
+        let _here = registry.enter(account(1), device(1), Box::new(line));
+        assert_eq!(registry.as_of(), before);
+        registry.cut(&[device(1)], CloseCode::Revoked);
+        assert!(counted.load(Ordering::SeqCst));
     }
 
     /// Invariant 12: a revoked device's sessions are cut, whatever they are doing.

@@ -106,7 +106,7 @@ pub trait Store: Send + Sync + 'static {
     /// Sets the record that unknown names are answered with. It is kept; setting it again replaces it.
     fn set_decoy(&self, password: PasswordRecord) -> Reply<(), StoreFault>;
     /// Adds a device to an account; the same device again is no error.
-    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<(), EnrolDeviceError>;
+    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<Enrolled, EnrolDeviceError>;
     /// What authentication of a device needs; `None` for one that does not exist.
     fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault>;
     /// The account's devices, in order of enrolment.

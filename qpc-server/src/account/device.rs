@@ -10,8 +10,12 @@ use qpc_proto::{
     v1,
 };
 
-use super::{Accounts, FieldError, LoginStage, field};
-use crate::store::{Actor, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault};
+use super::{Accounts, FieldError, LoginStage, field, stage::EnrolledDevice};
+use crate::{
+    clock,
+    registry::AsOf,
+    store::{Actor, DeviceRecord, EnrolDeviceError, Enrolled, NewDevice, Refusal, StoreFault},
+};
 
 /// Why a device was not enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +65,19 @@ pub enum AuthenticateError {
     Fault(#[from] StoreFault),
 }
 
+/// A device that has proved itself.
+#[derive(Debug)]
+pub struct Recognised {
+    /// Who acts from here on.
+    pub actor: Actor,
+    /// For the device.
+    pub answer: v1::AuthenticateAnswer,
+    /// The device existed then.
+    pub as_of: AsOf,
+    /// The day it was last here, as milliseconds since 1970.
+    pub last_seen_ms: u64,
+}
+
 /// Why a device was not revoked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeError {
@@ -81,14 +98,16 @@ const NOBODYS_KEY: [u8; 32] = {
 };
 
 impl Accounts {
-    /// Adds a device to the account whose password was proved on this connection.
+    /// Adds a device to the account whose password was proved on this connection. `as_of` is how many had gone
+    /// before ([`crate::registry::Registry::as_of`]).
     ///
     /// # Errors
     /// [`EnrolError`].
     pub async fn enrol_device(
         &self,
-        stage: &LoginStage,
+        stage: &mut LoginStage,
         request: v1::EnrolDevice,
+        as_of: AsOf,
     ) -> Result<v1::EnrolDeviceAnswer, EnrolError> {
         let proved = stage.proved.as_ref().ok_or(EnrolError::NotProved)?;
         let name = field::device_name(request.device_name)?;
@@ -104,11 +123,24 @@ impl Accounts {
             name,
             now_ms: self.clock.unix_ms(),
         };
-        self.store.enrol_device(proved.account, new).await?;
+        let (id, record) = (
+            new.id,
+            DeviceRecord {
+                account: proved.account,
+                address: proved.address.clone(),
+                account_key: proved.account_key,
+                key: new.key,
+                key_packages: 0,
+                last_seen_ms: clock::day(new.now_ms),
+            },
+        );
+        let enrolled = self.store.enrol_device(proved.account, new).await?;
+        stage.enrolled = (enrolled == Enrolled::Anew).then_some(EnrolledDevice { id, record, as_of });
         Ok(v1::EnrolDeviceAnswer {})
     }
 
-    /// Judges a device's signature over this connection: the one way to become a session.
+    /// Judges a device's signature over this connection: the one way to become a session. `as_of` is as with
+    /// [`Accounts::enrol_device`].
     ///
     /// # Errors
     /// [`AuthenticateError`].
@@ -116,12 +148,16 @@ impl Accounts {
         &self,
         stage: &LoginStage,
         request: v1::Authenticate,
-    ) -> Result<(Actor, v1::AuthenticateAnswer), AuthenticateError> {
+        as_of: AsOf,
+    ) -> Result<Recognised, AuthenticateError> {
         let device = DeviceId::parse(&request.device_id).map_err(|_| FieldError::Malformed("device_id"))?;
         if request.binding != BINDING_TLS_EXPORTER {
             return Err(FieldError::Malformed("binding").into());
         }
-        let known = self.store.device(device).await?;
+        let (known, as_of) = match stage.enrolled.as_ref().filter(|enrolled| enrolled.id == device) {
+            Some(enrolled) => (Some(enrolled.record.clone()), enrolled.as_of),
+            None => (self.store.device(device).await?, as_of),
+        };
         let nobody;
         let (address, key) = match &known {
             Some(DeviceRecord { address, key, .. }) => (address, key),
@@ -141,7 +177,8 @@ impl Accounts {
         let Some(record) = known.filter(|_| proved) else { return Err(AuthenticateError::Refused) };
 
         let answer = v1::AuthenticateAnswer { address: record.address.to_string(), key_packages: record.key_packages };
-        Ok((Actor::authenticated(record.account, device, record.address), answer))
+        let actor = Actor::authenticated(record.account, device, record.address);
+        Ok(Recognised { actor, answer, as_of, last_seen_ms: record.last_seen_ms })
     }
 
     /// The devices of the actor's account.

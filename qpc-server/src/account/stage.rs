@@ -7,13 +7,16 @@ use opaque_ke::ServerLogin;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge};
 use qpc_proto::{
     address::{AccountName, Address},
-    id::AccountId,
+    id::{AccountId, DeviceId},
     transcript::EXPORTER_LEN,
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::opaque::Suite;
-use crate::store::{Admission, LoginRecord};
+use crate::{
+    registry::AsOf,
+    store::{Admission, DeviceRecord, LoginRecord},
+};
 
 /// The metrics that logins are counted in.
 #[derive(Clone)]
@@ -54,12 +57,13 @@ pub struct LoginStage {
     pub(super) registration: Option<PendingRegistration>,
     pub(super) login: Option<PendingLogin>,
     pub(super) proved: Option<ProvedAccount>,
+    pub(super) enrolled: Option<EnrolledDevice>,
     pub(super) password_change: bool,
 }
 
 impl LoginStage {
     pub(super) fn new(binding: [u8; EXPORTER_LEN], nonce: [u8; 32]) -> Self {
-        Self { binding, nonce, registration: None, login: None, proved: None, password_change: false }
+        Self { binding, nonce, registration: None, login: None, proved: None, enrolled: None, password_change: false }
     }
 
     /// For `HelloAnswer`; fresh for this connection.
@@ -102,6 +106,14 @@ pub(super) struct ProvedAccount {
     pub(super) account: AccountId,
     pub(super) address: Address,
     pub(super) account_key: [u8; 32],
+}
+
+/// A device that was enrolled here, as it was written: authenticating it reads nothing.
+pub(super) struct EnrolledDevice {
+    pub(super) id: DeviceId,
+    pub(super) record: DeviceRecord,
+    /// Since before it was written.
+    pub(super) as_of: AsOf,
 }
 
 /// A login whose first half is done. Dropped without [`Self::succeed`], it counts as failed.

@@ -16,6 +16,7 @@ use qpc_proto::{
     error::{CloseCode, Code},
     limits::{FRAME_MAX, FRAME_MAX_UNAUTHENTICATED},
     transcript::{EXPORTER_LABEL, EXPORTER_LEN},
+    v1,
 };
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::{
@@ -26,10 +27,10 @@ use tracing::Span;
 
 use super::{Context, state::Session, stream, wire_error::WireError};
 use crate::{
-    account::LoginStage,
+    account::{LoginStage, Recognised},
     policy::{IpPrefix, admission::Place},
     registry::Line,
-    store::{Actor, Refusal},
+    store::Refusal,
 };
 
 /// How long a device that revokes itself has to receive the answer.
@@ -229,15 +230,22 @@ impl Link {
     }
 
     /// Makes this connection the session of a device that has authenticated.
-    pub(super) async fn become_session(self: &Arc<Self>, actor: Actor) -> Result<(), WireError> {
+    pub(super) async fn become_session(
+        self: &Arc<Self>,
+        recognised: Recognised,
+    ) -> Result<v1::AuthenticateAnswer, WireError> {
+        let Recognised { actor, answer, as_of, last_seen_ms } = recognised;
         let context = &self.context;
         let line = Box::new(Wire(Arc::downgrade(self)));
         let registration = context.registry.enter(actor.account(), actor.device(), line);
         // A revocation up to here is seen now; one from here on cuts what is registered (invariant 12).
-        match context.delivery.arrived(&actor).await {
-            Ok(()) => {}
-            Err(Refusal::Fault(fault)) => tracing::debug!(%fault, "the store did not note a device's arrival"),
-            Err(gone @ (Refusal::DeviceGone | Refusal::NotFound)) => return Err(gone.into()),
+        // Where none was carried out since the device was looked up, there is nothing to ask again.
+        if context.registry.as_of() != as_of || context.delivery.is_due(last_seen_ms) {
+            match context.delivery.arrived(&actor).await {
+                Ok(()) => {}
+                Err(Refusal::Fault(fault)) => tracing::debug!(%fault, "the store did not note a device's arrival"),
+                Err(gone @ (Refusal::DeviceGone | Refusal::NotFound)) => return Err(gone.into()),
+            }
         }
         self.session
             .set(Session::new(actor, registration))
@@ -251,7 +259,7 @@ impl Link {
         self.connection.set_max_concurrent_bi_streams(VarInt::from_u32(transport.max_concurrent_bidi_streams));
         self.connection.set_receive_window(VarInt::from_u32(transport.receive_window));
         self.changed.notify_one();
-        Ok(())
+        Ok(answer)
     }
 
     /// This device is about to end itself: its answer should reach it before its connection is cut.

@@ -53,18 +53,19 @@ pub(super) async fn login_finish(link: Arc<Link>, request: v1::LoginFinish) -> O
 }
 
 pub(super) async fn enrol_device(link: Arc<Link>, request: v1::EnrolDevice) -> Outcome {
-    let stage = link.stage().await?;
-    Ok(Answer::EnrolDevice(link.context.accounts.enrol_device(&stage, request).await?))
+    let mut stage = link.stage().await?;
+    let as_of = link.context.registry.as_of();
+    Ok(Answer::EnrolDevice(link.context.accounts.enrol_device(&mut stage, request, as_of).await?))
 }
 
 /// The one way to become a session.
 pub(super) async fn authenticate(link: Arc<Link>, request: v1::Authenticate) -> Outcome {
-    let (actor, answer) = {
+    let recognised = {
         let stage = link.stage().await?;
-        link.context.accounts.authenticate(&stage, request).await?
+        let as_of = link.context.registry.as_of();
+        link.context.accounts.authenticate(&stage, request, as_of).await?
     };
-    link.become_session(actor).await?;
-    Ok(Answer::Authenticate(answer))
+    Ok(Answer::Authenticate(link.become_session(recognised).await?))
 }
 
 pub(super) async fn change_password_start(link: Arc<Link>, request: v1::ChangePasswordStart) -> Outcome {

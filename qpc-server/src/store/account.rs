@@ -92,6 +92,17 @@ pub struct DeviceRecord {
     pub key: [u8; 32],
     /// One-time key packages left.
     pub key_packages: u32,
+    /// The day it was last here, as milliseconds since 1970.
+    pub last_seen_ms: u64,
+}
+
+/// What became of a device that was to be enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enrolled {
+    /// It is a device now, and last seen today.
+    Anew,
+    /// It was one already.
+    Already,
 }
 
 /// A device as its owner sees it.

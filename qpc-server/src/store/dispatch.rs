@@ -59,7 +59,7 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::set_decoy(tables, &password))
     }
 
-    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<(), EnrolDeviceError> {
+    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<Enrolled, EnrolDeviceError> {
         self.write(0, move |tables| verbs::enrol_device(tables, account, &device))
     }
 

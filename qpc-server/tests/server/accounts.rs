@@ -6,10 +6,11 @@ use qpc_proto::v1;
 use qpc_server::{
     account::{
         Accounts, AuthenticateError, ChangePasswordStartError, DeleteError, EnrolError, LoginFinishError, LoginLimits,
-        LoginMeter, LoginStage, LoginStartError, OpaqueSetup, RegisterFinishError, RegisterStartError,
+        LoginMeter, LoginStage, LoginStartError, OpaqueSetup, Recognised, RegisterFinishError, RegisterStartError,
         RegistrationPolicy, StandingToken,
     },
     clock::SystemClock,
+    registry::AsOf,
     rng::SystemRng,
     store::{Actor, Store, memory::MemoryStore},
 };
@@ -73,7 +74,7 @@ impl House {
 
     async fn session(&self, person: &Person, device: &Device, stage: &LoginStage, connection: u8) -> Actor {
         let proof = person.authenticate(device, &binding(connection), stage.nonce());
-        self.accounts.authenticate(stage, proof).await.unwrap().0
+        self.accounts.authenticate(stage, proof, AsOf::default()).await.unwrap().actor
     }
 }
 
@@ -82,13 +83,13 @@ async fn a_person_registers_comes_back_and_brings_a_second_device() {
     let house = House::open().await;
     let alice = Person::new("alice");
     let phone = house.register(&alice).await;
-    let (stage, answer) = house.login(&alice, 1).await.unwrap();
+    let (mut stage, answer) = house.login(&alice, 1).await.unwrap();
     assert_eq!(answer.wrapped_account_secret.as_ref(), b"sealed under the export key");
     assert_eq!(answer.account_key.as_ref(), alice.account.verifying_key().as_bytes());
 
     let laptop = Device::new();
     let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
-    house.accounts.enrol_device(&stage, enrol).await.unwrap();
+    house.accounts.enrol_device(&mut stage, enrol, AsOf::default()).await.unwrap();
     let actor = house.session(&alice, &laptop, &stage, 1).await;
     let devices = house.accounts.list_devices(&actor).await.unwrap().devices;
     let seen: Vec<_> = devices.iter().map(|device| (device.name.as_str(), device.current)).collect();
@@ -98,7 +99,10 @@ async fn a_person_registers_comes_back_and_brings_a_second_device() {
     house.accounts.revoke_device(&actor, revoke).await.unwrap();
     let stage = house.accounts.stage(binding(2));
     let proof = alice.authenticate(&phone, &binding(2), stage.nonce());
-    assert_eq!(house.accounts.authenticate(&stage, proof).await.unwrap_err(), AuthenticateError::Refused);
+    assert_eq!(
+        house.accounts.authenticate(&stage, proof, AsOf::default()).await.unwrap_err(),
+        AuthenticateError::Refused
+    );
 }
 
 #[tokio::test]
@@ -286,16 +290,25 @@ async fn a_device_is_enrolled_only_by_the_accounts_own_key_and_password() {
     let house = House::open().await;
     let alice = Person::new("alice");
     house.register(&alice).await;
-    let enrol =
+    let enrolment =
         |person: &Person| v1::EnrolDevice { device: Some(person.certify(&Device::new())), device_name: "phone".into() };
-    let stage = house.accounts.stage(binding(1));
-    assert_eq!(house.accounts.enrol_device(&stage, enrol(&alice)).await.unwrap_err(), EnrolError::NotProved);
-    let (stage, _) = house.login(&alice, 1).await.unwrap();
+    let mut stage = house.accounts.stage(binding(1));
+    assert_eq!(
+        house.accounts.enrol_device(&mut stage, enrolment(&alice), AsOf::default()).await.unwrap_err(),
+        EnrolError::NotProved
+    );
+    let (mut stage, _) = house.login(&alice, 1).await.unwrap();
     let other_key = Person { account: Person::new("x").account, ..alice.clone() };
-    assert_eq!(house.accounts.enrol_device(&stage, enrol(&other_key)).await.unwrap_err(), EnrolError::Device);
+    assert_eq!(
+        house.accounts.enrol_device(&mut stage, enrolment(&other_key), AsOf::default()).await.unwrap_err(),
+        EnrolError::Device
+    );
     let other_name = Person { name: "bob".into(), ..alice.clone() };
-    assert_eq!(house.accounts.enrol_device(&stage, enrol(&other_name)).await.unwrap_err(), EnrolError::Device);
-    assert!(house.accounts.enrol_device(&stage, enrol(&alice)).await.is_ok());
+    assert_eq!(
+        house.accounts.enrol_device(&mut stage, enrolment(&other_name), AsOf::default()).await.unwrap_err(),
+        EnrolError::Device
+    );
+    assert!(house.accounts.enrol_device(&mut stage, enrolment(&alice), AsOf::default()).await.is_ok());
 }
 
 #[tokio::test]
@@ -313,16 +326,23 @@ async fn a_device_proves_itself_on_this_connection_alone() {
         alice.authenticate(&Device { key: stranger.key.clone(), ..device.clone() }, &binding(1), stage.nonce()),
         v1::Authenticate { signature: bytes::Bytes::new(), ..good.clone() },
     ] {
-        assert_eq!(house.accounts.authenticate(&stage, bad).await.unwrap_err(), AuthenticateError::Refused);
+        assert_eq!(
+            house.accounts.authenticate(&stage, bad, AsOf::default()).await.unwrap_err(),
+            AuthenticateError::Refused
+        );
     }
     let unknown_binding = v1::Authenticate { binding: 2, ..good.clone() };
-    let refused = house.accounts.authenticate(&stage, unknown_binding).await.unwrap_err();
+    let refused = house.accounts.authenticate(&stage, unknown_binding, AsOf::default()).await.unwrap_err();
     assert!(matches!(refused, AuthenticateError::Field(_)));
-    let (actor, answer) = house.accounts.authenticate(&stage, good.clone()).await.unwrap();
+    let Recognised { actor, answer, .. } =
+        house.accounts.authenticate(&stage, good.clone(), AsOf::default()).await.unwrap();
     assert_eq!((actor.device(), answer.address), (device.id, alice.address().to_string()));
     // The same proof on the next connection of the same client, where the nonce is another.
     let next = house.accounts.stage(binding(1));
-    assert_eq!(house.accounts.authenticate(&next, good).await.unwrap_err(), AuthenticateError::Refused);
+    assert_eq!(
+        house.accounts.authenticate(&next, good, AsOf::default()).await.unwrap_err(),
+        AuthenticateError::Refused
+    );
 }
 
 #[tokio::test]
@@ -382,7 +402,10 @@ async fn a_reset_name_is_for_its_token_alone() {
     assert!(house.login(&alice, 1).await.is_none());
     let stage = house.accounts.stage(binding(1));
     let proof = alice.authenticate(&device, &binding(1), stage.nonce());
-    assert_eq!(house.accounts.authenticate(&stage, proof).await.unwrap_err(), AuthenticateError::Refused);
+    assert_eq!(
+        house.accounts.authenticate(&stage, proof, AsOf::default()).await.unwrap_err(),
+        AuthenticateError::Refused
+    );
     let invite = house.accounts.create_invite(1, None).await.unwrap();
     let again = Person::new("alice");
     assert!(house.try_register(&again, TOKEN, &Device::new()).await.is_err());

@@ -36,6 +36,41 @@ async fn a_person_registers_and_a_second_device_comes_by_password() {
     assert_eq!(ids, [(phone.id.to_bytes(), true), (laptop.id.to_bytes(), false)]);
 }
 
+/// Invariant 12, where a device is authenticated without another look at the store.
+#[tokio::test]
+async fn a_device_revoked_between_its_enrolment_and_its_proof_is_refused() {
+    let house = House::start().await;
+    let (alice, _, wire) = house.newcomer("alice").await;
+    let second = house.connect().await;
+    second.login(&alice).await.unwrap();
+    let laptop = Device::new();
+    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
+    assert!(matches!(second.call(Method::EnrolDevice(enrol)).await, Outcome::EnrolDevice(_)));
+    let revoke = v1::RevokeDevice { device_id: laptop.id.to_bytes() };
+    assert!(matches!(wire.call(Method::RevokeDevice(revoke)).await, Outcome::RevokeDevice(_)));
+    for _ in 0..2 {
+        let refused = second.authenticate(&alice, &laptop).await;
+        assert_eq!(refused.map_err(|error| code(&error)), Err(Code::Unauthenticated));
+    }
+}
+
+/// The last two calls of a login may be sent together, on the stream of those before.
+#[tokio::test]
+async fn enrolment_and_proof_are_answered_in_order_when_they_are_sent_together() {
+    let house = House::start().await;
+    let (alice, _, _wire) = house.newcomer("alice").await;
+    let second = house.connect().await;
+    second.login(&alice).await.unwrap();
+    let laptop = Device::new();
+    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
+    let mut call = second.open().await;
+    call.request(Method::EnrolDevice(enrol)).await;
+    call.request(Method::Authenticate(alice.authenticate(&laptop, &second.binding, &second.nonce))).await;
+    assert!(matches!(call.answer().await, Some(Outcome::EnrolDevice(_))));
+    assert!(matches!(call.answer().await, Some(Outcome::Authenticate(_))));
+    assert!(matches!(second.call(Method::ListDevices(v1::ListDevices {})).await, Outcome::ListDevices(_)));
+}
+
 /// The answers of a failed login, as bytes.
 async fn failed_login(house: &House, person: &Person) -> (usize, Vec<u8>) {
     let wire = house.connect().await;

@@ -10,7 +10,7 @@ use super::present;
 use crate::{
     clock,
     store::{
-        Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, NewDevice, Refusal, StoreFault,
+        Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, Enrolled, NewDevice, Refusal, StoreFault,
         tables::{AccountRow, AccountState, LogKind, LogRow, Tables},
     },
 };
@@ -47,7 +47,7 @@ pub(in crate::store) fn enrol_device(
     tables: &mut dyn Tables,
     account: AccountId,
     device: &NewDevice,
-) -> Result<(), EnrolDeviceError> {
+) -> Result<Enrolled, EnrolDeviceError> {
     let account = tables
         .account(account)?
         .filter(|account| account.state == AccountState::Active)
@@ -56,7 +56,7 @@ pub(in crate::store) fn enrol_device(
         && same.account == account.id
         && same.key == device.key
     {
-        return Ok(());
+        return Ok(Enrolled::Already);
     }
     if id_in_use(tables, &account.address.domain, device.id)? {
         return Err(EnrolDeviceError::DeviceExists);
@@ -64,7 +64,8 @@ pub(in crate::store) fn enrol_device(
     if tables.devices_of(account.id)?.len() >= DEVICES_PER_ACCOUNT_MAX {
         return Err(EnrolDeviceError::TooMany);
     }
-    Ok(insert(tables, &account, device)?)
+    insert(tables, &account, device)?;
+    Ok(Enrolled::Anew)
 }
 
 pub(in crate::store) fn device(tables: &mut dyn Tables, id: DeviceId) -> Result<Option<DeviceRecord>, StoreFault> {
@@ -76,6 +77,7 @@ pub(in crate::store) fn device(tables: &mut dyn Tables, id: DeviceId) -> Result<
         account_key: account.key,
         key: device.key,
         key_packages: tables.count_key_packages(id)?.one_time,
+        last_seen_ms: device.last_seen_ms,
     }))
 }
 
