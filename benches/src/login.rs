@@ -120,8 +120,7 @@ where
 async fn log_in(dialer: &Dialer, name: &str) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let wire = dialer.connect().await.context("connecting")?;
-    let device = wire.log_in(name, &password(name)).await.context("logging in")?;
-    wire.authenticate(&device).await.context("authenticating")?;
+    wire.log_in(name, &password(name)).await.context("logging in")?;
     let took = began.elapsed();
     wire.close();
     Ok(took)

@@ -15,7 +15,7 @@ use crate::{
     identity::{AccountSecret, Identity, SealError},
     opaque::{ExportKey, LoggingIn, OpaqueError, Registering},
     options::KsfParams,
-    transport::{CallError, Link},
+    transport::{CallError, Last, Link},
 };
 
 /// Why the server or this client does not believe.
@@ -73,11 +73,14 @@ pub(crate) async fn register(
     let address = address_at(link, &registration.name)?;
     let (state, request) = Registering::start(&registration.password.0)?;
     let started = link
-        .call(v1::RegisterStart {
-            name: address.name.as_str().to_owned(),
-            token: registration.token.clone().unwrap_or_default(),
-            registration_request: request.into(),
-        })
+        .knock(
+            v1::RegisterStart {
+                name: address.name.as_str().to_owned(),
+                token: registration.token.clone().unwrap_or_default(),
+                registration_request: request.into(),
+            },
+            Last::No,
+        )
         .await?;
     let (record, export) = off_runtime(move || state.finish(&started.registration_response, ksf)).await?;
     let secret = AccountSecret::generate()?;
@@ -85,30 +88,37 @@ pub(crate) async fn register(
     let identity = Identity::certified(&secret, address.clone(), server)?;
     tracing::debug!("the account is being made");
     let finished = link
-        .call(v1::RegisterFinish {
-            registration_record: record.into(),
-            wrapped_account_secret: sealed.into(),
-            ksf_version: KSF_VERSION,
-            device: Some(identity.certificate().map_err(|_| AuthError::Forged)?),
-            device_name: registration.device_name.clone(),
-        })
+        .knock(
+            v1::RegisterFinish {
+                registration_record: record.into(),
+                wrapped_account_secret: sealed.into(),
+                ksf_version: KSF_VERSION,
+                device: Some(identity.certificate().map_err(|_| AuthError::Forged)?),
+                device_name: registration.device_name.clone(),
+            },
+            Last::No,
+        )
         .await?;
     if finished.address == address.to_string() { Ok(identity) } else { Err(AuthError::Forged) }
 }
 
-/// Enrols this home as a device of an account. What it returns may authenticate.
+/// Enrols this home as a device of an account and makes the connection its session. What it returns may
+/// authenticate, whatever became of that here.
 pub(crate) async fn log_in(
     link: &Link,
     ksf: KsfParams,
     login: &crate::Login,
     server: String,
-) -> Result<Identity, AuthError> {
+) -> Result<(Identity, Result<v1::AuthenticateAnswer, AuthError>), AuthError> {
     let address = address_at(link, &login.name)?;
-    let secret = prove_password(link, ksf, &address, &login.password).await?.secret;
+    let secret = prove_password(link, ksf, &address, &login.password, Last::No).await?.secret;
     let identity = Identity::certified(&secret, address, server)?;
     let device = Some(identity.certificate().map_err(|_| AuthError::Forged)?);
-    link.call(v1::EnrolDevice { device, device_name: login.device_name.clone() }).await?;
-    Ok(identity)
+    let enrol = v1::EnrolDevice { device, device_name: login.device_name.clone() };
+    // Together: the device's key is known here, so nothing in the first answer is needed for the second request.
+    let (_, authenticated) = link.knock_twice(enrol, proof(link, &identity)).await?;
+    let authenticated = authenticated.map_err(AuthError::from).and_then(|answer| own(answer, &identity));
+    Ok((identity, authenticated))
 }
 
 /// What a proved password gives.
@@ -116,22 +126,23 @@ pub(crate) struct Proved {
     pub(crate) secret: AccountSecret,
 }
 
-/// Proves the password on this connection.
+/// Proves the password on this connection. `last` says whether no other call like this follows.
 pub(crate) async fn prove_password(
     link: &Link,
     ksf: KsfParams,
     address: &Address,
     password: &Password,
+    last: Last,
 ) -> Result<Proved, AuthError> {
     let (state, ke1) = LoggingIn::start(&password.0)?;
     let name = AccountName::as_str(&address.name).to_owned();
-    let started = link.call(v1::LoginStart { name, ke1: ke1.into() }).await.map_err(wrong_password)?;
+    let started = link.knock(v1::LoginStart { name, ke1: ke1.into() }, Last::No).await.map_err(wrong_password)?;
     if started.ksf_version != KSF_VERSION {
         return Err(AuthError::Ksf);
     }
     let context = transcript::opaque_context(&link.binding, &link.domain);
     let (ke3, export) = off_runtime(move || state.finish(&started.ke2, &context, ksf)).await?;
-    let finished = link.call(v1::LoginFinish { ke3: ke3.into() }).await.map_err(wrong_password)?;
+    let finished = link.knock(v1::LoginFinish { ke3: ke3.into() }, last).await.map_err(wrong_password)?;
     if finished.address != address.to_string() {
         return Err(AuthError::Forged);
     }
@@ -151,6 +162,11 @@ pub(crate) async fn authenticate(link: &Link, identity: &Identity) -> Result<v1:
             wanted: identity.address.domain.to_string(),
         });
     }
+    own(link.knock(proof(link, identity), Last::Yes).await?, identity)
+}
+
+/// The device's signature over this connection.
+fn proof(link: &Link, identity: &Identity) -> v1::Authenticate {
     let signed = DeviceAuthentication {
         binding: &link.binding,
         server: &link.domain,
@@ -158,13 +174,15 @@ pub(crate) async fn authenticate(link: &Link, identity: &Identity) -> Result<v1:
         address: &identity.address,
         device: identity.device,
     };
-    let answer = link
-        .call(v1::Authenticate {
-            device_id: identity.device.to_bytes(),
-            binding: BINDING_TLS_EXPORTER,
-            signature: identity.device_secret.sign(&signed.bytes()).to_vec().into(),
-        })
-        .await?;
+    v1::Authenticate {
+        device_id: identity.device.to_bytes(),
+        binding: BINDING_TLS_EXPORTER,
+        signature: identity.device_secret.sign(&signed.bytes()).to_vec().into(),
+    }
+}
+
+/// The answer, if it is for this device's account.
+fn own(answer: v1::AuthenticateAnswer, identity: &Identity) -> Result<v1::AuthenticateAnswer, AuthError> {
     if answer.address == identity.address.to_string() { Ok(answer) } else { Err(AuthError::Forged) }
 }
 
@@ -176,7 +194,7 @@ pub(crate) async fn change_password(
     old: &Password,
     new: &Password,
 ) -> Result<(), AuthError> {
-    let secret = prove_password(link, ksf, address, old).await?.secret;
+    let secret = prove_password(link, ksf, address, old, Last::Yes).await?.secret;
     let (state, request) = Registering::start(&new.0)?;
     let started = link.call(v1::ChangePasswordStart { registration_request: request.into() }).await?;
     let (record, export): (_, ExportKey) =

@@ -6,6 +6,7 @@
 mod call;
 mod diagnose;
 mod dial;
+mod door;
 mod link;
 mod tls;
 
@@ -18,6 +19,7 @@ use std::{
 pub(crate) use self::{
     call::{Ask, CallError, Frames, Lost, Refused, Requests, read_answer, request_frame},
     dial::Endpoints,
+    door::Last,
     link::Link,
 };
 use self::{

@@ -184,14 +184,17 @@ impl Wire {
         Ok(Device::of(identity))
     }
 
-    /// Proves the password of an account that [`Wire::register`] made, and enrols a new device of it.
+    /// Proves the password of an account that [`Wire::register`] made, enrols a new device of it, and makes the
+    /// connection its session.
     ///
     /// # Errors
     /// [`WireError`].
     pub async fn log_in(&self, name: &str, password: &str) -> Result<Device, WireError> {
         let login =
             Login { name: name.to_owned(), password: Password(password.to_owned()), device_name: "wire".to_owned() };
-        let identity = auth::log_in(&self.link, KsfParams::weak(), &login, self.server.clone()).await?;
+        let (identity, authenticated) =
+            auth::log_in(&self.link, KsfParams::weak(), &login, self.server.clone()).await?;
+        authenticated?;
         Ok(Device::of(identity))
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use qpc_proto::{error::CloseCode, id::ConversationName};
+use qpc_proto::{error::CloseCode, id::ConversationName, v1::AuthenticateAnswer};
 
 use super::{Client, OpenError, core, off_runtime, read_home, transport};
 use crate::{
     Home, Options, ServerAddress,
     api::{CommandError, Password},
-    auth,
+    auth::{self, AuthError},
     core::Core,
     driver::key_packages::publish,
     home::LockedHome,
@@ -130,23 +130,35 @@ async fn meet(home: Home, options: &Options) -> Result<Meeting, SignInError> {
 
 async fn sign_in(meeting: Meeting, options: &Options, way: Way) -> Result<Client, SignInError> {
     let Meeting { locked, server, transport, link } = meeting;
-    let identity = match &way {
-        Way::Register(registration) => auth::register(&link, options.ksf, registration, server.to_string()).await,
-        Way::Login(login) => auth::log_in(&link, options.ksf, login, server.to_string()).await,
+    let signed_in = match &way {
+        Way::Register(registration) => {
+            auth::register(&link, options.ksf, registration, server.to_string()).await.map(|identity| (identity, None))
+        }
+        Way::Login(login) => auth::log_in(&link, options.ksf, login, server.to_string())
+            .await
+            .map(|(identity, authenticated)| (identity, Some(authenticated))),
     };
-    let identity = identity.map_err(CommandError::from)?;
+    let (identity, authenticated) = signed_in.map_err(CommandError::from)?;
     let (locked, store, _) = read_home(locked).await?;
     let identity = move_in(&store, identity).await?;
     let core = core(identity, store, transport, options)?;
-    let first = begin(&core, link).await;
+    let first = begin(&core, link, authenticated).await;
     Ok(Client::start(locked, core, first))
 }
 
 /// The first session: once it has key packages with the server, others can write to this device. What
 /// fails here is tried again by the driver.
-async fn begin(core: &Arc<Core>, link: Link) -> Option<Link> {
+async fn begin(
+    core: &Arc<Core>,
+    link: Link,
+    authenticated: Option<Result<AuthenticateAnswer, AuthError>>,
+) -> Option<Link> {
     let begun = async {
-        auth::authenticate(&link, &core.me.identity).await.map_err(|error| error.to_string())?;
+        let authenticated = match authenticated {
+            Some(authenticated) => authenticated,
+            None => auth::authenticate(&link, &core.me.identity).await,
+        };
+        authenticated.map_err(|error| error.to_string())?;
         publish(core, &link, true).await.map_err(|end| format!("{end:?}"))?.map_err(|error| error.to_string())
     };
     match begun.await {

@@ -12,7 +12,7 @@ use crate::{
     fresh,
     identity::key_fingerprint,
     store::{StoreError, alarm, outbox},
-    transport::Link,
+    transport::{Last, Link},
 };
 
 /// Who this home belongs to.
@@ -91,7 +91,7 @@ pub(super) async fn change_password(core: &Arc<Core>, old: &Password, new: &Pass
 /// Deletes the account for good.
 pub(super) async fn delete(core: &Arc<Core>, password: &Password) -> Result<Outcome, CommandError> {
     let link = core.link().await?;
-    auth::prove_password(&link, core.ksf, core.me.address(), password).await?;
+    auth::prove_password(&link, core.ksf, core.me.address(), password, Last::Yes).await?;
     link.call(v1::DeleteAccount {}).await?;
     Ok(noted("The account is deleted. What this home holds is still here: `logout` removes it."))
 }

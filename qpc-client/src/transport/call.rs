@@ -201,6 +201,7 @@ pub(crate) fn read_answer<A: Ask>(outcome: Outcome) -> Result<A::Answer, CallErr
 }
 
 /// The answers of a stream.
+#[derive(Debug)]
 pub(crate) struct Frames {
     stream: RecvStream,
     decoder: FrameDecoder,

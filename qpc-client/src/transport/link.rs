@@ -1,6 +1,6 @@
 //! A connection that has been greeted: the server has said who it is and given its nonce.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use qpc_proto::{
     address::Domain,
@@ -10,7 +10,10 @@ use qpc_proto::{
 use quinn::{Connection, VarInt, crypto::rustls::HandshakeData};
 use tokio::time::timeout;
 
-use super::call::{Ask, CallError, Frames, Requests, read_answer, request_frame};
+use super::{
+    call::{Ask, CallError, Frames, Requests, read_answer, request_frame},
+    door::{Door, Last},
+};
 use crate::{Fingerprint, mls::HubSender};
 
 /// A greeted connection. Clones are the same connection.
@@ -18,6 +21,7 @@ use crate::{Fingerprint, mls::HubSender};
 pub(crate) struct Link {
     connection: Connection,
     timeout: Duration,
+    door: Arc<Door>,
     /// The domain the server is the hub of.
     pub(crate) domain: Domain,
     /// What groups that are made there name as their hub; `None` where the server has no key to propose with.
@@ -48,12 +52,14 @@ impl Link {
         let handshake = connection.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
         let key_exchange = handshake.map(|data| format!("{:?}", data.negotiated_key_exchange_group));
         let hello = v1::Hello { client: program.to_owned() };
-        let hello = call_on(&connection, timeout, hello).await?;
+        let door = Arc::new(Door::default());
+        let hello = door.call(&connection, timeout, hello, Last::No).await?;
         let domain = Domain::parse(&hello.domain).map_err(|_| CallError::Protocol("the server's domain is none"))?;
         let hub_key = <[u8; 32]>::try_from(hello.hub_key.as_ref()).ok();
         Ok(Self {
             connection,
             timeout,
+            door,
             hub: hub_key.map(|signature_key| HubSender { domain: domain.clone(), signature_key }),
             domain,
             nonce: hello.nonce.as_ref().try_into().map_err(|_| CallError::Protocol("a nonce has 32 bytes"))?,
@@ -67,6 +73,20 @@ impl Link {
     /// One call.
     pub(crate) async fn call<A: Ask>(&self, request: A) -> Result<A::Answer, CallError> {
         call_on(&self.connection, self.timeout, request).await
+    }
+
+    /// A call on the way to a session: these share a stream.
+    pub(crate) async fn knock<A: Ask>(&self, request: A, last: Last) -> Result<A::Answer, CallError> {
+        self.door.call(&self.connection, self.timeout, request, last).await
+    }
+
+    /// The last two calls on the way to a session, sent together. Gives the second answer where the first is one.
+    pub(crate) async fn knock_twice<A: Ask, B: Ask>(
+        &self,
+        first: A,
+        second: B,
+    ) -> Result<(A::Answer, Result<B::Answer, CallError>), CallError> {
+        self.door.both(&self.connection, self.timeout, first, second).await
     }
 
     /// A stream for many requests.
