@@ -31,8 +31,8 @@ use crate::{
     policy::limits::SessionLimits,
     registry::Registry,
     store::{
-        Actor, Append, AppendError, Appended, CommitSink, LogPage, Position, ReadError, ReadLog, Refusal, Reply, Store,
-        StoreFault,
+        Actor, Append, AppendError, Appended, CommitSink, LogPage, LogPlace, Position, ReadError, ReadLog, Refusal,
+        Reply, Store, StoreFault,
     },
 };
 
@@ -122,8 +122,8 @@ impl Delivery {
     }
 
     /// A device has acknowledged a log up to an entry, `entries` more than before. It is written down later.
-    pub fn acknowledged(&self, actor: &Actor, log: &ConversationName, seq: Seq, entries: u64) {
-        self.book.note(actor, log, seq, entries);
+    pub fn acknowledged(&self, actor: &Actor, log: (&ConversationName, LogPlace), seq: Seq, entries: u64) {
+        self.book.note(actor.into(), log, seq, entries);
     }
 
     /// Writes down what is acknowledged every so often, or sooner where it is much, until the server stops.
@@ -133,7 +133,7 @@ impl Delivery {
 
     /// Writes down what is acknowledged now.
     pub async fn write_cursors(&self) {
-        self.book.write(&*self.store, &CancellationToken::new()).await;
+        self.book.write_all(&*self.store).await;
     }
 
     /// Asks whether the device still exists, and notes that it is here. A session does so after it

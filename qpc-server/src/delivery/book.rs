@@ -6,36 +6,51 @@
 //! bound, and a device says with its next sync call where it is.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use qpc_proto::id::{ConversationName, DeviceId, Seq};
-use tokio::{sync::Notify, time::timeout};
+use qpc_proto::id::{ConversationName, Seq};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Acknowledged, Actor, Store};
+use crate::store::{Acknowledged, LogPlace, Reader, Store};
 
 /// Cursors in one verb: a commit that has one is a few milliseconds longer.
 const VERB: usize = 256;
+/// Verbs that are asked of the store at once when the server stops: they share a commit.
+const LAST_VERBS: usize = 16;
+/// Between two verbs otherwise, so that messages go first where everybody has come at once.
+const PAUSE: Duration = Duration::from_millis(10);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    log: ConversationName,
-    device: DeviceId,
-}
-
+/// A device's cursor in a log.
+#[derive(Debug, Clone, Copy)]
 struct Note {
-    acknowledged: Acknowledged,
+    reader: Reader,
+    seq: Seq,
     /// Entries between this and what was noted when the last note of the cursor was taken to be written.
     entries: u64,
 }
 
+/// A note with the log that it is of.
+type Lying = (ConversationName, LogPlace, Note);
+
+/// The notes of one log, by reader.
+struct Page {
+    log: ConversationName,
+    notes: Vec<Note>,
+}
+
 #[derive(Default)]
 struct State {
-    notes: HashMap<Key, Note>,
+    pages: BTreeMap<LogPlace, Page>,
+    /// Notes on all pages.
+    notes: usize,
     /// Entries in all notes, also in those that are being written.
     entries: u64,
 }
@@ -57,13 +72,12 @@ impl Book {
 
     /// A device has acknowledged a log up to an entry, `entries` more than it had before. A book that is full drops it:
     /// the next acknowledgement says it again.
-    pub(super) fn note(&self, actor: &Actor, log: &ConversationName, seq: Seq, entries: u64) {
-        let note = Note { acknowledged: Acknowledged::by(actor, log.clone(), seq), entries };
+    pub(super) fn note(&self, reader: Reader, log: (&ConversationName, LogPlace), seq: Seq, entries: u64) {
         let notes = {
             let mut state = self.lock();
             state.entries = state.entries.saturating_add(entries);
-            state.put(note, self.max);
-            state.notes.len()
+            state.put(log, Note { reader, seq, entries }, self.max);
+            state.notes
         };
         if notes == self.write_at {
             self.full.notify_one();
@@ -73,10 +87,10 @@ impl Book {
     /// Notes that wait to be written, and the entries by which they are ahead of the store.
     pub(super) fn waiting(&self) -> (usize, u64) {
         let state = self.lock();
-        (state.notes.len(), state.entries)
+        (state.notes, state.entries)
     }
 
-    /// Writes the book at its times until the server stops; the last time is [`Book::write`], when sessions have ended.
+    /// Writes the book at its times until the server stops; the last time is [`Book::write_all`], when sessions have ended.
     pub(super) async fn keep(&self, store: &dyn Store, every: Duration, stopping: CancellationToken) {
         loop {
             // Both branches only wait.
@@ -85,37 +99,72 @@ impl Book {
                 _ = timeout(every, self.full.notified()) => {}
             }
             // What a stop interrupts is put back and written by the last time.
-            self.write(store, &stopping).await;
+            self.write_calmly(store, &stopping).await;
         }
     }
 
     /// Writes what is noted now, unless `stopping` comes between. What the store does not take stays noted.
-    pub(super) async fn write(&self, store: &dyn Store, stopping: &CancellationToken) {
-        let mut notes: Vec<Note> = mem::take(&mut self.lock().notes).into_values().collect();
-        notes.sort_unstable_by_key(|note| note.acknowledged.order());
-        let mut notes = notes.into_iter();
-        loop {
-            let verb: Vec<Note> = notes.by_ref().take(VERB).collect();
-            if verb.is_empty() {
-                return;
+    async fn write_calmly(&self, store: &dyn Store, stopping: &CancellationToken) {
+        let mut notes = self.take();
+        while !stopping.is_cancelled() && self.write_some(store, &mut notes, 1).await {
+            // Both branches only wait.
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = sleep(PAUSE) => {}
             }
-            let stopped = stopping.is_cancelled();
-            let cursors = verb.iter().map(|note| note.acknowledged.clone()).collect();
-            let written = if stopped { None } else { Some(store.record_cursors(cursors).await) };
-            let mut state = self.lock();
-            match written {
-                Some(Ok(())) => {
-                    let entries = verb.iter().fold(0, |sum: u64, note| sum.saturating_add(note.entries));
+        }
+        self.put_back(notes);
+    }
+
+    /// Writes what is noted now, at once. What the store does not take stays noted.
+    pub(super) async fn write_all(&self, store: &dyn Store) {
+        let mut notes = self.take();
+        while self.write_some(store, &mut notes, LAST_VERBS).await {}
+        self.put_back(notes);
+    }
+
+    /// Writes the next notes in so many verbs. Says whether it did and there may be more.
+    async fn write_some(&self, store: &dyn Store, notes: &mut impl Iterator<Item = Lying>, verbs: usize) -> bool {
+        let mut asked = Vec::with_capacity(verbs);
+        for _ in 0..verbs {
+            let verb: Vec<_> = notes.by_ref().take(VERB).collect();
+            if verb.is_empty() {
+                break;
+            }
+            let cursors = verb.iter().map(|(log, place, note)| note.acknowledged(log, *place)).collect();
+            asked.push((store.record_cursors(cursors), verb));
+        }
+        let mut more = asked.len() == verbs;
+        for (reply, verb) in asked {
+            match reply.await {
+                Ok(()) => {
+                    let entries = verb.iter().fold(0, |sum: u64, (.., note)| sum.saturating_add(note.entries));
+                    let mut state = self.lock();
                     state.entries = state.entries.saturating_sub(entries);
                 }
-                refused => {
-                    if let Some(Err(fault)) = refused {
-                        tracing::debug!(%fault, "cursors could not be written and stay noted");
-                    }
-                    verb.into_iter().chain(notes).for_each(|note| state.put(note, self.max));
-                    return;
+                Err(fault) => {
+                    tracing::debug!(%fault, "cursors could not be written and stay noted");
+                    self.put_back(verb);
+                    more = false;
                 }
             }
+        }
+        more
+    }
+
+    /// All notes, in the order of logs. Their entries stay counted.
+    fn take(&self) -> impl Iterator<Item = Lying> + use<> {
+        let mut state = self.lock();
+        state.notes = 0;
+        mem::take(&mut state.pages)
+            .into_iter()
+            .flat_map(|(place, Page { log, notes })| notes.into_iter().map(move |note| (log.clone(), place, note)))
+    }
+
+    fn put_back(&self, notes: impl IntoIterator<Item = Lying>) {
+        let mut state = self.lock();
+        for (log, place, note) in notes {
+            state.put((&log, place), note, self.max);
         }
     }
 
@@ -125,22 +174,28 @@ impl Book {
     }
 }
 
+impl Note {
+    fn acknowledged(&self, log: &ConversationName, place: LogPlace) -> Acknowledged {
+        Acknowledged::by(self.reader, log.clone(), place, self.seq)
+    }
+}
+
 impl State {
     /// Adds a note, or raises the one that is there. `entries` has it already, and loses it where there is no room.
-    fn put(&mut self, note: Note, max: usize) {
-        let key = Key { log: note.acknowledged.log().clone(), device: note.acknowledged.device() };
-        let room = self.notes.len() < max;
-        match self.notes.get_mut(&key) {
-            Some(known) => {
-                known.entries = known.entries.saturating_add(note.entries);
-                if note.acknowledged.seq() > known.acknowledged.seq() {
-                    known.acknowledged = note.acknowledged;
+    fn put(&mut self, (log, place): (&ConversationName, LogPlace), note: Note, max: usize) {
+        let page = self.pages.entry(place).or_insert_with(|| Page { log: log.clone(), notes: Vec::new() });
+        match page.notes.binary_search_by_key(&note.reader, |known| known.reader) {
+            Ok(at) => {
+                if let Some(known) = page.notes.get_mut(at) {
+                    known.entries = known.entries.saturating_add(note.entries);
+                    known.seq = known.seq.max(note.seq);
                 }
             }
-            None if room => {
-                self.notes.insert(key, note);
+            Err(at) if self.notes < max => {
+                page.notes.insert(at, note);
+                self.notes = self.notes.saturating_add(1);
             }
-            None => self.entries = self.entries.saturating_sub(note.entries),
+            Err(_) => self.entries = self.entries.saturating_sub(note.entries),
         }
     }
 }
@@ -166,9 +221,8 @@ mod tests {
         }
     }
 
-    fn write(book: &Book, store: &dyn Store, stopping: &CancellationToken) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(book.write(store, stopping));
+    fn run(what: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(what);
     }
 
     #[test]
@@ -177,16 +231,16 @@ mod tests {
         let (alice, bob) = (world.person("alice"), world.person("bob"));
         let (talk, room) = (world.friends(&alice, &bob), world.group(&alice, &[]));
         let book = Book::new(1, 2);
-        book.note(&alice, &talk, Seq(1), 1);
-        book.note(&bob, &talk, Seq(1), 1);
+        book.note((&alice).into(), (&talk, LogPlace(1)), Seq(1), 1);
+        book.note((&bob).into(), (&talk, LogPlace(1)), Seq(1), 1);
         assert_eq!(book.waiting(), (2, 2));
-        book.note(&alice, &room, Seq(1), 1);
+        book.note((&alice).into(), (&room, LogPlace(2)), Seq(1), 1);
         assert_eq!(book.waiting(), (2, 2));
-        book.note(&alice, &talk, Seq(5), 4);
+        book.note((&alice).into(), (&talk, LogPlace(1)), Seq(5), 4);
         assert_eq!(book.waiting(), (2, 6));
         // An older one says nothing new.
-        book.note(&alice, &talk, Seq(2), 0);
-        write(&book, &*world.store, &CancellationToken::new());
+        book.note((&alice).into(), (&talk, LogPlace(1)), Seq(2), 0);
+        run(book.write_all(&*world.store));
         assert_eq!(book.waiting(), (0, 0));
     }
 
@@ -196,13 +250,15 @@ mod tests {
         let (alice, bob) = (world.person("alice"), world.person("bob"));
         let talk = world.friends(&alice, &bob);
         let book = Book::new(10, 10);
-        book.note(&alice, &talk, Seq(1), 1);
+        book.note((&alice).into(), (&talk, LogPlace(1)), Seq(1), 1);
         let stopping = CancellationToken::new();
         stopping.cancel();
-        write(&book, &*world.store, &stopping);
+        run(book.write_calmly(&*world.store, &stopping));
         assert_eq!(book.waiting(), (1, 1));
         wait(world.store.close()).unwrap();
-        write(&book, &*world.store, &CancellationToken::new());
+        run(book.write_all(&*world.store));
+        assert_eq!(book.waiting(), (1, 1));
+        run(book.write_calmly(&*world.store, &CancellationToken::new()));
         assert_eq!(book.waiting(), (1, 1));
     }
 }

@@ -131,7 +131,7 @@ pub struct SessionLimits {
     pub cursor_flush: Duration,
     /// Acknowledged positions, of all devices, from which they are written down before it is time.
     pub cursors_early: usize,
-    /// Acknowledged positions that wait, beside those that are being written; about 150 bytes each.
+    /// Acknowledged positions that wait, beside those that are being written; about 60 bytes each.
     pub cursors_noted: usize,
     /// How long a stopping server finishes what runs.
     pub drain: Duration,
@@ -156,8 +156,8 @@ impl Default for SessionLimits {
             outbound_frames: 512,
             lookups: 32,
             cursor_flush: Duration::from_secs(30),
-            cursors_early: 65_536,
-            cursors_noted: 131_072,
+            cursors_early: 262_144,
+            cursors_noted: 524_288,
             drain: Duration::from_secs(10),
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(5),

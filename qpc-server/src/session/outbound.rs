@@ -220,7 +220,7 @@ impl Outbound {
                 // What the client presents it has stored; the store may know less.
                 let has = cursor.min(position.after);
                 if has > Seq(0) {
-                    self.link.context.delivery.acknowledged(&self.actor, &log, has, 0);
+                    self.link.context.delivery.acknowledged(&self.actor, (&log, position.place), has, 0);
                 }
             }
             Err(ReadError::NotFound) => self.logs.not_followed(&log, &mut self.out),
@@ -262,8 +262,8 @@ impl Outbound {
                 field::at_most(acknowledge.cursors.len(), CURSORS_PER_FRAME_MAX, "cursors")?;
                 for cursor in &acknowledge.cursors {
                     let log = self.named(cursor.conversation.as_ref())?;
-                    if let Some((seq, entries)) = self.logs.acknowledge(&log, Seq(cursor.seq)) {
-                        self.link.context.delivery.acknowledged(&self.actor, &log, seq, entries);
+                    if let Some((place, seq, entries)) = self.logs.acknowledge(&log, Seq(cursor.seq)) {
+                        self.link.context.delivery.acknowledged(&self.actor, (&log, place), seq, entries);
                     }
                 }
             }

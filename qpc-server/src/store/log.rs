@@ -9,7 +9,7 @@ use bytes::Bytes;
 use qpc_proto::{
     address::Address,
     chain::{ChainValue, EntryKind, LogEntry},
-    id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
+    id::{AccountId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     role::Role,
 };
 
@@ -45,32 +45,50 @@ pub struct Append {
     pub now_ms: u64,
 }
 
+/// Where a log's rows lie in the store: cursors that are written in this order share pages. Means nothing elsewhere,
+/// and may mean another log once this one is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPlace(pub i64);
+
 /// How far a device has acknowledged a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledged {
-    account: AccountId,
-    device: DeviceId,
+    reader: Reader,
     log: ConversationName,
+    place: LogPlace,
     seq: Seq,
 }
 
+/// Whose cursor it is: a device that has proved its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reader {
+    device: DeviceId,
+    account: AccountId,
+}
+
+impl From<&Actor> for Reader {
+    fn from(actor: &Actor) -> Self {
+        Self { device: actor.device(), account: actor.account() }
+    }
+}
+
 impl Acknowledged {
-    /// By somebody whose device has proved its key.
+    /// `place` is what [`Position`] said of the log.
     #[must_use]
-    pub fn by(actor: &Actor, log: ConversationName, seq: Seq) -> Self {
-        Self { account: actor.account(), device: actor.device(), log, seq }
+    pub fn by(reader: Reader, log: ConversationName, place: LogPlace, seq: Seq) -> Self {
+        Self { reader, log, place, seq }
     }
 
     /// Whose device it is.
     #[must_use]
     pub fn account(&self) -> AccountId {
-        self.account
+        self.reader.account
     }
 
     /// Whose cursor it is.
     #[must_use]
     pub fn device(&self) -> DeviceId {
-        self.device
+        self.reader.device
     }
 
     /// The log that is read.
@@ -85,10 +103,10 @@ impl Acknowledged {
         self.seq
     }
 
-    /// What cursors are best written in the order of. Ids of logs sort by age, as their rows do.
+    /// Where the log's rows lie.
     #[must_use]
-    pub fn order(&self) -> (ConversationId, DeviceId) {
-        (self.log.id, self.device)
+    pub fn place(&self) -> LogPlace {
+        self.place
     }
 }
 
@@ -210,6 +228,8 @@ pub struct Position {
     pub chain: ChainValue,
     /// The last entry the actor may read.
     pub head: Seq,
+    /// For the order of what is acknowledged.
+    pub place: LogPlace,
 }
 
 /// A conversation as a member sees it.

@@ -16,7 +16,7 @@ use super::encode;
 use crate::{
     delivery::{DepthShare, entry_frame},
     registry::{Behind, Offer},
-    store::{LogPage, Position},
+    store::{LogPage, LogPlace, Position},
 };
 
 /// How a log's entries come.
@@ -39,6 +39,8 @@ struct Place {
     head: Seq,
     /// The last entry that was offered and not sent since the store was last asked.
     missed: Seq,
+    /// Where the store has it.
+    place: LogPlace,
     /// Offers were dropped since the store was last asked, nobody knows which.
     stale: bool,
     acknowledged: Seq,
@@ -53,6 +55,7 @@ impl Place {
             sent: Seq(0),
             head: Seq(0),
             missed: Seq(0),
+            place: LogPlace::default(),
             stale: false,
             acknowledged: Seq(0),
             announce: false,
@@ -137,6 +140,7 @@ impl Logs {
             // What the client presents it has stored; the server may know less.
             let has = cursor.min(position.after);
             place.sent = position.after;
+            place.place = position.place;
             place.head = position.head.max(place.missed);
             place.acknowledged = has;
             place.announce = true;
@@ -262,13 +266,13 @@ impl Logs {
     }
 
     /// The client has stored entries up to this one. What was not sent can't be acknowledged. Gives what is new:
-    /// up to which entry, and how many.
-    pub(super) fn acknowledge(&mut self, log: &ConversationName, seq: Seq) -> Option<(Seq, u64)> {
+    /// in which log, up to which entry, and how many.
+    pub(super) fn acknowledge(&mut self, log: &ConversationName, seq: Seq) -> Option<(LogPlace, Seq, u64)> {
         let mut news = None;
         self.change(log, |place| {
             let seq = seq.min(place.sent);
             if place.stage != Stage::Opening && seq > place.acknowledged {
-                news = Some((seq, seq.0.saturating_sub(place.acknowledged.0)));
+                news = Some((place.place, seq, seq.0.saturating_sub(place.acknowledged.0)));
                 place.acknowledged = seq;
             }
         });

@@ -273,7 +273,9 @@ impl World {
     }
 
     pub fn acknowledge(&self, actor: &Actor, log: &ConversationName, seq: u64) {
-        wait(self.store.record_cursors(vec![Acknowledged::by(actor, log.clone(), Seq(seq))])).unwrap();
+        // Who may not read the log is told no place, and can't have its cursor written.
+        let place = wait(self.store.position(actor, log, Seq(0))).map_or(LogPlace(0), |position| position.place);
+        wait(self.store.record_cursors(vec![Acknowledged::by(actor.into(), log.clone(), place, Seq(seq))])).unwrap();
     }
 
     /// Takes what the sink was told since the last time.

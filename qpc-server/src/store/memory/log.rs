@@ -234,18 +234,15 @@ impl LogTables for World {
         Ok(())
     }
 
-    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq, may_begin: bool) -> Fallible<()> {
-        let cursors = &mut self.logs.get_mut(log)?.cursors;
-        if may_begin {
-            cursors.entry(device).or_insert(Cursor { seq, until: None });
+    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<bool> {
+        let Some(log) = self.logs.rows.get_mut(&log) else { return Ok(false) };
+        let seq = seq.min(log.ends.head);
+        let Some(cursor) = log.cursors.get_mut(&device) else { return Ok(false) };
+        cursor.seq = cursor.seq.max(seq);
+        if cursor.until.is_some_and(|until| seq >= until) {
+            log.cursors.remove(&device);
         }
-        if let Some(cursor) = cursors.get_mut(&device) {
-            cursor.seq = cursor.seq.max(seq);
-            if cursor.until.is_some_and(|until| seq >= until) {
-                cursors.remove(&device);
-            }
-        }
-        Ok(())
+        Ok(true)
     }
 
     fn end_cursor(&mut self, log: LogId, device: DeviceId, until: Seq) -> Fallible<()> {

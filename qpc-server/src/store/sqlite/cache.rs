@@ -15,11 +15,11 @@ use qpc_proto::id::{AccountId, ConversationName, Counter, DeviceId, Seq};
 use crate::store::tables::{DeviceRow, Ends, LogId, LogRow, MemberRow, Stance};
 
 /// Names and devices kept.
-const NAMES: NonZeroUsize = NonZeroUsize::new(32_768).unwrap();
+const NAMES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 /// Stances kept: two for each direct conversation in use.
 const STANCES: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 /// Members and senders kept, over all logs; about 100 bytes each.
-const WEIGHT_MAX: usize = 400_000;
+const WEIGHT_MAX: usize = 1_000_000;
 /// What a log weighs besides its members and senders.
 const LOG_WEIGHT: usize = 4;
 

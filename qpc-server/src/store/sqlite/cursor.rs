@@ -34,7 +34,7 @@ impl Rows<'_> {
         })
     }
 
-    /// Changes, makes or removes a cursor. One that has reached its end goes.
+    /// The same for one that is to be looked up.
     pub(super) fn change_cursor(
         &mut self,
         log: LogId,
@@ -42,7 +42,19 @@ impl Rows<'_> {
         change: impl FnOnce(Option<(Seq, Option<Seq>)>) -> Option<(Seq, Option<Seq>)>,
     ) -> Fallible<()> {
         let before = self.cursor_row(log, device)?;
-        let after = change(before.map(|row| (row.seq, row.until)))
+        let after = change(before.map(|row| (row.seq, row.until)));
+        self.replace_cursor(log, device, before, after)
+    }
+
+    /// Changes, makes or removes a cursor that is known. One that has reached its end goes.
+    pub(super) fn replace_cursor(
+        &mut self,
+        log: LogId,
+        device: DeviceId,
+        before: Option<CursorRow>,
+        after: Option<(Seq, Option<Seq>)>,
+    ) -> Fallible<()> {
+        let after = after
             .filter(|(seq, until)| until.is_none_or(|until| *seq < until))
             .map(|(seq, until)| CursorRow { seq, until });
         // An update dirties no page of the index by device, which a replacement would.

@@ -339,11 +339,11 @@ impl LogTables for Rows<'_> {
         self.change_cursor(log, device, |_| Some((seq, None)))
     }
 
-    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq, may_begin: bool) -> Fallible<()> {
-        self.change_cursor(log, device, |before| match before {
-            Some((known, until)) => Some((known.max(seq), until)),
-            None => may_begin.then_some((seq, None)),
-        })
+    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<bool> {
+        let Some(known) = self.cursor_row(log, device)? else { return Ok(false) };
+        let seq = seq.min(self.ends(log)?.head).max(known.seq);
+        self.replace_cursor(log, device, Some(known), Some((seq, known.until)))?;
+        Ok(true)
     }
 
     fn end_cursor(&mut self, log: LogId, device: DeviceId, until: Seq) -> Fallible<()> {

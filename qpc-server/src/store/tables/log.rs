@@ -119,8 +119,8 @@ pub(in crate::store) trait LogTables {
 
     /// The device reads what comes after `seq`.
     fn start_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<()>;
-    /// Moves a cursor forward, never back; one that has reached its end goes. Where there is none, one begins if it may.
-    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq, may_begin: bool) -> Fallible<()>;
+    /// Moves a cursor forward, never back nor past the head; one that has reached its end goes. Says whether there is one.
+    fn raise_cursor(&mut self, log: LogId, device: DeviceId, seq: Seq) -> Fallible<bool>;
     /// The device reads nothing after `until`; a cursor that is there already goes.
     fn end_cursor(&mut self, log: LogId, device: DeviceId, until: Seq) -> Fallible<()>;
 }

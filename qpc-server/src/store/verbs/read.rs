@@ -7,7 +7,7 @@ use qpc_proto::{
 
 use super::present;
 use crate::store::{
-    Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, Position, ReadError, ReadLog, Refusal,
+    Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, LogPlace, Position, ReadError, ReadLog, Refusal,
     StoreFault, rules,
     tables::{Ends, EntryRow, LogId, LogKind, MemberRow, Range, Tables},
 };
@@ -103,7 +103,7 @@ pub(in crate::store) fn position(
     } else {
         tables.chain_at(access.log, after)?.ok_or_else(|| broken(name, after))?
     };
-    Ok(Position { after, chain, head: access.head })
+    Ok(Position { after, chain, head: access.head, place: LogPlace(access.log.0) })
 }
 
 fn broken(name: &ConversationName, seq: Seq) -> StoreFault {
@@ -139,8 +139,14 @@ pub(in crate::store) fn record_cursors(tables: &mut dyn Tables, cursors: &[Ackno
         if tables.device(device)?.is_none_or(|row| row.account != account) {
             continue;
         }
-        let Some(access) = access(tables, (account, device), log)? else { continue };
-        tables.raise_cursor(access.log, device, cursor.seq().min(access.head), !access.ended)?;
+        // A cursor that is there was begun, and is ended, by what the device may read; only a new one needs a judgement.
+        if tables.raise_cursor(LogId(cursor.place().0), device, cursor.seq())? {
+            continue;
+        }
+        let Some(access) = access(tables, (account, device), log)?.filter(|access| !access.ended) else { continue };
+        if !tables.raise_cursor(access.log, device, cursor.seq())? {
+            tables.start_cursor(access.log, device, cursor.seq().min(access.head))?;
+        }
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ fn delivery() -> Delivery {
 }
 
 fn position(head: u64) -> Position {
-    Position { after: Seq(0), chain: ChainValue([0; 32]), head: Seq(head) }
+    Position { after: Seq(0), chain: ChainValue([0; 32]), head: Seq(head), place: LogPlace(7) }
 }
 
 fn page(after: Seq, head: u64, limit: u64) -> LogPage {
@@ -187,10 +187,10 @@ fn what_was_not_sent_can_not_be_acknowledged_and_what_was_is_said_once() {
     for seq in 1..=3 {
         logs.offer(&offer(seq), &mut out);
     }
-    assert_eq!(logs.acknowledge(&log(), Seq(2)), Some((Seq(2), 2)));
+    assert_eq!(logs.acknowledge(&log(), Seq(2)), Some((LogPlace(7), Seq(2), 2)));
     assert_eq!(logs.acknowledge(&log(), Seq(1)), None);
     assert_eq!(logs.places.get_mut(&log()).unwrap().depth(), 1);
-    assert_eq!(logs.acknowledge(&log(), Seq(99)), Some((Seq(3), 1)));
+    assert_eq!(logs.acknowledge(&log(), Seq(99)), Some((LogPlace(7), Seq(3), 1)));
     assert_eq!(logs.acknowledge(&log(), Seq(99)), None);
     assert_eq!(logs.places.get_mut(&log()).unwrap().depth(), 0);
 }
