@@ -52,8 +52,8 @@ pub(super) struct LoadArgs {
     /// made it. Given again for each hierarchy of version 1.
     #[arg(long, global = true, value_name = "DIR")]
     server_cgroup: Vec<PathBuf>,
-    /// Milliseconds that a client gathers acknowledgements: the real client does so for 5,000.
-    #[arg(long, global = true, default_value_t = 5_000)]
+    /// Milliseconds that a client gathers acknowledgements, once to twice this: as the real client does.
+    #[arg(long, global = true, default_value_t = 3_500)]
     acknowledge_ms: u64,
     /// Threads of the clients.
     #[arg(long, global = true, default_value_t = 2)]
@@ -65,7 +65,7 @@ pub(super) struct LoadArgs {
     #[arg(long, global = true, default_value_t = 10)]
     mls: u32,
     /// Encryptions and decryptions that they may do in a second, together.
-    #[arg(long, global = true, default_value_t = 200)]
+    #[arg(long, global = true, default_value_t = 100)]
     mls_per_second: u32,
     /// Bytes of text in a message.
     #[arg(long, global = true, default_value_t = 40)]

@@ -21,8 +21,8 @@ use crate::{
     sizing,
 };
 
-/// Load before the measurement.
-const WARM_UP: Duration = Duration::from_secs(3);
+/// Load before the measurement: a tenth of its time, but no less and no more than these.
+const WARM_UP: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(30));
 /// How long things settle before memory is read.
 pub const SETTLE: Duration = Duration::from_secs(1);
 /// From the end to the last message being there: longer than a client that lost its connection stays away.
@@ -168,7 +168,8 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     let Gathered { bed, load, readings, mut outcome, prepared: _ } = gathered;
     let metrics = bed.ready().metrics.clone();
     let sampler = Sampler::start("deliveries", bed.pid(), Arc::clone(&load.shared.counts.arrived));
-    let (from, upto) = load.talk(WARM_UP, measured)?;
+    let warm_up = (measured / 10).clamp(WARM_UP.0, WARM_UP.1);
+    let (from, upto) = load.talk(warm_up, measured)?;
     sleep_until(from).await;
     let body = load.shared.body_mean();
     let throttled = bed.throttled_seconds();
@@ -182,7 +183,7 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     outcome.rss_of_users = Some(last.rss_bytes().saturating_sub(readings.0.rss_bytes()));
     finish(&mut outcome, load).await?;
     outcome.sampled(sampler);
-    outcome.measured_s = Some((WARM_UP.as_secs_f64(), WARM_UP.saturating_add(measured).as_secs_f64()));
+    outcome.measured_s = Some((warm_up.as_secs_f64(), warm_up.saturating_add(measured).as_secs_f64()));
     let each = outcome.delivered as f64 / outcome.sent.max(1) as f64;
     let (seconds, ops) = (outcome.cost.seconds, outcome.ops);
     let messages = outcome.sent as f64 / outcome.duration_s.max(1e-9);

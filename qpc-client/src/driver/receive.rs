@@ -20,15 +20,17 @@ use super::session::End;
 use crate::{
     apply::{self, Applied, Item},
     core::Core,
+    fresh,
     store::{conversation, entry},
     transport::{CallError, Frames, Link, Refused, Requests, request_frame},
 };
 
 /// Entries applied in one transaction, at most.
 const BATCH_MAX: usize = 128;
-/// How long acknowledgements of what comes live are gathered: the server needs them soon, not at once. This
-/// device's own cursor is in its store, and tells the server more when it next connects.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(5);
+/// How long acknowledgements of what comes live are gathered, once to twice this: the server needs them soon, not at
+/// once, and not from all members of a group in the same moment. This device's own cursor is in its store, and tells the
+/// server more when it next connects.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(3_500);
 /// Old raw entries removed after a batch, at most.
 const PRUNE: u32 = 256;
 
@@ -148,7 +150,8 @@ impl Reader<'_> {
     fn stored(&mut self, applied: &Applied) {
         self.stored.extend(applied.cursors.iter().map(|(log, seq)| (log.clone(), *seq)));
         if self.acknowledge_at.is_none() && !self.stored.is_empty() {
-            self.acknowledge_at = Instant::now().checked_add(ACKNOWLEDGE_WITHIN);
+            let wait = ACKNOWLEDGE_WITHIN.saturating_add(fresh::jitter(ACKNOWLEDGE_WITHIN));
+            self.acknowledge_at = Instant::now().checked_add(wait);
         }
     }
 

@@ -60,7 +60,9 @@ impl Client {
 
     async fn entry(&mut self, entry: lean::Entry, now: u64) -> anyhow::Result<()> {
         if self.acknowledge_at.is_none() {
-            self.acknowledge_at = Instant::now().checked_add(self.shared.acknowledge);
+            // As the real client does: those whom one message has reached do not answer in the same moment.
+            let wait = self.shared.acknowledge.mul_f64(1.0 + self.random.fraction());
+            self.acknowledge_at = Instant::now().checked_add(wait);
         }
         let shared = Arc::clone(&self.shared);
         let id = <[u8; 16]>::try_from(entry.room()).ok();
