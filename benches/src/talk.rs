@@ -168,7 +168,7 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     let Gathered { bed, load, readings, mut outcome, prepared: _ } = gathered;
     let metrics = bed.ready().metrics.clone();
     let sampler = Sampler::start("deliveries", bed.pid(), Arc::clone(&load.shared.counts.arrived));
-    let warm_up = (measured / 10).clamp(WARM_UP.0, WARM_UP.1);
+    let warm_up = measured.mul_f64(0.1).clamp(WARM_UP.0, WARM_UP.1);
     let (from, upto) = load.talk(warm_up, measured)?;
     sleep_until(from).await;
     let body = load.shared.body_mean();
