@@ -183,6 +183,10 @@ impl Note {
 impl State {
     /// Adds a note, or raises the one that is there. `entries` has it already, and loses it where there is no room.
     fn put(&mut self, (log, place): (&ConversationName, LogPlace), note: Note, max: usize) {
+        if self.notes >= max && !self.pages.contains_key(&place) {
+            self.entries = self.entries.saturating_sub(note.entries);
+            return;
+        }
         let page = self.pages.entry(place).or_insert_with(|| Page { log: log.clone(), notes: Vec::new() });
         match page.notes.binary_search_by_key(&note.reader, |known| known.reader) {
             Ok(at) => {
@@ -235,7 +239,7 @@ mod tests {
         book.note((&bob).into(), (&talk, LogPlace(1)), Seq(1), 1);
         assert_eq!(book.waiting(), (2, 2));
         book.note((&alice).into(), (&room, LogPlace(2)), Seq(1), 1);
-        assert_eq!(book.waiting(), (2, 2));
+        assert_eq!((book.waiting(), book.lock().pages.len()), ((2, 2), 1));
         book.note((&alice).into(), (&talk, LogPlace(1)), Seq(5), 4);
         assert_eq!(book.waiting(), (2, 6));
         // An older one says nothing new.
