@@ -55,9 +55,6 @@ pub(super) struct LoadArgs {
     /// Milliseconds that a client gathers acknowledgements, once to twice this: as the real client does.
     #[arg(long, global = true, default_value_t = 3_500)]
     acknowledge_ms: u64,
-    /// Threads of the clients.
-    #[arg(long, global = true, default_value_t = 2)]
-    threads: usize,
     /// UDP sockets of the clients, each at a loopback address of its own.
     #[arg(long, global = true, default_value_t = 16)]
     sockets: usize,
@@ -272,11 +269,6 @@ impl Cli {
             text: of.text,
             seed: of.random,
         })
-    }
-
-    /// Threads of the clients.
-    pub(super) fn threads(&self) -> usize {
-        self.load.threads
     }
 
     /// After this long something is wrong.

@@ -32,11 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<bool> {
-    let mut runtime = match cli.threads() {
-        ..=1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    let runtime = runtime.worker_threads(cli.threads().max(1)).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let report = runtime.block_on(async {
         let longest = cli.longest();
         timeout(longest, bench(cli)).await.with_context(|| format!("it did not end within {longest:?}"))?
