@@ -88,5 +88,6 @@ suite! { $
         everything_is_there_after_a_restart, a_closed_store_refuses;
     upkeep:
         retention_takes_bodies_then_entries_and_keeps_the_chain, counters_outlive_their_entries,
-        an_inbox_keeps_what_is_not_acknowledged_until_commits_days, undelivered_entries_are_counted;
+        an_inbox_keeps_what_is_not_acknowledged_until_commits_days, undelivered_entries_are_counted,
+        a_cursor_is_found_by_its_place_or_by_its_name;
 }

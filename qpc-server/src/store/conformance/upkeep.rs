@@ -2,7 +2,7 @@
 
 use qpc_proto::{
     chain::{Digest, EntryContent},
-    id::{Counter, Epoch, Seq},
+    id::{ConversationName, Counter, Epoch, Seq},
 };
 
 use super::{
@@ -183,4 +183,33 @@ pub fn undelivered_entries_are_counted(backend: &dyn Backend) {
     assert_eq!(figures(later - DAY_MS).undelivered, 0);
     wait(world.store.delete_account(&alice, world.now_ms.get())).unwrap();
     assert_eq!(undelivered(), 2);
+}
+
+/// A log's place is where to look first. It may have become another's since it was asked.
+pub fn a_cursor_is_found_by_its_place_or_by_its_name(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let (talk, other) = (world.friends(&alice, &bob), world.group(&alice, &[]));
+    let undelivered = || wait(world.store.figures(0, 0)).unwrap().undelivered;
+    let place = |log| wait(world.store.position(&alice, log, Seq(0))).unwrap().place;
+    let record = |reader: &Actor, log: &ConversationName, place, seq| {
+        wait(world.store.record_cursors(vec![Acknowledged::by(reader.into(), log.clone(), place, Seq(seq))])).unwrap();
+    };
+    for text in ["one", "two", "three"] {
+        world.say(&alice, &talk, text);
+    }
+    let before = undelivered();
+    // Where it is, nowhere, and where bob reads nothing, which the name makes good. Again, and back, it says nothing new.
+    for (read, place) in [(1, place(&talk)), (2, LogPlace(i64::MAX)), (3, place(&other))] {
+        for seq in [read + 1, read + 1, 1] {
+            record(&bob, &talk, place, seq);
+        }
+        assert_eq!(undelivered(), before - read);
+    }
+    // Who may not read a log has no cursor there, whatever the place.
+    let left = undelivered();
+    record(&bob, &other, place(&other), 9);
+    record(&bob, &other, LogPlace(i64::MAX), 9);
+    world.say(&alice, &other, "alone");
+    assert_eq!(undelivered(), left + 1);
 }
