@@ -262,3 +262,24 @@ fn no_more_logs_are_followed_than_allowed() {
     logs.not_followed(&log(), &mut out);
     assert!(logs.open(&other, 1));
 }
+
+#[test]
+fn places_are_found_by_their_whole_name_whatever_came_before() {
+    let name = |domain: &str, number: u8| ConversationName {
+        domain: Domain::parse(domain).unwrap(),
+        id: ConversationId::new(number.into(), [number; 10]),
+    };
+    let names = [name("b.example", 2), name("a.example", 2), name("a.example", 3), name("b.example", 1)];
+    let mut places = Places::default();
+    for (sent, name) in (1..).zip(&names) {
+        places.insert(name);
+        places.get_mut(name).unwrap().sent = Seq(sent);
+    }
+    // One that is there stays as it is.
+    places.insert(&names[1]);
+    let sent = |places: &mut Places| names.each_ref().map(|name| places.get_mut(name).map(|place| place.sent.0));
+    assert_eq!((places.len(), sent(&mut places)), (4, [Some(1), Some(2), Some(3), Some(4)]));
+    assert_eq!(places.remove(&names[0]).map(|place| place.sent), Some(Seq(1)));
+    assert!(places.remove(&names[0]).is_none());
+    assert_eq!(sent(&mut places), [None, Some(2), Some(3), Some(4)]);
+}
