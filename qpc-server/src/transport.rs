@@ -4,6 +4,7 @@
 //! `session`'s; here it is admitted, timed, and handed over.
 
 mod accept;
+mod ack_delay;
 mod reset;
 mod segments;
 mod socket;
@@ -13,12 +14,12 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use quinn::{Endpoint, IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 
-use self::segments::Segments;
 pub use self::{
     accept::serve,
     reset::ResetKey,
     tls::{Identity, TlsError},
 };
+use self::{ack_delay::Patient, segments::Segments};
 use crate::{
     metrics::{Metrics, labels::Direction},
     policy::Limits,
@@ -55,7 +56,8 @@ pub fn bind(
     limits: &Limits,
     metrics: &Metrics,
 ) -> Result<Endpoint, BindError> {
-    let mut config = ServerConfig::with_crypto(Arc::new(tls::server_crypto(identity)?));
+    let crypto = Patient { inner: Arc::new(tls::server_crypto(identity)?), delay: limits.transport.ack_delay };
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
         .transport_config(Arc::new(transport(limits)?))
         .max_incoming(limits.admission.incoming)
@@ -89,6 +91,7 @@ fn transport(limits: &Limits) -> Result<TransportConfig, BindError> {
         .send_fairness(false)
         .keep_alive_interval(settings.keep_alive_interval)
         .mtu_discovery_config(settings.mtu_discovery.then(MtuDiscoveryConfig::default))
+        .ack_frequency_config(Some(ack_delay::asked(settings.ack_packets, settings.ack_delay)))
         .datagram_receive_buffer_size(None);
     Ok(transport)
 }

@@ -79,6 +79,10 @@ impl Loaded {
 
         let transport = &config.transport;
         must((1..=10).contains(&transport.send_segments), "transport.send_segments", "not from 1 to 10");
+        let (least, most) = (Period(Duration::from_millis(1)), Period::seconds(1));
+        must((least..=most).contains(&transport.ack_delay), "transport.ack_delay", "not from 1ms to 1s");
+        // A new connection may have ten packets on their way: it must not have to wait for the delay to send more.
+        must((1..=8).contains(&transport.ack_packets), "transport.ack_packets", "not from 1 to 8");
         must(transport.max_connections > 0, "transport.max_connections", "is 0: nobody could connect");
         // Memory is reserved for every stream that may be opened.
         let bidi = (2..=1024).contains(&transport.max_concurrent_bidi_streams);

@@ -37,6 +37,10 @@ pub struct Transport {
     pub udp_buffer: usize,
     /// Packets that one connection sends with one system call, and keeps a buffer for.
     pub send_segments: usize,
+    /// How long a client may keep the acknowledgement of a packet.
+    pub ack_delay: Period,
+    /// Packets after which it acknowledges at once.
+    pub ack_packets: u32,
 }
 
 impl Default for Transport {
@@ -54,6 +58,8 @@ impl Default for Transport {
             mtu_discovery: of.mtu_discovery,
             udp_buffer: of.udp_buffer,
             send_segments: of.send_segments,
+            ack_delay: Period(of.ack_delay),
+            ack_packets: of.ack_packets,
         }
     }
 }
@@ -72,6 +78,8 @@ impl From<&Transport> for TransportSettings {
             mtu_discovery: of.mtu_discovery,
             udp_buffer: of.udp_buffer,
             send_segments: of.send_segments,
+            ack_delay: of.ack_delay.0,
+            ack_packets: of.ack_packets,
         }
     }
 }

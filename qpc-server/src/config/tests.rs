@@ -167,6 +167,12 @@ fn bounds_are_judged_at_the_limit_and_one_past_it() {
     for (segments, faulty) in [(0, 1), (1, 0), (10, 0), (11, 1)] {
         assert_eq!(number(&format!("[transport]\nsend_segments = {segments}\n")), faulty, "{segments}");
     }
+    for (delay, faulty) in [("0ms", 1), ("1ms", 0), ("1s", 0), ("1001ms", 1)] {
+        assert_eq!(number(&format!("[transport]\nack_delay = \"{delay}\"\n")), faulty, "{delay}");
+    }
+    for (packets, faulty) in [(0, 1), (1, 0), (8, 0), (9, 1)] {
+        assert_eq!(number(&format!("[transport]\nack_packets = {packets}\n")), faulty, "{packets}");
+    }
 }
 
 #[test]

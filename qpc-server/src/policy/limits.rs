@@ -43,6 +43,10 @@ pub struct TransportSettings {
     pub udp_buffer: usize,
     /// Packets of one connection in one system call; each connection keeps a buffer for so many.
     pub send_segments: usize,
+    /// How long a client may keep the acknowledgement of a packet; what is lost is noticed later by as much.
+    pub ack_delay: Duration,
+    /// Packets after which it acknowledges at once.
+    pub ack_packets: u32,
 }
 
 impl Default for TransportSettings {
@@ -59,6 +63,8 @@ impl Default for TransportSettings {
             mtu_discovery: false,
             udp_buffer: 4 * 1024 * 1024,
             send_segments: 2,
+            ack_delay: Duration::from_millis(200),
+            ack_packets: 5,
         }
     }
 }

@@ -150,3 +150,13 @@ async fn people_come_over_both_versions_of_ip() {
         wire.authenticate(&person, &device).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn clients_are_asked_once_to_acknowledge_less_often() {
+    let house = House::new().await;
+    let guest = house.register("alice").await;
+    for _ in 0..20 {
+        guest.wire.call(Method::ListDevices(v1::ListDevices::default())).await;
+    }
+    assert_eq!(guest.wire.connection.stats().frame_rx.ack_frequency, 1);
+}
