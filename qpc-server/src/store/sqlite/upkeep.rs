@@ -195,30 +195,58 @@ impl UpkeepTables for Rows<'_> {
 }
 
 impl Rows<'_> {
+    /// Goes through the cursors as they are stored, log by log, so that each page is read once. The entry that has waited
+    /// longest is the first that was appended, which the index tells without a look at the entries.
     fn count_undelivered(&self, seen_since_ms: u64) -> Fallible<(u64, Option<u64>)> {
-        let sql = "SELECT c.log, c.seq, c.until_seq, l.floor_seq, \
-                   coalesce((SELECT max(seq) FROM entries WHERE log = c.log), l.floor_seq) \
-                   FROM cursors c JOIN logs l ON l.id = c.log JOIN devices d ON d.id = c.device \
-                   WHERE d.last_seen_ms >= ?1";
+        let sql = "SELECT log, seq, until_seq FROM cursors \
+                   WHERE +device IN (SELECT id FROM devices WHERE last_seen_ms >= ?1) ORDER BY log";
         let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
         let mut rows = statement.query([int(seen_since_ms)]).map_err(fault)?;
-        let (mut undelivered, mut oldest_ms) = (0_u64, None);
+        let (mut undelivered, mut oldest) = (0_u64, None);
+        let mut log: Option<Waiting> = None;
         while let Some(row) = rows.next().map_err(fault)? {
-            let read = |column| number(row, column).map(Seq);
+            let id = row.get(0).map_err(fault)?;
+            let seq = number(row, 1).map(Seq).map_err(fault)?;
             let until = row.get::<_, Option<i64>>(2).map_err(fault)?.map(|until| Seq(num(until)));
-            let cursor = CursorRow { seq: read(1).map_err(fault)?, until };
-            let (floor, head) = (read(3).map_err(fault)?, read(4).map_err(fault)?);
-            let waiting = cursor.waiting(floor, head);
-            if waiting == 0 {
-                continue;
-            }
+            let of = match log.take_if(|of| of.log == id) {
+                Some(of) => of,
+                None => {
+                    oldest = [oldest, self.first_waiting(log.take())?].into_iter().flatten().min();
+                    self.waiting(id)?
+                }
+            };
+            let waiting = CursorRow { seq, until }.waiting(of.floor, of.head);
             undelivered = undelivered.saturating_add(waiting);
-            let log: i64 = row.get(0).map_err(fault)?;
-            let first = int(cursor.seq.max(floor).next().0);
-            let sql = "SELECT stored_ms FROM entries WHERE log = ?1 AND seq = ?2";
-            let stored_ms = self.one(sql, [log, first], |row| number(row, 0))?;
-            oldest_ms = [oldest_ms, stored_ms].into_iter().flatten().min();
+            let first = (waiting > 0).then_some(seq.max(of.floor).next());
+            log = Some(Waiting { first: [of.first, first].into_iter().flatten().min(), ..of });
         }
+        let oldest: Option<i64> = [oldest, self.first_waiting(log)?].into_iter().flatten().min();
+        let sql = "SELECT stored_ms FROM entries WHERE id = ?1";
+        let oldest_ms = oldest.map(|id| self.one(sql, [id], |row| number(row, 0))).transpose()?.flatten();
         Ok((undelivered, oldest_ms))
     }
+
+    fn waiting(&self, log: i64) -> Fallible<Waiting> {
+        let sql = "SELECT floor_seq, coalesce((SELECT max(seq) FROM entries WHERE log = ?1), floor_seq) \
+                   FROM logs WHERE id = ?1";
+        let ends = self.one(sql, [log], |row| Ok((Seq(number(row, 0)?), Seq(number(row, 1)?))))?;
+        // A cursor of no log waits for nothing.
+        let (floor, head) = ends.unwrap_or((Seq(u64::MAX), Seq(0)));
+        Ok(Waiting { log, floor, head, first: None })
+    }
+
+    /// Where the first entry of a log is that somebody waits for.
+    fn first_waiting(&self, log: Option<Waiting>) -> Fallible<Option<i64>> {
+        let Some((log, first)) = log.and_then(|of| Some((of.log, of.first?))) else { return Ok(None) };
+        self.one("SELECT id FROM entries WHERE log = ?1 AND seq = ?2", [log, int(first.0)], |row| row.get(0))
+    }
+}
+
+/// What a log's readers wait for, as far as its cursors have been seen.
+struct Waiting {
+    log: i64,
+    floor: Seq,
+    head: Seq,
+    /// The first entry that somebody waits for.
+    first: Option<Seq>,
 }
