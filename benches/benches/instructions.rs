@@ -44,7 +44,7 @@ struct Case {
     prepare: fn() -> anyhow::Result<Round>,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case { name: "frame-encode", rounds: 10_000, prepare: frame_encode },
     Case { name: "frame-decode-push", rounds: 10_000, prepare: frame_decode_push },
     Case { name: "frame-decode-request", rounds: 10_000, prepare: frame_decode_request },
@@ -53,6 +53,7 @@ const CASES: [Case; 8] = [
     Case { name: "publish-fanout-500", rounds: 100, prepare: publish_fanout },
     Case { name: "store-append-100", rounds: 20, prepare: store_append },
     Case { name: "store-read-50", rounds: 100, prepare: store_read },
+    Case { name: "store-positions-16", rounds: 100, prepare: store_positions },
 ];
 
 /// A short text as MLS makes it.
@@ -151,6 +152,23 @@ fn store_read() -> anyhow::Result<Round> {
     let after = talk.sent().saturating_sub(50);
     Ok(Box::new(move || {
         ensure!(bench.read(&talk, after)? == 50, "fewer than 50 entries");
+        black_box(&folder);
+        Ok(())
+    }))
+}
+
+/// Where sixteen conversations stand for one who comes back and has missed the last entries of half of them.
+fn store_positions() -> anyhow::Result<Round> {
+    let folder = tempfile::tempdir()?;
+    let bench = Workbench::open(folder.path(), options())?;
+    let reader = bench.person()?;
+    let people = [reader.clone()];
+    let talks = (0..16).map(|_| bench.talk(2, &people)).collect::<anyhow::Result<Vec<_>>>()?;
+    bench.send(&talks, 16 * 8, 16)?;
+    let missed = [0, 3].into_iter().cycle();
+    let cursors: Vec<_> = talks.iter().zip(missed).map(|(talk, missed)| talk.cursor(missed)).collect();
+    Ok(Box::new(move || {
+        ensure!(bench.positions(&reader, &cursors)? == 16, "fewer than 16 positions");
         black_box(&folder);
         Ok(())
     }))

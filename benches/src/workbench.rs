@@ -178,6 +178,15 @@ impl Workbench {
         Ok(self.runtime.block_on(self.store.read_log(&talk.actor, read))?.entries.len())
     }
 
+    /// Where a reader stands in logs: in how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn positions(&self, reader: &Actor, cursors: &[(ConversationName, Seq)]) -> anyhow::Result<usize> {
+        let replies: Vec<_> = cursors.iter().map(|(log, seq)| self.store.position(reader, log, *seq)).collect();
+        Ok(self.runtime.block_on(try_join_all(replies))?.len())
+    }
+
     /// What was asked is done when this returns.
     ///
     /// # Errors
@@ -213,6 +222,12 @@ impl Talk {
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.counter.get()
+    }
+
+    /// Of a reader that has missed so many of the last entries.
+    #[must_use]
+    pub fn cursor(&self, missed: u64) -> (ConversationName, Seq) {
+        (self.name.clone(), Seq(self.sent().saturating_sub(missed)))
     }
 }
 
