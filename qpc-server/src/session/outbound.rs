@@ -74,7 +74,6 @@ struct Lookup {
 /// A page that is being read.
 struct PageRead {
     log: ConversationName,
-    after: Seq,
     reply: Reply<LogPage, ReadError>,
 }
 
@@ -202,7 +201,7 @@ impl Outbound {
         {
             let read = ReadLog { log: log.clone(), after, limit: limits.page_entries, max_bytes: limits.page_bytes };
             let reply = delivery.fetch(&self.actor, read);
-            self.page = Some(PageRead { log, after, reply });
+            self.page = Some(PageRead { log, reply });
         }
     }
 
@@ -231,10 +230,10 @@ impl Outbound {
 
     /// The store has given a page of a log in which the session is behind.
     fn fetched(&mut self, page: Result<LogPage, ReadError>) -> Result<(), End> {
-        let Some(PageRead { log, after, .. }) = self.page.take() else { return Ok(()) };
+        let Some(PageRead { log, .. }) = self.page.take() else { return Ok(()) };
         match page {
-            Ok(page) => self.logs.page(&log, after, &page, &mut self.out),
-            Err(ReadError::NotFound) => self.logs.not_followed(&log, &mut self.out),
+            Ok(page) => self.logs.page(&log, &page, &mut self.out),
+            Err(ReadError::NotFound) => self.logs.ended(&log, &mut self.out),
             Err(error @ (ReadError::DeviceGone | ReadError::Fault(_))) => return Err(error.into()),
         }
         Ok(())

@@ -46,10 +46,15 @@ struct Place {
     acknowledged: Seq,
     /// The client waits to be told that it has caught up.
     announce: bool,
+    /// Answers of the store that are due: one, and one more for each time the client follows the log anew meanwhile.
+    due: u16,
+    /// A page of it is being read. One that was asked before the client followed the log anew is none of it.
+    reading: bool,
 }
 
 impl Place {
-    fn opening() -> Self {
+    /// Of a log that the client wants to follow, with so many answers due from before.
+    fn opening(due: u16) -> Self {
         Self {
             stage: Stage::Opening,
             sent: Seq(0),
@@ -59,6 +64,8 @@ impl Place {
             stale: false,
             acknowledged: Seq(0),
             announce: false,
+            due: due.saturating_add(1),
+            reading: false,
         }
     }
 
@@ -85,7 +92,7 @@ impl Places {
     /// Adds one that opens, unless the log is there.
     fn insert(&mut self, log: &ConversationName) {
         if let Err(at) = self.at(log) {
-            self.0.insert(at, (log.clone(), Place::opening()));
+            self.0.insert(at, (log.clone(), Place::opening(0)));
         }
     }
 
@@ -117,7 +124,7 @@ impl Logs {
 
     /// The client wants to follow a log. Says no where it follows as many as it may.
     pub(super) fn open(&mut self, log: &ConversationName, max: usize) -> bool {
-        if self.change(log, |place| *place = Place::opening()).is_some() {
+        if self.change(log, |place| *place = Place::opening(place.due)).is_some() {
             return true;
         }
         let fits = self.places.len() < max;
@@ -135,8 +142,11 @@ impl Logs {
             after_seq: position.after.0,
             chain: position.chain.to_bytes(),
         })));
+        if !self.answered(log) {
+            return;
+        }
         let mut behind = false;
-        let known = self.change(log, |place| {
+        self.change(log, |place| {
             // What the client presents it has stored; the server may know less.
             let has = cursor.min(position.after);
             place.sent = position.after;
@@ -147,9 +157,6 @@ impl Logs {
             behind = place.stale || place.head > place.sent;
             place.stage = if behind { Stage::Behind } else { Stage::Live };
         });
-        if known.is_none() {
-            return;
-        }
         if behind {
             self.behind.push_back(log.clone());
         } else {
@@ -157,12 +164,39 @@ impl Logs {
         }
     }
 
-    /// The client may not read this log, or not any more.
+    /// The store has said that the client may not read a log that it wants to follow.
     pub(super) fn not_followed(&mut self, log: &ConversationName, out: &mut Vec<Bytes>) {
+        out.push(refused(log));
+        if self.answered(log) {
+            self.leave(log);
+        }
+    }
+
+    /// A log that was read page by page may not be read any more.
+    pub(super) fn ended(&mut self, log: &ConversationName, out: &mut Vec<Bytes>) {
+        if self.was_reading(log) {
+            out.push(refused(log));
+            self.leave(log);
+        }
+    }
+
+    /// An answer of the store has come. Is it the one to what the client last asked of this log? An earlier one goes to
+    /// the client, which waits for one each time, and changes nothing here.
+    fn answered(&mut self, log: &ConversationName) -> bool {
+        let Some(place) = self.places.get_mut(log) else { return false };
+        place.due = place.due.saturating_sub(1);
+        place.due == 0
+    }
+
+    /// A page has come. Is it for the log as the client follows it now? Otherwise another was or will be asked for.
+    fn was_reading(&mut self, log: &ConversationName) -> bool {
+        self.places.get_mut(log).is_some_and(|place| std::mem::take(&mut place.reading))
+    }
+
+    fn leave(&mut self, log: &ConversationName) {
         if let Some(place) = self.places.remove(log) {
             self.share.change(place.depth(), 0);
         }
-        out.push(encode(answer::Result::NotFollowed(v1::NotFollowed { conversation: Some(log.to_wire()) })));
     }
 
     /// An entry was committed.
@@ -217,21 +251,20 @@ impl Logs {
                 // What is offered from here on may not be in the page.
                 place.missed = Seq(0);
                 place.stale = false;
+                place.reading = true;
                 return Some((log, place.sent));
             }
         }
         None
     }
 
-    /// A page was read, after this entry.
-    pub(super) fn page(&mut self, log: &ConversationName, after: Seq, page: &LogPage, out: &mut Vec<Bytes>) {
+    /// The page that was asked for has been read.
+    pub(super) fn page(&mut self, log: &ConversationName, page: &LogPage, out: &mut Vec<Bytes>) {
+        if !self.was_reading(log) {
+            return;
+        }
         let mut more = false;
-        let known = self.change(log, |place| {
-            if place.stage != Stage::Behind || place.sent != after {
-                // The client has begun to follow the log anew, from elsewhere: this page is not its next one.
-                more = place.stage == Stage::Behind;
-                return;
-            }
+        self.change(log, |place| {
             if page.floor > place.sent {
                 // Retention has passed the reader by while it was catching up: it is told which range is gone.
                 out.push(encode(answer::Result::Following(v1::Following {
@@ -255,9 +288,6 @@ impl Logs {
                 place.head = last;
             }
         });
-        if known.is_none() {
-            return;
-        }
         if more {
             self.behind.push_back(log.clone());
         } else {
@@ -295,6 +325,11 @@ impl Logs {
         self.share.change(before, place.depth());
         Some(())
     }
+}
+
+/// Tells the client that it does not follow a log.
+fn refused(log: &ConversationName) -> Bytes {
+    encode(answer::Result::NotFollowed(v1::NotFollowed { conversation: Some(log.to_wire()) }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "tests")]
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use proptest::prelude::*;
 use prost::Message;
@@ -57,13 +57,24 @@ fn page(after: Seq, head: u64, limit: u64) -> LogPage {
     LogPage { entries, head: Seq(head), floor: Seq(0), floor_chain: ChainValue([0; 32]) }
 }
 
-/// What a client makes of the frames: seqs of entries, and how often it was told that it has caught up.
+/// What a client makes of the frames: seqs of entries, and how often it was told that it has caught up, since it was
+/// last told where a log stands. Fails where entries don't go on from there.
 fn read(out: &[Bytes]) -> (Vec<u64>, usize) {
-    let (mut seqs, mut caught_up) = (Vec::new(), 0);
+    let (mut seqs, mut caught_up, mut next) = (Vec::new(), 0, None);
     for frame in out {
         match v1::Answer::decode(&frame[4..]).unwrap().result.unwrap() {
-            answer::Result::Entry(entry) => seqs.push(entry.seq),
+            answer::Result::Entry(entry) => {
+                assert!(next.is_none_or(|next| entry.seq == next), "entry {}, not {next:?}", entry.seq);
+                next = Some(entry.seq + 1);
+                seqs.push(entry.seq);
+            }
             answer::Result::CaughtUp(_) => caught_up += 1,
+            answer::Result::Following(following) => {
+                next = Some(following.after_seq + 1);
+                (seqs, caught_up) = (Vec::new(), 0);
+            }
+            // No entry has this number.
+            answer::Result::NotFollowed(_) => next = Some(0),
             _ => {}
         }
     }
@@ -76,9 +87,13 @@ enum Step {
     Commit { dropped: bool },
     /// The session takes what its queue holds.
     TakeNews,
-    /// The store looks the position up.
+    /// The client follows the log anew, after some entry of those there are.
+    Follow(u64),
+    /// It may read the log from here on, or not.
+    MayRead(bool),
+    /// The store looks up the next position that is asked.
     LookUp,
-    /// The session hears of it.
+    /// The session hears of the next one that was looked up.
     Opened,
     /// The session asks for a page, which the store reads at once.
     Ask,
@@ -90,8 +105,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<bool>().prop_map(|dropped| Step::Commit { dropped }),
         2 => Just(Step::TakeNews),
-        1 => Just(Step::LookUp),
-        1 => Just(Step::Opened),
+        1 => (0..10_u64).prop_map(Step::Follow),
+        1 => proptest::bool::weighted(0.7).prop_map(Step::MayRead),
+        2 => Just(Step::LookUp),
+        2 => Just(Step::Opened),
         2 => Just(Step::Ask),
         2 => Just(Step::Fetched),
     ]
@@ -104,9 +121,11 @@ struct World {
     head: u64,
     queue: Vec<Arc<Offer>>,
     dropped: bool,
-    looked_up: Option<Position>,
-    open: bool,
-    page: Option<(Seq, LogPage)>,
+    readable: bool,
+    /// Where the client began to follow, until the store is asked, in order.
+    asked: VecDeque<Seq>,
+    looked_up: VecDeque<(Seq, Option<Position>)>,
+    page: Option<Option<LogPage>>,
 }
 
 impl World {
@@ -115,7 +134,9 @@ impl World {
             Step::Commit { dropped } => {
                 self.head += 1;
                 // As the mailbox does it: with one dropped, those after it are dropped as well.
-                if *dropped || self.dropped {
+                if !self.readable {
+                    // It is not in the audience.
+                } else if *dropped || self.dropped {
                     self.dropped = true;
                 } else {
                     self.queue.push(offer(self.head));
@@ -129,48 +150,81 @@ impl World {
                     self.logs.fall_behind(&Behind::Logs(vec![log()]));
                 }
             }
-            Step::LookUp if !self.open && self.looked_up.is_none() => self.looked_up = Some(position(self.head)),
-            Step::Opened if !self.open => {
-                if let Some(position) = self.looked_up.take() {
-                    self.logs.opened(&log(), Seq(0), &position, &mut self.out);
-                    self.open = true;
-                }
+            Step::Follow(after) => {
+                assert!(self.logs.open(&log(), 1));
+                self.asked.push_back(Seq((*after).min(self.head)));
             }
+            Step::MayRead(readable) => self.readable = *readable,
+            Step::LookUp => {
+                let position = |after| Position { after, ..position(self.head) };
+                let asked = self.asked.pop_front();
+                self.looked_up.extend(asked.map(|after| (after, self.readable.then(|| position(after)))));
+            }
+            Step::Opened => match self.looked_up.pop_front() {
+                Some((after, Some(position))) => self.logs.opened(&log(), after, &position, &mut self.out),
+                Some((_, None)) => self.logs.not_followed(&log(), &mut self.out),
+                None => {}
+            },
             Step::Ask if self.page.is_none() => {
-                self.page = self.logs.next_page().map(|(_, after)| (after, page(after, self.head, 3)));
+                let read = |after| self.readable.then(|| page(after, self.head, 3));
+                self.page = self.logs.next_page().map(|(_, after)| read(after));
             }
-            Step::Fetched => {
-                if let Some((after, page)) = self.page.take() {
-                    self.logs.page(&log(), after, &page, &mut self.out);
-                }
+            Step::Fetched => match self.page.take() {
+                Some(Some(page)) => self.logs.page(&log(), &page, &mut self.out),
+                Some(None) => self.logs.ended(&log(), &mut self.out),
+                None => {}
+            },
+            Step::Ask => {}
+        }
+    }
+
+    /// All that is under way comes to its end.
+    fn settle(&mut self) {
+        // Enough to ask for what each answer that is due would begin.
+        for _ in 0..self.head + 9 + (self.asked.len() + self.looked_up.len()) as u64 {
+            for step in [Step::LookUp, Step::Opened, Step::TakeNews, Step::Ask, Step::Fetched] {
+                self.step(&step);
             }
-            Step::LookUp | Step::Opened | Step::Ask => {}
         }
     }
 }
 
 proptest! {
     /// Invariant 3, 8: whatever is dropped and however events interleave, the reader gets every entry once, in
-    /// order, and is told once that it has caught up.
+    /// order, and is told once that it has caught up; also where it follows the log anew, or its access ends and
+    /// begins again, while answers are on their way.
     #[test]
     fn invariant_8_every_entry_arrives_once_and_in_order(steps in prop::collection::vec(step(), 0..120)) {
         let delivery = delivery();
         let mut logs = Logs::new(delivery.depth_share());
         assert!(logs.open(&log(), 1));
         let mut world = World {
-            logs, out: Vec::new(), head: 0, queue: Vec::new(), dropped: false, looked_up: None, open: false, page: None,
+            logs, out: Vec::new(), head: 0, queue: Vec::new(), dropped: false, readable: true,
+            asked: VecDeque::from([Seq(0)]), looked_up: VecDeque::new(), page: None,
         };
+        let (mut answers, mut from, mut away) = (1, 0, false);
         for step in &steps {
-            world.step(step);
-        }
-        world.step(&Step::LookUp);
-        for _ in 0..world.head + 3 {
-            for step in [Step::Opened, Step::TakeNews, Step::Ask, Step::Fetched] {
-                world.step(&step);
+            if let Step::Follow(after) = step {
+                (answers, from, away) = (answers + 1, (*after).min(world.head), false);
             }
+            world.step(step);
+            away |= !world.readable;
         }
+        world.readable = true;
+        if away {
+            // What it missed without access nobody told it: it asks.
+            world.step(&Step::Follow(0));
+            (answers, from) = (answers + 1, 0);
+        }
+        world.settle();
+        let told = |frame: &&Bytes| {
+            let result = v1::Answer::decode(&frame[4..]).unwrap().result.unwrap();
+            matches!(result, answer::Result::Following(_) | answer::Result::NotFollowed(_))
+        };
+        // One answer for each time it asked; what ends under way is told besides.
+        prop_assert!(world.out.iter().filter(told).count() >= answers);
         let (seqs, caught_up) = read(&world.out);
-        prop_assert_eq!(seqs, (1..=world.head).collect::<Vec<_>>());
+        prop_assert_eq!(seqs, (from + 1..=world.head).collect::<Vec<_>>());
         prop_assert_eq!(caught_up, 1);
         prop_assert_eq!(world.logs.places.get_mut(&log()).unwrap().head.0, world.head);
         prop_assert!(world.logs.next_page().is_none());
@@ -206,7 +260,7 @@ fn a_reader_that_retention_passed_by_is_told_what_is_gone() {
     assert_eq!(after, Seq(0));
     out.clear();
     let late = LogPage { floor: Seq(5), ..page(Seq(5), 9, 100) };
-    logs.page(&log(), after, &late, &mut out);
+    logs.page(&log(), &late, &mut out);
     assert_eq!(read(&out), (vec![6, 7, 8, 9], 1));
     let Some(answer::Result::Following(following)) = v1::Answer::decode(&out[0][4..]).unwrap().result else { panic!() };
     assert_eq!(following.after_seq, 5);
@@ -225,9 +279,9 @@ fn an_offer_out_of_turn_is_not_passed_on_but_fetched_with_what_is_missing() {
     // While the page is under way the next entry is committed.
     let fetched = page(after, 3, 100);
     logs.offer(&offer(4), &mut out);
-    logs.page(&log(), after, &fetched, &mut out);
+    logs.page(&log(), &fetched, &mut out);
     let (_, after) = logs.next_page().expect("the entry that was not in the page");
-    logs.page(&log(), after, &page(after, 4, 100), &mut out);
+    logs.page(&log(), &page(after, 4, 100), &mut out);
     assert_eq!(read(&out).0, [1, 2, 3, 4]);
 }
 
@@ -244,9 +298,9 @@ fn a_page_of_an_earlier_follow_makes_no_gap_in_a_later_one() {
     assert!(logs.open(&log(), 1));
     logs.opened(&log(), Seq(0), &position(9), &mut out);
     out.clear();
-    logs.page(&log(), Seq(6), &page(Seq(6), 9, 100), &mut out);
+    logs.page(&log(), &page(Seq(6), 9, 100), &mut out);
     while let Some((_, after)) = logs.next_page() {
-        logs.page(&log(), after, &page(after, 9, 4), &mut out);
+        logs.page(&log(), &page(after, 9, 4), &mut out);
     }
     assert_eq!(read(&out), ((1..=9).collect(), 1));
 }
@@ -258,6 +312,9 @@ fn no_more_logs_are_followed_than_allowed() {
     let mut out = Vec::new();
     let other = ConversationName { id: ConversationId::new(2, [2; 10]), ..log() };
     assert!(logs.open(&log(), 1) && logs.open(&log(), 1));
+    assert!(!logs.open(&other, 1));
+    // It was asked for twice: the place is free with the second answer.
+    logs.not_followed(&log(), &mut out);
     assert!(!logs.open(&other, 1));
     logs.not_followed(&log(), &mut out);
     assert!(logs.open(&other, 1));
