@@ -183,8 +183,8 @@ impl Workbench {
     /// # Errors
     /// The store's.
     pub fn positions(&self, reader: &Actor, cursors: &[(ConversationName, Seq)]) -> anyhow::Result<usize> {
-        let replies: Vec<_> = cursors.iter().map(|(log, seq)| self.store.position(reader, log, *seq)).collect();
-        Ok(self.runtime.block_on(try_join_all(replies))?.len())
+        let positions = self.runtime.block_on(self.store.positions(reader, cursors.into()))?;
+        Ok(positions.iter().flatten().count())
     }
 
     /// What was asked is done when this returns.

@@ -116,9 +116,13 @@ impl Delivery {
         self.store.read_log(actor, read)
     }
 
-    /// Where a log stands for a reader that begins to follow it.
-    pub fn position(&self, actor: &Actor, log: &ConversationName, after: Seq) -> Reply<Position, ReadError> {
-        self.store.position(actor, log, after)
+    /// Where logs stand for a reader that begins to follow them.
+    pub fn positions(
+        &self,
+        actor: &Actor,
+        cursors: Arc<[(ConversationName, Seq)]>,
+    ) -> Reply<Vec<Option<Position>>, Refusal> {
+        self.store.positions(actor, cursors)
     }
 
     /// A device has acknowledged a log up to an entry, `entries` more than before. It is written down later.

@@ -157,8 +157,13 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, actor: &Actor, commit: CommitAppend) -> Reply<Appended, AppendError>;
     /// Entries after a position, ascending, as far as the actor may read.
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError>;
-    /// Where a log stands, for a reader that starts to follow it at `after`.
-    fn position(&self, actor: &Actor, log: &ConversationName, after: qpc_proto::id::Seq) -> Reply<Position, ReadError>;
+    /// Where logs stand, all at one moment, for a reader that starts to follow each after an entry: in the order
+    /// asked, `None` for one that the actor may not read. It takes a reader's time for each; the caller bounds them.
+    fn positions(
+        &self,
+        actor: &Actor,
+        cursors: Arc<[(ConversationName, qpc_proto::id::Seq)]>,
+    ) -> Reply<Vec<Option<Position>>, Refusal>;
     /// The actor's conversations whose id is greater than `after`, in order, at most `limit`.
     fn list_conversations(
         &self,

@@ -131,7 +131,7 @@ pub struct SessionLimits {
     pub page_bytes: usize,
     /// Frames that wait to be written to a client that does not read; it is not read from above that.
     pub outbound_frames: usize,
-    /// Logs whose position is asked of the store at once, when a client begins to follow many.
+    /// Logs whose position one read of the store gives, when a client begins to follow many.
     pub lookups: usize,
     /// How often acknowledged positions are written down.
     pub cursor_flush: Duration,
@@ -160,7 +160,7 @@ impl Default for SessionLimits {
             page_entries: 100,
             page_bytes: 64 * 1024,
             outbound_frames: 512,
-            lookups: 32,
+            lookups: 64,
             cursor_flush: Duration::from_secs(30),
             cursors_early: 262_144,
             cursors_noted: 524_288,

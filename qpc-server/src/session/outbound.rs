@@ -5,9 +5,9 @@
 //! fills, it is behind, and it catches up from the store when it reads again.
 
 mod logs;
+mod opening;
 
 use std::{
-    collections::VecDeque,
     future::pending,
     pin::{Pin, pin},
     sync::Arc,
@@ -25,7 +25,10 @@ use qpc_proto::{
 use quinn::SendStream;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use self::logs::Logs;
+use self::{
+    logs::Logs,
+    opening::{Cursor, Opening},
+};
 use super::{
     frames::{Frames, FramesEnd},
     link::Link,
@@ -64,13 +67,6 @@ impl<E: Into<WireError>> From<E> for End {
     }
 }
 
-/// A log whose position is asked of the store.
-struct Lookup {
-    log: ConversationName,
-    cursor: Seq,
-    reply: Reply<Position, ReadError>,
-}
-
 /// A page that is being read.
 struct PageRead {
     log: ConversationName,
@@ -82,9 +78,7 @@ struct Outbound {
     actor: Actor,
     news: Subscription,
     logs: Logs,
-    /// Logs to follow whose position has not been asked yet.
-    opening: VecDeque<(ConversationName, Seq)>,
-    lookups: VecDeque<Lookup>,
+    opening: Opening,
     page: Option<PageRead>,
     /// Logs to follow that wait until the account's rate of lookups allows it.
     held: Option<(Vec<v1::Cursor>, Instant)>,
@@ -103,8 +97,7 @@ pub(super) async fn run(link: Arc<Link>, mut send: SendStream, mut frames: Frame
         link: Arc::clone(&link),
         news,
         logs,
-        opening: VecDeque::new(),
-        lookups: VecDeque::new(),
+        opening: Opening::default(),
         page: None,
         held: None,
         out: Vec::new(),
@@ -153,7 +146,7 @@ impl Outbound {
         let held = self.held.as_ref().map(|(_, until)| *until);
         // A client that floods the call is read no faster than it is answered.
         let may_read = held.is_none()
-            && self.opening.len() < CURSORS_PER_FRAME_MAX
+            && self.opening.waiting() < CURSORS_PER_FRAME_MAX
             && self.out.len() < self.link.context.limits.session.outbound_frames;
         tokio::select! {
             () = stopped => return Err(End::Stopping),
@@ -173,8 +166,9 @@ impl Outbound {
                 }
                 News::Replaced => return Err(End::Done),
             },
-            position = reply(self.lookups.front_mut().map(|lookup| &mut lookup.reply)), if idle => {
-                self.opened(position)?;
+            answer = self.opening.answered(), if idle => {
+                let (cursors, positions) = answer?;
+                self.opened(&cursors, positions);
             }
             page = reply(self.page.as_mut().map(|page| &mut page.reply)), if idle => self.fetched(page)?,
             frame = frames.next(), if may_read => self.read(frame)?,
@@ -190,12 +184,7 @@ impl Outbound {
     /// Asks the store for what comes next, as far as that may run ahead of the client.
     fn ask(&mut self) {
         let (limits, delivery) = (&self.link.context.limits.session, &self.link.context.delivery);
-        while self.lookups.len() < limits.lookups
-            && let Some((log, cursor)) = self.opening.pop_front()
-        {
-            let reply = delivery.position(&self.actor, &log, cursor);
-            self.lookups.push_back(Lookup { log, cursor, reply });
-        }
+        self.opening.ask(limits.lookups, |cursors| delivery.positions(&self.actor, cursors));
         if self.page.is_none()
             && let Some((log, after)) = self.logs.next_page()
         {
@@ -205,27 +194,20 @@ impl Outbound {
         }
     }
 
-    /// The store has said where a log stands.
-    fn opened(&mut self, position: Result<Position, ReadError>) -> Result<(), End> {
-        let Some(Lookup { log, cursor, .. }) = self.lookups.pop_front() else { return Ok(()) };
-        if self.lookups.is_empty() {
-            // Room for many logs is needed once, and a session stays for long.
-            self.lookups = VecDeque::new();
-            self.opening.shrink_to_fit();
-        }
-        match position {
-            Ok(position) => {
-                self.logs.opened(&log, cursor, &position, &mut self.out);
-                // What the client presents it has stored; the store may know less.
-                let has = cursor.min(position.after);
-                if has > Seq(0) {
-                    self.link.context.delivery.acknowledged(&self.actor, (&log, position.place), has, 0);
-                }
+    /// The store has said where logs stand.
+    fn opened(&mut self, cursors: &[Cursor], positions: Vec<Option<Position>>) {
+        for ((log, cursor), position) in cursors.iter().zip(positions) {
+            let Some(position) = position else {
+                self.logs.not_followed(log, &mut self.out);
+                continue;
+            };
+            self.logs.opened(log, *cursor, &position, &mut self.out);
+            // What the client presents it has stored; the store may know less.
+            let has = (*cursor).min(position.after);
+            if has > Seq(0) {
+                self.link.context.delivery.acknowledged(&self.actor, (log, position.place), has, 0);
             }
-            Err(ReadError::NotFound) => self.logs.not_followed(&log, &mut self.out),
-            Err(error @ (ReadError::DeviceGone | ReadError::Fault(_))) => return Err(error.into()),
         }
-        Ok(())
     }
 
     /// The store has given a page of a log in which the session is behind.
@@ -292,7 +274,7 @@ impl Outbound {
             if !self.logs.open(&log, FOLLOWED_MAX) {
                 return Err(WireError::new(Code::TooLarge, "too many logs are followed").into());
             }
-            self.opening.push_back((log, Seq(cursor.seq)));
+            self.opening.push((log, Seq(cursor.seq)));
         }
         Ok(())
     }

@@ -153,9 +153,13 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::read_log(tables, &actor, &read))
     }
 
-    fn position(&self, actor: &Actor, log: &ConversationName, after: Seq) -> Reply<Position, ReadError> {
-        let (actor, log) = (actor.clone(), log.clone());
-        self.read(move |tables| verbs::position(tables, &actor, &log, after))
+    fn positions(
+        &self,
+        actor: &Actor,
+        cursors: Arc<[(ConversationName, Seq)]>,
+    ) -> Reply<Vec<Option<Position>>, Refusal> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::positions(tables, &actor, &cursors))
     }
 
     fn list_conversations(

@@ -23,7 +23,7 @@ pub(super) use self::{
     conversation::create_conversation,
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
     key_package::{claim_key_packages, count_key_packages, publish_key_packages},
-    read::{list_conversations, position, read_log, record_cursors},
+    read::{list_conversations, positions, read_log, record_cursors},
     reset::{delete_account, reset_account},
     upkeep::{figures, probe, retention_step},
 };

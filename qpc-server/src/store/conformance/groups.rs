@@ -172,7 +172,7 @@ pub fn who_is_removed_reads_up_to_that_entry(backend: &dyn Backend) {
     assert!(matches!(&world.told()[0].audience, Audience::Members(members) if !members.contains(&bob.account())));
     let check = |world: &World| {
         assert_eq!(world.entries(&bob, &group).last().unwrap().seq, at.seq);
-        let position = wait(world.store.position(&bob, &group, Seq(99))).unwrap();
+        let position = world.position(&bob, &group, 99);
         assert_eq!((position.after, position.head, position.chain), (at.seq, at.seq, at.chain));
         let late = world.numbered(&group, Counter(2), Epoch(2), b"late");
         assert_eq!(world.append(&bob, &late), Err(AppendError::NotFound));
@@ -224,7 +224,7 @@ pub fn who_joins_reads_from_the_commit_that_added_them(backend: &dyn Backend) {
     assert_eq!((page.floor, page.floor_chain), (before.seq, before.chain));
     let seen: Vec<_> = world.entries(&carol, &group).iter().map(|entry| entry.seq).collect();
     assert_eq!(seen, [at.seq, at.seq.next()]);
-    let position = wait(world.store.position(&carol, &group, Seq(0))).unwrap();
+    let position = world.position(&carol, &group, 0);
     assert_eq!((position.after, position.chain), (before.seq, before.chain));
     assert_eq!(world.page(&alice, &group, 0).unwrap().floor, Seq(0));
 }

@@ -36,7 +36,7 @@ pub fn a_position_is_clamped_to_what_is_there(backend: &dyn Backend) {
     let (alice, bob) = (world.person("alice"), world.person("bob"));
     let talk = world.friends(&alice, &bob);
     let last = world.say(&alice, &talk, "hello");
-    let at = |after| wait(world.store.position(&bob, &talk, Seq(after))).unwrap();
+    let at = |after| world.position(&bob, &talk, after);
     let first = &world.entries(&bob, &talk)[0];
     let place = at(0).place;
     assert_eq!(at(0), Position { after: Seq(0), chain: genesis(&talk), head: Seq(2), place });
@@ -44,8 +44,37 @@ pub fn a_position_is_clamped_to_what_is_there(backend: &dyn Backend) {
     assert_eq!(at(2), Position { after: Seq(2), chain: last.chain, head: Seq(2), place });
     // A server restored from a backup lacks what the client has seen.
     assert_eq!(at(9), Position { after: Seq(2), chain: last.chain, head: Seq(2), place });
-    let empty = inbox_of(&world.person("carol"));
-    assert_eq!(wait(world.store.position(&bob, &empty, Seq(0))), Err(ReadError::NotFound));
+}
+
+pub fn positions_are_given_in_the_order_asked(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let (talk, secret) = (world.friends(&alice, &bob), world.friends(&alice, &carol));
+    let group = world.group(&alice, &[&bob]);
+    let said = world.say(&alice, &group, "hello");
+    let removed = world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&bob])).unwrap();
+    world.say(&alice, &group, "without bob");
+    let (mine, missing) = (inbox_of(&bob), world.name());
+    let hers = inbox_of(&carol);
+    let asked =
+        [(&group, 2), (&missing, 0), (&mine, 9), (&hers, 0), (&talk, 0), (&secret, 1), (&group, 99), (&group, 0)];
+    let positions = world.positions(&bob, &asked).unwrap();
+    let stand = |n: usize| positions[n].map(|position| (position.after, position.chain, position.head));
+    assert_eq!(positions.len(), asked.len());
+    assert_eq!(stand(0), Some((said.seq, said.chain, removed.seq)));
+    let welcomed = world.inbox(&bob).pop().unwrap();
+    assert_eq!(stand(2), Some((welcomed.seq, welcomed.chain, welcomed.seq)));
+    assert_eq!(stand(4), Some((Seq(0), genesis(&talk), Seq(1))));
+    assert_eq!(stand(6), Some((removed.seq, removed.chain, removed.seq)));
+    assert_eq!(stand(7), Some((Seq(0), genesis(&group), removed.seq)));
+    // Who may not read a log is not told whether there is one.
+    for other in [1, 3, 5] {
+        assert_eq!(stand(other), None);
+    }
+    assert_eq!(world.positions(&bob, &[]), Ok(Vec::new()));
+    // A device that is gone is told nothing of any log.
+    wait(world.store.revoke_device(&bob, bob.device())).unwrap();
+    assert_eq!(world.positions(&bob, &asked), Err(Refusal::DeviceGone));
 }
 
 pub fn an_inbox_has_one_reader(backend: &dyn Backend) {

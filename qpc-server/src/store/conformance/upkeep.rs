@@ -42,14 +42,14 @@ pub fn retention_takes_bodies_then_entries_and_keeps_the_chain(backend: &dyn Bac
     assert!(entries[3].content == EntryContent::Removed(Digest::of(b"hour 3")));
     // The same message still has the same answer.
     assert_eq!(world.append(&alice, &answers[2].0), Ok(answers[2].1));
-    assert_eq!(wait(world.store.position(&bob, &talk, Seq(4))).unwrap().chain, entries[3].chain);
+    assert_eq!(world.position(&bob, &talk, 4).chain, entries[3].chain);
 
     retain(&world, start + 6 * HOUR_MS, start + 3 * HOUR_MS);
     let page = world.page(&bob, &talk, 1).unwrap();
     verify(&page);
     assert_eq!((page.floor, page.floor_chain), (Seq(3), entries[2].chain));
     assert_eq!(page.entries.len(), 8);
-    let position = wait(world.store.position(&bob, &talk, Seq(1))).unwrap();
+    let position = world.position(&bob, &talk, 1);
     assert_eq!((position.after, position.chain), (Seq(3), entries[2].chain));
 
     retain(&world, u64::MAX, u64::MAX);
@@ -125,7 +125,7 @@ pub fn an_inbox_keeps_what_is_not_acknowledged_until_commits_days(backend: &dyn 
         let page = world.page(&bob, &inbox, 3).unwrap();
         verify(&page);
         assert_eq!((page.floor, page.floor_chain, page.entries.len()), (Seq(4), chain, 1));
-        let position = wait(world.store.position(&bob, &inbox, Seq(3))).unwrap();
+        let position = world.position(&bob, &inbox, 3);
         assert_eq!((position.after, position.chain, position.head), (Seq(4), chain, Seq(5)));
         // This one, and the commit that frank's own device has not acknowledged.
         assert_eq!(wait(world.store.figures(0, young_ms)).unwrap().undelivered, 2);
@@ -191,7 +191,7 @@ pub fn a_cursor_is_found_by_its_place_or_by_its_name(backend: &dyn Backend) {
     let (alice, bob) = (world.person("alice"), world.person("bob"));
     let (talk, other) = (world.friends(&alice, &bob), world.group(&alice, &[]));
     let undelivered = || wait(world.store.figures(0, 0)).unwrap().undelivered;
-    let place = |log| wait(world.store.position(&alice, log, Seq(0))).unwrap().place;
+    let place = |log| world.position(&alice, log, 0).place;
     let record = |reader: &Actor, log: &ConversationName, place, seq| {
         wait(world.store.record_cursors(vec![Acknowledged::by(reader.into(), log.clone(), place, Seq(seq))])).unwrap();
     };

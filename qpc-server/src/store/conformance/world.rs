@@ -272,9 +272,24 @@ impl World {
         self.entries(actor, &inbox_of(actor))
     }
 
+    pub fn positions(
+        &self,
+        actor: &Actor,
+        cursors: &[(&ConversationName, u64)],
+    ) -> Result<Vec<Option<Position>>, Refusal> {
+        let cursors = cursors.iter().map(|(log, after)| ((*log).clone(), Seq(*after))).collect();
+        wait(self.store.positions(actor, cursors))
+    }
+
+    /// Of a log that can be read.
+    pub fn position(&self, actor: &Actor, log: &ConversationName, after: u64) -> Position {
+        self.positions(actor, &[(log, after)]).unwrap()[0].unwrap()
+    }
+
     pub fn acknowledge(&self, actor: &Actor, log: &ConversationName, seq: u64) {
         // Who may not read the log is told no place, and can't have its cursor written.
-        let place = wait(self.store.position(actor, log, Seq(0))).map_or(LogPlace(0), |position| position.place);
+        let position = self.positions(actor, &[(log, 0)]).map(|positions| positions[0]);
+        let place = position.ok().flatten().map_or(LogPlace(0), |position| position.place);
         wait(self.store.record_cursors(vec![Acknowledged::by(actor.into(), log.clone(), place, Seq(seq))])).unwrap();
     }
 

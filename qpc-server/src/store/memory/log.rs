@@ -16,7 +16,7 @@ use qpc_proto::{
 use super::World;
 use crate::store::{
     StoreFault,
-    tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, MemberRow, Range},
+    tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
 #[derive(Default)]
@@ -124,6 +124,13 @@ impl LogTables for World {
         Ok(self.logs.get(log)?.ends)
     }
 
+    fn log_view(&mut self, name: &ConversationName, account: AccountId) -> Fallible<Option<LogView>> {
+        let Some(id) = self.logs.names.get(name).copied() else { return Ok(None) };
+        let Log { row, ends, members, .. } = self.logs.get(id)?;
+        let (Ends { head, floor, floor_chain, .. }, member) = (*ends, members.get(&account).copied());
+        Ok(Some(LogView { log: id, kind: row.kind, head, floor, floor_chain, member }))
+    }
+
     fn set_epoch(&mut self, log: LogId, epoch: Epoch, _group_info: &Bytes) -> Fallible<()> {
         // No verb reads the group info yet.
         self.logs.get_mut(log)?.ends.epoch = epoch;
@@ -153,7 +160,7 @@ impl LogTables for World {
         Ok(self.logs.get(log)?.entry(seq).map(|row| row.entry.chain))
     }
 
-    fn entries(&mut self, log: LogId, range: Range) -> Fallible<Vec<EntryRow>> {
+    fn entries(&mut self, (log, _): (LogId, &ConversationName), range: Range) -> Fallible<Vec<EntryRow>> {
         let log = self.logs.get(log)?;
         let skip = log.index(range.after.next()).unwrap_or(log.entries.len());
         let mut bytes = 0_usize;

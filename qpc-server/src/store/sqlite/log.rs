@@ -16,7 +16,7 @@ use super::{
     error::{corrupt, fault, int, size},
     rows::{Rows, domain, id, maybe_id, number},
 };
-use crate::store::tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, MemberRow, Range};
+use crate::store::tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range};
 
 const LOG_COLUMNS: &str = "l.id, l.name, l.domain, l.kind, l.creator, l.creation, l.created_ms, l.epoch, \
                            l.floor_seq, l.floor_chain";
@@ -34,16 +34,21 @@ fn kind_number(kind: LogKind) -> i64 {
 /// The number of inboxes in column `kind`.
 pub(super) const INBOX: i64 = 3;
 
+/// Reads what a log is.
+pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<LogKind> {
+    match row.get(column)? {
+        1 => Ok(LogKind::Direct),
+        2 => Ok(LogKind::Group),
+        INBOX => Ok(LogKind::Inbox),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
+}
+
 /// A row of `logs`, whose head is where its floor is until the entries are looked at.
 fn log_row(row: &Row<'_>) -> rusqlite::Result<(LogId, LogRow, Ends)> {
     let log = LogRow {
         name: ConversationName { domain: domain(row, 2)?, id: id(row, 1)? },
-        kind: match row.get(3)? {
-            1 => LogKind::Direct,
-            2 => LogKind::Group,
-            INBOX => LogKind::Inbox,
-            other => return Err(rusqlite::Error::IntegralValueOutOfRange(3, other)),
-        },
+        kind: kind(row, 3)?,
         creation: maybe_id(row, 4)?.zip(maybe_id(row, 5)?),
         created_ms: number(row, 6)?,
     };
@@ -86,9 +91,6 @@ impl Rows<'_> {
             ends.head = head;
             ends.chain = chain;
         }
-        if self.cache.is_none() {
-            self.seen = Some((log, row.clone(), ends));
-        }
         Ok(Some((log, row, ends)))
     }
 
@@ -98,9 +100,6 @@ impl Rows<'_> {
     }
 
     fn load_by_id(&mut self, log: LogId) -> Fallible<(LogRow, Ends)> {
-        if let Some((_, row, ends)) = self.seen.as_ref().filter(|(seen, ..)| *seen == log) {
-            return Ok((row.clone(), *ends));
-        }
         let (_, row, ends) = self.load("l.id = ?1", [log.0])?.ok_or_else(|| corrupt("log id"))?;
         Ok((row, ends))
     }
@@ -209,6 +208,10 @@ impl LogTables for Rows<'_> {
         }
     }
 
+    fn log_view(&mut self, name: &ConversationName, account: AccountId) -> Fallible<Option<LogView>> {
+        self.view_of(name, account)
+    }
+
     fn set_epoch(&mut self, log: LogId, epoch: Epoch, group_info: &Bytes) -> Fallible<()> {
         self.run("UPDATE logs SET epoch = ?2 WHERE id = ?1", params![log.0, int(epoch.0)])?;
         let sql = "INSERT OR REPLACE INTO group_infos (log, body) VALUES (?1, ?2)";
@@ -272,8 +275,7 @@ impl LogTables for Rows<'_> {
         self.one(sql, params![log.0, int(seq.0)], |row| row.get(0).map(ChainValue))
     }
 
-    fn entries(&mut self, log: LogId, range: Range) -> Fallible<Vec<EntryRow>> {
-        let name = self.name(log)?;
+    fn entries(&mut self, (log, name): (LogId, &ConversationName), range: Range) -> Fallible<Vec<EntryRow>> {
         let sql = format!(
             "SELECT {ENTRY_COLUMNS} FROM entries WHERE log = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4"
         );
@@ -283,7 +285,7 @@ impl LogTables for Rows<'_> {
         let (mut bytes, mut entries) = (0_usize, Vec::new());
         while bytes < range.max_bytes {
             let Some(row) = rows.next().map_err(fault)? else { break };
-            let row = entry_row(row, &name).map_err(fault)?;
+            let row = entry_row(row, name).map_err(fault)?;
             if let EntryContent::Body(body) = &row.entry.content {
                 bytes = bytes.saturating_add(body.len());
             }

@@ -1,4 +1,4 @@
-//! Members and the counters of their devices in SQL, behind the writer's cache.
+//! Members, how they see a log, and the counters of their devices in SQL, behind the writer's cache.
 //!
 //! Counters have no row that a message would have to change: they are those of the last checkpoint,
 //! written every so many entries, and of the entries since.
@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use qpc_proto::{
     address::Address,
-    id::{AccountId, Counter, DeviceId, Seq},
+    chain::ChainValue,
+    id::{AccountId, ConversationName, Counter, DeviceId, Seq},
     role::Role,
 };
 use rusqlite::{Row, params};
@@ -15,10 +16,10 @@ use rusqlite::{Row, params};
 use super::{
     cache::{Members, Senders},
     error::int,
-    log::{COUNTER_SQL, ask},
+    log::{COUNTER_SQL, ask, kind},
     rows::{Rows, address, id, number},
 };
-use crate::store::tables::{Fallible, LogId, LogTables, MemberRow};
+use crate::store::tables::{Fallible, LogId, LogTables, LogView, MemberRow};
 
 /// Entries between two checkpoints of the counters: what a load reads at most.
 const SENDERS_EVERY: u64 = 64;
@@ -38,7 +39,31 @@ fn member_row(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
     })
 }
 
+/// A row of [`MEMBER_COLUMNS`], null for who has none, and what the log is.
+fn view_row(row: &Row<'_>) -> rusqlite::Result<LogView> {
+    let member = row.get_ref(0)?.as_blob_or_null()?.map(|_| member_row(row)).transpose()?;
+    let floor = Seq(number(row, 6)?);
+    Ok(LogView {
+        log: LogId(row.get(4)?),
+        kind: kind(row, 5)?,
+        head: row.get::<_, Option<i64>>(8)?.map_or(floor, |head| Seq(super::error::num(head))),
+        floor,
+        floor_chain: ChainValue(row.get(7)?),
+        member,
+    })
+}
+
 impl Rows<'_> {
+    /// In one statement, because who comes back asks it of many logs; of the entries it touches the index alone.
+    pub(super) fn view_of(&self, name: &ConversationName, account: AccountId) -> Fallible<Option<LogView>> {
+        let sql = format!(
+            "SELECT {MEMBER_COLUMNS}, l.id, l.kind, l.floor_seq, l.floor_chain, \
+             (SELECT max(seq) FROM entries WHERE log = l.id) \
+             FROM logs l LEFT JOIN members m ON m.log = l.id AND m.account = ?3 WHERE l.name = ?1 AND l.domain = ?2"
+        );
+        self.one(&sql, params![name.id.as_bytes(), name.domain.as_str(), account.as_bytes()], view_row)
+    }
+
     /// An account's row, member or not any more.
     pub(super) fn member_of(&mut self, log: LogId, account: AccountId) -> Fallible<Option<MemberRow>> {
         if self.cache.is_some() {

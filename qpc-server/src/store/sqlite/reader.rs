@@ -47,13 +47,8 @@ impl Reader {
         }
         self.connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(fault)?;
         let mut effects = Effects::default();
-        let mut rows = Rows {
-            connection: &self.connection,
-            cache: None,
-            seen: None,
-            effects: &mut effects,
-            figures: &self.figures,
-        };
+        let mut rows =
+            Rows { connection: &self.connection, cache: None, effects: &mut effects, figures: &self.figures };
         let outcome = job.run(&mut rows);
         // Nothing was written; this only lets go of the snapshot.
         self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).map_err(fault)?;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::store::{
     Committed,
-    tables::{Ends, Fallible, LogId, LogRow, Tables},
+    tables::{Fallible, Tables},
 };
 use qpc_proto::{
     address::{AccountName, Address, Domain},
@@ -31,8 +31,6 @@ pub(super) struct Rows<'a> {
     pub(super) connection: &'a Connection,
     /// The writer's alone.
     pub(super) cache: Option<&'a mut Cache>,
-    /// The log that a reader looked at last: its snapshot does not change, and most verbs stay with one log.
-    pub(super) seen: Option<(LogId, LogRow, Ends)>,
     pub(super) effects: &'a mut Effects,
     pub(super) figures: &'a Figures,
 }

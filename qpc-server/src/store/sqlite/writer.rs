@@ -180,7 +180,6 @@ impl Writer {
         let mut rows = Rows {
             connection: &self.connection,
             cache: Some(&mut self.cache),
-            seen: None,
             effects: &mut effects,
             figures: &self.figures,
         };

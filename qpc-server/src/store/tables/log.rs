@@ -60,6 +60,19 @@ pub(in crate::store) struct MemberRow {
     pub(in crate::store) until: Option<Seq>,
 }
 
+/// A log as one account finds it: all that decides how much of it the account may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct LogView {
+    pub(in crate::store) log: LogId,
+    pub(in crate::store) kind: LogKind,
+    /// As in [`Ends`].
+    pub(in crate::store) head: Seq,
+    pub(in crate::store) floor: Seq,
+    pub(in crate::store) floor_chain: ChainValue,
+    /// The account's row, where it has one.
+    pub(in crate::store) member: Option<MemberRow>,
+}
+
 /// An entry, and whose block withholds its body.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::store) struct EntryRow {
@@ -84,6 +97,7 @@ pub(in crate::store) trait LogTables {
     /// Removes an inbox with everything in it.
     fn remove_log(&mut self, log: LogId) -> Fallible<()>;
     fn ends(&mut self, log: LogId) -> Fallible<Ends>;
+    fn log_view(&mut self, name: &ConversationName, account: AccountId) -> Fallible<Option<LogView>>;
     /// Sets the epoch after a commit and keeps its group info.
     fn set_epoch(&mut self, log: LogId, epoch: Epoch, group_info: &Bytes) -> Fallible<()>;
 
@@ -93,8 +107,8 @@ pub(in crate::store) trait LogTables {
     fn entry_by_id(&mut self, log: LogId, id: MessageId) -> Fallible<Option<LogEntry>>;
     /// The chain after a stored entry.
     fn chain_at(&mut self, log: LogId, seq: Seq) -> Fallible<Option<ChainValue>>;
-    /// Ascending, without gaps.
-    fn entries(&mut self, log: LogId, range: Range) -> Fallible<Vec<EntryRow>>;
+    /// Of a log with its name. Ascending, without gaps.
+    fn entries(&mut self, log: (LogId, &ConversationName), range: Range) -> Fallible<Vec<EntryRow>>;
     /// The last counter of a device in a conversation, whether its entry is still there or not.
     fn last_counter(&mut self, log: LogId, device: DeviceId) -> Fallible<Counter>;
 

@@ -9,18 +9,28 @@ use super::present;
 use crate::store::{
     Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, LogPlace, Position, ReadError, ReadLog, Refusal,
     StoreFault, rules,
-    tables::{Ends, EntryRow, LogId, LogKind, MemberRow, Range, Tables},
+    tables::{EntryRow, LogId, LogKind, LogView, MemberRow, Range, Tables},
 };
 
 /// What part of a log the actor may read.
 struct Access {
-    log: LogId,
+    view: LogView,
     /// Readable is what comes after the floor, up to and including the head.
     floor: Seq,
-    floor_chain: ChainValue,
     head: Seq,
     /// The actor is no member any more.
     ended: bool,
+}
+
+impl Access {
+    /// The chain at a readable entry or the floor.
+    fn chain(&self, tables: &mut dyn Tables, name: &ConversationName, seq: Seq) -> Result<ChainValue, StoreFault> {
+        if seq == self.view.floor {
+            return Ok(self.view.floor_chain);
+        }
+        let broken = || StoreFault::Engine(format!("log {name} has no entry {seq}"));
+        tables.chain_at(self.view.log, seq)?.ok_or_else(broken)
+    }
 }
 
 fn access(
@@ -28,16 +38,12 @@ fn access(
     (account, device): (AccountId, DeviceId),
     name: &ConversationName,
 ) -> Result<Option<Access>, StoreFault> {
-    let Some((log, row)) = tables.log(name)? else { return Ok(None) };
-    let ends = tables.ends(log)?;
-    let all = Access { log, floor: ends.floor, floor_chain: ends.floor_chain, head: ends.head, ended: false };
-    if row.kind == LogKind::Inbox {
+    let Some(view) = tables.log_view(name, account)? else { return Ok(None) };
+    if view.kind == LogKind::Inbox {
+        let all = Access { view, floor: view.floor, head: view.head, ended: false };
         return Ok((name.id.as_bytes() == device.as_bytes()).then_some(all));
     }
-    match tables.member(log, account)? {
-        Some(member) => member_access(tables, all, member, &ends),
-        None => Ok(None),
-    }
+    Ok(view.member.and_then(|member| member_access(view, member)))
 }
 
 fn who(actor: &Actor) -> (AccountId, DeviceId) {
@@ -45,25 +51,15 @@ fn who(actor: &Actor) -> (AccountId, DeviceId) {
 }
 
 /// A member reads from the entry that added it, and no further than the one that removed it.
-fn member_access(
-    tables: &mut dyn Tables,
-    all: Access,
-    member: MemberRow,
-    ends: &Ends,
-) -> Result<Option<Access>, StoreFault> {
-    let mut access = Access {
-        head: member.until.map_or(ends.head, |until| until.min(ends.head)),
-        ended: member.until.is_some(),
-        ..all
-    };
+fn member_access(view: LogView, member: MemberRow) -> Option<Access> {
     let before = Seq(member.from.0.saturating_sub(1));
-    if before > access.floor
-        && let Some(chain) = tables.chain_at(access.log, before)?
-    {
-        access.floor = before;
-        access.floor_chain = chain;
-    }
-    Ok((access.floor <= access.head).then_some(access))
+    let access = Access {
+        view,
+        floor: before.max(view.floor),
+        head: member.until.map_or(view.head, |until| until.min(view.head)),
+        ended: member.until.is_some(),
+    };
+    (access.floor <= access.head).then_some(access)
 }
 
 /// An entry as the actor sees it: what its block withholds looks removed.
@@ -80,34 +76,28 @@ pub(in crate::store) fn read_log(tables: &mut dyn Tables, actor: &Actor, read: &
     let access = access(tables, who(actor), &read.log)?.ok_or(ReadError::NotFound)?;
     let range =
         Range { after: read.after.max(access.floor), upto: access.head, limit: read.limit, max_bytes: read.max_bytes };
-    let rows = tables.entries(access.log, range)?;
+    let rows = tables.entries((access.view.log, &read.log), range)?;
     Ok(LogPage {
         entries: rows.into_iter().map(|row| shown(row, actor.account())).collect(),
         head: access.head,
         floor: access.floor,
-        floor_chain: access.floor_chain,
+        floor_chain: access.chain(tables, &read.log, access.floor)?,
     })
 }
 
-pub(in crate::store) fn position(
+pub(in crate::store) fn positions(
     tables: &mut dyn Tables,
     actor: &Actor,
-    name: &ConversationName,
-    after: Seq,
-) -> Result<Position, ReadError> {
+    cursors: &[(ConversationName, Seq)],
+) -> Result<Vec<Option<Position>>, Refusal> {
     present(tables, actor)?;
-    let access = access(tables, who(actor), name)?.ok_or(ReadError::NotFound)?;
-    let after = after.clamp(access.floor, access.head);
-    let chain = if after == access.floor {
-        access.floor_chain
-    } else {
-        tables.chain_at(access.log, after)?.ok_or_else(|| broken(name, after))?
+    let position = |(name, after): &(ConversationName, Seq)| {
+        let Some(access) = access(tables, who(actor), name)? else { return Ok(None) };
+        let after = (*after).clamp(access.floor, access.head);
+        let chain = access.chain(tables, name, after)?;
+        Ok(Some(Position { after, chain, head: access.head, place: LogPlace(access.view.log.0) }))
     };
-    Ok(Position { after, chain, head: access.head, place: LogPlace(access.log.0) })
-}
-
-fn broken(name: &ConversationName, seq: Seq) -> StoreFault {
-    StoreFault::Engine(format!("log {name} has no entry {seq}"))
+    cursors.iter().map(position).collect()
 }
 
 pub(in crate::store) fn list_conversations(
@@ -144,8 +134,8 @@ pub(in crate::store) fn record_cursors(tables: &mut dyn Tables, cursors: &[Ackno
             continue;
         }
         let Some(access) = access(tables, (account, device), log)?.filter(|access| !access.ended) else { continue };
-        if !tables.raise_cursor(access.log, device, cursor.seq())? {
-            tables.start_cursor(access.log, device, cursor.seq().min(access.head))?;
+        if !tables.raise_cursor(access.view.log, device, cursor.seq())? {
+            tables.start_cursor(access.view.log, device, cursor.seq().min(access.head))?;
         }
     }
     Ok(())

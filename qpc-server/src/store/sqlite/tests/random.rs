@@ -31,6 +31,8 @@ enum Step {
     Leave(usize, usize),
     Answer(usize, usize, Consent),
     Acknowledge(usize, usize, u64),
+    /// Of several logs, after some entry each.
+    Positions(usize, Vec<(usize, u64)>),
     Publish(usize, u8),
     Claim(usize, usize),
     NewDevice(usize),
@@ -58,7 +60,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(one, log, add, remove, epoch)| Step::Commit(one, log, add, remove, epoch)),
         2 => (who.clone(), log.clone()).prop_map(|(one, log)| Step::Leave(one, log)),
         10 => (who.clone(), who.clone(), consent).prop_map(|(one, other, consent)| Step::Answer(one, other, consent)),
-        8 => (who.clone(), log, 0_u64..20).prop_map(|(one, log, seq)| Step::Acknowledge(one, log, seq)),
+        8 => (who.clone(), log.clone(), 0_u64..20).prop_map(|(one, log, seq)| Step::Acknowledge(one, log, seq)),
+        4 => (who.clone(), proptest::collection::vec((log, 0_u64..20), 1..6))
+            .prop_map(|(one, logs)| Step::Positions(one, logs)),
         2 => (who.clone(), 0_u8..4).prop_map(|(one, count)| Step::Publish(one, count)),
         2 => (who.clone(), who.clone()).prop_map(|(one, other)| Step::Claim(one, other)),
         2 => who.clone().prop_map(Step::NewDevice),
@@ -162,6 +166,14 @@ impl Life {
                 let log = self.talk(*one, *log);
                 self.world().acknowledge(&self.people[*one], &log, *seq);
                 String::new()
+            }
+            Step::Positions(one, logs) => {
+                let logs: Vec<_> = logs.iter().map(|(log, after)| (self.talk(*one, *log), *after)).collect();
+                let cursors: Vec<_> = logs.iter().map(|(log, after)| (log, *after)).collect();
+                let positions = self.world().positions(&self.people[*one], &cursors).unwrap();
+                // The place is the backend's own affair.
+                let stand = positions.iter().map(|at| at.map(|at| (at.after, at.chain.to_bytes(), at.head)));
+                format!("{:?}", stand.collect::<Vec<_>>())
             }
             Step::Publish(one, count) => {
                 let packages = NewKeyPackages {
