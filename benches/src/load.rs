@@ -40,6 +40,9 @@ use crate::{
 
 /// Connections that are made at once, before the load.
 const TOGETHER: usize = 64;
+/// Handshakes at a time while people talk. Each of those people has a machine of their own; all on one would take so long
+/// for each that the server gives them up, and would then do little else than begin anew.
+const SHAKING: usize = 1000;
 /// Longest wait for all clients to be there, for each thousand and besides.
 const CONNECT_WITHIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
 /// Errors that are shown.
@@ -143,6 +146,8 @@ pub struct Shared {
     sizes: Sizes,
     engines: Option<Engines>,
     connecting: Semaphore,
+    /// Handshakes under way while people talk.
+    shaking: Semaphore,
     /// Losing connections is part of the plan.
     storms: bool,
 }
@@ -222,6 +227,7 @@ impl Load {
             sizes: manner.sizes.clone(),
             engines,
             connecting: Semaphore::new(TOGETHER),
+            shaking: Semaphore::new(SHAKING),
             storms: manner.storms,
         });
         let (stage, listen) = watch::channel(Stage::Gathering);

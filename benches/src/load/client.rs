@@ -9,7 +9,7 @@ mod speak;
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
 use qpc_client::wire::Device;
 use tokio::{
@@ -22,8 +22,6 @@ use self::seat::Seats;
 use super::{Script, Shared, Stage, add};
 use crate::{ledger::Place, mark::Mark, random::Random};
 
-/// A server that is there answers within this; the real client's patience.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// First and longest pause before another attempt, each drawn between zero and that; the real client's.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -37,7 +35,6 @@ struct Pending {
     seat: usize,
     mark: Mark,
     frame: Bytes,
-    since: Instant,
 }
 
 /// Why a connection ended.
@@ -141,7 +138,7 @@ impl Client {
                         self.shared.counts.error(&format!("client {}: {error:#}", self.number));
                     }
                     failures = failures.saturating_add(1);
-                    let longest = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+                    let longest = PAUSE_MIN.saturating_mul(4_u32.saturating_pow(failures.saturating_sub(1).min(8)));
                     longest.min(PAUSE_MAX).mul_f64(self.random.fraction())
                 }
             };
@@ -156,13 +153,14 @@ impl Client {
         let shared = Arc::clone(&self.shared);
         let gathering = *stage.borrow() == Stage::Gathering;
         let mut turn = if gathering { Some(shared.connecting.acquire().await?) } else { None };
+        let shaking = shared.shaking.acquire().await?;
         let wire = shared.dialer.connect().await.context("connecting")?;
         wire.authenticate(&self.device).await.context("authenticating")?;
+        drop(shaking);
         let (mut listening, mut sync) = wire.open().await?;
         let mut behind = self.follow(&wire, &mut listening).await?;
         let (mut requests, mut answers) = wire.open().await?;
-        for pending in &mut self.pending {
-            pending.since = Instant::now();
+        for pending in &self.pending {
             requests.send_frame(pending.frame.clone()).await?;
         }
         let timer = sleep(NEVER);
@@ -220,9 +218,6 @@ impl Client {
                 wire.close();
                 return Ok(End::Planned);
             }
-            if self.late().is_some_and(|at| at <= now) {
-                bail!("a message is not answered");
-            }
         }
     }
 
@@ -259,16 +254,11 @@ impl Client {
         }
     }
 
-    /// When the oldest message should have been answered.
-    fn late(&self) -> Option<Instant> {
-        self.pending.front().and_then(|pending| pending.since.checked_add(ANSWER_WITHIN))
-    }
-
     /// Sets the timer to what comes next.
     fn set(&self, timer: &mut Pin<&mut Sleep>) {
         let may_talk = self.talking && self.pending.len() < self.script.window();
         let due = self.next_due.filter(|_| may_talk);
-        let next = [self.acknowledge_at, due, self.leave_at, self.late()].into_iter().flatten().min();
+        let next = [self.acknowledge_at, due, self.leave_at].into_iter().flatten().min();
         let next = next.or_else(|| Instant::now().checked_add(NEVER));
         match next {
             Some(next) if timer.is_elapsed() || timer.deadline() > next => timer.as_mut().reset(next),

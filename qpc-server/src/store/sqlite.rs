@@ -161,7 +161,7 @@ impl SqliteStore {
             figures: figures.clone(),
         };
         let readers = readers.start(options.reader_threads.max(1))?;
-        let writer = Writer {
+        let mut writer = Writer {
             connection,
             queue: write_queue,
             entrance: store.writes.clone(),
@@ -187,6 +187,9 @@ impl SqliteStore {
                 // A reader that panicked has ended; its connection is closed either way.
                 drop(reader.join());
             }
+            // Its connection closes last and by itself: SQLite writes the log back when nobody else has the file open,
+            // and of two who close at once each would find the other.
+            drop(writer);
             let waiting = closing.lock().unwrap_or_else(PoisonError::into_inner).take();
             for reply in waiting.into_iter().flatten() {
                 drop(reply.send(Ok(())));

@@ -75,7 +75,7 @@ impl Client {
         if (self.window.0..self.window.1).contains(&mark.due) {
             add(&shared.counts.sent);
         }
-        self.pending.push_back(Pending { seat: at, mark, frame: frame.clone(), since: Instant::now() });
+        self.pending.push_back(Pending { seat: at, mark, frame: frame.clone() });
         Ok(Some(frame))
     }
 

@@ -70,7 +70,7 @@ enum Undone {
 
 impl Writer {
     /// Works until the entrance is closed and the queue is empty, or the disk fails.
-    pub(super) fn work(mut self) {
+    pub(super) fn work(&mut self) {
         self.connection.wal_hook(Some(|_, pages| {
             WAL_PAGES.set(pages);
             Ok(())
