@@ -15,6 +15,7 @@ pub mod id;
 pub mod limits;
 mod redacted;
 pub mod role;
+pub mod safety;
 pub mod transcript;
 
 /// The generated message types of package `qpc.v1`.

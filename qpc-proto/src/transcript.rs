@@ -1,11 +1,12 @@
-//! What is signed: unambiguous bytes, each with its own label, so that a signature
-//! for one purpose is worth nothing for another.
+//! What is signed or compared: unambiguous bytes, each with its own label, so that what serves
+//! one purpose is worth nothing for another.
 //!
 //! Every part is preceded by its length as four bytes, big endian; the label comes first.
 
 use crate::{
     address::{Address, Domain},
     id::DeviceId,
+    safety::Party,
 };
 
 /// Label of TLS exporter output (RFC 8446 section 7.5) that binds logins to their connection.
@@ -67,6 +68,25 @@ pub fn device_certificate(
 #[must_use]
 pub fn opaque_context(binding: &[u8; EXPORTER_LEN], server: &Domain) -> Vec<u8> {
     parts(&[b"quicprochat qpc/1 opaque login", binding, server.as_str().as_bytes()])
+}
+
+/// What an account's half of a safety number is the BLAKE3 of.
+#[must_use]
+pub fn safety_number_half(version: u32, address: &Address, account_key: &[u8; 32]) -> Vec<u8> {
+    parts(&[b"quicprochat qpc/1 safety number", &version.to_be_bytes(), address.to_string().as_bytes(), account_key])
+}
+
+/// What a verification code is the BLAKE3 of: whose screen shows it comes first.
+#[must_use]
+pub fn verification_code(version: u32, shown_by: &Party<'_>, scanned_by: &Party<'_>) -> Vec<u8> {
+    parts(&[
+        b"quicprochat qpc/1 verification code",
+        &version.to_be_bytes(),
+        shown_by.address.to_string().as_bytes(),
+        shown_by.account_key,
+        scanned_by.address.to_string().as_bytes(),
+        scanned_by.account_key,
+    ])
 }
 
 fn parts(parts: &[&[u8]]) -> Vec<u8> {

@@ -23,6 +23,7 @@ use qpc_proto::{
     frame,
     id::{ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     role::{Role, RoleTable},
+    safety::{self, Code, Party, SafetyNumber},
     transcript,
     v1::{self, answer::Result as Ans, request::Method as Req},
 };
@@ -410,17 +411,43 @@ fn derived() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// What alice (key aa…) and bob (key bb…) compare; the transcripts in hex.
+fn compared() -> Vec<(&'static str, String)> {
+    let (alice, bob) = (alice(), Address::parse("bob@chat.example").unwrap());
+    let (alice, bob) =
+        (Party { address: &alice, account_key: &[0xaa; 32] }, Party { address: &bob, account_key: &[0xbb; 32] });
+    let half = |party: &Party<'_>| {
+        hex::encode(transcript::safety_number_half(safety::VERSION, party.address, party.account_key))
+    };
+    let number = SafetyNumber::of(&alice, &bob);
+    vec![
+        ("transcript of alice's half", half(&alice)),
+        ("transcript of bob's half", half(&bob)),
+        ("number, digits", number.to_string()),
+        ("number, words", number.words().join(" ")),
+        (
+            "transcript of the code that alice shows",
+            hex::encode(transcript::verification_code(safety::VERSION, &alice, &bob)),
+        ),
+        ("code that alice shows", Code::of(&alice, &bob).to_string()),
+        ("code that bob shows", Code::of(&bob, &alice).to_string()),
+    ]
+}
+
 fn document() -> String {
     let mut text = String::from(
         "# Test vectors of `qpc/1`\n\n\
          Written by `qpc-proto/tests/vectors.rs`, which fails when a byte changes. `docs/protocol.md` says what the\n\
          parts mean; the values of the fields can be read back with any Protobuf decoder and `qpc-proto/proto`.\n",
     );
-    let mut section = |title: &str, rows: Vec<(&str, Vec<u8>)>| {
+    let mut written = |title: &str, rows: Vec<(&str, String)>| {
         writeln!(text, "\n## {title}\n").unwrap();
-        for (name, bytes) in rows {
-            writeln!(text, "- {name}\n  `{}`", hex::encode(bytes)).unwrap();
+        for (name, value) in rows {
+            writeln!(text, "- {name}\n  `{value}`").unwrap();
         }
+    };
+    let mut section = |title: &str, rows: Vec<(&'static str, Vec<u8>)>| {
+        written(title, rows.into_iter().map(|(name, bytes)| (name, hex::encode(bytes))).collect());
     };
     section(
         "Frames from a client",
@@ -438,6 +465,7 @@ fn document() -> String {
     );
     section("Inside entries, messages and groups", inner());
     section("Canonical bytes, chain values, transcripts", derived());
+    written("Safety number of alice (account key aa…) and bob (bb…)", compared());
     text
 }
 
