@@ -2,10 +2,14 @@
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
 mod error;
+mod verification;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::error::CommandError;
+pub use self::{
+    error::CommandError,
+    verification::{Compared, SafetyNumber, Standing, Verification},
+};
 
 /// Something to do. Names of people are `name` or `name@domain`; those of groups are their titles.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,10 +147,37 @@ pub enum Command {
         /// To prove it is its owner who asks.
         password: Password,
     },
-    /// Accepts a contact's new account key, after comparing it with them.
+    /// Accepts a contact's new account key unseen. [`CommandError::KeyChanged`] where a person had compared the earlier
+    /// one, unless they say that they mean it.
     TrustKey {
         /// Who.
         who: String,
+        /// Even then.
+        #[serde(default)]
+        though_verified: bool,
+    },
+    /// The safety number with a contact, and how things stand with their key.
+    SafetyNumber {
+        /// Who.
+        who: String,
+    },
+    /// Marks a contact's key as compared, if it is the one of which the number or code is; accepts it where it is new.
+    /// [`CommandError::KeyDiffers`] otherwise.
+    Verify {
+        /// Who.
+        who: String,
+        /// What they have.
+        compared: Compared,
+    },
+    /// Takes the mark back.
+    Unverify {
+        /// Who.
+        who: String,
+    },
+    /// The contacts who present another key than the known one, all or those of a conversation, from the home alone.
+    ChangedKeys {
+        /// A person or a group.
+        to: Option<String>,
     },
 }
 
@@ -199,11 +230,13 @@ pub enum Outcome {
         /// Oldest first.
         messages: Vec<Message>,
     },
-    /// Of [`Command::Contacts`].
+    /// Of [`Command::Contacts`] and [`Command::ChangedKeys`].
     Contacts {
         /// In order of address.
         contacts: Vec<Contact>,
     },
+    /// Of [`Command::SafetyNumber`].
+    SafetyNumber(SafetyNumber),
     /// Of [`Command::GroupMembers`].
     Members {
         /// In order of address.
@@ -276,6 +309,9 @@ pub struct Conversation {
     pub unread: u64,
     /// The newest message.
     pub last: Option<Message>,
+    /// Between two: how things stand with the other's key in this conversation.
+    #[serde(flatten)]
+    pub standing: Option<Standing>,
     /// A stranger's request that waits for an answer.
     pub request: bool,
     /// Is this account still in it?
@@ -339,6 +375,9 @@ pub struct Contact {
     pub account_key: Option<String>,
     /// The key changed and nobody has accepted the new one.
     pub key_changed: bool,
+    /// The same in more words.
+    #[serde(flatten)]
+    pub standing: Standing,
 }
 
 /// A member of a group.
@@ -352,6 +391,9 @@ pub struct Member {
     pub devices: u32,
     /// In the MLS group but not on the server's list, or the other way round.
     pub disputed: bool,
+    /// Of the key that these devices have; of one's own there is nothing to compare.
+    #[serde(flatten)]
+    pub standing: Option<Standing>,
 }
 
 /// What a member may do in a group.
@@ -432,6 +474,14 @@ pub enum Event {
         address: String,
         /// As in [`Contact::state`].
         state: String,
+    },
+    /// A person has marked somebody's key as compared, accepted another, or taken a mark back.
+    Verification {
+        /// Whose.
+        address: String,
+        /// How things stand now.
+        #[serde(flatten)]
+        standing: Standing,
     },
 }
 

@@ -28,6 +28,7 @@ mod table;
 mod terminal;
 mod trust;
 mod unattended;
+mod verify;
 
 use std::{
     io::{self, Write},
@@ -121,6 +122,7 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
         Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
+        Verb::Verify { who, verdict } => verify::verify(&mut seat, screen, who, verdict).await,
         Verb::History { to, limit } => history::history(&mut seat, screen, to, limit).await,
         Verb::Listen { follow } => {
             listen::listen(&mut seat, screen, follow, listen::What::Messages, &mut Stop::listen()?).await

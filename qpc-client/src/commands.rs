@@ -7,6 +7,7 @@ mod groups;
 mod problem;
 mod talk;
 mod target;
+mod verify;
 mod wait;
 
 use std::sync::Arc;
@@ -49,7 +50,11 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::DeviceRevoke { device } => account::revoke(core, device).await,
         Command::PasswordChange { old, new } => account::change_password(core, &old, &new).await,
         Command::AccountDelete { password } => account::delete(core, &password).await,
-        Command::TrustKey { who } => contacts::trust_key(core, who).await,
+        Command::TrustKey { who, though_verified } => verify::trust_key(core, who, though_verified).await,
+        Command::SafetyNumber { who } => verify::number(core, who).await,
+        Command::Verify { who, compared } => verify::verify(core, who, compared).await,
+        Command::Unverify { who } => verify::unverify(core, who).await,
+        Command::ChangedKeys { to } => verify::changed(core, to).await,
     }
 }
 

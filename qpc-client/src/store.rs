@@ -15,6 +15,7 @@ pub(crate) mod pending;
 mod row;
 pub(crate) mod schema;
 pub(crate) mod unheard;
+pub(crate) mod verification;
 
 use std::{path::Path, sync::Arc, thread};
 

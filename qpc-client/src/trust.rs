@@ -1,5 +1,5 @@
 //! Whose devices are believed: an account's key is pinned when it is first seen, and another one is refused until a
-//! person has compared and accepted it.
+//! person has accepted it; with a word of its own where they had compared the earlier one.
 
 use std::sync::Arc;
 
@@ -7,12 +7,15 @@ use qpc_proto::{address::Address, credential::VerifiedDevice};
 use rusqlite::Transaction;
 
 use crate::{
+    api::{Standing, Verification},
+    fresh,
     identity::Identity,
     mls::{Device, Mls, Refusal, Trust, Verdict},
     store::{
         StoreError,
-        contact::{self, Pinned},
+        contact::{self, Contact, Pinned},
     },
+    words,
 };
 
 /// Who this device is, as every part of the driver needs it.
@@ -51,17 +54,49 @@ impl Me {
     pub(crate) fn refuse(&self, tx: &Transaction<'_>, refusal: &Refusal) -> Result<String, StoreError> {
         let mut text = format!("Refused: {refusal}.");
         match refusal {
-            Refusal::AccountKeyChanged(device) => {
-                contact::offer(tx, device.address(), device.account_key())?;
-                text.push_str(
-                    " They may have been reset, or somebody is in between. Compare the fingerprints with them; if they \
-                     are right, accept the new key.",
-                );
+            Refusal::AccountKeyChanged(device) if device.address() != self.address() => {
+                text.push_str(&offered(tx, device.address(), device.account_key())?);
             }
             _ => text.push_str(" Somebody may be trying to listen in; the server may be taking part in it."),
         }
         Ok(text)
     }
+}
+
+/// Notes that somebody presents another key; gives what to tell a person beside that.
+pub(crate) fn offered(tx: &Transaction<'_>, address: &Address, key: &[u8; 32]) -> Result<String, StoreError> {
+    contact::offer(tx, address, key)?;
+    let compared = contact::get(tx, address)?.and_then(|known| known.verified_ms());
+    Ok(words::another_key(address, compared))
+}
+
+/// How things stand with a contact's key.
+pub(crate) fn standing(contact: &Contact) -> Standing {
+    let verification = match (contact.offered_key, contact.verified_ms()) {
+        (Some(_), _) => Verification::Changed,
+        (None, Some(_)) => Verification::Verified,
+        (None, None) => Verification::Unverified,
+    };
+    Standing {
+        verification,
+        verified_at: contact.mark.map(|mark| fresh::rfc3339(mark.marked_ms)),
+        changed_at: contact.offered_ms.map(fresh::rfc3339),
+    }
+}
+
+/// The same in a group where their devices have these keys: they may be from before another one was accepted.
+pub(crate) fn standing_in<'k>(
+    tx: &Transaction<'_>,
+    address: &Address,
+    keys: impl IntoIterator<Item = &'k [u8; 32]>,
+) -> Result<Standing, StoreError> {
+    let Some(contact) = contact::get(tx, address)? else { return Ok(Standing::default()) };
+    let mut standing = standing(&contact);
+    let known = |key: &[u8; 32]| contact.account_key.is_none_or(|known| known == *key);
+    if standing.verification != Verification::Changed && !keys.into_iter().all(known) {
+        standing.verification = Verification::Earlier;
+    }
+    Ok(standing)
 }
 
 /// The pinned keys, as judges of devices.

@@ -1,10 +1,13 @@
 //! Words for what has no text of its own.
 
 use qpc_proto::{
+    address::Address,
     content::Kind,
     role::{Action, Role},
     v1::ContactState,
 };
+
+use crate::fresh;
 
 /// For what this version does not understand.
 pub(crate) const KNOWN_NOT: &str = "(a message that this version can't show)";
@@ -32,6 +35,27 @@ pub(crate) const fn contact_state(state: ContactState) -> &'static str {
         ContactState::Declined => "declined",
         ContactState::Blocked => "blocked",
         ContactState::Unspecified => "known",
+    }
+}
+
+/// A day as people write it, in UTC.
+pub(crate) fn day(ms: u64) -> String {
+    fresh::rfc3339(ms).chars().take(10).collect()
+}
+
+/// What it means that somebody presents another account key, and what to do; after a sentence that says that they do.
+pub(crate) fn another_key(address: &Address, compared_ms: Option<u64>) -> String {
+    let either = "They may have been reset, or somebody is in between.";
+    match compared_ms {
+        Some(ms) => format!(
+            " You had compared the earlier key with them, on {}. {either} Nothing is sent to them until you have compared \
+             the new safety number with them: `verify {address}`.",
+            day(ms)
+        ),
+        None => format!(
+            " The earlier key was never compared. {either} Compare the safety number with them (`verify {address}`) \
+             before you accept the new key."
+        ),
     }
 }
 

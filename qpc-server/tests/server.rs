@@ -44,9 +44,13 @@ mod person;
 mod program;
 #[path = "server/roots.rs"]
 mod roots;
+#[path = "server/safety.rs"]
+mod safety;
 #[path = "server/stopping.rs"]
 mod stopping;
 #[path = "../../qpc-client/tests/program/terminal.rs"]
 mod terminal;
+#[path = "server/verify.rs"]
+mod verify;
 #[path = "server/wire.rs"]
 mod wire;

@@ -24,6 +24,24 @@ pub enum CommandError {
         /// For a person.
         message: String,
     },
+    /// A contact has another account key than the known one, and nobody has accepted it: nothing is sent to it.
+    #[error("{message}")]
+    KeyChanged {
+        /// For a person.
+        message: String,
+        /// Whose, `name@domain`.
+        who: String,
+        /// Had a person compared the earlier key?
+        verified: bool,
+    },
+    /// What a contact has is not what this home knows: somebody may be in between.
+    #[error("{message}")]
+    KeyDiffers {
+        /// For a person.
+        message: String,
+        /// Whose, `name@domain`.
+        who: String,
+    },
     /// The server refused it for now.
     #[error("{message}")]
     TryLater {

@@ -18,7 +18,7 @@ use crate::{
         conversation::{self, Conversation, Kind, New, State},
         entry, message as messages, pending,
     },
-    trust::Me,
+    trust::{self, Me},
 };
 
 /// Tries again what was refused before somebody's new key was accepted.
@@ -184,13 +184,10 @@ impl<'b> Batch<'b> {
         let Ok(who) = Address::parse(&notice.address) else { return Ok(()) };
         match notice.event() {
             AccountEvent::Reset => {
+                let mut text = format!("The account of {who} was reset: it has another key now.");
                 if let Ok(key) = notice.account_key.as_ref().try_into() {
-                    contact::offer(self.tx, &who, key)?;
+                    text.push_str(&trust::offered(self.tx, &who, key)?);
                 }
-                let text = format!(
-                    "The account of {who} was reset: it has another key now. Compare its fingerprint with them before you \
-                     accept it and go on writing."
-                );
                 self.out.alarm(self.tx, text)?;
             }
             AccountEvent::Deleted => {}

@@ -137,6 +137,17 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: ContactsVerb,
     },
+    /// Show the safety number with a contact, as digits, words and a QR code; with an option, say what came of comparing it.
+    ///
+    /// Where both see the same, no server has put a key of its own between them. A contact who is marked as verified and
+    /// whose key changes later is not written to until that key is compared or accepted, too.
+    Verify {
+        /// A name, or name@domain.
+        #[arg(value_name = "CONTACT")]
+        who: String,
+        #[command(flatten)]
+        verdict: Verdict,
+    },
     /// Groups and their members.
     Group {
         #[command(subcommand)]
@@ -202,8 +213,27 @@ pub(super) enum ContactsVerb {
     Block(Who),
     /// End a block.
     Unblock(Who),
-    /// Believe a contact's new account key, after comparing its fingerprint with them.
+    /// Believe a contact's new account key unseen; one whose earlier key you had compared wants `verify`.
     Trust(Who),
+}
+
+/// What came of comparing a safety number.
+#[derive(Debug, Clone, Default, Args)]
+#[group(multiple = false)]
+pub(super) struct Verdict {
+    /// Mark the contact as verified. With NUMBER (60 digits or 18 words, as they read them, blanks or not) it is compared
+    /// here; without, the number is shown and you are asked.
+    #[arg(long, value_name = "NUMBER", num_args = 0..)]
+    pub(super) confirm: Option<Vec<String>>,
+    /// Mark the contact as verified if this is what their QR code says; `-` reads it from standard input.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) scanned: Option<String>,
+    /// Take the mark back.
+    #[arg(long)]
+    pub(super) undo: bool,
+    /// Believe a new key that you have not compared, even if you had compared the earlier one.
+    #[arg(long)]
+    pub(super) accept_new_key: bool,
 }
 
 /// A person.
@@ -362,6 +392,15 @@ mod tests {
             "contacts block bob",
             "contacts unblock bob",
             "contacts trust bob",
+            "verify bob",
+            "verify bob@chat.example --json",
+            "verify bob --confirm",
+            "verify bob --confirm 12345 67890",
+            "verify bob --confirm 1234567890 --json",
+            "verify bob --scanned QPC-VERIFY:1:00",
+            "verify bob --scanned -",
+            "verify bob --undo",
+            "verify bob --accept-new-key",
             "group create friends",
             "group create friends bob carol",
             "group add friends bob carol",
@@ -396,6 +435,10 @@ mod tests {
             "contacts",
             "alarms acknowledge",
             "alarms acknowledge all",
+            "verify",
+            "verify bob 12345",
+            "verify bob --confirm --undo",
+            "verify bob --undo --accept-new-key",
             "completions tcsh",
             "--pin sha256:00 --ca f whoami",
             "register alice --password secret",

@@ -32,7 +32,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             ContactsVerb::Decline(who) => Command::Decline { who: who.who },
             ContactsVerb::Block(who) => Command::Block { who: who.who },
             ContactsVerb::Unblock(who) => Command::Unblock { who: who.who },
-            ContactsVerb::Trust(who) => Command::TrustKey { who: who.who },
+            ContactsVerb::Trust(who) => Command::TrustKey { who: who.who, though_verified: false },
         },
         Verb::Group { verb } => match verb {
             GroupVerb::Create { name, members } => Command::GroupCreate { name, members },
@@ -70,6 +70,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         | Verb::Send { .. }
         | Verb::Listen { .. }
         | Verb::History { .. }
+        | Verb::Verify { .. }
         | Verb::Completions { .. }
         | Verb::Man => return Ok(None),
     }))
@@ -114,6 +115,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Members { members } => members.iter().try_for_each(|m| screen.object(m)),
         Outcome::Devices { devices } => devices.iter().try_for_each(|d| screen.object(d)),
         Outcome::Flushed { waiting } => waiting.iter().try_for_each(|w| screen.object(w)),
+        Outcome::SafetyNumber(number) => screen.object(number),
         Outcome::Whoami(whoami) => screen.object(whoami),
         Outcome::Status(status) => screen.object(status),
         Outcome::Done { .. } | Outcome::Queued { .. } => screen.object(outcome),

@@ -30,6 +30,12 @@ impl Clock {
         let format = if time.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
         time.strftime(format).to_string()
     }
+
+    /// The day of an RFC 3339 time; text that is none is given back.
+    pub(super) fn day(&self, time: &str) -> String {
+        let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
+        time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d").to_string()
+    }
 }
 
 #[cfg(test)]
@@ -42,5 +48,6 @@ mod tests {
         assert_eq!(clock.local("2026-11-20T09:05:01.5Z"), "09:05");
         assert_eq!(clock.local("2026-11-19T23:59:00+00:00"), "2026-11-19 23:59");
         assert_eq!(clock.local("today"), "today");
+        assert_eq!(clock.day("2026-11-19T23:59:00Z"), "2026-11-19");
     }
 }

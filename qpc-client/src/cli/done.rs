@@ -19,7 +19,9 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         Command::Decline { who } => format!("declined {}; they are not told", name(who)),
         Command::Block { who } => format!("blocked {}; they are not told", name(who)),
         Command::Unblock { who } => format!("unblocked {}", name(who)),
-        Command::TrustKey { who } => format!("the new key of {} is accepted", name(who)),
+        Command::TrustKey { who, .. } => format!("the new key of {} is accepted", name(who)),
+        Command::Verify { who, .. } => format!("{} is verified: you both have the same", name(who)),
+        Command::Unverify { who } => format!("{} is not marked as verified any more", name(who)),
         Command::GroupCreate { name: group, members } if members.is_empty() => {
             format!("made the group {}, with you alone in it", name(group))
         }
@@ -47,6 +49,8 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::MarkShown { .. }
         | Command::History { .. }
         | Command::Contacts
+        | Command::SafetyNumber { .. }
+        | Command::ChangedKeys { .. }
         | Command::Groups
         | Command::GroupMembers { .. }
         | Command::Devices => return None,

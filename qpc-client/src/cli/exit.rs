@@ -20,14 +20,24 @@ pub(super) enum Exit {
     Internal = 70,
     /// Kept, but not done yet.
     TryLater = 75,
+    /// Somebody's key is not the one it should be.
+    KeyDiffers = 76,
     /// Refused.
     Denied = 77,
 }
 
 impl Exit {
     /// Every code, in order.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Ok, Self::Usage, Self::Data, Self::Unreachable, Self::Internal, Self::TryLater, Self::Denied];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::Usage,
+        Self::Data,
+        Self::Unreachable,
+        Self::Internal,
+        Self::TryLater,
+        Self::KeyDiffers,
+        Self::Denied,
+    ];
 
     /// What `--json` calls it.
     pub(super) const fn name(self) -> &'static str {
@@ -38,6 +48,7 @@ impl Exit {
             Self::Unreachable => "unreachable",
             Self::Internal => "internal",
             Self::TryLater => "try_later",
+            Self::KeyDiffers => "key_differs",
             Self::Denied => "denied",
         }
     }
@@ -52,6 +63,10 @@ impl Exit {
             Self::Internal => "a fault of the program, the home directory or the server",
             Self::TryLater => {
                 "not now: messages wait (for an acceptance, say), the server asks to try later, or a signal ended it"
+            }
+            Self::KeyDiffers => {
+                "a contact's key is not what it was or should be: a safety number that differs, or a new key that \
+                 nobody has accepted; nothing was sent"
             }
             Self::Denied => {
                 "refused: password, passphrase or key of the home, token, certificate, or no right to do this"
@@ -79,7 +94,7 @@ mod tests {
     #[test]
     fn the_codes_are_the_documented_ones() {
         let codes = Exit::ALL.map(|exit| exit as u8);
-        assert_eq!(codes, [0, 2, 65, 69, 70, 75, 77]);
+        assert_eq!(codes, [0, 2, 65, 69, 70, 75, 76, 77]);
         assert!(Exit::table().contains("  69  the server can't be reached"));
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use qpc_client::api::CommandError;
 use serde::Serialize;
 
-use super::{exit::Exit, terminal};
+use super::{exit::Exit, hint, terminal};
 
 /// An end that is not success.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +105,10 @@ impl From<CommandError> for Failure {
             CommandError::Unreachable { message } => Self::new(Exit::Unreachable, message),
             CommandError::Denied { message } => Self::denied(message),
             CommandError::TryLater { message } => Self::new(Exit::TryLater, message),
+            CommandError::KeyChanged { message, who, verified } => {
+                Self::new(Exit::KeyDiffers, message).next(hint::changed_key(&who, verified))
+            }
+            CommandError::KeyDiffers { message, who } => Self::new(Exit::KeyDiffers, message).next(hint::differs(&who)),
             CommandError::Internal { message } => Self::internal(message),
         }
     }

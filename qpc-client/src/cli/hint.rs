@@ -18,6 +18,30 @@ pub(super) fn program() -> &'static str {
     PROGRAM.get().map_or(NAME, String::as_str)
 }
 
+/// What to do about a contact's new key.
+pub(super) fn changed_key(who: &str, verified: bool) -> String {
+    let (program, who) = (program(), quoted(who));
+    let unseen = if verified {
+        format!("{program} verify {who} --accept-new-key")
+    } else {
+        format!("{program} contacts trust {who}")
+    };
+    format!(
+        "see the number of the new key, and compare it with them:\n{program} verify {who}\nif it is equal:\n\
+         {program} verify {who} --confirm\nto believe the new key unseen:\n{unseen}"
+    )
+}
+
+/// What to do where numbers differ.
+pub(super) fn differs(who: &str) -> String {
+    format!(
+        "write nothing secret to them; compare once more, digit by digit,\nwhere you see or hear that it is them:\n{} \
+         verify {}",
+        program(),
+        quoted(who)
+    )
+}
+
 fn with_home(home: &Path) -> String {
     format!("{NAME} --home {}", quoted(&home.to_string_lossy()))
 }

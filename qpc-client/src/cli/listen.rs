@@ -3,7 +3,7 @@
 //! A message is marked as shown only after its line has been flushed, one at a time: a kill may
 //! show the last line twice (it has the same id), and never loses one.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use qpc_client::{
     Notice,
@@ -36,7 +36,9 @@ pub(super) async fn listen(
     stop: &mut Stop,
 ) -> Result<(), Failure> {
     let render = Render::new(screen, &seat.address().await);
-    let mut listening = Listening { seat, screen, render, what, stop, follow, online: true, printed: false };
+    let notes = render.clone().noting(screen);
+    let mut listening =
+        Listening { seat, screen, render, notes, what, stop, follow, online: true, printed: false, alarms: Vec::new() };
     if follow { listening.follow().await } else { listening.catch_up().await }
 }
 
@@ -44,18 +46,41 @@ struct Listening<'a> {
     seat: &'a mut Seat,
     screen: &'a Screen,
     render: Render,
+    notes: Render,
     what: What,
     stop: &'a mut Stop,
     follow: bool,
     online: bool,
     /// Has anything been printed?
     printed: bool,
+    /// Alarms that were printed.
+    alarms: Vec<String>,
 }
 
 /// Go on?
 type Flow = ControlFlow<()>;
 
 impl Listening<'_> {
+    /// Tells whose key is another one, of those that no alarm has told of just now.
+    async fn warn(&mut self) -> Result<(), Failure> {
+        if let Outcome::Contacts { contacts } = self.seat.insist(Command::ChangedKeys { to: None }).await? {
+            let told = |address: &str| self.alarms.iter().any(|alarm| alarm.contains(address));
+            let news = contacts.iter().filter(|contact| !told(&contact.address));
+            news.filter_map(|contact| self.notes.contact_alarm(contact)).for_each(|line| self.screen.rendered(&line));
+        }
+        Ok(())
+    }
+
+    /// Hears what has happened so far.
+    async fn hear_the_rest(&mut self) -> Result<(), Failure> {
+        while let Ok(notice) = tokio::time::timeout(Duration::ZERO, self.seat.next()).await {
+            if self.hear(notice?).await?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Prints as the messages come in, not only when all are here: a long backlog shows at once.
     async fn catch_up(&mut self) -> Result<(), Failure> {
         let catching_up = self.seat.execute(Command::CatchUp);
@@ -73,6 +98,8 @@ impl Listening<'_> {
             };
         };
         if self.print_waiting().await?.is_continue() {
+            self.hear_the_rest().await?;
+            self.warn().await?;
             caught_up?;
             if !self.printed {
                 self.screen.done("no new messages");
@@ -82,6 +109,7 @@ impl Listening<'_> {
     }
 
     async fn follow(&mut self) -> Result<(), Failure> {
+        self.warn().await?;
         let mut flow = self.print_waiting().await?;
         while flow.is_continue() {
             flow = tokio::select! {
@@ -102,6 +130,11 @@ impl Listening<'_> {
         if matches!(event, Event::Message(_)) {
             return self.print_waiting().await;
         }
+        if let Event::Alarm { text } = &event
+            && !self.follow
+        {
+            self.alarms.push(text.clone());
+        }
         if self.screen.json {
             if self.what == What::Everything {
                 self.screen.object(&event)?;
@@ -112,8 +145,8 @@ impl Listening<'_> {
             && (std::mem::replace(&mut self.online, *online) == *online || !self.follow)
         {
             // The first connection is no news, and that there is none is what a single look ends with.
-        } else if let Some(note) = self.render.event(&event) {
-            self.screen.note(&note);
+        } else if let Some(note) = self.notes.event(&event) {
+            self.screen.rendered(&note);
         }
         Ok(Flow::Continue(()))
     }

@@ -2,6 +2,9 @@
 //!
 //! Every piece of text that a person or a server wrote goes through [`terminal`] here, once.
 
+mod qr;
+mod verification;
+
 use qpc_client::api::{
     Alarm, Contact, Conversation, ConversationKind, Device, Event, Member, Message, OutboxState, Outcome, Status,
     Waiting, Whoami,
@@ -34,6 +37,12 @@ impl Render {
     pub(super) fn new(screen: &Screen, address: &str) -> Self {
         let home = address.split_once('@').map(|(_, domain)| format!("@{domain}")).unwrap_or_default();
         Self { clock: screen.clock.clone(), paint: screen.paint, home }
+    }
+
+    /// The same for what goes to standard error.
+    pub(super) fn noting(mut self, screen: &Screen) -> Self {
+        self.paint = screen.notes;
+        self
     }
 
     /// An address without the person's own domain, or a title, safe to show.
@@ -88,6 +97,7 @@ impl Render {
             Outcome::Flushed { waiting } => waiting.iter().map(|waiting| self.waiting(waiting)).collect(),
             Outcome::Messages { messages } => messages.iter().map(|message| self.message(message)).collect(),
             Outcome::Contacts { contacts } => self.contacts(contacts),
+            Outcome::SafetyNumber(number) => self.safety_number(number),
             Outcome::Members { members } => self.members(members),
             Outcome::Devices { devices } => self.devices(devices),
         }
@@ -166,6 +176,7 @@ impl Render {
             Event::Online { online: true, .. } => Some("connected".to_owned()),
             Event::Online { online: false, problem } => Some(format!("not connected{}", because(problem))),
             Event::Alarm { text } => Some(self.alarm(text)),
+            Event::Verification { address, standing } => Some(self.standing_event(address, standing)),
             Event::Contact { address, state } => {
                 let who = self.name(address);
                 let text = self.contact(&who, state);
@@ -214,38 +225,37 @@ impl Render {
                 (None, ..) => String::new(),
             };
             let members = cut(&self.names(&conversation.members), MEMBERS_WIDTH);
-            table.row([number.to_string(), self.title(conversation), unread, last, members]);
+            let title = format!("{}{}", self.title(conversation), Self::mark(conversation.standing.as_ref()));
+            table.row([number.to_string(), title, unread, last, members]);
         }
         self.headed(table)
     }
 
     fn contacts(&self, contacts: &[Contact]) -> Vec<String> {
-        let mut table = Table::new(&["WHO", "STATE", "ACCOUNT KEY"]);
+        let mut table = Table::new(&["WHO", "STATE", "VERIFIED", "ACCOUNT KEY"]);
         for contact in contacts {
             let key = contact.account_key.as_deref().unwrap_or("not known yet");
-            table.row([self.name(&contact.address), contact_state(&contact.state).to_owned(), key.to_owned()]);
+            let (who, state) = (self.name(&contact.address), contact_state(&contact.state).to_owned());
+            table.row([who, state, self.verified(&contact.standing), key.to_owned()]);
         }
         let mut lines = self.headed(table);
-        for contact in contacts.iter().filter(|contact| contact.key_changed) {
-            let who = self.name(&contact.address);
-            lines.push(self.alarm(&format!(
-                "the account key of {who} changed. Compare the new one with them, then: {} contacts trust {who}",
-                hint::program()
-            )));
-        }
+        lines.extend(contacts.iter().filter_map(|contact| self.contact_alarm(contact)));
         lines
     }
 
     fn members(&self, members: &[Member]) -> Vec<String> {
-        let mut table = Table::new(&["WHO", "ROLE", "DEVICES"]);
+        let mut table = Table::new(&["WHO", "ROLE", "DEVICES", "VERIFIED"]);
         for member in members {
-            table.row([self.name(&member.address), member.role.clone(), member.devices.to_string()]);
+            let verified = member.standing.as_ref().map(|standing| self.verified(standing)).unwrap_or_default();
+            table.row([self.name(&member.address), member.role.clone(), member.devices.to_string(), verified]);
         }
         let mut lines = self.headed(table);
         for member in members.iter().filter(|member| member.disputed) {
             let who = self.name(&member.address);
             lines.push(self.alarm(&format!("the group and the server disagree on whether {who} is a member")));
         }
+        let alarm = |member: &Member| self.key_alarm(&member.address, member.standing.as_ref()?);
+        lines.extend(members.iter().filter_map(alarm));
         lines
     }
 

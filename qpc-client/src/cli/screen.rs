@@ -5,9 +5,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
-use super::{clock::Clock, failure::Failure, terminal};
+use super::{clock::Clock, exit::Exit, failure::Failure, terminal};
 
 /// The program's outputs.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub(super) struct Screen {
     pub(super) interactive: bool,
     /// How standard output is painted.
     pub(super) paint: Paint,
+    /// How standard error is painted.
+    pub(super) notes: Paint,
     /// Is standard error a terminal?
     pub(super) progress: bool,
 }
@@ -29,14 +32,23 @@ impl Screen {
     pub(super) fn new(json: bool) -> Self {
         let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let out = io::stdout().is_terminal();
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
             json,
             clock: Clock::system(),
             interactive: io::stdin().is_terminal() && out && !json,
             paint: Paint(out && colors && !json),
-            progress: io::stderr().is_terminal() && !json,
+            notes: Paint(err && colors && !json),
+            progress: err && !json,
         }
+    }
+
+    /// How many columns standard output has, where it is a terminal for people.
+    pub(super) fn columns(&self) -> Option<usize> {
+        let terminal = io::stdout().is_terminal() && !self.json;
+        // One that does not know its size is taken for one of the usual size.
+        let known = || tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+        terminal.then(|| if known() == 0 { 80 } else { known() })
     }
 
     /// Writes a line of data and flushes it.
@@ -59,11 +71,14 @@ impl Screen {
 
     /// Tells a person something that is no data. A note that can't be written is not missed.
     pub(super) fn note(&self, text: &str) {
-        let line = if self.json {
-            json(&serde_json::json!({ "note": text })).unwrap_or_default()
-        } else {
-            terminal::body(text, "  ").into_owned()
-        };
+        // JSON is escaped as a whole.
+        if self.json { self.rendered(text) } else { self.rendered(&terminal::body(text, "  ")) }
+    }
+
+    /// The same of a line that was rendered for standard error: it is safe, and perhaps painted.
+    pub(super) fn rendered(&self, text: &str) {
+        let line =
+            if self.json { json(&serde_json::json!({ "note": text })).unwrap_or_default() } else { text.to_owned() };
         io::stderr().lock().write_all(format!("{line}\n").as_bytes()).ok();
     }
 
@@ -79,7 +94,11 @@ impl Screen {
         if failure.is_silent() {
             return;
         }
-        let text = if self.json { json(&failure.object()).unwrap_or_default() } else { failure.text() };
+        let text = match failure.exit {
+            _ if self.json => json(&failure.object()).unwrap_or_default(),
+            Exit::KeyDiffers => self.notes.loud(&failure.text()),
+            _ => failure.text(),
+        };
         io::stderr().lock().write_all(format!("{text}\n").as_bytes()).ok();
     }
 
@@ -110,6 +129,17 @@ impl Paint {
     /// For names.
     pub(super) fn bold(self, text: &str) -> String {
         self.with(anstyle::Style::new().bold(), text)
+    }
+
+    /// Black on white, whatever the terminal's colours are.
+    pub(super) fn paper(self, text: &str) -> String {
+        let (black, white) = (anstyle::Ansi256Color(16), anstyle::Ansi256Color(231));
+        self.with(anstyle::Style::new().fg_color(Some(black.into())).bg_color(Some(white.into())), text)
+    }
+
+    /// For what is as it should be.
+    pub(super) fn good(self, text: &str) -> String {
+        self.with(anstyle::Style::new().fg_color(Some(anstyle::AnsiColor::Green.into())), text)
     }
 
     /// For what must not be missed.

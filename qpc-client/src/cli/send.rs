@@ -71,7 +71,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     async fn new(seat: &'a mut Seat, screen: &'a Screen, to: String) -> Self {
-        let render = Render::new(screen, &seat.address().await);
+        let render = Render::new(screen, &seat.address().await).noting(screen);
         Self {
             seat,
             screen,
@@ -118,11 +118,25 @@ impl<'a> Sending<'a> {
         }
         let queued = queued.map_err(|error| kept(error.into()))?;
         if let Outcome::Queued { id } = queued {
+            if self.queued == 0 {
+                self.warn().await;
+            }
             self.pending.insert(id);
             self.queued = self.queued.saturating_add(1);
             self.show_progress();
         }
         Ok(())
+    }
+
+    /// Tells whose key is another one, of those who are written to. It goes to the keys that were known all the same.
+    async fn warn(&self) {
+        let changed = self.seat.execute(Command::ChangedKeys { to: Some(self.to.clone()) }).await;
+        if let Ok(Outcome::Contacts { contacts }) = changed {
+            contacts
+                .iter()
+                .filter_map(|contact| self.render.contact_alarm(contact))
+                .for_each(|line| self.screen.rendered(&line));
+        }
     }
 
     fn hear(&mut self, notice: Notice) -> Result<(), Failure> {
@@ -133,9 +147,9 @@ impl<'a> Sending<'a> {
                     self.online = Some(online);
                 }
             }
-            Notice::Event(Event::Alarm { text }) => self.screen.note(&self.render.alarm(&text)),
+            Notice::Event(Event::Alarm { text }) => self.screen.rendered(&self.render.alarm(&text)),
             // Lost news is made good by the next flush.
-            Notice::Lagged | Notice::Event(Event::Message(_) | Event::Contact { .. }) => {}
+            Notice::Lagged | Notice::Event(Event::Message(_) | Event::Contact { .. } | Event::Verification { .. }) => {}
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Table {
 }
 
 /// The text with blanks up to a width in terminal columns.
-fn pad(text: &str, width: usize) -> String {
+pub(super) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 

@@ -1,4 +1,4 @@
-//! Contacts: requests answered, blocks, and changed keys accepted.
+//! Contacts: listed, requests answered, blocks.
 
 use std::sync::Arc;
 
@@ -8,15 +8,19 @@ use qpc_proto::{
     v1::{self, ContactAnswer, ContactState},
 };
 
-use super::{done, noted, target, usage};
+use super::{done, target, usage};
 use crate::{
     api::{self, CommandError, Outcome},
     apply::{self, Applied},
     core::Core,
     identity::key_fingerprint,
-    store::{StoreError, contact, conversation},
+    store::{
+        StoreError,
+        contact::{self, Contact},
+        conversation,
+    },
     transport::{CallError, Link},
-    words,
+    trust, words,
 };
 
 /// All contacts; the server's list where it can be had.
@@ -25,15 +29,20 @@ pub(super) async fn list(core: &Arc<Core>) -> Result<Outcome, CommandError> {
         refresh(core, &link).await?;
     }
     let contacts = core.store.run(contact::all).await?;
-    let shown = contacts.into_iter().filter(|one| one.state != ContactState::Unspecified || one.offered_key.is_some());
-    let contacts = shown.map(|one| api::Contact {
+    let shown = contacts.iter().filter(|one| one.state != ContactState::Unspecified || one.offered_key.is_some());
+    Ok(Outcome::Contacts { contacts: shown.map(shown_as).collect() })
+}
+
+/// A contact as it is shown.
+pub(super) fn shown_as(one: &Contact) -> api::Contact {
+    api::Contact {
         address: one.address.to_string(),
         state: words::contact_state(one.state).to_owned(),
         // Where a new key waits for acceptance, that one is to be compared.
         account_key: one.offered_key.or(one.account_key).map(|key| key_fingerprint(&key)),
         key_changed: one.offered_key.is_some(),
-    });
-    Ok(Outcome::Contacts { contacts: contacts.collect() })
+        standing: trust::standing(one),
+    }
 }
 
 async fn refresh(core: &Arc<Core>, link: &Link) -> Result<(), CommandError> {
@@ -113,25 +122,4 @@ async fn answer(
         )
         .await?;
     Ok(done())
-}
-
-/// Accepts a contact's new account key.
-pub(super) async fn trust_key(core: &Arc<Core>, who: String) -> Result<Outcome, CommandError> {
-    let address = target::person(&core.me, &who)?;
-    let (me, teller) = (core.me.clone(), Arc::clone(core));
-    core.store
-        .run_and(
-            move |tx| {
-                if !contact::accept_offer(tx, &address)? {
-                    return Err(usage(format!("{address} has no key that waits for acceptance")));
-                }
-                conversation::trust_again(tx)?;
-                let mut out = apply::retry_welcomes(tx, &me)?;
-                (out.follow, out.outbox) = (true, true);
-                Ok(out)
-            },
-            move |applied| teller.tell(applied),
-        )
-        .await?;
-    Ok(noted("The new key is accepted."))
 }

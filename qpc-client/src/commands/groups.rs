@@ -10,6 +10,7 @@ use qpc_proto::{
     role::{Role, RoleTable},
     v1,
 };
+use rusqlite::Transaction;
 
 use super::{done, noted, target, usage};
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         roster,
     },
     fresh,
-    mls::{CommitError, GroupError},
+    mls::{self, CommitError, GroupError},
     store::{
         Local, StoreError,
         conversation::{self, Kind, New, State},
@@ -30,6 +31,7 @@ use crate::{
         pending::{self, Pending},
     },
     transport::{CallError, Link},
+    trust::{self, Me},
 };
 
 /// Key packages of the people to be added, one for each of their devices.
@@ -199,7 +201,7 @@ pub(super) async fn leave(core: &Arc<Core>, group: String) -> Result<Outcome, Co
 pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
     let local = find(core, group).await?;
     let me = core.me.clone();
-    let (name, devices, roles, leaving) = core
+    let (name, mut members, leaving) = core
         .store
         .run(move |tx| {
             let conversation = conversation::get(tx, local)?;
@@ -207,22 +209,11 @@ pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, 
             me.with_mls(tx, |mls| {
                 let mut group = mls.group(&name);
                 let read = group.members().and_then(|members| Ok((members, group.roles()?, group.has_proposals()?)));
-                let (members, roles, leaving) = read.map_err(|error| internal(&error))?;
-                Ok::<_, CommandError>((name.clone(), members, roles, leaving))
+                let (devices, roles, leaving) = read.map_err(|error| internal(&error))?;
+                Ok::<_, CommandError>((name.clone(), accounts(tx, &me, &devices, &roles)?, leaving))
             })
         })
         .await?;
-    let mut members: BTreeMap<String, Member> = BTreeMap::new();
-    for device in devices {
-        let address = device.device.address();
-        let member = members.entry(address.to_string()).or_insert_with(|| Member {
-            address: address.to_string(),
-            role: roles.of(address).name().to_owned(),
-            devices: 0,
-            disputed: false,
-        });
-        member.devices = member.devices.saturating_add(1);
-    }
     // Without a connection there is nothing to compare with.
     if let Ok(link) = core.link().await {
         let listed = roster::find(&link, &name).await?.map(|listed| listed.members).unwrap_or_default();
@@ -236,10 +227,36 @@ pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, 
                 address: listed.address,
                 devices: 0,
                 disputed: true,
+                standing: None,
             });
         }
     }
     Ok(Outcome::Members { members: members.into_values().collect() })
+}
+
+/// The accounts that devices of a group belong to.
+fn accounts(
+    tx: &Transaction<'_>,
+    me: &Me,
+    devices: &[mls::Member],
+    roles: &RoleTable,
+) -> Result<BTreeMap<String, Member>, StoreError> {
+    let mut accounts: BTreeMap<&Address, Vec<&[u8; 32]>> = BTreeMap::new();
+    for member in devices {
+        accounts.entry(member.device.address()).or_default().push(member.device.account_key());
+    }
+    let account = |(address, keys): (&Address, Vec<&[u8; 32]>)| {
+        let others = address != me.address();
+        let member = Member {
+            address: address.to_string(),
+            role: roles.of(address).name().to_owned(),
+            devices: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+            disputed: false,
+            standing: others.then(|| trust::standing_in(tx, address, keys)).transpose()?,
+        };
+        Ok((address.to_string(), member))
+    };
+    accounts.into_iter().map(account).collect()
 }
 
 async fn find(core: &Arc<Core>, group: String) -> Result<Local, CommandError> {

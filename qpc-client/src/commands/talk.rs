@@ -12,7 +12,7 @@ use rusqlite::Transaction;
 use super::{
     done,
     target::{self, Target},
-    usage,
+    usage, verify,
 };
 use crate::{
     api::{self, CommandError, Event, OutboxState, Outcome},
@@ -20,9 +20,11 @@ use crate::{
     fresh,
     mls::{GroupError, Mls},
     store::{
+        contact,
         conversation::{self, Conversation, Kind, State, Trusted},
         message, outbox,
     },
+    trust,
 };
 
 /// Messages in one answer, at most.
@@ -49,7 +51,7 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
                     Target::Person(person) => conversation::want_direct(tx, &person)?,
                     Target::Conversation(conversation) => *conversation,
                 };
-                may_write(&conversation)?;
+                may_write(tx, &conversation)?;
                 message::insert(
                     tx,
                     &message::New {
@@ -88,13 +90,24 @@ fn full(most: u64) -> CommandError {
     }
 }
 
-fn may_write(conversation: &Conversation) -> Result<(), CommandError> {
+fn may_write(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), CommandError> {
+    if let Some(peer) = conversation.peer.as_ref().filter(|_| conversation.state != State::Ended)
+        && let Some(contact) = contact::get(tx, peer)?.filter(|contact| contact.offered_key.is_some())
+        // A conversation that goes on is with the key that was known, one that is to begin would be with the other. But
+        // whoever had compared the first is to look before they go on at all.
+        && (contact.verified_ms().is_some() || conversation.state != State::Active)
+    {
+        return Err(verify::changed_error(&contact));
+    }
     match (conversation.state, conversation.trusted) {
         (State::Ended, _) => Err(usage(format!("you are no longer in {}", conversation.title))),
         (_, Trusted::Yes) => Ok(()),
-        (_, Trusted::OnceKeyAccepted) => Err(CommandError::Denied {
-            message: "somebody in this conversation has another key, which you have not accepted: see `contacts`"
-                .into(),
+        (_, Trusted::OnceKeyAccepted) => Err(match contact::changed(tx)?.first() {
+            Some(contact) => verify::changed_error(contact),
+            None => CommandError::Denied {
+                message: "somebody in this conversation has another key, which you have not accepted: see `contacts`"
+                    .into(),
+            },
         }),
         (_, Trusted::Never) => Err(CommandError::Denied {
             message: "this conversation is not followed any more, because its history is not what it was: see `status`"
@@ -163,14 +176,21 @@ fn shown(
     conversation: Conversation,
 ) -> Result<api::Conversation, CommandError> {
     let mut members: BTreeSet<String> = conversation.peer.iter().map(ToString::to_string).chain([me]).collect();
+    let mut keys = Vec::new();
     if let (Some(name), State::Active) = (&conversation.name, conversation.state) {
         match mls.group(name).members() {
-            Ok(devices) => members.extend(devices.iter().map(|member| member.device.address().to_string())),
+            Ok(devices) => {
+                members.extend(devices.iter().map(|member| member.device.address().to_string()));
+                let peers = devices.iter().filter(|member| Some(member.device.address()) == conversation.peer.as_ref());
+                keys.extend(peers.map(|member| *member.device.account_key()));
+            }
             Err(GroupError::NoGroup | GroupError::Removed) => {}
             Err(GroupError::Fault(fault)) => return Err(fault.into()),
         }
     }
+    let standing = conversation.peer.as_ref().map(|peer| trust::standing_in(tx, peer, &keys)).transpose()?;
     Ok(api::Conversation {
+        standing,
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title,
         kind: match conversation.kind {

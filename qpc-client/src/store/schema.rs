@@ -145,8 +145,23 @@ CREATE TABLE unheard (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Since when somebody presents another key, and whose keys a person has compared.
+const VERIFICATION: &str = "
+ALTER TABLE contact ADD COLUMN offered_ms INTEGER;
+CREATE TABLE verification (
+    address TEXT PRIMARY KEY,
+    -- The key that was compared.
+    account_key BLOB NOT NULL,
+    -- 0 where a person has taken it back.
+    verified INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    -- The device at which the person was.
+    device BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA), M::up(ALARMS), M::up(UNHEARD)])
+    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA), M::up(ALARMS), M::up(UNHEARD), M::up(VERIFICATION)])
 }
 
 pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
@@ -196,6 +211,19 @@ mod tests {
         migrations().to_latest(&mut connection).unwrap();
         let tx = connection.transaction().unwrap();
         assert_eq!(crate::store::alarm::open(&tx).unwrap(), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_key_that_waits_in_an_older_home_still_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(dir.path().join("client.db")).unwrap();
+        migrations().to_version(&mut connection, 4).unwrap();
+        let row = "INSERT INTO contact (address, account_key, offered_key) VALUES ('bob@a.example', ?1, ?2)";
+        connection.execute(row, ([1; 32], [2; 32])).unwrap();
+        migrations().to_latest(&mut connection).unwrap();
+        let tx = connection.transaction().unwrap();
+        let bob = crate::store::contact::all(&tx).unwrap().remove(0);
+        assert_eq!((bob.offered_key, bob.offered_ms, bob.mark), (Some([2; 32]), None, None));
     }
 
     #[test]

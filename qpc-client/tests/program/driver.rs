@@ -113,6 +113,7 @@ impl State {
                 told.push(Event::Outbox { id: message.id.clone(), state, reason });
                 Outcome::Queued { id: message.id }
             }
+            Command::ChangedKeys { .. } => Outcome::Contacts { contacts: Vec::new() },
             Command::Flush => {
                 self.full = self.full.filter(|full| *full == Full::ForGood);
                 Outcome::Flushed { waiting: self.waiting.clone() }
@@ -148,6 +149,7 @@ impl State {
             members: vec![ALICE.to_owned(), BOB.to_owned()],
             unread: 0,
             last: self.of(title).pop(),
+            standing: None,
             request: false,
             active: true,
         }

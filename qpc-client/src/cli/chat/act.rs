@@ -8,7 +8,7 @@ use super::{
     room::{Flow, Room, Said},
     typed::{self, COMMANDS, Typed},
 };
-use crate::cli::{failure::Failure, render, terminal};
+use crate::cli::{exit::Exit, failure::Failure, render, terminal};
 
 impl Room<'_> {
     /// A line was typed.
@@ -24,7 +24,12 @@ impl Room<'_> {
                 if let Some(next) = failure.next {
                     text.push_str(&format!("\n{next}"));
                 }
-                self.say(console, &terminal::body(&text, "   "))?;
+                let text = terminal::body(&text, "   ");
+                if failure.exit == Exit::KeyDiffers && !self.screen.json {
+                    console.ring(&self.screen.paint.loud(&format!("-- not sent: {text}")))?;
+                } else {
+                    self.say(console, &text)?;
+                }
                 Ok(Flow::Stay)
             }
         }
@@ -55,6 +60,7 @@ impl Room<'_> {
             Typed::Decline(who) => self.contact(console, who, |who| Command::Decline { who }, "declined").await?,
             Typed::Block(who) => self.contact(console, who, |who| Command::Block { who }, "blocked").await?,
             Typed::Unblock(who) => self.contact(console, who, |who| Command::Unblock { who }, "unblocked").await?,
+            Typed::Verify(who) => self.verify(console, who).await?,
             Typed::Contacts => self.answer(console, Command::Contacts).await?,
             Typed::Status => self.answer(console, Command::Status).await?,
             Typed::Wrong(why) => self.say(console, &why)?,
@@ -95,15 +101,35 @@ impl Room<'_> {
         command: impl FnOnce(String) -> Command,
         done: &str,
     ) -> Result<(), Failure> {
-        let here = || match &self.place {
-            Some(Place { kind: ConversationKind::Direct, title, .. }) => Some(title.clone()),
-            _ => None,
-        };
-        let Some(who) = who.or_else(here) else { return self.say(console, "whom? Write the name behind it") };
+        let Some(who) = self.whom(console, who)? else { return Ok(()) };
         let shown = self.render.name(&who);
         self.seat.execute(command(who)).await?;
         self.refresh().await?;
         self.say(console, &format!("{done} {shown}"))
+    }
+
+    /// Who is meant, if nobody is named the person whose conversation is open; asks back where there is none.
+    fn whom(&self, console: &Console, who: Option<String>) -> Result<Option<String>, Failure> {
+        let who = who.or_else(|| match &self.place {
+            Some(Place { kind: ConversationKind::Direct, title, .. }) => Some(title.clone()),
+            _ => None,
+        });
+        if who.is_none() {
+            self.say(console, "whom? Write the name behind it")?;
+        }
+        Ok(who)
+    }
+
+    async fn verify(&self, console: &Console, who: Option<String>) -> Result<(), Failure> {
+        let Some(who) = self.whom(console, who)? else { return Ok(()) };
+        let Outcome::SafetyNumber(number) = self.seat.execute(Command::SafetyNumber { who }).await? else {
+            return Ok(());
+        };
+        if self.screen.json {
+            return Ok(self.screen.object(&number)?);
+        }
+        let page = self.render.safety_page(&number, self.screen.columns());
+        page.iter().try_for_each(|line| console.print(line))
     }
 
     async fn answer(&self, console: &Console, command: Command) -> Result<(), Failure> {

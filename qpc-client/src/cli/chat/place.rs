@@ -28,8 +28,10 @@ pub(super) struct Place {
 impl Place {
     fn of(conversation: &Conversation, render: &Render) -> Self {
         let id = &conversation.conversation;
+        // To a person whose conversation has ended one writes in another.
+        let anew = conversation.kind == ConversationKind::Direct && !conversation.active;
         Self {
-            to: if id.is_empty() { conversation.title.clone() } else { id.clone() },
+            to: if id.is_empty() || anew { conversation.title.clone() } else { id.clone() },
             title: conversation.title.clone(),
             shown: render.title(conversation),
             kind: conversation.kind,
@@ -101,6 +103,7 @@ mod tests {
             members: Vec::new(),
             unread: 0,
             last: None,
+            standing: None,
             request: false,
             active,
         }
@@ -126,6 +129,14 @@ mod tests {
         assert_eq!(found("bob").as_deref(), Some("3"));
         assert_eq!(found("Bob@localhost").as_deref(), Some("3"));
         assert_eq!(found("#bob@localhost").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn what_has_ended_between_two_begins_anew_and_a_group_does_not() {
+        let render = Render::new(&Screen::new(false), "alice@localhost");
+        let ended = |kind| vec![conversation("2", "bob@localhost", kind, false)];
+        assert_eq!(find(&ended(ConversationKind::Direct), &render, "bob").unwrap().to, "bob@localhost");
+        assert_eq!(find(&ended(ConversationKind::Group), &render, "#bob@localhost").unwrap().to, "2");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use qpc_client::{
     Notice,
-    api::{Command, CommandError, Conversation, Event, Message, OutboxState, Outcome},
+    api::{Command, CommandError, Conversation, ConversationKind, Event, Message, OutboxState, Outcome, Standing},
 };
 
 use super::{
@@ -98,7 +98,32 @@ impl<'a> Room<'a> {
 
     /// What stands before the line being typed.
     pub(super) fn prompt(&self) -> String {
-        self.place.as_ref().map_or_else(|| "> ".to_owned(), |place| format!("{}> ", place.shown))
+        let Some(place) = &self.place else { return "> ".to_owned() };
+        format!("{}{}> ", place.shown, Render::mark(self.standing()))
+    }
+
+    /// How things stand with the key of the person whose conversation is open.
+    fn standing(&self) -> Option<&Standing> {
+        let open = self.place.as_ref()?.conversation.as_ref()?;
+        self.list.iter().find(|conversation| conversation.conversation == *open)?.standing.as_ref()
+    }
+
+    /// Tells loudly whose key is another one: in the open conversation, or anywhere.
+    async fn warn(&mut self, console: &Console) -> Result<(), Failure> {
+        let mut alarms: Vec<String> = Vec::new();
+        match (&self.place, self.standing()) {
+            (Some(place), Some(standing)) => alarms.extend(self.render.key_alarm(&place.title, standing)),
+            (place, _) => {
+                let to = place.as_ref().map(|place| place.to.clone());
+                if let Outcome::Contacts { contacts } = self.seat.insist(Command::ChangedKeys { to }).await? {
+                    alarms.extend(contacts.iter().filter_map(|contact| self.render.contact_alarm(contact)));
+                }
+            }
+        }
+        for alarm in alarms {
+            if self.screen.json { self.screen.note(&alarm) } else { console.ring(&alarm)? }
+        }
+        Ok(())
     }
 
     /// Names that can be completed.
@@ -131,12 +156,14 @@ impl<'a> Room<'a> {
         self.place = None;
         self.refresh().await?;
         if self.screen.json {
-            return Ok(self.list.iter().try_for_each(|conversation| self.screen.object(conversation))?);
+            self.list.iter().try_for_each(|conversation| self.screen.object(conversation))?;
+            return self.warn(console).await;
         }
         if self.list.is_empty() {
             return self.say(console, "no conversations yet; /open NAME begins one");
         }
-        self.render.conversations(&self.list).iter().try_for_each(|line| console.print(line))
+        self.render.conversations(&self.list).iter().try_for_each(|line| console.print(line))?;
+        self.warn(console).await
     }
 
     pub(super) async fn open(&mut self, console: &Console, place: Place) -> Result<(), Failure> {
@@ -151,9 +178,13 @@ impl<'a> Room<'a> {
         self.show_last(console, unread.clamp(LAST, SHOWN_MAX)).await?;
         self.tell_request(console)?;
         if !known.active {
-            self.say(console, "you are not in this conversation any more")?;
+            let ended = match known.kind {
+                ConversationKind::Direct => "this conversation has ended; what you write begins another",
+                ConversationKind::Group => "you are not in this conversation any more",
+            };
+            self.say(console, ended)?;
         }
-        Ok(())
+        self.warn(console).await
     }
 
     /// Tells once that the open conversation is somebody's request.
@@ -209,7 +240,15 @@ impl<'a> Room<'a> {
                     format!("not connected{why}\n   What you write is kept, and sent when the connection is back");
                 self.say(console, if online { "connected again" } else { &lost })
             }
-            Event::Alarm { text } => console.ring(&self.render.alarm(&text)),
+            Event::Alarm { text } => {
+                // The mark behind a name may be another one now.
+                self.refresh().await?;
+                console.ring(&self.render.alarm(&text))
+            }
+            Event::Verification { address, standing } => {
+                self.refresh().await?;
+                console.print(&self.note(&self.render.standing_event(&address, &standing)))
+            }
             Event::Contact { address, state } => {
                 self.refresh().await?;
                 let who = self.render.name(&address);
@@ -267,7 +306,11 @@ impl<'a> Room<'a> {
 
     /// A conversation that began while its place was open gets its name.
     fn recognise(&mut self) {
-        let Some(place) = self.place.as_ref().filter(|place| place.conversation.is_none()) else { return };
+        let Some(place) = self.place.as_ref().filter(|place| place.kind == ConversationKind::Direct) else { return };
+        let goes_on = |c: &Conversation| c.active && place.conversation.as_ref() == Some(&c.conversation);
+        if self.list.iter().any(goes_on) {
+            return;
+        }
         if let Ok(found) = place::find(&self.list, &self.render, &place.title) {
             self.place = Some(Place { through: place.through, told_request: place.told_request, ..found });
         }

@@ -27,6 +27,8 @@ pub(super) enum Typed {
     Block(Option<String>),
     /// `/unblock [WHO]`
     Unblock(Option<String>),
+    /// `/verify [WHO]`
+    Verify(Option<String>),
     /// `/contacts`
     Contacts,
     /// `/status`
@@ -36,7 +38,7 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 12] = [
+pub(super) const COMMANDS: [(&str, &str); 13] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
@@ -45,6 +47,7 @@ pub(super) const COMMANDS: [(&str, &str); 12] = [
     ("/decline [WHO]", "put a request aside; they are not told"),
     ("/block [WHO]", "get nothing from them any more; they are not told"),
     ("/unblock [WHO]", "end a block"),
+    ("/verify [WHO]", "the safety number, to be compared outside this chat"),
     ("/contacts", "all contacts and requests"),
     ("/status", "the connection, what waits to be sent, alarms"),
     ("/help", "this"),
@@ -78,6 +81,7 @@ pub(super) fn understand(line: &str) -> Typed {
         ("decline", who) => Typed::Decline(who),
         ("block", who) => Typed::Block(who),
         ("unblock", who) => Typed::Unblock(who),
+        ("verify", who) => Typed::Verify(who),
         ("contacts", None) => Typed::Contacts,
         ("status", None) => Typed::Status,
         (name, _) => {
@@ -103,6 +107,7 @@ mod tests {
         assert_eq!(understand("/open  bob "), Typed::Open(text("bob")));
         assert_eq!(understand("/open my group"), Typed::Open(text("my group")));
         assert_eq!(understand("/accept"), Typed::Accept(None));
+        assert_eq!(understand("/verify bob"), Typed::Verify(Some(text("bob"))));
         assert_eq!(understand("/accept carol"), Typed::Accept(Some(text("carol"))));
         assert_eq!(understand("/history"), Typed::History(20));
         assert_eq!(understand("/history 5"), Typed::History(5));

@@ -1,5 +1,7 @@
 //! What people see, kept as plain text.
 
+use qpc_client::api::{SafetyNumber, Standing, Verification};
+
 use super::*;
 
 fn render() -> Render {
@@ -18,6 +20,16 @@ fn message(sender: &str, title: &str, body: &str) -> Message {
         kind: "text".to_owned(),
         body: body.to_owned(),
         local: 7,
+    }
+}
+
+fn standing(verification: Verification) -> Standing {
+    let verified_at = Some("2026-11-18T09:05:00Z".to_owned());
+    match verification {
+        Verification::Changed => {
+            Standing { verification, verified_at, changed_at: Some("2026-11-20T09:05:00Z".to_owned()) }
+        }
+        _ => Standing { verification, verified_at, changed_at: None },
     }
 }
 
@@ -54,6 +66,7 @@ fn the_list_of_conversations() {
         members: vec!["alice@localhost".to_owned(), "bob@localhost".to_owned()],
         unread,
         last,
+        standing: (kind == ConversationKind::Direct).then(|| standing(Verification::Verified)),
         request,
         active,
     };
@@ -68,11 +81,11 @@ fn the_list_of_conversations() {
     assert_eq!(
         lines,
         [
-            "   WITH              UNREAD  LAST                                            MEMBERS",
-            "1  bob               2       09:05 bob: a long message that goes on␊and on…  alice, bob",
-            "2  #bob@localhost                                                            alice, bob",
-            "3  eve@evil.example  1       wants to talk to you: accept, decline or block  alice, bob",
-            "4  #old                      (you are not in it any more)                    alice, bob",
+            "   WITH                UNREAD  LAST                                            MEMBERS",
+            "1  bob ✓               2       09:05 bob: a long message that goes on␊and on…  alice, bob",
+            "2  #bob@localhost                                                              alice, bob",
+            "3  eve@evil.example ✓  1       wants to talk to you: accept, decline or block  alice, bob",
+            "4  #old                        (you are not in it any more)                    alice, bob",
         ]
     );
 }
@@ -126,27 +139,41 @@ fn alarms_have_numbers_and_what_is_known_is_not_loud() {
 
 #[test]
 fn people_and_devices() {
-    let contact = |address: &str, state: &str, key_changed| Contact {
+    let contact = |address: &str, state: &str, standing: Standing| Contact {
         address: address.to_owned(),
         state: state.to_owned(),
         account_key: None,
-        key_changed,
+        key_changed: standing.verification == Verification::Changed,
+        standing,
     };
-    let contacts = vec![contact("bob@localhost", "accepted", true), contact("eve@x.example", "pending", false)];
+    let contacts = vec![
+        contact("bob@localhost", "accepted", standing(Verification::Verified)),
+        contact("eve@x.example", "pending", Standing::default()),
+    ];
     assert_eq!(
         render().outcome(&Outcome::Contacts { contacts }),
         [
-            "WHO            STATE                ACCOUNT KEY",
-            "bob            accepted             not known yet",
-            "eve@x.example  asks to talk to you  not known yet",
-            "ALARM: the account key of bob changed. Compare the new one with them, then: qpc-client contacts trust bob",
+            "WHO            STATE                VERIFIED    ACCOUNT KEY",
+            "bob            accepted             2026-11-18  not known yet",
+            "eve@x.example  asks to talk to you  no          not known yet",
         ]
     );
-    let members =
-        vec![Member { address: "bob@localhost".to_owned(), role: "owner".to_owned(), devices: 1, disputed: true }];
+    let member = |name: &str, disputed, standing| Member {
+        address: format!("{name}@localhost"),
+        role: "owner".to_owned(),
+        devices: 1,
+        disputed,
+        standing,
+    };
+    let members = vec![member("alice", false, None), member("bob", true, Some(standing(Verification::Verified)))];
     assert_eq!(
         render().outcome(&Outcome::Members { members }),
-        ["WHO  ROLE   DEVICES", "bob  owner  1", "ALARM: the group and the server disagree on whether bob is a member",]
+        [
+            "WHO    ROLE   DEVICES  VERIFIED",
+            "alice  owner  1",
+            "bob    owner  1        2026-11-18",
+            "ALARM: the group and the server disagree on whether bob is a member",
+        ]
     );
     let device = Device {
         device: "0199".to_owned(),
@@ -159,6 +186,72 @@ fn people_and_devices() {
         render().outcome(&Outcome::Devices { devices: vec![device] }),
         ["DEVICE  NAME    ENROLLED  LAST SEEN", "0199    laptop  09:05     2026-11-20  this one"]
     );
+}
+
+#[test]
+fn another_key_is_told_loudly_with_whose_since_when_and_what_to_do() {
+    let contact = |standing: Standing| Contact {
+        address: "bob@localhost".to_owned(),
+        state: "accepted".to_owned(),
+        account_key: Some("aaaa bbbb".to_owned()),
+        key_changed: true,
+        standing,
+    };
+    let contacts = vec![contact(standing(Verification::Changed))];
+    assert_eq!(
+        render().outcome(&Outcome::Contacts { contacts }),
+        [
+            "WHO  STATE     VERIFIED  ACCOUNT KEY",
+            "bob  accepted  CHANGED   aaaa bbbb",
+            "ALARM: the account key of bob is another one since 09:05. You had verified the earlier one on 2026-11-18. \
+             Nothing is sent to bob until you have compared the new one with them: qpc-client verify bob",
+        ]
+    );
+    let never = Standing { verified_at: None, ..standing(Verification::Changed) };
+    let alarm = render().contact_alarm(&contact(never)).unwrap();
+    assert!(alarm.contains("never verified") && alarm.contains("contacts trust bob"), "{alarm}");
+    assert_eq!(render().contact_alarm(&contact(standing(Verification::Verified))), None);
+    let earlier = render().key_alarm("bob@localhost", &standing(Verification::Earlier)).unwrap();
+    assert!(earlier.starts_with("ALARM: bob is here with an earlier account key"), "{earlier}");
+}
+
+fn number(verification: Verification) -> SafetyNumber {
+    SafetyNumber {
+        address: "bob@localhost".to_owned(),
+        standing: standing(verification),
+        number: ["01234"; 12].join(" "),
+        words: ["abandon"; 18].join(" "),
+        code: format!("QPC-VERIFY:1:{}", "AB".repeat(32)),
+        account_key: "aaaa bbbb".to_owned(),
+    }
+}
+
+#[test]
+fn a_safety_number_in_a_pipe_is_labels_and_values() {
+    let lines = render().safety_page(&number(Verification::Changed), None);
+    assert_eq!(lines[0], "contact      bob@localhost");
+    assert_eq!(lines[1], "state        ANOTHER KEY SINCE 09:05; the earlier key was verified 2026-11-18");
+    assert_eq!(lines[2..4], ["number       01234 01234 01234 01234", "             01234 01234 01234 01234"]);
+    assert_eq!(lines[5], "words        abandon  abandon  abandon");
+    assert_eq!(lines[11], format!("code         {}", number(Verification::Changed).code));
+    assert_eq!(lines.len(), 12);
+}
+
+#[test]
+fn a_safety_number_fits_a_terminal_and_its_code_is_never_wrapped() {
+    for (columns, drawn) in [(80, true), (60, true), (36, false)] {
+        let lines = render().safety_page(&number(Verification::Verified), Some(columns));
+        assert!(lines.len() <= 34, "{columns}");
+        assert_eq!(lines.iter().any(|line| line.contains('█')), drawn, "{columns}");
+        let code = lines.iter().filter(|line| line.contains('█'));
+        assert!(
+            code.into_iter().all(|line| unicode_width::UnicodeWidthStr::width(line.as_str()) <= columns),
+            "{columns}"
+        );
+    }
+    let lines = render().safety_page(&number(Verification::Verified), Some(80));
+    assert!(lines.len() <= 23, "on a screen of 24 lines: {}", lines.len());
+    assert!(lines[3].ends_with("01234 01234 01234 01234"), "{}", lines[3]);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use rusqlite::Transaction;
 
 use crate::{
     apply::{Applied, ApplyError, refuse},
-    mls::{CommitError, EncryptError, Encrypted, Group, GroupError, Mls},
+    mls::{CommitError, EncryptError, Encrypted, Group, GroupError, Member, Mls},
     store::{
-        Local,
+        Local, contact,
         conversation::{self, Conversation},
         outbox::{self, Outgoing, Sealed},
     },
@@ -87,14 +87,17 @@ struct Log<'m> {
     conversation: Conversation,
     group: Group<'m>,
     counter: Counter,
+    /// Why nothing may be said in it.
+    mute: Option<String>,
 }
 
 impl<'m> Log<'m> {
     fn open(tx: &Transaction<'_>, mls: &'m Mls<'m>, local: Local) -> Result<Self, ApplyError> {
         let conversation = conversation::get(tx, local)?;
         let given = outbox::last_counter(tx, local)?.unwrap_or_default();
-        let group = mls.group(conversation.named()?);
-        Ok(Self { counter: conversation.counter.max(given), conversation, group })
+        let mut group = mls.group(conversation.named()?);
+        let mute = earlier_key(tx, &conversation, &mut group)?;
+        Ok(Self { counter: conversation.counter.max(given), conversation, group, mute })
     }
 
     fn seal(&mut self, tx: &Transaction<'_>, outgoing: &Outgoing) -> Result<Made, ApplyError> {
@@ -111,6 +114,9 @@ impl<'m> Log<'m> {
     }
 
     fn encrypt(&mut self, outgoing: &Outgoing) -> Result<Result<Encrypted, Made>, ApplyError> {
+        if let Some(reason) = &self.mute {
+            return Ok(Err(Made::Never(reason.clone())));
+        }
         match self.group.encrypt(outgoing.id, &outgoing.content) {
             Ok(encrypted) => Ok(Ok(encrypted)),
             Err(EncryptError::ProposalsPending) => Ok(Err(Made::Later { proposals: true })),
@@ -127,4 +133,23 @@ impl<'m> Log<'m> {
             Err(error) => Ok(Err(Made::Never(error.to_string()))),
         }
     }
+}
+
+/// Between two, nothing is encrypted for a key that is not the one that is believed: a conversation that began before
+/// another one was accepted is with whoever has the earlier one.
+fn earlier_key(
+    tx: &Transaction<'_>,
+    conversation: &Conversation,
+    group: &mut Group<'_>,
+) -> Result<Option<String>, ApplyError> {
+    let Some(peer) = &conversation.peer else { return Ok(None) };
+    let Some(known) = contact::get(tx, peer)?.and_then(|contact| contact.account_key) else { return Ok(None) };
+    let members = match group.members() {
+        Ok(members) => members,
+        Err(GroupError::Fault(fault)) => return Err(fault.into()),
+        Err(GroupError::NoGroup | GroupError::Removed) => return Ok(None),
+    };
+    let other = |member: &Member| member.device.address() == peer && *member.device.account_key() != known;
+    let text = || format!("this conversation is with an earlier key of {peer} than the one that you have accepted");
+    Ok(members.iter().any(other).then(text))
 }
