@@ -21,10 +21,7 @@ use std::{path::Path, sync::Arc, thread};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::{
-    sync::{
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+    sync::{Mutex, mpsc, oneshot},
     task::unconstrained,
 };
 
@@ -61,6 +58,8 @@ type Job = Box<dyn FnOnce(&Transaction<'_>) -> Result<Finish, StoreError> + Send
 pub(crate) struct Store {
     // Goes first: the thread ends when all of these are gone.
     jobs: mpsc::Sender<Job>,
+    /// Held by who waits for room, so that nobody who comes later gets it first.
+    turn: Arc<Mutex<()>>,
     _thread: Arc<Ended>,
 }
 
@@ -86,7 +85,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let serving = thread::Builder::new().name("qpc-store".into()).spawn(move || serve(connection, queue));
         let thread = serving.map_err(|_| StoreError::Closed)?;
-        Ok(Self { jobs, _thread: Arc::new(Ended(Some(thread))) })
+        Ok(Self { jobs, turn: Arc::default(), _thread: Arc::new(Ended(Some(thread))) })
     }
 
     /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`
@@ -131,14 +130,11 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Queues a job in the order of the first polls. Waiting for room is fair; the runtime's budget is kept out of
-    /// it, because it would put one aside and let the next pass.
+    /// Queues a job in the order of the first polls. Waiting for the turn is fair, and whose turn it is waits for room
+    /// alone; the runtime's budget is kept out of both, because it would put one aside and let the next pass.
     async fn enqueue(&self, job: Job) -> Result<(), StoreError> {
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(job)) => unconstrained(self.jobs.send(job)).await.map_err(|_| StoreError::Closed),
-            Err(TrySendError::Closed(_)) => Err(StoreError::Closed),
-        }
+        let _turn = unconstrained(self.turn.lock()).await;
+        unconstrained(self.jobs.send(job)).await.map_err(|_| StoreError::Closed)
     }
 }
 
@@ -226,6 +222,41 @@ mod tests {
         let done = futures_util::future::join_all(work).await;
         let order: Vec<i64> = done.into_iter().map(Result::unwrap).collect();
         assert_eq!(order, (1..=1_000).collect::<Vec<i64>>());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_not_overtaken_by_who_comes_when_there_is_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+        let (began, begun) = std::sync::mpsc::sync_channel(1);
+        let (go, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let holding = store.run(move |_| {
+            began.send(()).unwrap();
+            held.recv().unwrap();
+            Ok::<_, StoreError>(())
+        });
+        tokio::pin!(holding);
+        assert!(futures_util::poll!(&mut holding).is_pending());
+        begun.recv().unwrap();
+        // The thread is held up, the queue is full, and one more waits for room.
+        let mut full: Vec<_> = (0..JOBS_MAX).map(|_| Box::pin(store.run(|_| Ok::<_, StoreError>(())))).collect();
+        for job in &mut full {
+            assert!(futures_util::poll!(job).is_pending());
+        }
+        let order = |name: &'static str| store.run(move |tx| alarm::raise(tx, name));
+        let early = order("early");
+        tokio::pin!(early);
+        assert!(futures_util::poll!(&mut early).is_pending());
+        go.send(()).unwrap();
+        futures_util::future::join_all(full).await.into_iter().for_each(|done| done.unwrap());
+        // There is room now, and whoever waited has not looked yet.
+        let late = order("late");
+        tokio::pin!(late);
+        assert!(futures_util::poll!(&mut late).is_pending());
+        let (late, early, holding) = tokio::join!(late, early, holding);
+        assert!(late.unwrap() && early.unwrap() && holding.is_ok());
+        let raised: Vec<String> = store.run(alarm::open).await.unwrap();
+        assert_eq!(raised, ["early", "late"]);
     }
 
     #[tokio::test]
