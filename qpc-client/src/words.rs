@@ -1,11 +1,6 @@
 //! Words for what has no text of its own.
 
-use qpc_proto::{
-    address::Address,
-    content::Kind,
-    role::{Action, Role},
-    v1::ContactState,
-};
+use qpc_proto::{address::Address, content::Kind, v1::ContactState};
 
 use crate::fresh;
 
@@ -56,42 +51,5 @@ pub(crate) fn another_key(address: &Address, compared_ms: Option<u64>) -> String
             " The earlier key was never compared. {either} Compare the safety number with them (`verify {address}`) \
              before you accept the new key."
         ),
-    }
-}
-
-/// Somebody who has this role.
-pub(crate) const fn a_role(role: Role) -> &'static str {
-    match role {
-        Role::Member => "a plain member",
-        Role::Admin => "an admin",
-        Role::Owner => "an owner",
-    }
-}
-
-/// What somebody does to a group, after "may" or "may not".
-pub(crate) fn deed(action: Action) -> String {
-    match action {
-        Action::Add => "add people".to_owned(),
-        Action::Remove(role) => format!("remove {}", a_role(role)),
-        Action::Promote(from, to) => format!("make {} {}", a_role(from), a_role(to)),
-        Action::Describe => "describe the group".to_owned(),
-        Action::Leave => "leave".to_owned(),
-        Action::Update => "renew their key".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deed_that_a_role_does_not_allow_is_told_in_words() {
-        for (action, words) in [
-            (Action::Add, "add people"),
-            (Action::Remove(Role::Owner), "remove an owner"),
-            (Action::Promote(Role::Member, Role::Admin), "make a plain member an admin"),
-        ] {
-            assert_eq!(deed(action), words);
-        }
     }
 }

@@ -33,6 +33,17 @@ pub enum CertificateError {
     Signature,
 }
 
+/// An MLS leaf that no account stands behind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeafError {
+    /// Its certificate proves nothing.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// It uses a device's certificate with another key.
+    #[error("the leaf's key is not the one that its certificate names")]
+    ForeignKey(Box<VerifiedDevice>),
+}
+
 /// A certificate whose signature has been verified; there is no other way to get one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedDevice {
@@ -72,6 +83,15 @@ impl VerifiedDevice {
     /// [`CertificateError`].
     pub fn verify_encoded(bytes: &[u8]) -> Result<Self, CertificateError> {
         Self::verify(&v1::DeviceCertificate::decode(bytes).map_err(|_| CertificateError::Encoding)?)
+    }
+
+    /// Verifies an MLS leaf: the identity of its credential, and that its signature key is the device's own.
+    ///
+    /// # Errors
+    /// [`LeafError`].
+    pub fn verify_leaf(identity: &[u8], signature_key: &[u8]) -> Result<Self, LeafError> {
+        let device = Self::verify_encoded(identity)?;
+        if signature_key == device.device_key() { Ok(device) } else { Err(LeafError::ForeignKey(Box::new(device))) }
     }
 
     /// Whose device it is.
@@ -134,6 +154,15 @@ mod tests {
     fn a_signed_device_is_believed() {
         let verified = VerifiedDevice::verify_encoded(&certificate().encode_to_vec()).unwrap();
         assert_eq!(verified.address().to_string(), "alice@chat.example");
+    }
+
+    #[test]
+    fn a_leaf_has_the_key_that_its_certificate_names() {
+        let (certificate, foreign) = (certificate(), [7; 32]);
+        let encoded = certificate.encode_to_vec();
+        assert!(VerifiedDevice::verify_leaf(&encoded, &certificate.device_key).is_ok());
+        let refused = VerifiedDevice::verify_leaf(&encoded, &foreign);
+        assert!(matches!(refused, Err(LeafError::ForeignKey(device)) if device.device() == DeviceId::new(1, [3; 10])));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod credential;
 pub mod error;
 pub mod frame;
 pub mod id;
+pub mod judge;
 pub mod limits;
 mod redacted;
 pub mod role;

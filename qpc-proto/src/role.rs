@@ -3,7 +3,7 @@
 //! Roles live in a group-context extension that only commits change
 //! ([`ROLES_EXTENSION`]); [`RoleTable`] is its content.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use prost::Message;
 
@@ -54,6 +54,16 @@ impl Role {
             Self::Owner => "owner",
         }
     }
+
+    /// Somebody who has this role, for people.
+    #[must_use]
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Member => "a plain member",
+            Self::Admin => "an admin",
+            Self::Owner => "an owner",
+        }
+    }
 }
 
 /// Something that changes a group.
@@ -71,6 +81,20 @@ pub enum Action {
     Leave,
     /// Refresh one's own leaf.
     Update,
+}
+
+/// What somebody does to a group, for people: after "may" or "may not".
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add => f.write_str("add people"),
+            Self::Remove(role) => write!(f, "remove {}", role.phrase()),
+            Self::Promote(from, to) => write!(f, "make {} {}", from.phrase(), to.phrase()),
+            Self::Describe => f.write_str("describe the group"),
+            Self::Leave => f.write_str("leave"),
+            Self::Update => f.write_str("renew their key"),
+        }
+    }
 }
 
 /// May a member with this role do this?
@@ -169,6 +193,17 @@ mod tests {
             for (role, allowed) in [Member, Admin, Owner].into_iter().zip(allowed) {
                 assert_eq!(may(role, action), allowed, "{role:?} {action:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_deed_that_a_role_does_not_allow_is_told_in_words() {
+        for (action, words) in [
+            (Action::Add, "add people"),
+            (Action::Remove(Role::Owner), "remove an owner"),
+            (Action::Promote(Role::Member, Role::Admin), "make a plain member an admin"),
+        ] {
+            assert_eq!(action.to_string(), words);
         }
     }
 

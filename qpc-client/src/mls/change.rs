@@ -11,6 +11,7 @@ use openmls::{
     prelude::{LeafNodeIndex, MlsMessageOut, Proposal, QueuedProposal, Sender, tls_codec::Serialize as _},
 };
 use openmls_traits::OpenMlsProvider as _;
+pub use qpc_proto::judge::Departure;
 use qpc_proto::{
     address::Address,
     credential::VerifiedDevice,
@@ -48,15 +49,6 @@ pub struct Change {
     /// Accounts that had proposed to leave and are still in, because the commit was made before: their
     /// proposals are void, and whoever may remove them should.
     pub unheard: Vec<Address>,
-}
-
-/// A device that is out of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Departure {
-    /// Which.
-    pub device: VerifiedDevice,
-    /// Its account left by itself.
-    pub left: bool,
 }
 
 /// A commit that waits: what the server has to be shown.

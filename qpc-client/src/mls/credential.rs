@@ -5,7 +5,7 @@ use openmls::prelude::{BasicCredential, Credential, LeafNode, Member as Leaf};
 use prost::Message;
 use qpc_proto::{
     address::Address,
-    credential::{CertificateError, VerifiedDevice},
+    credential::{CertificateError, LeafError, VerifiedDevice},
     id::DeviceId,
     v1,
 };
@@ -89,10 +89,11 @@ pub(super) fn admit(
     signature_key: &[u8],
     trust: &dyn Trust,
 ) -> Result<VerifiedDevice, Refusal> {
-    let device = identify(credential)?;
-    if signature_key != device.device_key() {
-        return Err(Refusal::ForeignKey(Box::new(device)));
-    }
+    let credential = basic(credential)?;
+    let device = VerifiedDevice::verify_leaf(credential.identity(), signature_key).map_err(|error| match error {
+        LeafError::Certificate(error) => unproved(credential.identity(), error),
+        LeafError::ForeignKey(device) => Refusal::ForeignKey(device),
+    })?;
     match trust.judge(&device) {
         Verdict::Trusted => Ok(device),
         Verdict::AccountKeyChanged => Err(Refusal::AccountKeyChanged(Box::new(device))),
@@ -112,11 +113,16 @@ pub(super) fn admit_member(leaf: &Leaf, trust: &dyn Trust) -> Result<VerifiedDev
 
 /// Whose credential it is. Enough for a leaf that was admitted before.
 pub(super) fn identify(credential: &Credential) -> Result<VerifiedDevice, Refusal> {
-    let credential = BasicCredential::try_from(credential.clone()).map_err(|_| Refusal::NoCertificate)?;
-    let certificate = credential.identity();
-    VerifiedDevice::verify_encoded(certificate).map_err(|error| {
-        let claim = v1::DeviceCertificate::decode(certificate).ok();
-        let address = claim.and_then(|claim| Address::parse(&claim.address).ok());
-        Refusal::Certificate { address, error }
-    })
+    let credential = basic(credential)?;
+    VerifiedDevice::verify_encoded(credential.identity()).map_err(|error| unproved(credential.identity(), error))
+}
+
+fn basic(credential: &Credential) -> Result<BasicCredential, Refusal> {
+    BasicCredential::try_from(credential.clone()).map_err(|_| Refusal::NoCertificate)
+}
+
+fn unproved(certificate: &[u8], error: CertificateError) -> Refusal {
+    let claim = v1::DeviceCertificate::decode(certificate).ok();
+    let address = claim.and_then(|claim| Address::parse(&claim.address).ok());
+    Refusal::Certificate { address, error }
 }

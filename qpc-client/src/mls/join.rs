@@ -11,6 +11,7 @@ use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
     credential::VerifiedDevice,
     id::{ConversationName, Epoch},
+    judge::{one_key_each, same_account},
     role::{Action, RoleTable, may},
 };
 
@@ -19,7 +20,6 @@ use super::{
     config::{self, HubSender, SUITE},
     credential::admit_member,
     group::{epoch_of, group_id, roles_of},
-    judge::{one_key_each, same_account},
     storage::key,
 };
 
