@@ -1,10 +1,10 @@
-//! Accounts, and conversations between them. Bodies, commits and welcomes are random bytes of the sizes of
-//! real ones: the server does not look inside.
+//! Accounts, and conversations between them. Their groups are real ones, because the server follows them, made by
+//! their creators alone: the others' key packages are thrown away. Bodies are random bytes: the server does not look inside.
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use qpc_client::wire::{Device, Dialer, Wire};
+use qpc_client::wire::{Device, Dialer, Engine, EngineError, Invited, Wire};
 use qpc_proto::{
     chain::ChainValue,
     id::{ConversationName, Counter, MessageId, Seq},
@@ -15,10 +15,6 @@ use crate::{history::Sent, random::Random};
 
 /// Registrations at once.
 const TOGETHER: usize = 16;
-/// Sizes of a commit, a welcome and a group info of a small group, in bytes.
-const COMMIT: usize = 900;
-const WELCOME: usize = 1_400;
-const GROUP_INFO: usize = 700;
 
 /// Somebody with one device, on a connection of their own.
 #[derive(Clone)]
@@ -71,18 +67,18 @@ pub async fn person(dialer: &Dialer, token: &str, name: &str) -> anyhow::Result<
 /// What went wrong.
 pub async fn direct(creator: &Person, peer: &Person, random: &mut Random) -> anyhow::Result<Room> {
     let address = peer.device.address().to_string();
-    let room = create(creator, v1::ConversationKind::Direct, &address, &[peer], random).await?;
+    let (room, _) = create(creator, v1::ConversationKind::Direct, &address, &[peer], random).await?;
     let answer = v1::ContactAnswer::Accept.into();
     let accept = v1::AnswerContact { address: creator.device.address().to_string(), answer };
     peer.wire.call(Method::AnswerContact(accept)).await.context("accepting")?;
     Ok(room)
 }
 
-/// Makes a group of people who have accepted its creator.
+/// Makes a group of people who have accepted its creator, and gives what makes its creator's commits.
 ///
 /// # Errors
 /// What went wrong.
-pub async fn group(creator: &Person, members: &[&Person], random: &mut Random) -> anyhow::Result<Room> {
+pub async fn group(creator: &Person, members: &[&Person], random: &mut Random) -> anyhow::Result<(Room, Engine)> {
     create(creator, v1::ConversationKind::Group, "", members, random).await
 }
 
@@ -92,62 +88,78 @@ async fn create(
     peer: &str,
     members: &[&Person],
     random: &mut Random,
-) -> anyhow::Result<Room> {
-    let request = creation(creator, kind, peer, members, random);
+) -> anyhow::Result<(Room, Engine)> {
+    let (request, engine) = creation(creator, kind, peer, members, random).await?;
     let name = ConversationName::parse(request.conversation.as_ref())?;
     let id = MessageId::parse(&request.message_id)?;
     match creator.wire.call(Method::CreateConversation(request)).await.context("creating a conversation")? {
         Outcome::CreateConversation(made) => {
             let commit = Sent { conversation: name.clone(), device: creator.device.id(), counter: Counter(1), id };
-            Ok(Room { name, commit, at: Seq(made.seq), chain: ChainValue::parse(&made.chain) })
+            Ok((Room { name, commit, at: Seq(made.seq), chain: ChainValue::parse(&made.chain) }, engine))
         }
         _ => bail!("an answer of another kind"),
     }
 }
 
-/// The request that makes a conversation.
-#[must_use]
-pub fn creation(
+/// The request that makes a conversation, and the creator's side of its group.
+///
+/// # Errors
+/// What went wrong.
+pub async fn creation(
     creator: &Person,
     kind: v1::ConversationKind,
     peer: &str,
     members: &[&Person],
     random: &mut Random,
-) -> v1::CreateConversation {
+) -> anyhow::Result<(v1::CreateConversation, Engine)> {
     let name = ConversationName { domain: creator.wire.domain().clone(), id: random.conversation_id() };
-    let id = random.message_id();
-    v1::CreateConversation {
+    let (creator, members, of) = (creator.device.clone(), devices(members), name.clone());
+    let (founded, engine) = aside(move || {
+        let mut engine = Engine::new(&creator)?;
+        let mut founded = engine.found(&of, &invited(&members)?)?;
+        // Alone, they begin with a commit all the same: every conversation here has a first entry.
+        if founded.commit.is_none() {
+            founded.commit = Some(engine.commit(&of, &[])?);
+        }
+        Ok((founded, engine))
+    })
+    .await?;
+    let request = v1::CreateConversation {
         conversation: Some(name.to_wire()),
         kind: kind.into(),
         peer: peer.to_owned(),
-        message_id: id.to_bytes(),
-        commit: Some(adding(random, id, 0, members)),
-        group_info: Bytes::new(),
-    }
+        message_id: random.message_id().to_bytes(),
+        commit: founded.commit,
+        group_info: founded.group_info,
+    };
+    Ok((request, engine))
 }
 
 /// A commit that adds people.
-#[must_use]
-pub fn adding(random: &mut Random, id: MessageId, epoch: u64, members: &[&Person]) -> v1::CommitBundle {
-    let role = v1::Role::Member.into();
-    let added = members.iter().map(|member| v1::Member { address: member.device.address().to_string(), role });
-    v1::CommitBundle {
-        welcome: if members.is_empty() { Bytes::new() } else { body(random, None, WELCOME) },
-        welcome_devices: members.iter().map(|member| member.device.id().to_bytes()).collect(),
-        added: added.collect(),
-        ..commit(random, id, epoch)
-    }
+///
+/// # Errors
+/// What went wrong.
+pub async fn adding(
+    mut engine: Engine,
+    name: &ConversationName,
+    members: &[&Person],
+) -> anyhow::Result<(v1::CommitBundle, Engine)> {
+    let (members, of) = (devices(members), name.clone());
+    aside(move || Ok((engine.commit(&of, &invited(&members)?)?, engine))).await
 }
 
-/// A commit that changes nothing but the epoch.
-#[must_use]
-pub fn commit(random: &mut Random, id: MessageId, epoch: u64) -> v1::CommitBundle {
-    v1::CommitBundle {
-        epoch,
-        commit: body(random, Some(id), COMMIT),
-        group_info: body(random, None, GROUP_INFO),
-        ..Default::default()
-    }
+fn devices(people: &[&Person]) -> Vec<Device> {
+    people.iter().map(|person| person.device.clone()).collect()
+}
+
+/// Key packages, whose secrets nobody keeps.
+fn invited(devices: &[Device]) -> Result<Vec<Invited>, EngineError> {
+    devices.iter().map(|device| Engine::new(device)?.invited()).collect()
+}
+
+/// Does what keeps a thread busy on one of its own.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, EngineError> + Send + 'static) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
 /// Random bytes, which begin with an id where one is given.

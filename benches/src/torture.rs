@@ -165,11 +165,12 @@ async fn furnish(
         let Some((creator, others)) = people.split_first() else { continue };
         let mut rooms = Vec::new();
         for other in others {
-            rooms.push((vec![creator, other], crowd::direct(creator, other, random).await?, false));
+            rooms.push((vec![creator, other], crowd::direct(creator, other, random).await?, None));
         }
         let others: Vec<&Person> = others.iter().collect();
-        rooms.push((people.iter().collect(), crowd::group(creator, &others, random).await?, true));
-        for (members, room, group) in rooms {
+        let (room, engine) = crowd::group(creator, &others, random).await?;
+        rooms.push((people.iter().collect(), room, Some(engine)));
+        for (members, room, mut engine) in rooms {
             recorder.invoked(&room.commit);
             recorder.acknowledged(&room.commit, room.at, room.chain);
             for (person, lanes) in people.iter().zip(lanes.iter_mut()) {
@@ -177,7 +178,8 @@ async fn furnish(
                 if members.iter().any(|member| member.device.id() == me) {
                     let creator = me == creator.device.id();
                     let last = Counter(u64::from(creator));
-                    lanes.push(Lane::new(room.name.clone(), me, last, creator && group, random.fork()));
+                    let engine = if creator { engine.take() } else { None };
+                    lanes.push(Lane::new(room.name.clone(), me, last, engine, random.fork()));
                 }
             }
             logs.push((creator.clone(), room));

@@ -22,13 +22,17 @@ use qpc_proto::{
     role::Role,
 };
 use qpc_server::store::{
-    Actor, Admission, Append, CommitBundle, Consent, ContactDecision, NewAccount, NewConversation, NewDevice,
-    PasswordRecord, ReadLog, Store,
+    Actor, AddedDevice, Admission, Append, CommitBundle, Consent, ContactDecision, GroupChange, GroupState,
+    GroupVersion, Judged, NewAccount, NewConversation, NewDevice, PasswordRecord, ReadLog, Store,
     sqlite::{Batch, DbKey, Options, SqliteStore, StoreObserver},
 };
 use tokio::runtime::Runtime;
 
 use crate::specimen::NOW_MS;
+
+/// The keys of everybody here: nothing verifies them.
+const ACCOUNT_KEY: [u8; 32] = [1; 32];
+const DEVICE_KEY: [u8; 32] = [2; 32];
 
 const BODY: Bytes = Bytes::from_static(&[7; 300]);
 
@@ -81,10 +85,10 @@ impl Workbench {
             id,
             address,
             password: PasswordRecord::default(),
-            account_key: [1; 32],
+            account_key: ACCOUNT_KEY,
             device: NewDevice {
                 id: device,
-                key: [2; 32],
+                key: DEVICE_KEY,
                 certificate: Bytes::from_static(b"certificate"),
                 name: "bench".into(),
                 now_ms: NOW_MS,
@@ -107,6 +111,16 @@ impl Workbench {
             group_info: BODY,
             added: added.iter().map(|actor| (actor.address().clone(), Role::Member)).collect(),
             removed: Vec::new(),
+            judged: Some(Judged {
+                basis: GroupVersion::default(),
+                change: GroupChange {
+                    state: GroupState { core: BODY, tree: Some(BODY) },
+                    added: added.iter().map(added_device).collect(),
+                    joined: false,
+                    removed: Vec::new(),
+                    roles: Vec::new(),
+                },
+            }),
         };
         let new = NewConversation {
             conversation: name.clone(),
@@ -114,6 +128,7 @@ impl Workbench {
             id: self.message_id(),
             commit: Some(bundle),
             group_info: BODY,
+            group: None,
             now_ms: NOW_MS,
         };
         self.runtime.block_on(self.store.create_conversation(actor, new))?;
@@ -147,6 +162,7 @@ impl Workbench {
             kind: EntryKind::Message,
             body: BODY,
             leave: false,
+            group: None,
             now_ms: NOW_MS,
         }
     }
@@ -274,6 +290,11 @@ impl StoreObserver for Gate {
             self.released.wait();
         }
     }
+}
+
+fn added_device(actor: &Actor) -> AddedDevice {
+    let (address, device) = (actor.address().clone(), actor.device());
+    AddedDevice { address, account_key: ACCOUNT_KEY, device, key: DEVICE_KEY }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use qpc_proto::{
 
 pub use self::{
     device::Device,
-    engine::{Engine, EngineError, Invited},
+    engine::{Engine, EngineError, Founded, Invited},
 };
 use crate::{
     Fingerprint, KsfParams, Login, Registration, ServerAddress, Trust,

@@ -73,6 +73,23 @@ codes! {
     ContactPending = 35, "CONTACT_PENDING", false, "The other person has not accepted yet; the message may be sent when they have.";
     NotContact = 36, "NOT_CONTACT", false, "Only people who have accepted the caller's contact can be added.";
     Forbidden = 37, "FORBIDDEN", false, "The caller's role does not allow this.";
+    HandshakeMalformed = 40, "HANDSHAKE_MALFORMED", false, "A commit, proposal, welcome or group info is not a message of this group and epoch.";
+    HandshakeInvalid = 41, "HANDSHAKE_INVALID", false, "The commit or proposal does not verify: its signature, tree, path or proposals.";
+    HandshakeSender = 42, "HANDSHAKE_SENDER", false, "The commit or proposal was made by another device than the one that sends it.";
+    LeafUnsigned = 43, "LEAF_UNSIGNED", false, "A device in the change was not signed by the account that it claims to be of.";
+    LeafForeign = 44, "LEAF_FOREIGN", false, "A device's certificate comes with another key, or takes another device's place.";
+    DeviceNotEnrolled = 45, "DEVICE_NOT_ENROLLED", false, "A device to be added is not one of its account's at this server.";
+    AddForbidden = 46, "ADD_FORBIDDEN", false, "Only admins and owners add people.";
+    RemoveForbidden = 47, "REMOVE_FORBIDDEN", false, "A member removes only people with a lesser role, and plain members nobody.";
+    PromoteForbidden = 48, "PROMOTE_FORBIDDEN", false, "Only owners change roles, and no owner loses theirs.";
+    JoinForbidden = 49, "JOIN_FORBIDDEN", false, "Only another device of a member joins a group by itself.";
+    TwoAccountKeys = 50, "TWO_ACCOUNT_KEYS", false, "An account is in the group with another key; its old devices are removed first.";
+    SettingsForbidden = 51, "SETTINGS_FORBIDDEN", false, "The group's settings are not changed so: the role table is malformed, or something else than roles differs.";
+    ProposalForbidden = 52, "PROPOSAL_FORBIDDEN", false, "A kind of proposal that is not accepted, or not a second time.";
+    MembershipDiffers = 53, "MEMBERSHIP_DIFFERS", false, "The accounts said to be added or removed are not those of the commit.";
+    WelcomeDiffers = 54, "WELCOME_DIFFERS", false, "The welcome is not for exactly the devices that the commit adds.";
+    GroupInfoDiffers = 55, "GROUP_INFO_DIFFERS", false, "The group info is not that of the group which the commit makes.";
+    NotFollowed = 56, "NOT_FOLLOWED", false, "This server does not know how the group stands; it has to be made anew.";
 }
 
 impl fmt::Display for Code {

@@ -167,6 +167,11 @@ impl Group {
         &self.roles
     }
 
+    /// Gives the devices away, by leaf: the rules of the next epoch begin with them.
+    pub fn take_members(&mut self) -> BTreeMap<u32, VerifiedDevice> {
+        std::mem::take(&mut self.members)
+    }
+
     /// The device at a leaf.
     ///
     /// # Errors

@@ -66,11 +66,23 @@ impl Delivery {
         Arc::new(Publisher::new(Arc::clone(&self.registry), Arc::clone(&self.clock), Arc::clone(&self.metrics)))
     }
 
-    /// Stores a message or proposal.
+    /// Stores a message.
     ///
     /// # Errors
     /// [`FieldError`] at once; the reply carries the store's judgement.
     pub fn send(&self, actor: &Actor, send: v1::Send) -> Result<Reply<Appended, AppendError>, FieldError> {
+        let append = self.parse(send)?;
+        if append.kind != EntryKind::Message {
+            return Err(FieldError::Malformed("kind"));
+        }
+        Ok(self.store.append(actor, append))
+    }
+
+    /// A message or proposal as its sender wants it stored. Who stores a proposal judges it first.
+    ///
+    /// # Errors
+    /// [`FieldError`].
+    pub fn parse(&self, send: v1::Send) -> Result<Append, FieldError> {
         let kind = match EntryKind::from_number(send.kind) {
             Some(kind @ (EntryKind::Message | EntryKind::Proposal)) => kind,
             _ => return Err(FieldError::Malformed("kind")),
@@ -82,7 +94,7 @@ impl Delivery {
             return Err(FieldError::Malformed("body"));
         }
         field::at_most(send.body.len(), BODY_MAX, "body")?;
-        let append = Append {
+        Ok(Append {
             conversation: field::conversation(send.conversation.as_ref())?,
             id: field::message_id(&send.message_id)?,
             counter: field::counter(send.counter)?,
@@ -90,9 +102,9 @@ impl Delivery {
             kind,
             body: send.body,
             leave: send.leave,
+            group: None,
             now_ms: self.clock.unix_ms(),
-        };
-        Ok(self.store.append(actor, append))
+        })
     }
 
     /// One page of history.

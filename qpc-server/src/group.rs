@@ -1,17 +1,26 @@
 //! Conversations, their membership, contacts, and the key packages that people are added with.
 //!
-//! What is judged here is form and size. Who may do what is judged where it is stored, in the same
-//! transaction; MLS messages are opaque.
+//! Changes of a group are judged here, by what is public of it; who may read and write what is judged
+//! where it is stored, in the same transaction. Key packages and messages are opaque.
 
 mod contact;
 mod conversation;
+mod follow;
 mod key_package;
+pub mod public;
+mod shelf;
+mod turns;
 
 use std::sync::Arc;
 
 use qpc_proto::address::Domain;
 
-use crate::{clock::Clock, metrics::Metrics, store::Store};
+pub use self::follow::{ChangeError, CreateError};
+use self::{
+    follow::{Follower, Hub},
+    public::{Crypto, NoRandomness},
+};
+use crate::{clock::Clock, metrics::Metrics, policy::limits::GroupLimits, store::Store, tasks::Tasks};
 
 /// Everything about conversations but their messages. See the module's text.
 pub struct Groups {
@@ -19,12 +28,24 @@ pub struct Groups {
     domain: Domain,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    follower: Follower,
 }
 
 impl Groups {
-    /// Puts the parts together; `domain` is the one whose conversations these are.
-    #[must_use]
-    pub fn new(store: Arc<dyn Store>, domain: Domain, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { store, domain, clock, metrics }
+    /// Puts the parts together; `domain` is the one whose conversations these are, and groups name `hub_key` as its.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn new(
+        store: Arc<dyn Store>,
+        (domain, hub_key): (Domain, [u8; 32]),
+        clock: Arc<dyn Clock>,
+        limits: &GroupLimits,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, NoRandomness> {
+        let hub = Hub { domain: domain.clone(), key: hub_key };
+        let follower = Follower::new(Arc::clone(&store), hub, Crypto::new()?, limits, tasks, Arc::clone(&metrics));
+        Ok(Self { store, domain, clock, metrics, follower })
     }
 }

@@ -74,6 +74,12 @@ pub struct Metrics {
     pub store_fsync: Histogram,
     /// Verbs in one transaction.
     pub store_batch: Histogram,
+    /// One change of a group judged, or a group read from the store.
+    pub group_judge: Histogram,
+    /// Groups read from the store, because they were not in memory.
+    pub group_loads: IntCounter,
+    /// Groups in memory.
+    pub groups_kept: IntGauge,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -144,6 +150,13 @@ impl Metrics {
             )?,
             store_fsync: new.histogram("qpc_store_fsync_seconds", "The sync that makes it durable.", &SECONDS)?,
             store_batch: new.histogram("qpc_store_batch_size", "Verbs in one transaction.", &BATCH)?,
+            group_judge: new.histogram(
+                "qpc_group_judge_seconds",
+                "One change of a group judged, or a group read from the store.",
+                &SECONDS,
+            )?,
+            group_loads: new.counter("qpc_group_load_total", "Groups that were not in memory when they changed.")?,
+            groups_kept: new.gauge("qpc_groups_kept", "Groups in memory.")?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",

@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     data_dir::ServerCertificate,
     delivery::Delivery,
-    group::Groups,
+    group::{Groups, public::NoRandomness},
     metrics::Metrics,
     policy::Policy,
     registry::Registry,
@@ -81,6 +81,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// The operating system gives no randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// A listener has no address.
     #[error("a listener has no address: {0}")]
     Address(io::Error),
@@ -159,7 +162,14 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
             .with_meter(logins.clone());
     let accounts = Arc::new(accounts);
     accounts.prepare().await?;
-    let groups = Groups::new(Arc::clone(&store), domain.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+    let groups = Groups::new(
+        Arc::clone(&store),
+        (domain.clone(), hub_key),
+        Arc::clone(&clock),
+        &limits.groups,
+        tasks.clone(),
+        Arc::clone(&metrics),
+    )?;
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
     let context = Arc::new(Context {
         accounts: Arc::clone(&accounts),

@@ -14,6 +14,7 @@ mod aftermath;
 pub mod conformance;
 mod contact;
 mod dispatch;
+mod group;
 mod key_package;
 mod log;
 pub mod memory;
@@ -30,7 +31,7 @@ use qpc_proto::{
     id::{AccountId, ConversationName, DeviceId},
 };
 
-pub use self::{account::*, aftermath::*, contact::*, key_package::*, log::*, reply::*};
+pub use self::{account::*, aftermath::*, contact::*, group::*, key_package::*, log::*, reply::*};
 
 /// An authenticated device: who does something. Made by authentication alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +156,14 @@ pub trait Store: Send + Sync + 'static {
     fn append(&self, actor: &Actor, append: Append) -> Reply<Appended, AppendError>;
     /// Appends a commit, its welcomes and the membership change, and advances the epoch (invariant 6).
     fn commit(&self, actor: &Actor, commit: CommitAppend) -> Reply<Appended, AppendError>;
+    /// The public state of a conversation's group, for who is or was a member; without its bytes where they are those
+    /// of `known`.
+    fn public_group(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        known: Option<GroupVersion>,
+    ) -> Reply<StoredGroup, ReadError>;
     /// Entries after a position, ascending, as far as the actor may read.
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError>;
     /// Where logs stand, all at one moment, for a reader that starts to follow each after an entry: in the order

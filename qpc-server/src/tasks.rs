@@ -13,7 +13,10 @@ use tracing::{Instrument, Span};
 use crate::metrics::Metrics;
 
 /// The kinds of tasks that serve one session: a panic of theirs is counted. One of any other kind ends the process.
-pub const SESSION_KINDS: [&str; 3] = ["connection", "stream", "admin"];
+pub const SESSION_KINDS: [&str; 4] = ["connection", "stream", "admin", COMPUTING];
+
+/// What [`Tasks::compute`] counts as.
+const COMPUTING: &str = "compute";
 
 /// Owns the server's tasks.
 #[derive(Debug, Clone)]
@@ -67,6 +70,21 @@ impl Tasks {
             }
         };
         drop(self.tracker.spawn(guarded.instrument(span)));
+    }
+
+    /// Does what keeps a thread busy, on one that nobody else waits for; `None` where it panicked. It goes on where
+    /// the future is dropped. Whoever calls bounds how many there are.
+    pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        match self.tracker.spawn_blocking(work).await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                if error.is_panic() {
+                    self.metrics.panicked(COMPUTING);
+                    tracing::error!(kind = COMPUTING, "a computation panicked");
+                }
+                None
+            }
+        }
     }
 
     /// Tells every task to stop and waits for them, no longer than this. Says whether all have ended.
@@ -128,6 +146,14 @@ mod tests {
             .status()
             .unwrap();
         assert_eq!(status.signal(), Some(6), "{status}");
+    }
+
+    #[tokio::test]
+    async fn a_computation_that_panics_is_counted_and_the_next_one_is_done() {
+        let tasks = tasks();
+        assert_eq!(tasks.compute(|| -> u8 { panic!("planted") }).await, None);
+        assert_eq!(tasks.compute(|| 7).await, Some(7));
+        assert_eq!(tasks.metrics.panics(COMPUTING), 1);
     }
 
     #[tokio::test]

@@ -20,8 +20,12 @@ mod garbage;
 mod groups;
 #[path = "server/guests.rs"]
 mod guests;
+#[path = "../src/group/public/tests/hand.rs"]
+mod hand;
 #[path = "server/homes.rs"]
 mod homes;
+#[path = "server/hostile.rs"]
+mod hostile;
 #[path = "server/house.rs"]
 mod house;
 #[path = "server/lies.rs"]

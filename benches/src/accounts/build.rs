@@ -12,6 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use qpc_client::wire::{Device, Dialer, Wire, WireError};
 use qpc_proto::{
     error::Code,
+    id::ConversationName,
     limits::MEMBERS_PER_COMMIT_MAX,
     v1::{self, answer::Result as Outcome, request::Method},
 };
@@ -133,7 +134,8 @@ impl<'b> Builder<'b> {
         let (creator, peer) = (self.person(one).await?, self.person(other).await?);
         let mut random = self.random();
         let address = peer.device.address().to_string();
-        let request = crowd::creation(creator, v1::ConversationKind::Direct, &address, &[peer], &mut random);
+        let (request, _) =
+            crowd::creation(creator, v1::ConversationKind::Direct, &address, &[peer], &mut random).await?;
         let name = request.conversation.clone().context("a name")?;
         let seq = match patiently(&creator.wire, Method::CreateConversation(request)).await? {
             Outcome::CreateConversation(made) => made.seq,
@@ -172,8 +174,10 @@ impl<'b> Builder<'b> {
         }
         let mut random = self.random();
         let (first, rest) = people.split_at(people.len().min(MEMBERS_PER_COMMIT_MAX));
-        let request = crowd::creation(creator, v1::ConversationKind::Group, "", first, &mut random);
+        let (request, mut engine) =
+            crowd::creation(creator, v1::ConversationKind::Group, "", first, &mut random).await?;
         let name = request.conversation.clone().context("a name")?;
+        let group = ConversationName::parse(Some(&name))?;
         let mut seq = match patiently(&creator.wire, Method::CreateConversation(request)).await? {
             Outcome::CreateConversation(made) => made.seq,
             _ => bail!("an answer of another kind"),
@@ -181,12 +185,13 @@ impl<'b> Builder<'b> {
         let (mut epoch, mut counter) = (1_u64, 1_u64);
         for more in rest.chunks(MEMBERS_PER_COMMIT_MAX) {
             counter = counter.saturating_add(1);
-            let id = random.message_id();
+            let (commit, used) = crowd::adding(engine, &group, more).await?;
+            engine = used;
             let request = v1::SubmitCommit {
                 conversation: Some(name.clone()),
-                message_id: id.to_bytes(),
+                message_id: random.message_id().to_bytes(),
                 counter,
-                commit: Some(crowd::adding(&mut random, id, epoch, more)),
+                commit: Some(commit),
             };
             seq = match patiently(&creator.wire, Method::SubmitCommit(request)).await? {
                 Outcome::SubmitCommit(made) => made.seq,

@@ -118,6 +118,7 @@ impl Filling<'_> {
                 kind: EntryKind::Message,
                 body,
                 leave: false,
+                group: None,
                 now_ms,
             },
         );

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use qpc_client::wire::{self, Answers, Requests, Wire};
+use qpc_client::wire::{self, Answers, Engine, Requests, Wire};
 use qpc_proto::{
     chain::ChainValue,
     error::Code,
@@ -38,7 +38,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(20);
 /// A message on its way.
 struct Pending {
     sent: Sent,
-    commit: bool,
+    commit: Option<v1::CommitBundle>,
     frame: Bytes,
     /// It was refused for good: it may be made anew.
     refused: bool,
@@ -60,7 +60,8 @@ pub(super) struct Lane {
     again: VecDeque<Pending>,
     /// With a refusal that said so: the last counter the server has.
     rolled_back: Option<Counter>,
-    may_commit: bool,
+    /// What makes commits, in a lane that may: alone in its conversation.
+    engine: Option<Engine>,
     left_in_burst: u64,
     next_burst: Instant,
     random: Random,
@@ -71,7 +72,7 @@ impl Lane {
         conversation: ConversationName,
         device: DeviceId,
         last: Counter,
-        may_commit: bool,
+        engine: Option<Engine>,
         random: Random,
     ) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Lane {
             on_stream: 0,
             again: VecDeque::new(),
             rolled_back: None,
-            may_commit,
+            engine,
             left_in_burst: 0,
             next_burst: Instant::now(),
             random,
@@ -135,9 +136,11 @@ impl Lane {
         while self.again.is_empty() && self.on_stream < DEPTH {
             let Some(pending) = self.pending.get_mut(self.on_stream) else { break };
             if pending.refused {
-                pending.frame = made(&mut self.random, &pending.sent, pending.commit, self.epoch);
+                // A commit is applied when it is made. A server that has lost an epoch never takes it: a message then.
+                pending.commit = pending.commit.take().filter(|commit| commit.epoch == self.epoch);
+                pending.frame = made(&mut self.random, &pending.sent, pending.commit.as_ref(), self.epoch);
                 pending.refused = false;
-                if pending.commit {
+                if pending.commit.is_some() {
                     self.epoch = self.epoch.saturating_add(1);
                 }
             }
@@ -164,16 +167,23 @@ impl Lane {
         }
         while self.left_in_burst > 0 && self.pending.len() < DEPTH {
             self.left_in_burst = self.left_in_burst.saturating_sub(1);
-            let commit = self.may_commit && self.random.below(COMMITS) == 0;
+            let commit = self.commit();
             self.last = self.last.next();
             let sent = self.sent(self.last);
             recorder.invoked(&sent);
-            let frame = made(&mut self.random, &sent, commit, self.epoch);
-            if commit {
+            let frame = made(&mut self.random, &sent, commit.as_ref(), self.epoch);
+            if commit.is_some() {
                 self.epoch = self.epoch.saturating_add(1);
             }
             self.pending.push_back(Pending { sent, commit, frame, refused: false });
         }
+    }
+
+    /// A commit, where it is time for one and the group is in the epoch that it is believed to be in.
+    fn commit(&mut self) -> Option<v1::CommitBundle> {
+        let engine = self.engine.as_mut().filter(|_| self.random.below(COMMITS) == 0)?;
+        let current = engine.epoch(&self.conversation).ok()? == self.epoch;
+        if current { engine.commit(&self.conversation, &[]).ok() } else { None }
     }
 
     fn sent(&mut self, counter: Counter) -> Sent {
@@ -256,12 +266,12 @@ impl Lane {
     }
 }
 
-/// A message or commit as a frame; its body begins with its id.
-fn made(random: &mut Random, sent: &Sent, commit: bool, epoch: u64) -> Bytes {
+/// A message or commit as a frame. A message's body begins with its id.
+fn made(random: &mut Random, sent: &Sent, commit: Option<&v1::CommitBundle>, epoch: u64) -> Bytes {
     let (conversation, message_id) = (Some(sent.conversation.to_wire()), MessageId::to_bytes(&sent.id));
     let counter = sent.counter.0;
-    wire::frame(if commit {
-        let commit = Some(crowd::commit(random, sent.id, epoch));
+    wire::frame(if let Some(commit) = commit {
+        let commit = Some(commit.clone());
         Method::SubmitCommit(v1::SubmitCommit { conversation, message_id, counter, commit })
     } else {
         let length = BODY.0.saturating_add(random.index(BODY.1));

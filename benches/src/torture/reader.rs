@@ -105,7 +105,12 @@ impl Reader {
 /// The message of an entry, if it is one and holds the body it was sent with.
 pub(super) fn sent(entry: &LogEntry) -> Option<Sent> {
     let qpc_proto::chain::EntryContent::Body(body) = &entry.content else { return None };
-    let ours = matches!(entry.kind, EntryKind::Message | EntryKind::Commit) && body.starts_with(entry.id.as_bytes());
+    let ours = match entry.kind {
+        EntryKind::Message => body.starts_with(entry.id.as_bytes()),
+        // MLS's own; the chain says whether it is the one that was stored.
+        EntryKind::Commit => true,
+        _ => false,
+    };
     ours.then_some(Sent {
         conversation: entry.conversation.clone(),
         device: entry.sender?,

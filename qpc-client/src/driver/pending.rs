@@ -207,8 +207,7 @@ pub(crate) fn create_request(
         },
         peer: peer.map(ToString::to_string).unwrap_or_default(),
         message_id: id.to_bytes(),
-        // Where there is a commit it carries the group info of the epoch it makes.
-        group_info: if new.staged.is_some() { bytes::Bytes::new() } else { new.group_info.into() },
+        group_info: new.group_info.into(),
         commit: new.staged.map(|staged| staged.to_wire()),
     };
     let request = v1::Request { method: Some(Method::CreateConversation(request)) };

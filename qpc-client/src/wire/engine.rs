@@ -3,12 +3,14 @@
 //!
 //! Every account key is believed, and nothing outlives the process.
 
+use bytes::Bytes;
 use qpc_proto::{
     address::Address,
     chain::EntryKind,
     credential::VerifiedDevice,
     id::{ConversationName, DeviceId, MessageId},
     role::RoleTable,
+    v1,
 };
 use rusqlite::Connection;
 
@@ -40,6 +42,23 @@ pub struct Invited {
     address: Address,
     device: DeviceId,
     key_package: Vec<u8>,
+}
+
+/// A group that was made, as a server is shown it.
+pub struct Founded {
+    /// Of epoch 0, with the tree.
+    pub group_info: Bytes,
+    /// What adds the others, where there are some.
+    pub commit: Option<v1::CommitBundle>,
+}
+
+fn invitees(others: &[Invited]) -> Vec<Invitee<'_>> {
+    let invitees = others.iter().map(|other| Invitee {
+        address: &other.address,
+        device: other.device,
+        key_package: &other.key_package,
+    });
+    invitees.collect()
 }
 
 /// The groups of one device.
@@ -75,19 +94,52 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub fn create(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Vec<u8>, EngineError> {
+        let welcome = self.found(conversation, others)?.commit.map(|commit| commit.welcome.to_vec());
+        welcome.ok_or_else(|| EngineError("a group of one".into()))
+    }
+
+    /// Makes the group of a conversation, with others in it, and gives what a server is shown.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn found(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Founded, EngineError> {
         let roles = RoleTable::owned_by(self.device.verified().address().clone());
-        let invitees = others.iter().map(|other| Invitee {
-            address: &other.address,
-            device: other.device,
-            key_package: &other.key_package,
-        });
-        let invitees: Vec<_> = invitees.collect();
         self.with(|mls| {
-            let made = mls.create_group(conversation, &roles, None, &invitees).map_err(EngineError::from_any)?;
-            let staged = made.staged.ok_or_else(|| EngineError("a group of one".into()))?;
-            mls.group(conversation).merge_pending().map_err(EngineError::from_any)?;
-            staged.welcome.ok_or_else(|| EngineError("no welcome".into()))
+            let made =
+                mls.create_group(conversation, &roles, None, &invitees(others)).map_err(EngineError::from_any)?;
+            if made.staged.is_some() {
+                mls.group(conversation).merge_pending().map_err(EngineError::from_any)?;
+            }
+            let commit = made.staged.map(|staged| staged.to_wire());
+            Ok(Founded { group_info: made.group_info.into(), commit })
         })
+    }
+
+    /// Makes a commit that adds others, or renews this device's keys where there are none, and applies it: a server
+    /// that is shown it must take it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn commit(
+        &mut self,
+        conversation: &ConversationName,
+        others: &[Invited],
+    ) -> Result<v1::CommitBundle, EngineError> {
+        self.with(|mls| {
+            let mut group = mls.group(conversation);
+            let staged = if others.is_empty() { group.update() } else { group.add(&invitees(others)) };
+            let staged = staged.map_err(EngineError::from_any)?;
+            group.merge_pending().map_err(EngineError::from_any)?;
+            Ok(staged.to_wire())
+        })
+    }
+
+    /// The epoch that a group is in.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn epoch(&mut self, conversation: &ConversationName) -> Result<u64, EngineError> {
+        self.with(|mls| mls.group(conversation).epoch().map(|epoch| epoch.0).map_err(EngineError::from_any))
     }
 
     /// Joins by the welcome.

@@ -195,7 +195,7 @@ impl From<StartError> for Fault {
             StartError::Bind(_) | StartError::Metrics { .. } | StartError::Admin { .. } | StartError::Address(_) => {
                 Exit::Listen
             }
-            StartError::Store(_) => Exit::Io,
+            StartError::Store(_) | StartError::Randomness(_) => Exit::Io,
         };
         let hint = match &error {
             StartError::Bind(_) if exit == Exit::Listen => "; --listen takes another address",

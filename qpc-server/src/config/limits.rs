@@ -204,6 +204,7 @@ impl super::Config {
                 ..SessionLimits::default()
             },
             rates: of.rates(),
+            groups: limits::GroupLimits::default(),
         }
     }
 

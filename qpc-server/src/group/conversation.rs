@@ -1,5 +1,7 @@
 //! Conversations: made, changed by commits, listed.
 
+use std::sync::Arc;
+
 use prost::Message;
 use qpc_proto::{
     address::Address,
@@ -9,12 +11,12 @@ use qpc_proto::{
     v1,
 };
 
-use super::Groups;
+use super::{ChangeError, CreateError, Groups};
 use crate::{
     field::{self, FieldError},
     store::{
-        Actor, AppendError, Appended, CommitAppend, CommitBundle, ConversationInfo, ConversationKind,
-        CreateConversationError, NewConversation, Refusal, Reply,
+        Actor, Append, Appended, CommitAppend, CommitBundle, ConversationInfo, ConversationKind, NewConversation,
+        Refusal,
     },
 };
 
@@ -22,15 +24,15 @@ use crate::{
 const LIST_BYTES: usize = FRAME_MAX / 2;
 
 impl Groups {
-    /// Creates a conversation with its first members.
+    /// Creates a conversation with its group and first members.
     ///
     /// # Errors
-    /// [`FieldError`] at once; the reply carries the store's judgement.
+    /// [`FieldError`] at once; the future carries the judgement of the group and of the store.
     pub fn create(
-        &self,
+        self: &Arc<Self>,
         actor: &Actor,
         request: v1::CreateConversation,
-    ) -> Result<Reply<Appended, CreateConversationError>, FieldError> {
+    ) -> Result<impl Future<Output = Result<Appended, CreateError>> + Send + use<>, FieldError> {
         let conversation = field::conversation(request.conversation.as_ref())?;
         if conversation.domain != self.domain {
             return Err(FieldError::Malformed("conversation"));
@@ -49,16 +51,22 @@ impl Groups {
             id: field::message_id(&request.message_id)?,
             commit,
             group_info: request.group_info,
+            group: None,
             now_ms: self.clock.unix_ms(),
         };
-        Ok(self.store.create_conversation(actor, new))
+        let (this, actor) = (Arc::clone(self), actor.clone());
+        Ok(async move { this.follower.create(&actor, new).await })
     }
 
     /// Advances a group by one epoch.
     ///
     /// # Errors
-    /// [`FieldError`] at once; the reply carries the store's judgement.
-    pub fn commit(&self, actor: &Actor, request: v1::SubmitCommit) -> Result<Reply<Appended, AppendError>, FieldError> {
+    /// [`FieldError`] at once; the future carries the judgement of the group and of the store.
+    pub fn commit(
+        self: &Arc<Self>,
+        actor: &Actor,
+        request: v1::SubmitCommit,
+    ) -> Result<impl Future<Output = Result<Appended, ChangeError>> + Send + use<>, FieldError> {
         let commit = CommitAppend {
             conversation: field::conversation(request.conversation.as_ref())?,
             id: field::message_id(&request.message_id)?,
@@ -66,7 +74,18 @@ impl Groups {
             bundle: bundle(request.commit.ok_or(FieldError::Malformed("commit"))?)?,
             now_ms: self.clock.unix_ms(),
         };
-        Ok(self.store.commit(actor, commit))
+        let (this, actor) = (Arc::clone(self), actor.clone());
+        Ok(async move { this.follower.commit(&actor, commit).await })
+    }
+
+    /// Stores a proposal, which waits for the next commit.
+    pub fn propose(
+        self: &Arc<Self>,
+        actor: &Actor,
+        proposal: Append,
+    ) -> impl Future<Output = Result<Appended, ChangeError>> + Send + use<> {
+        let (this, actor) = (Arc::clone(self), actor.clone());
+        async move { this.follower.propose(&actor, proposal).await }
     }
 
     /// One page of the actor's conversations.
@@ -144,6 +163,7 @@ fn bundle(wire: v1::CommitBundle) -> Result<CommitBundle, FieldError> {
         group_info: wire.group_info,
         added: wire.added.iter().map(added).collect::<Result<_, FieldError>>()?,
         removed: wire.removed.iter().map(|address| field::address(address)).collect::<Result<_, _>>()?,
+        judged: None,
     })
 }
 

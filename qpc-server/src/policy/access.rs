@@ -1,7 +1,7 @@
 //! What standing each method needs. One match without a default arm: a new method does not
 //! compile until somebody has decided who may call it.
 
-use qpc_proto::v1::request::Method;
+use qpc_proto::v1::{self, request::Method};
 
 /// What a frame that holds no method of ours is called in metrics.
 pub const NO_METHOD: &str = "none";
@@ -45,6 +45,12 @@ pub struct Rule {
     pub paced: bool,
 }
 
+/// Whether it is a proposal that is sent: it is judged before it is stored.
+#[must_use]
+pub fn is_proposal(send: &v1::Send) -> bool {
+    send.kind == i32::from(v1::EntryKind::Proposal)
+}
+
 macro_rules! rules {
     ($($method:ident = $name:literal, $standing:ident, $order:ident;)+) => {
         /// All names of methods in metrics.
@@ -56,6 +62,8 @@ macro_rules! rules {
             let (name, standing, order) = match method {
                 $(Method::$method(_) => ($name, Standing::$standing, Order::$order),)+
             };
+            // What is behind a proposal on a stream is stored behind it, as behind a commit.
+            let order = if matches!(method, Method::Send(send) if is_proposal(send)) { Order::Alone } else { order };
             let paced = matches!(method, Method::Send(_) | Method::SubmitCommit(_));
             Rule { name, standing, order, paced }
         }
@@ -78,8 +86,8 @@ rules! {
     PublishKeyPackages = "publish_key_packages", Session, Pipelined;
     ClaimKeyPackages = "claim_key_packages", Session, Pipelined;
     CountKeyPackages = "count_key_packages", Session, Pipelined;
-    CreateConversation = "create_conversation", Session, Pipelined;
-    SubmitCommit = "submit_commit", Session, Pipelined;
+    CreateConversation = "create_conversation", Session, Alone;
+    SubmitCommit = "submit_commit", Session, Alone;
     Send = "send", Session, Pipelined;
     ReadLog = "read_log", Session, Pipelined;
     ListConversations = "list_conversations", Session, Pipelined;

@@ -14,6 +14,8 @@ pub struct Limits {
     pub admission: AdmissionLimits,
     /// Within a connection.
     pub session: SessionLimits,
+    /// Of groups whose changes are judged.
+    pub groups: GroupLimits,
     /// How often.
     pub rates: Rates,
 }
@@ -169,6 +171,23 @@ impl Default for SessionLimits {
             reconnect_max: Duration::from_secs(5),
             seen: Duration::from_secs(30 * 24 * 60 * 60),
         }
+    }
+}
+
+/// Limits of what the server does for the groups that it follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLimits {
+    /// Changes that are judged, or wait to be; one more is refused.
+    pub changes_waiting: usize,
+    /// Changes that are judged at once, each on a thread.
+    pub judged_at_once: usize,
+    /// Leaves of groups that stay in memory, about 2 KiB each.
+    pub leaves_kept: usize,
+}
+
+impl Default for GroupLimits {
+    fn default() -> Self {
+        Self { changes_waiting: 256, judged_at_once: 2, leaves_kept: 50_000 }
     }
 }
 

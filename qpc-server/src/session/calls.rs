@@ -114,7 +114,7 @@ impl Call {
     }
 }
 
-fn send_answer(stored: Appended) -> answer::Result {
+pub(super) fn send_answer(stored: Appended) -> answer::Result {
     answer::Result::Send(v1::SendAnswer {
         seq: stored.seq.0,
         chain: stored.chain.to_bytes(),

@@ -11,14 +11,14 @@ use qpc_proto::{
 };
 
 use super::{
-    calls::{Outcome, Work},
+    calls::{self, Outcome, Work},
     link::Link,
     proof,
     wire_error::WireError,
 };
 use crate::{
     delivery, field,
-    policy::access::{Rule, Standing},
+    policy::access::{self, Rule, Standing},
     store::{Actor, KeyPackageCount},
 };
 
@@ -120,6 +120,11 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
                 let answer = v1::SubmitCommitAnswer { seq: stored.seq.0, chain: stored.chain.to_bytes() };
                 Ok(Answer::SubmitCommit(answer))
             })
+        }
+        Method::Send(request) if access::is_proposal(&request) => {
+            let proposal = context.delivery.parse(request)?;
+            let stored = context.groups.propose(actor(link)?, proposal);
+            later(async { Ok(calls::send_answer(stored.await?)) })
         }
         Method::Send(request) => Work::Send(context.delivery.send(actor(link)?, request)?),
         Method::ReadLog(request) => {

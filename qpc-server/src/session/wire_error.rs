@@ -4,8 +4,11 @@
 //! that a client sent, goes back.
 
 use qpc_proto::{
+    credential::LeafError,
     error::Code,
     frame::FrameError,
+    judge::Violation,
+    role::Action,
     v1::{self, answer},
 };
 
@@ -15,6 +18,7 @@ use crate::{
         LoginFinishError, LoginStartError, RegisterFinishError, RegisterStartError, RevokeError,
     },
     field::FieldError,
+    group::{ChangeError, CreateError, public::Refused},
     policy::Wait,
     store::{AppendError, ClaimError, ContactError, CreateConversationError, ReadError, Refusal, StoreFault},
 };
@@ -126,8 +130,79 @@ impl From<AppendError> for WireError {
             AppendError::ContactPending => Self::new(Code::ContactPending, "the other person has not accepted yet"),
             AppendError::NotContact => Self::new(Code::NotContact, "somebody to be added is no contact"),
             AppendError::Forbidden => Self::new(Code::Forbidden, "the role does not allow this"),
+            AppendError::NotEnrolled => Self::new(Code::DeviceNotEnrolled, "a device to be added is not enrolled"),
+            AppendError::Unjudged => {
+                Self::new(Code::Busy, "the group has changed meanwhile").with(|error| error.retry_after_ms = BUSY_MS)
+            }
             AppendError::Membership => Self::new(Code::Forbidden, "the membership change is not acceptable"),
             AppendError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for WireError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refused) => refused.into(),
+            ChangeError::Unfollowed => Self::new(Code::NotFollowed, "the group's public state is not known"),
+            ChangeError::Busy => {
+                Self::new(Code::Busy, "too many changes wait to be judged").with(|error| error.retry_after_ms = BUSY_MS)
+            }
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateError> for WireError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Change(error) => error.into(),
+            CreateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refused> for WireError {
+    fn from(refused: Refused) -> Self {
+        tracing::debug!(%refused, "a change of a group was refused");
+        match refused {
+            Refused::Malformed(field) => Self::new(Code::HandshakeMalformed, field),
+            Refused::Sender => Self::new(Code::HandshakeSender, "another device made it"),
+            Refused::Invalid(_) => Self::new(Code::HandshakeInvalid, "it does not verify"),
+            Refused::NoCertificate | Refused::Leaf(LeafError::Certificate(_)) => {
+                Self::new(Code::LeafUnsigned, "a leaf that no account signed")
+            }
+            Refused::Leaf(LeafError::ForeignKey(_)) => Self::new(Code::LeafForeign, "a leaf with another key"),
+            Refused::Rule(violation) => violation.into(),
+            Refused::Members => Self::new(Code::MembershipDiffers, "not the members that the commit changes"),
+            Refused::Welcome => Self::new(Code::WelcomeDiffers, "not the devices that the commit adds"),
+            Refused::Info(reason) => Self::new(Code::GroupInfoDiffers, reason),
+            Refused::State(error) => {
+                tracing::error!(%error, "a group's state can't be used");
+                Self::new(Code::Internal, "the group's state can't be used").with(|e| e.retry_after_ms = FAULT_MS)
+            }
+        }
+    }
+}
+
+impl From<Violation> for WireError {
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::Role { action: Action::Add, .. } => Self::new(Code::AddForbidden, "the role does not add"),
+            Violation::Role { action: Action::Remove(_), .. } => {
+                Self::new(Code::RemoveForbidden, "the role does not remove them")
+            }
+            Violation::Role { action: Action::Promote(..), .. } => {
+                Self::new(Code::PromoteForbidden, "the role does not change roles")
+            }
+            Violation::Role { .. } => Self::new(Code::Forbidden, "the role does not allow this"),
+            Violation::Stranger(_) => Self::new(Code::JoinForbidden, "not a device of a member"),
+            Violation::Identity(_) => Self::new(Code::LeafForeign, "another device's leaf"),
+            Violation::TwoKeys(_) => Self::new(Code::TwoAccountKeys, "an account with two keys"),
+            Violation::Roles | Violation::Context => Self::new(Code::SettingsForbidden, "settings that may not change"),
+            Violation::Hub | Violation::Proposal | Violation::NoLeaf => {
+                Self::new(Code::ProposalForbidden, "a proposal that is not accepted")
+            }
         }
     }
 }

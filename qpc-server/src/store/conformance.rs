@@ -76,7 +76,9 @@ suite! { $
         a_blocked_contact_can_be_added_without_a_word, a_block_holds_so_many_welcomes;
     groups:
         one_commit_an_epoch, a_commit_welcomes_those_it_adds, only_contacts_are_added,
-        roles_say_who_changes_the_group, a_group_has_a_limit, a_commit_changes_so_many,
+        roles_follow_the_group, a_groups_state_is_stored_with_its_change,
+        a_judgement_counts_for_the_state_it_was_passed_on, only_enrolled_devices_are_added,
+        a_device_that_joins_by_itself_reads_from_there, a_group_has_a_limit, a_commit_changes_so_many,
         who_is_removed_reads_up_to_that_entry, who_leaves_reads_up_to_that_entry,
         who_joins_reads_from_the_commit_that_added_them, a_direct_conversation_keeps_its_two,
         a_group_of_one_begins_without_an_entry, a_creation_is_answered_alike, a_name_is_used_once,

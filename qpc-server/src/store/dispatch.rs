@@ -38,7 +38,12 @@ pub(super) trait Transact: Send + Sync + 'static {
 
 fn weight(bundle: &CommitBundle) -> usize {
     let welcomes = bundle.welcome.len().saturating_mul(bundle.welcome_devices.len());
-    bundle.commit.len().saturating_add(bundle.group_info.len()).saturating_add(welcomes)
+    let state = bundle.judged.as_ref().map_or(0, |judged| state_weight(&judged.change.state));
+    bundle.commit.len().saturating_add(bundle.group_info.len()).saturating_add(welcomes).saturating_add(state)
+}
+
+fn state_weight(state: &GroupState) -> usize {
+    state.core.len().saturating_add(state.tree.as_ref().map_or(0, bytes::Bytes::len))
 }
 
 impl<A: Transact> Store for A {
@@ -140,12 +145,23 @@ impl<A: Transact> Store for A {
 
     fn append(&self, actor: &Actor, append: Append) -> Reply<Appended, AppendError> {
         let actor = actor.clone();
-        self.write(append.body.len(), move |tables| verbs::append(tables, &actor, &append))
+        let state = append.group.as_ref().map_or(0, |judged| state_weight(&judged.change));
+        self.write(append.body.len().saturating_add(state), move |tables| verbs::append(tables, &actor, &append))
     }
 
     fn commit(&self, actor: &Actor, commit: CommitAppend) -> Reply<Appended, AppendError> {
         let actor = actor.clone();
         self.write(weight(&commit.bundle), move |tables| verbs::commit(tables, &actor, &commit))
+    }
+
+    fn public_group(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        known: Option<GroupVersion>,
+    ) -> Reply<StoredGroup, ReadError> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.read(move |tables| verbs::public_group(tables, &actor, &conversation, known))
     }
 
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError> {

@@ -13,7 +13,7 @@ use qpc_proto::{
     role::Role,
 };
 
-use super::{Actor, Refusal, StoreFault};
+use super::{Actor, GroupChange, GroupState, Judged, Refusal, StoreFault};
 
 /// What a conversation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +41,8 @@ pub struct Append {
     pub body: Bytes,
     /// The sender's account leaves with this entry.
     pub leave: bool,
+    /// The group with a proposal waiting in it; none for a message.
+    pub group: Option<Judged<GroupState>>,
     /// The server's clock.
     pub now_ms: u64,
 }
@@ -142,6 +144,8 @@ pub struct CommitBundle {
     pub added: Vec<(Address, Role)>,
     /// Accounts whose access ends with this commit.
     pub removed: Vec<Address>,
+    /// What it does; `None` where it could not be judged, because the group is in another epoch.
+    pub judged: Option<Judged<GroupChange>>,
 }
 
 /// A conversation to be.
@@ -157,6 +161,8 @@ pub struct NewConversation {
     pub commit: Option<CommitBundle>,
     /// Of epoch 0, where there is no commit.
     pub group_info: Bytes,
+    /// The group of epoch 0, where there is no commit.
+    pub group: Option<GroupState>,
     /// The server's clock.
     pub now_ms: u64,
 }
@@ -301,6 +307,12 @@ pub enum AppendError {
     /// other account was deleted or reset.
     #[error("the actor's role does not allow this")]
     Forbidden,
+    /// A device to be added is not enrolled for its account.
+    #[error("a device to be added is not enrolled")]
+    NotEnrolled,
+    /// The change was not judged, or on another state of the group than the one that is stored.
+    #[error("the group has changed since the change was judged")]
+    Unjudged,
     /// More members than a conversation may have, or a welcome for a device of nobody added.
     #[error("the membership change is not acceptable")]
     Membership,

@@ -9,6 +9,7 @@ mod append;
 mod contact;
 mod conversation;
 mod device;
+mod group;
 mod inbox;
 mod key_package;
 mod membership;
@@ -22,6 +23,7 @@ pub(super) use self::{
     contact::{answer_contact, list_contacts},
     conversation::create_conversation,
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
+    group::public_group,
     key_package::{claim_key_packages, count_key_packages, publish_key_packages},
     read::{list_conversations, positions, read_log, record_cursors},
     reset::{delete_account, reset_account},

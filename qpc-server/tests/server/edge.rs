@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,9 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use qpc_proto::{
-    address::Address,
     chain::ChainValue,
     id::{ConversationId, ConversationName, DeviceId, MessageId},
+    role::RoleTable,
     v1::{self, answer, request::Method},
 };
 use qpc_server::{
@@ -33,9 +33,12 @@ use qpc_server::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{
+    hand::Hand,
     person::{Device, Person, domain},
     wire::{Call, Dialer, Wire, soon},
 };
+
+const HUB_KEY: [u8; 32] = [4; 32];
 
 /// Randomness that can be made to panic: a bug planted in whatever draws from it.
 #[derive(Default)]
@@ -96,17 +99,20 @@ impl House {
         let endpoint =
             transport::bind("127.0.0.1:0".parse().unwrap(), identity, &reset_key, &limits, &metrics).unwrap();
         let address = endpoint.local_addr().unwrap();
+        let tasks = Tasks::new(Arc::clone(&metrics));
+        let hub = (domain(), HUB_KEY);
+        let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),
             delivery: Arc::new(delivery),
-            groups: Arc::new(Groups::new(store, domain(), clock, Arc::clone(&metrics))),
+            groups: Arc::new(groups),
             registry,
             policy: Arc::new(Policy::new(&limits.rates, &metrics)),
             limits: Arc::new(limits),
-            tasks: Tasks::new(Arc::clone(&metrics)),
+            tasks,
             metrics,
             domain: domain(),
-            hub_key: [4; 32],
+            hub_key: HUB_KEY,
             rng: Arc::new(SystemRng),
         });
         let serving = transport::serve(endpoint, Arc::clone(&context));
@@ -189,27 +195,30 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
+    /// What this device does in MLS groups.
+    pub(crate) fn hand(&self) -> Hand {
+        Hand::new(&self.person.certify(&self.device), &self.device.key.to_bytes())
+    }
+
     async fn create_direct(&self, peer: &Self) -> Room {
         let id = ConversationId::new(SystemClock.unix_ms(), rng::bytes(&SystemRng));
-        let room = Room { name: ConversationName { domain: domain(), id } };
+        let name = ConversationName { domain: domain(), id };
+        let (mut mine, mut theirs) = (self.hand(), peer.hand());
+        let group_info = mine.found(&name, &RoleTable::owned_by(self.person.address()));
+        let commit = mine.adding(&[&theirs]);
         let create = v1::CreateConversation {
-            conversation: Some(room.name.to_wire()),
+            conversation: Some(name.to_wire()),
             kind: v1::ConversationKind::Direct.into(),
             peer: peer.person.address().to_string(),
             message_id: message_id(),
-            commit: Some(v1::CommitBundle {
-                commit: Bytes::from_static(b"a commit"),
-                welcome: Bytes::from_static(b"a welcome"),
-                welcome_devices: vec![peer.device.id.to_bytes()],
-                group_info: Bytes::from_static(b"a group info"),
-                added: vec![member(&peer.person.address())],
-                ..Default::default()
-            }),
-            ..Default::default()
+            commit: Some(commit.clone()),
+            group_info,
         };
         let answer = self.wire.call(Method::CreateConversation(create)).await;
         assert!(matches!(answer, answer::Result::CreateConversation(_)), "{answer:?}");
-        room
+        mine.merge();
+        theirs.join(&commit.welcome);
+        Room { name, hands: Arc::new(Mutex::new([mine, theirs])) }
     }
 
     /// Opens a sync call on these logs.
@@ -224,6 +233,8 @@ impl Guest {
 #[derive(Clone)]
 pub(crate) struct Room {
     pub(crate) name: ConversationName,
+    /// The creator's and the other's.
+    pub(crate) hands: Arc<Mutex<[Hand; 2]>>,
 }
 
 impl Room {
@@ -255,8 +266,4 @@ pub(crate) fn message_id() -> Bytes {
 
 pub(crate) fn inbox(device: DeviceId) -> v1::Cursor {
     v1::Cursor { conversation: Some(ConversationName::inbox(domain(), device).to_wire()), seq: 0 }
-}
-
-fn member(address: &Address) -> v1::Member {
-    v1::Member { address: address.to_string(), role: v1::Role::Member.into() }
 }

@@ -13,6 +13,7 @@ use qpc_server::{metrics::labels::Limit, policy::limits::Rate};
 
 use crate::{
     edge::{Guest, House, Room, inbox, message_id},
+    hand::Plan,
     wire::{Call, Dialer, code, request_frame, soon},
 };
 
@@ -212,13 +213,8 @@ async fn invariant_5_acknowledging_removes_nothing_and_nothing_comes_twice() {
 async fn invariant_6_one_commit_for_each_epoch() {
     let house = House::new().await;
     let (alice, bob, room) = house.pair().await;
-    let commit = |counter| {
-        let bundle = v1::CommitBundle {
-            epoch: 1,
-            commit: Bytes::from_static(b"a commit"),
-            group_info: Bytes::from_static(b"a group info"),
-            ..Default::default()
-        };
+    let commit = |whose: usize, counter| {
+        let bundle = room.hands.lock().unwrap()[whose].commit(Plan::default());
         Method::SubmitCommit(v1::SubmitCommit {
             conversation: Some(room.name.to_wire()),
             message_id: message_id(),
@@ -226,7 +222,7 @@ async fn invariant_6_one_commit_for_each_epoch() {
             commit: Some(bundle),
         })
     };
-    let answers = tokio::join!(alice.wire.call(commit(2)), bob.wire.call(commit(1)));
+    let answers = tokio::join!(alice.wire.call(commit(0, 2)), bob.wire.call(commit(1, 1)));
     let answers = [answers.0, answers.1];
     let stored = answers.iter().filter(|answer| matches!(answer, answer::Result::SubmitCommit(_))).count();
     assert_eq!(stored, 1, "{answers:?}");

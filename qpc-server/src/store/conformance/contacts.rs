@@ -56,7 +56,7 @@ pub fn a_stranger_places_one_small_message(backend: &dyn Backend) {
     let pending = Err(AppendError::ContactPending);
     let too_large = world.message(&alice, &talk, &vec![0; REQUEST_BODY_MAX + 1]);
     assert_eq!(world.append(&alice, &too_large), pending);
-    let proposal = Append { kind: EntryKind::Proposal, ..world.message(&alice, &talk, b"p") };
+    let proposal = world.proposal(&alice, &talk, false);
     assert_eq!(world.append(&alice, &proposal), pending);
     assert_eq!(world.commit(&alice, &world.next_commit(&alice, &talk, &[], &[])), pending);
     let request = world.message(&alice, &talk, &vec![0; REQUEST_BODY_MAX]);

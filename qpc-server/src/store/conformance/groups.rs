@@ -13,7 +13,7 @@ use qpc_proto::{
 use super::{
     Backend,
     contacts::last_welcome,
-    world::{World, bundle, genesis, wait},
+    world::{World, bundle, genesis, state, wait},
 };
 use crate::store::*;
 
@@ -83,34 +83,115 @@ pub fn only_contacts_are_added(backend: &dyn Backend) {
     assert_eq!(world.entries(&alice, &group).len(), 2);
 }
 
-pub fn roles_say_who_changes_the_group(backend: &dyn Backend) {
+pub fn roles_follow_the_group(backend: &dyn Backend) {
     let world = World::new(backend);
-    let (alice, bob, carol, dave) =
-        (world.person("alice"), world.person("bob"), world.person("carol"), world.person("dave"));
-    for (one, other) in [(&alice, &bob), (&alice, &carol), (&bob, &dave)] {
-        world.friends(one, other);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    for other in [&bob, &carol] {
+        world.friends(&alice, other);
     }
     let mut new = world.new_group(&[&bob, &carol]);
-    new.commit.as_mut().unwrap().added[0].1 = Role::Admin;
+    let roles = vec![(bob.address().clone(), Role::Admin)];
+    new.commit.as_mut().unwrap().judged.as_mut().unwrap().change.roles = roles;
     let group = world.create(&alice, new);
-    let roles: Vec<_> = world.info(&carol, &group).members.into_iter().map(|(_, role)| role).collect();
-    assert_eq!(roles, [Role::Owner, Role::Admin, Role::Member]);
+    let roles =
+        |world: &World| -> Vec<Role> { world.info(&carol, &group).members.into_iter().map(|(_, role)| role).collect() };
+    assert_eq!(roles(&world), [Role::Owner, Role::Admin, Role::Member]);
+    let mut commit = world.next_commit(&alice, &group, &[], &[]);
+    commit.bundle.judged.as_mut().unwrap().change.roles =
+        vec![(bob.address().clone(), Role::Member), (carol.address().clone(), Role::Owner)];
+    world.commit(&alice, &commit).unwrap();
+    assert_eq!(roles(&world), [Role::Owner, Role::Member, Role::Owner]);
+    let Some(world) = world.reopened(backend) else { return };
+    assert_eq!(roles(&world), [Role::Owner, Role::Member, Role::Owner]);
+}
 
-    let forbidden = Err(AppendError::Forbidden);
-    let attempt = |actor: &Actor, add: &[&Actor], remove: &[&Actor]| {
-        world.commit(actor, &world.next_commit(actor, &group, add, remove))
+pub fn a_groups_state_is_stored_with_its_change(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, eve) = (world.person("alice"), world.person("bob"), world.person("eve"));
+    let group = world.group(&alice, &[&bob]);
+    let stored = |world: &World, known| wait(world.store.public_group(&bob, &group, known)).unwrap();
+    let version = |epoch, proposals| GroupVersion { epoch: Epoch(epoch), proposals };
+    let after = |core| Some(state(core, Some("tree")));
+    let first = stored(&world, None);
+    assert_eq!((first.version, first.state), (version(1, 0), after("after epoch 0")));
+    assert_eq!(first.group_info, Bytes::from_static(b"group info"));
+    // The bytes that are known are not read again; a proposal leaves the tree as it is.
+    assert_eq!(stored(&world, Some(version(1, 0))).state, None);
+    world.append(&bob, &world.proposal(&bob, &group, false)).unwrap();
+    let proposed = stored(&world, Some(version(1, 0)));
+    assert_eq!((proposed.version, proposed.state), (version(1, 1), after("with 0 and one more")));
+    world.commit(&alice, &world.next_commit(&alice, &group, &[], &[])).unwrap();
+    assert_eq!(stored(&world, None).version, version(2, 0));
+    assert_eq!(wait(world.store.public_group(&eve, &group, None)), Err(ReadError::NotFound));
+    let check = |world: &World| assert_eq!(stored(world, None).state, after("after epoch 1"));
+    check(&world);
+    let Some(world) = world.reopened(backend) else { return };
+    check(&world);
+}
+
+pub fn a_judgement_counts_for_the_state_it_was_passed_on(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let group = world.group(&alice, &[&bob]);
+    let unjudged = Err(AppendError::Unjudged);
+    let early = world.next_commit(&alice, &group, &[], &[]);
+    let late = world.proposal(&alice, &group, false);
+    world.append(&bob, &world.proposal(&bob, &group, false)).unwrap();
+    assert_eq!(world.commit(&alice, &early), unjudged);
+    assert_eq!(world.append(&alice, &late), unjudged);
+    let mut without = world.next_commit(&alice, &group, &[], &[]);
+    without.bundle.judged = None;
+    assert_eq!(world.commit(&alice, &without), unjudged);
+    let without = Append { group: None, ..world.proposal(&alice, &group, false) };
+    assert_eq!(world.append(&alice, &without), unjudged);
+    let mut nobodys = world.new_group(&[]);
+    nobodys.group = None;
+    let outcome = wait(world.store.create_conversation(&alice, nobodys));
+    assert_eq!(outcome, Err(AppendError::Unjudged.into()));
+    assert_eq!(world.version(&alice, &group), GroupVersion { epoch: Epoch(1), proposals: 1 });
+    let commit = world.next_commit(&alice, &group, &[], &[]);
+    let at = world.commit(&alice, &commit).unwrap();
+    // What is stored is answered alike, judged or not: the group is in another epoch by then.
+    let mut again = commit;
+    again.bundle.judged = None;
+    assert_eq!(world.commit(&alice, &again), Ok(at));
+}
+
+pub fn only_enrolled_devices_are_added(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    world.friends(&alice, &bob);
+    let tablet = world.another_device(&bob);
+    let group = world.group(&alice, &[]);
+    let attempt = |alter: &dyn Fn(&mut AddedDevice)| {
+        let mut commit = world.next_commit(&alice, &group, &[&bob], &[]);
+        alter(&mut commit.bundle.judged.as_mut().unwrap().change.added[0]);
+        world.commit(&alice, &commit)
     };
-    assert_eq!(attempt(&carol, &[&dave], &[]), forbidden);
-    assert_eq!(attempt(&carol, &[], &[&bob]), forbidden);
-    assert_eq!(attempt(&bob, &[], &[&alice]), forbidden);
-    assert_eq!(attempt(&bob, &[], &[&bob]), forbidden);
-    let mut as_admin = world.next_commit(&bob, &group, &[&dave], &[]);
-    as_admin.bundle.added[0].1 = Role::Admin;
-    assert_eq!(world.commit(&bob, &as_admin), forbidden);
-    attempt(&bob, &[&dave], &[]).unwrap();
-    attempt(&bob, &[], &[&carol]).unwrap();
-    attempt(&alice, &[], &[&bob]).unwrap();
-    assert_eq!(names(&world.info(&dave, &group)), ["alice", "dave"]);
+    let refused = Err(AppendError::NotEnrolled);
+    assert_eq!(attempt(&|added| added.key = [8; 32]), refused);
+    assert_eq!(attempt(&|added| added.account_key = [8; 32]), refused);
+    assert_eq!(attempt(&|added| added.device = world.new_device().id), refused);
+    assert_eq!(attempt(&|added| added.device = alice.device()), refused);
+    assert_eq!(attempt(&|added| added.address = super::world::address("nobody")), refused);
+    wait(world.store.revoke_device(&bob, tablet.device())).unwrap();
+    assert_eq!(attempt(&|added| added.device = tablet.device()), refused);
+    attempt(&|_| ()).unwrap();
+}
+
+pub fn a_device_that_joins_by_itself_reads_from_there(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let group = world.group(&alice, &[&bob]);
+    let tablet = world.another_device(&bob);
+    let mut commit = world.next_commit(&tablet, &group, &[], &[]);
+    commit.bundle.judged.as_mut().unwrap().change.joined = true;
+    let at = world.commit(&tablet, &commit).unwrap();
+    let later = world.say(&alice, &group, "hello");
+    let seen = || wait(world.store.figures(0, 1_800_000_000_000)).unwrap().undelivered;
+    let before = seen();
+    world.acknowledge(&tablet, &group, later.seq.0);
+    assert_eq!((before - seen(), at.seq.next()), (1, later.seq));
 }
 
 pub fn a_group_has_a_limit(backend: &dyn Backend) {
@@ -187,7 +268,7 @@ pub fn who_is_removed_reads_up_to_that_entry(backend: &dyn Backend) {
 }
 
 fn leave(world: &World, actor: &Actor, name: &ConversationName) -> Append {
-    Append { kind: EntryKind::Proposal, leave: true, ..world.message(actor, name, b"leave") }
+    world.proposal(actor, name, true)
 }
 
 pub fn who_leaves_reads_up_to_that_entry(backend: &dyn Backend) {

@@ -140,6 +140,7 @@ impl World {
             id: self.message_id(),
             commit: Some(bundle(0, &[peer], &[])),
             group_info: Bytes::new(),
+            group: None,
             now_ms: self.now_ms.get(),
         }
     }
@@ -157,6 +158,7 @@ impl World {
             id: self.message_id(),
             commit: None,
             group_info: Bytes::from_static(b"group info"),
+            group: Some(state("epoch 0", Some("tree of one"))),
             now_ms: self.now_ms.get(),
         }
     }
@@ -221,6 +223,7 @@ impl World {
             kind: EntryKind::Message,
             body: Bytes::copy_from_slice(body),
             leave: false,
+            group: None,
             now_ms: self.now_ms.get(),
         }
     }
@@ -243,13 +246,27 @@ impl World {
         remove: &[&Actor],
     ) -> CommitAppend {
         let info = self.info(actor, name);
+        let mut bundle = bundle(info.epoch.0, add, remove);
+        bundle.judged.as_mut().unwrap().basis = self.version(actor, name);
         CommitAppend {
             conversation: name.clone(),
             id: self.message_id(),
             counter: info.counter.next(),
-            bundle: bundle(info.epoch.0, add, remove),
+            bundle,
             now_ms: self.now_ms.get(),
         }
+    }
+
+    /// A proposal as the next entry of a device.
+    pub fn proposal(&self, actor: &Actor, name: &ConversationName, leave: bool) -> Append {
+        let basis = self.version(actor, name);
+        let group = Some(Judged { basis, change: state(&format!("with {} and one more", basis.proposals), None) });
+        Append { kind: EntryKind::Proposal, leave, group, ..self.message(actor, name, b"proposal") }
+    }
+
+    /// Which state of a group is stored.
+    pub fn version(&self, actor: &Actor, name: &ConversationName) -> GroupVersion {
+        wait(self.store.public_group(actor, name, None)).map(|group| group.version).unwrap_or_default()
     }
 
     pub fn commit(&self, actor: &Actor, commit: &CommitAppend) -> Result<Appended, AppendError> {
@@ -341,5 +358,32 @@ pub fn bundle(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> CommitBundle {
         group_info: Bytes::from_static(b"group info"),
         added: add.iter().map(|actor| (actor.address().clone(), Role::Member)).collect(),
         removed: remove.iter().map(|actor| actor.address().clone()).collect(),
+        judged: Some(Judged {
+            basis: GroupVersion { epoch: Epoch(epoch), proposals: 0 },
+            change: change(epoch, add, remove),
+        }),
     }
+}
+
+/// What such a commit does. Every device here has the same keys.
+fn change(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> GroupChange {
+    let added = |actor: &&Actor| AddedDevice {
+        address: actor.address().clone(),
+        account_key: [9; 32],
+        device: actor.device(),
+        key: [7; 32],
+    };
+    GroupChange {
+        state: state(&format!("after epoch {epoch}"), Some("tree")),
+        added: add.iter().map(added).collect(),
+        joined: false,
+        removed: remove.iter().map(|actor| actor.address().clone()).collect(),
+        roles: Vec::new(),
+    }
+}
+
+/// A group's state.
+pub fn state(core: &str, tree: Option<&str>) -> GroupState {
+    let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    GroupState { core: bytes(core), tree: tree.map(bytes) }
 }

@@ -15,7 +15,7 @@ use qpc_proto::{
 
 use super::World;
 use crate::store::{
-    StoreFault,
+    GroupState, StoreFault,
     tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -36,6 +36,9 @@ pub(super) struct Log {
     counters: HashMap<DeviceId, Counter>,
     ids: HashMap<MessageId, Seq>,
     pub(super) cursors: BTreeMap<DeviceId, Cursor>,
+    group_info: Option<Bytes>,
+    /// The group's state, and how many proposals are in it.
+    group: Option<(u64, GroupState)>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,6 +110,8 @@ impl LogTables for World {
             counters: HashMap::new(),
             ids: HashMap::new(),
             cursors: BTreeMap::new(),
+            group_info: None,
+            group: None,
         };
         self.logs.rows.insert(id, log);
         self.logs.names.insert(row.name.clone(), id);
@@ -131,9 +136,30 @@ impl LogTables for World {
         Ok(Some(LogView { log: id, kind: row.kind, head, floor, floor_chain, member }))
     }
 
-    fn set_epoch(&mut self, log: LogId, epoch: Epoch, _group_info: &Bytes) -> Fallible<()> {
-        // No verb reads the group info yet.
-        self.logs.get_mut(log)?.ends.epoch = epoch;
+    fn set_epoch(&mut self, log: LogId, epoch: Epoch, group_info: &Bytes) -> Fallible<()> {
+        let log = self.logs.get_mut(log)?;
+        log.ends.epoch = epoch;
+        log.group_info = Some(group_info.clone());
+        Ok(())
+    }
+
+    fn group_info(&mut self, log: LogId) -> Fallible<Option<Bytes>> {
+        Ok(self.logs.get(log)?.group_info.clone())
+    }
+
+    fn group_proposals(&mut self, log: LogId) -> Fallible<Option<u64>> {
+        Ok(self.logs.get(log)?.group.as_ref().map(|(proposals, _)| *proposals))
+    }
+
+    fn group(&mut self, log: LogId) -> Fallible<Option<GroupState>> {
+        Ok(self.logs.get(log)?.group.as_ref().map(|(_, state)| state.clone()))
+    }
+
+    fn put_group(&mut self, log: LogId, proposals: u64, state: &GroupState) -> Fallible<()> {
+        let log = self.logs.get_mut(log)?;
+        let stored = log.group.take().and_then(|(_, state)| state.tree);
+        let state = GroupState { core: state.core.clone(), tree: state.tree.clone().or(stored) };
+        log.group = Some((proposals, state));
         Ok(())
     }
 

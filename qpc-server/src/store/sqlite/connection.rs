@@ -16,6 +16,8 @@ const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
 const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+/// The number of migrations.
+const SCHEMA: u32 = 2;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -76,7 +78,7 @@ pub(super) enum Purpose {
 }
 
 fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(include_str!("schema.sql"))])
+    Migrations::new(vec![M::up(include_str!("schema.sql")), M::up(include_str!("groups.sql"))])
 }
 
 /// Opens a connection and proves its settings.
@@ -135,7 +137,7 @@ fn migrate(connection: &mut Connection, path: String) -> Result<(), OpenError> {
     match migrations.to_latest(connection) {
         Err(rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead)) => {
             let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            Err(OpenError::NewerSchema { path, found, known: 1 })
+            Err(OpenError::NewerSchema { path, found, known: SCHEMA })
         }
         outcome => Ok(outcome?),
     }
@@ -180,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_the_first_release_is_migrated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("qpc.db");
+        let key = DbKey::parse("one").unwrap();
+        let connection = open(&path, &key, Purpose::Write, 100).unwrap();
+        connection.execute_batch("DROP TABLE group_states; DROP TABLE group_trees; PRAGMA user_version = 1").unwrap();
+        drop(connection);
+        let connection = open(&path, &key, Purpose::Write, 100).unwrap();
+        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, SCHEMA);
+        connection.execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees").unwrap();
+    }
+
+    #[test]
     fn a_wrong_key_and_a_newer_schema_say_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("qpc.db");
@@ -192,7 +208,7 @@ mod tests {
         connection.execute_batch("PRAGMA user_version = 7").unwrap();
         drop(connection);
         let newer = open(&path, &key, Purpose::Write, 100);
-        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 7, known: 1, .. })));
+        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 7, known: SCHEMA, .. })));
     }
 
     #[test]

@@ -16,7 +16,10 @@ use super::{
     error::{corrupt, fault, int, size},
     rows::{Rows, domain, id, maybe_id, number},
 };
-use crate::store::tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range};
+use crate::store::{
+    GroupState,
+    tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range},
+};
 
 const LOG_COLUMNS: &str = "l.id, l.name, l.domain, l.kind, l.creator, l.creation, l.created_ms, l.epoch, \
                            l.floor_seq, l.floor_chain";
@@ -42,6 +45,10 @@ pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<LogKind> {
         INBOX => Ok(LogKind::Inbox),
         other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
     }
+}
+
+fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+    Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
 }
 
 /// A row of `logs`, whose head is where its floor is until the entries are looked at.
@@ -218,6 +225,29 @@ impl LogTables for Rows<'_> {
         self.run(sql, params![log.0, group_info.as_ref()])?;
         if let Some(state) = self.state(log)? {
             state.ends.epoch = epoch;
+        }
+        Ok(())
+    }
+
+    fn group_info(&mut self, log: LogId) -> Fallible<Option<Bytes>> {
+        self.one("SELECT body FROM group_infos WHERE log = ?1", [log.0], |row| bytes(row, 0))
+    }
+
+    fn group_proposals(&mut self, log: LogId) -> Fallible<Option<u64>> {
+        self.one("SELECT proposals FROM group_states WHERE log = ?1", [log.0], |row| number(row, 0))
+    }
+
+    fn group(&mut self, log: LogId) -> Fallible<Option<GroupState>> {
+        let sql = "SELECT s.core, t.body FROM group_states s JOIN group_trees t ON t.log = s.log WHERE s.log = ?1";
+        self.one(sql, [log.0], |row| Ok(GroupState { core: bytes(row, 0)?, tree: Some(bytes(row, 1)?) }))
+    }
+
+    fn put_group(&mut self, log: LogId, proposals: u64, state: &GroupState) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO group_states (log, proposals, core) VALUES (?1, ?2, ?3)";
+        self.run(sql, params![log.0, int(proposals), state.core.as_ref()])?;
+        if let Some(tree) = &state.tree {
+            let sql = "INSERT OR REPLACE INTO group_trees (log, body) VALUES (?1, ?2)";
+            self.run(sql, params![log.0, tree.as_ref()])?;
         }
         Ok(())
     }

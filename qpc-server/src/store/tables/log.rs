@@ -11,6 +11,7 @@ use qpc_proto::{
 };
 
 use super::Fallible;
+use crate::store::GroupState;
 
 /// Names a log inside an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +101,15 @@ pub(in crate::store) trait LogTables {
     fn log_view(&mut self, name: &ConversationName, account: AccountId) -> Fallible<Option<LogView>>;
     /// Sets the epoch after a commit and keeps its group info.
     fn set_epoch(&mut self, log: LogId, epoch: Epoch, group_info: &Bytes) -> Fallible<()>;
+
+    /// The group info that came with the epoch.
+    fn group_info(&mut self, log: LogId) -> Fallible<Option<Bytes>>;
+    /// Proposals of the epoch that are in the group's stored state; `None` where there is no state.
+    fn group_proposals(&mut self, log: LogId) -> Fallible<Option<u64>>;
+    /// The group's stored state, whole.
+    fn group(&mut self, log: LogId) -> Fallible<Option<GroupState>>;
+    /// Replaces it; a tree that does not come along stays.
+    fn put_group(&mut self, log: LogId, proposals: u64, state: &GroupState) -> Fallible<()>;
 
     /// Adds an entry whose seq follows the head.
     fn append(&mut self, log: LogId, row: &EntryRow) -> Fallible<()>;

@@ -7,7 +7,7 @@ use qpc_proto::{
 };
 
 use super::{
-    contact,
+    contact, group,
     inbox::{self, Draft},
     membership::{self, Made},
     present,
@@ -80,6 +80,10 @@ pub(in crate::store) fn append(
         (EntryKind::Message | EntryKind::Proposal, false, _) | (EntryKind::Proposal, true, LogKind::Group) => {}
         _ => return Err(AppendError::Forbidden),
     }
+    let proposed = match append.kind {
+        EntryKind::Proposal => Some(group::judged(tables, place.log, append.group.as_ref())?),
+        _ => None,
+    };
     let mut withheld_from = None;
     if let Some((peer, theirs)) = other(tables, actor, &place)? {
         if theirs.say != Say::Accepted {
@@ -103,6 +107,9 @@ pub(in crate::store) fn append(
     };
     let audience = Audience::Members(tables.audience(place.log)?);
     let at = inbox::write(tables, (place.log, &place.row.name), draft, audience, withheld_from)?;
+    if let (Some(state), Some(judged)) = (proposed, &append.group) {
+        group::put(tables, place.log, judged.basis.proposals.saturating_add(1), state)?;
+    }
     if append.leave {
         membership::end_access(tables, place.log, place.me, at.seq)?;
     }
@@ -129,8 +136,9 @@ pub(in crate::store) fn commit(
             return Err(AppendError::ContactPending);
         }
     }
+    let made = group::judged(tables, place.log, bundle.judged.as_ref())?;
     let members = tables.members(place.log)?;
-    let change = membership::judge(tables, actor, place.row.kind, &members, bundle)?;
+    let change = membership::judge(tables, actor, place.row.kind, &members, (bundle, made))?;
     let draft = Draft {
         kind: EntryKind::Commit,
         epoch: bundle.epoch,

@@ -8,7 +8,7 @@ use qpc_proto::{
 };
 
 use super::{
-    active, contact,
+    active, contact, group,
     inbox::{self, Draft},
     membership::{self, Made},
     present,
@@ -41,9 +41,16 @@ pub(in crate::store) fn create_conversation(
     let change = match &new.commit {
         Some(bundle) if bundle.epoch != Epoch(0) => return Err(AppendError::WrongEpoch(Epoch(0)).into()),
         Some(bundle) if !bundle.removed.is_empty() => return Err(AppendError::Membership.into()),
-        Some(bundle) => Some((bundle, membership::judge(tables, actor, kind, &[me], bundle)?)),
+        Some(bundle) => {
+            let made = &bundle.judged.as_ref().ok_or(AppendError::Unjudged)?.change;
+            Some((bundle, membership::judge(tables, actor, kind, &[me], (bundle, made))?))
+        }
         None => None,
     };
+    let first = new.group.as_ref();
+    if change.is_none() && first.is_none() {
+        return Err(AppendError::Unjudged.into());
+    }
 
     let row = LogRow {
         name: new.conversation.clone(),
@@ -60,6 +67,9 @@ pub(in crate::store) fn create_conversation(
     }
     let Some((bundle, change)) = change else {
         tables.set_epoch(log, Epoch(0), &new.group_info)?;
+        if let Some(state) = first {
+            group::put(tables, log, 0, state)?;
+        }
         return Ok(Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: new.now_ms });
     };
     let at = first_entry(tables, actor, new, log, bundle)?;

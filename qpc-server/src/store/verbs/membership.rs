@@ -4,84 +4,90 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 use qpc_proto::{
+    address::Address,
     chain::EntryKind,
     id::{AccountId, ConversationName, DeviceId, MessageId, Seq},
     limits::{MEMBERS_MAX, MEMBERS_PER_COMMIT_MAX},
-    role::{Action, Role, may},
+    role::Role,
     v1::{self, WelcomeNotice},
 };
 
 use super::{
-    active,
+    active, group,
     inbox::{self, Notice},
 };
 use crate::store::{
-    Actor, AppendError, Appended, CommitBundle, StoreFault,
+    Actor, AppendError, Appended, CommitBundle, GroupChange, GroupState, StoreFault,
     tables::{AccountRow, DeviceRow, HeldWelcome, LogId, LogKind, LogRow, MemberRow, Say, Tables},
 };
 
 /// Welcomes from one account that the block of another holds.
 const HELD_WELCOMES_MAX: usize = 64;
 
-/// A membership change that has been judged.
+/// A membership change that may be stored.
 pub(super) struct Change {
+    state: GroupState,
+    joined: bool,
+    roles: Vec<(Address, Role)>,
     added: Vec<(AccountRow, Role)>,
     removed: Vec<MemberRow>,
     welcomed: Vec<DeviceRow>,
 }
 
-/// May `me` change the membership in this way? Consent of those added is asked for in groups; in a direct
-/// conversation, which adds its one peer when it is made, the request stands for it.
+/// May the membership change in this way? Who may do it by their role was judged with the group itself. Consent of
+/// those added is asked for in groups; in a direct conversation, which adds its one peer when it is made, the request
+/// stands for it.
 pub(super) fn judge(
     tables: &mut dyn Tables,
     actor: &Actor,
     kind: LogKind,
     members: &[MemberRow],
-    bundle: &CommitBundle,
+    (bundle, made): (&CommitBundle, &GroupChange),
 ) -> Result<Change, AppendError> {
     let changes = bundle.added.len().saturating_add(bundle.removed.len());
     if changes > MEMBERS_PER_COMMIT_MAX || bundle.welcome.is_empty() != bundle.welcome_devices.is_empty() {
         return Err(AppendError::Membership);
     }
-    let role = members.iter().find(|row| row.account == actor.account()).map(|row| row.role).unwrap_or_default();
-    let removed = judge_removed(tables, role, members, bundle)?;
-    let added = judge_added(tables, actor, (kind, role), members, bundle)?;
+    group::enrolled(tables, &made.added)?;
+    let removed = judge_removed(tables, members, made)?;
+    let added = judge_added(tables, actor, kind, members, bundle)?;
     let after = members.len().saturating_sub(removed.len()).saturating_add(added.len());
     if after > MEMBERS_MAX {
         return Err(AppendError::Membership);
     }
-    let welcomed = judge_welcomed(tables, &added, bundle)?;
-    Ok(Change { added, removed, welcomed })
+    let welcomed = judge_welcomed(tables, made, bundle)?;
+    // In a direct conversation everybody is a plain member to the server.
+    let roles = if kind == LogKind::Group { made.roles.clone() } else { Vec::new() };
+    Ok(Change { state: made.state.clone(), joined: made.joined, roles, added, removed, welcomed })
 }
 
 fn judge_removed(
     tables: &mut dyn Tables,
-    role: Role,
     members: &[MemberRow],
-    bundle: &CommitBundle,
+    made: &GroupChange,
 ) -> Result<Vec<MemberRow>, AppendError> {
-    let mut removed: Vec<MemberRow> = Vec::with_capacity(bundle.removed.len());
-    for address in &bundle.removed {
-        let account = tables.account_named(&address.name)?.filter(|row| row.address == *address);
-        // Those who have left or are deleted have no access any more: anybody may commit their removal.
-        let Some(member) = account.and_then(|row| members.iter().find(|member| member.account == row.id)) else {
-            continue;
-        };
-        if !may(role, Action::Remove(member.role)) {
-            return Err(AppendError::Forbidden);
+    let mut removed: Vec<MemberRow> = Vec::with_capacity(made.removed.len());
+    for address in &made.removed {
+        // Those who have left or are deleted have no access any more.
+        if let Some(member) = member(tables, members, address)?
+            && !removed.contains(&member)
+        {
+            removed.push(member);
         }
-        if removed.contains(member) {
-            return Err(AppendError::Membership);
-        }
-        removed.push(*member);
     }
     Ok(removed)
+}
+
+/// The row of a member by address.
+fn member(tables: &mut dyn Tables, members: &[MemberRow], address: &Address) -> Result<Option<MemberRow>, StoreFault> {
+    let account = tables.account_named(&address.name)?.filter(|row| row.address == *address);
+    Ok(account.and_then(|row| members.iter().find(|member| member.account == row.id)).copied())
 }
 
 fn judge_added(
     tables: &mut dyn Tables,
     actor: &Actor,
-    (kind, role): (LogKind, Role),
+    kind: LogKind,
     members: &[MemberRow],
     bundle: &CommitBundle,
 ) -> Result<Vec<(AccountRow, Role)>, AppendError> {
@@ -89,12 +95,6 @@ fn judge_added(
     let mut seen: BTreeSet<AccountId> = members.iter().map(|member| member.account).collect();
     for (address, as_role) in &bundle.added {
         let direct = kind == LogKind::Direct;
-        let allowed = direct
-            || may(role, Action::Add)
-                && (*as_role == Role::Member || may(role, Action::Promote(Role::Member, *as_role)));
-        if !allowed {
-            return Err(AppendError::Forbidden);
-        }
         let account = active(tables, address)?.ok_or(AppendError::NotContact)?;
         if !seen.insert(account.id) {
             return Err(AppendError::Membership);
@@ -110,13 +110,13 @@ fn judge_added(
 
 fn judge_welcomed(
     tables: &mut dyn Tables,
-    added: &[(AccountRow, Role)],
+    made: &GroupChange,
     bundle: &CommitBundle,
 ) -> Result<Vec<DeviceRow>, AppendError> {
     let mut seen: BTreeSet<DeviceId> = BTreeSet::new();
     let mut welcomed = Vec::with_capacity(bundle.welcome_devices.len());
     for id in &bundle.welcome_devices {
-        let device = tables.device(*id)?.filter(|device| added.iter().any(|(row, _)| row.id == device.account));
+        let device = tables.device(*id)?.filter(|device| made.added.iter().any(|added| added.device == device.id));
         let device = device.ok_or(AppendError::Membership)?;
         if !seen.insert(device.id) {
             return Err(AppendError::Membership);
@@ -153,12 +153,24 @@ pub(super) fn apply(
     change: Change,
 ) -> Result<(), StoreFault> {
     tables.set_epoch(made.log, bundle.epoch.next(), &bundle.group_info)?;
+    group::put(tables, made.log, 0, &change.state)?;
     for member in change.removed {
         end_access(tables, made.log, member, made.at.seq)?;
     }
     for (account, role) in &change.added {
         let member = MemberRow { account: account.id, role: *role, from: made.at.seq, until: None };
         tables.put_member(made.log, member)?;
+    }
+    if !change.roles.is_empty() {
+        let members = tables.members(made.log)?;
+        for (address, role) in &change.roles {
+            if let Some(row) = member(tables, &members, address)? {
+                tables.put_member(made.log, MemberRow { role: *role, ..row })?;
+            }
+        }
+    }
+    if change.joined {
+        tables.start_cursor(made.log, actor.device(), made.at.seq)?;
     }
     for device in change.welcomed {
         welcome(tables, actor, made, bundle, &device)?;

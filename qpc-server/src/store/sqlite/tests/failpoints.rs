@@ -10,7 +10,7 @@ use qpc_proto::id::ConversationName;
 
 use super::*;
 use crate::store::{
-    Actor, Append,
+    Actor, Append, AppendError, Appended, CommitAppend, StoredGroup,
     conformance::world::{World, wait},
     memory::MemoryStore,
 };
@@ -50,24 +50,44 @@ struct Story {
     bob: Actor,
     talk: ConversationName,
     /// The one in whose commit the process ends.
-    last: Append,
+    last: Last,
 }
 
-fn tell(world: &World) -> Story {
+/// What is stored last.
+enum Last {
+    Message(Append),
+    /// One that changes the group.
+    Commit(Box<CommitAppend>),
+}
+
+impl Last {
+    fn store(&self, world: &World, actor: &Actor) -> Result<Appended, AppendError> {
+        match self {
+            Self::Message(append) => world.append(actor, append),
+            Self::Commit(commit) => world.commit(actor, commit),
+        }
+    }
+}
+
+fn tell(world: &World, commits: bool) -> Story {
     let (alice, bob) = (world.person("alice"), world.person("bob"));
     let talk = world.friends(&alice, &bob);
     world.say(&alice, &talk, "acknowledged");
-    let last = world.message(&alice, &talk, b"never answered");
+    let last = if commits {
+        Last::Commit(Box::new(world.next_commit(&alice, &talk, &[], &[])))
+    } else {
+        Last::Message(world.message(&alice, &talk, b"never answered"))
+    };
     Story { alice, bob, talk, last }
 }
 
 /// In the child: tells the story and ends at the point. In the parent: starts the child, and gives what it left.
-fn killed_at(point: &str, test: &str, judge: impl FnOnce(&World, &World, &Story)) {
+fn killed_at(point: &str, test: &str, commits: bool, judge: impl FnOnce(&World, &World, &Story)) {
     if let (Some(place), Some(point)) = (std::env::var_os(PLACE), std::env::var(POINT).ok()) {
         let world = World::new(&Place(place.into()));
-        let story = tell(&world);
+        let story = tell(&world, commits);
         fail::cfg_callback(point, || std::process::abort()).unwrap();
-        let answer = wait(world.store.append(&story.alice, story.last));
+        let answer = story.last.store(&world, &story.alice);
         panic!("it was answered: {answer:?}");
     }
     let folder = Folder::new();
@@ -81,22 +101,36 @@ fn killed_at(point: &str, test: &str, judge: impl FnOnce(&World, &World, &Story)
         .unwrap();
     assert_eq!(status.signal(), Some(6), "{status}");
     let (twin, found) = (World::new(&Twin), World::new(&Place(folder.path())));
-    let story = tell(&twin);
+    let story = tell(&twin, commits);
     judge(&found, &twin, &story);
     // Whichever it was: sent again, it is there once (invariant 2).
-    let answer = found.append(&story.alice, &story.last).unwrap();
+    let answer = story.last.store(&found, &story.alice).unwrap();
     assert!(found.entries(&story.bob, &story.talk) == twin_with_last(&twin, &story));
-    assert_eq!(Ok(answer), twin.append(&story.alice, &story.last));
+    assert_eq!(Ok(answer), story.last.store(&twin, &story.alice));
+    assert_eq!(group(&found, &story), group(&twin, &story));
 }
 
 fn twin_with_last(twin: &World, story: &Story) -> Vec<qpc_proto::chain::LogEntry> {
-    twin.append(&story.alice, &story.last).unwrap();
+    story.last.store(twin, &story.alice).unwrap();
     twin.entries(&story.bob, &story.talk)
+}
+
+fn group(world: &World, story: &Story) -> StoredGroup {
+    wait(world.store.public_group(&story.bob, &story.talk, None)).unwrap()
+}
+
+#[test]
+fn a_group_and_the_commit_that_changes_it_are_stored_together() {
+    let name = "a_group_and_the_commit_that_changes_it_are_stored_together";
+    killed_at("store::group_state", name, true, |found, twin, story| {
+        assert_eq!(group(found, story), group(twin, story));
+        assert!(found.entries(&story.bob, &story.talk) == twin.entries(&story.bob, &story.talk));
+    });
 }
 
 #[test]
 fn before_a_commit_nothing_of_it_is_there() {
-    killed_at("store::before_commit", "before_a_commit_nothing_of_it_is_there", |found, twin, story| {
+    killed_at("store::before_commit", "before_a_commit_nothing_of_it_is_there", false, |found, twin, story| {
         assert!(found.entries(&story.bob, &story.talk) == twin.entries(&story.bob, &story.talk));
     });
 }
@@ -105,7 +139,7 @@ fn before_a_commit_nothing_of_it_is_there() {
 #[test]
 fn after_a_commit_all_of_it_is_there_though_nobody_was_answered() {
     let name = "after_a_commit_all_of_it_is_there_though_nobody_was_answered";
-    killed_at("store::after_commit", name, |found, twin, story| {
+    killed_at("store::after_commit", name, false, |found, twin, story| {
         assert!(found.entries(&story.bob, &story.talk) == twin_with_last(twin, story));
     });
 }

@@ -1,10 +1,8 @@
 //! The figure that is kept incrementally is the one that counting gives.
 
-use qpc_proto::chain::EntryKind;
-
 use super::*;
 use crate::store::{
-    Append, Consent, StoreFigures,
+    Consent, StoreFigures,
     conformance::world::{World, inbox_of, wait},
 };
 
@@ -32,7 +30,7 @@ fn what_is_kept_is_what_would_be_counted() {
     world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&carol])).unwrap();
     world.say(&alice, &group, "five");
     world.acknowledge(&carol, &group, 2);
-    let leave = Append { kind: EntryKind::Proposal, leave: true, ..world.message(&bob, &group, b"leave") };
+    let leave = world.proposal(&bob, &group, true);
     world.append(&bob, &leave).unwrap();
     world.say(&alice, &group, "six");
     world.answer(&bob, &alice, Consent::Block).unwrap();

@@ -11,8 +11,9 @@ use qpc_proto::{
 
 use super::*;
 use crate::store::{
-    AccountReset, Actor, Admission, Append, Appended, CommitAppend, Consent, InviteToken, NewKeyPackages, Retention,
-    conformance::world::{World, bundle, inbox_of, wait},
+    AccountReset, Actor, Admission, Append, Appended, CommitAppend, Consent, GroupState, InviteToken, Judged,
+    NewKeyPackages, Retention,
+    conformance::world::{World, bundle, inbox_of, state, wait},
     memory::tests::Memory,
 };
 
@@ -157,7 +158,15 @@ impl Life {
             Step::Commit(one, log, add, remove, off) => self.commit(*one, *log, *add, *remove, *off),
             Step::Leave(one, log) => {
                 let message = self.message(*one, *log, 1, 1, false);
-                self.send(*one, Append { kind: EntryKind::Proposal, leave: true, ..message })
+                self.send(
+                    *one,
+                    Append {
+                        group: self.proposal(*one, &message.conversation),
+                        kind: EntryKind::Proposal,
+                        leave: true,
+                        ..message
+                    },
+                )
             }
             Step::Answer(one, other, consent) => {
                 format!("{:?}", self.world().answer(&self.people[*one], &self.people[*other], *consent))
@@ -255,6 +264,10 @@ impl Life {
         self.world().numbered(&talk, counter, epoch, &body)
     }
 
+    fn proposal(&self, who: usize, talk: &ConversationName) -> Option<Judged<GroupState>> {
+        Some(Judged { basis: self.world().version(&self.people[who], talk), change: state("proposed", None) })
+    }
+
     fn send(&mut self, who: usize, message: Append) -> String {
         let outcome = self.world().append(&self.people[who], &message);
         self.note(who, &message.conversation, message.counter.0, &outcome);
@@ -267,11 +280,13 @@ impl Life {
         let people = |n: Option<usize>| n.map(|n| &self.people[n]).into_iter().collect::<Vec<_>>();
         let epoch = (self.epochs.get(&talk).copied().unwrap_or_default() + off).saturating_sub(1);
         let counter = self.counter(who, &talk) + 1;
+        let mut bundle = bundle(epoch, &people(add), &people(remove));
+        bundle.judged.as_mut().unwrap().basis.proposals = self.world().version(&self.people[who], &talk).proposals;
         let commit = CommitAppend {
             conversation: talk.clone(),
             id: self.world().message_id(),
             counter: Counter(counter),
-            bundle: bundle(epoch, &people(add), &people(remove)),
+            bundle,
             now_ms: self.world().now_ms.get(),
         };
         let outcome = self.world().commit(&self.people[who], &commit);

@@ -1,0 +1,278 @@
+//! Following groups: every change is judged before it is stored, one at a time for each conversation, off the
+//! runtime's threads.
+//!
+//! The store is the truth: a group in memory is used only while it is the state that is stored, and the transaction
+//! that stores a change compares that once more. A group whose change was not stored is dropped, because it was
+//! changed already to give the bytes to store.
+
+use std::sync::Arc;
+
+use qpc_proto::{
+    address::Domain,
+    id::{ConversationName, Epoch},
+};
+use tokio::sync::Semaphore;
+
+use super::{
+    public::{Caller, Crypto, Followed, Founding, Refused},
+    shelf::{Known, Shelf},
+    turns::Turns,
+};
+use crate::{
+    metrics::Metrics,
+    policy::limits::GroupLimits,
+    store::{
+        Actor, Append, AppendError, Appended, CommitAppend, CreateConversationError, GroupVersion, Judged,
+        NewConversation, ReadError, Store, StoreFault,
+    },
+    tasks::Tasks,
+};
+
+/// Judgements of one change: another server on the same store may have been faster once.
+const ATTEMPTS: usize = 2;
+
+/// Why a change was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// It breaks a rule.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The group was made before the server followed groups, and its last group info does not say how it stands.
+    #[error("the group's public state is not known")]
+    Unfollowed,
+    /// Too many changes wait to be judged.
+    #[error("too many changes wait to be judged")]
+    Busy,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] AppendError),
+}
+
+/// Why a conversation was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Its group.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] CreateConversationError),
+}
+
+impl From<ReadError> for ChangeError {
+    fn from(error: ReadError) -> Self {
+        Self::Store(match error {
+            ReadError::NotFound => AppendError::NotFound,
+            ReadError::DeviceGone => AppendError::DeviceGone,
+            ReadError::Fault(fault) => AppendError::Fault(fault),
+        })
+    }
+}
+
+/// Whose groups they are.
+pub(super) struct Hub {
+    pub(super) domain: Domain,
+    pub(super) key: [u8; 32],
+}
+
+/// See the module's text.
+pub(super) struct Follower {
+    store: Arc<dyn Store>,
+    hub: Arc<Hub>,
+    crypto: Arc<Crypto>,
+    shelf: Shelf,
+    turns: Turns,
+    waiting: Semaphore,
+    at_once: Semaphore,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+}
+
+impl Follower {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        hub: Hub,
+        crypto: Crypto,
+        limits: &GroupLimits,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            store,
+            hub: Arc::new(hub),
+            crypto: Arc::new(crypto),
+            shelf: Shelf::new(limits.leaves_kept, metrics.groups_kept.clone()),
+            turns: Turns::default(),
+            waiting: Semaphore::new(limits.changes_waiting),
+            at_once: Semaphore::new(limits.judged_at_once),
+            tasks,
+            metrics,
+        }
+    }
+
+    /// Makes a conversation with its group.
+    pub(super) async fn create(&self, actor: &Actor, new: NewConversation) -> Result<Appended, CreateError> {
+        let _place = self.waiting.try_acquire().map_err(|_| ChangeError::Busy)?;
+        let (caller, hub) = (caller(actor), Arc::clone(&self.hub));
+        let (name, mut new) = (new.conversation.clone(), new);
+        let (group, new) = self
+            .judge(move |crypto| {
+                let founding = Founding { name: &new.conversation, hub: &hub.domain, hub_key: &hub.key };
+                let mut group = Followed::found(crypto, &caller, &founding, &new.group_info)?;
+                match &mut new.commit {
+                    Some(bundle) => {
+                        let approved = group.judge_commit(crypto, &caller, bundle)?;
+                        let change = group.apply(approved)?;
+                        bundle.judged = Some(Judged { basis: GroupVersion::default(), change });
+                    }
+                    None => new.group = Some(group.state()?),
+                }
+                Ok::<_, Refused>((group, new))
+            })
+            .await?
+            .map_err(ChangeError::from)?;
+        let _turn = self.turns.take(&name).await;
+        let at = self.store.create_conversation(actor, new).await?;
+        self.shelf.put(name.clone(), Known { version: version(group.epoch(), 0), group });
+        Ok(at)
+    }
+
+    /// Advances a group by one epoch.
+    pub(super) async fn commit(&self, actor: &Actor, mut commit: CommitAppend) -> Result<Appended, ChangeError> {
+        let _place = self.waiting.try_acquire().map_err(|_| ChangeError::Busy)?;
+        let name = commit.conversation.clone();
+        let _turn = self.turns.take(&name).await;
+        for _ in 0..ATTEMPTS {
+            let known = self.current(actor, &name).await?;
+            let stored = if known.version.epoch == commit.bundle.epoch {
+                let (caller, mut group) = (caller(actor), known.group);
+                let (group, judged, given) = self
+                    .judge(move |crypto| {
+                        let judged =
+                            group.judge_commit(crypto, &caller, &commit.bundle).map(|approved| group.apply(approved));
+                        (group, judged, commit)
+                    })
+                    .await?;
+                commit = given;
+                let change = match judged {
+                    Ok(change) => change?,
+                    Err(refused) => {
+                        self.shelf.put(name.clone(), Known { version: known.version, group });
+                        return Err(refused.into());
+                    }
+                };
+                commit.bundle.judged = Some(Judged { basis: known.version, change });
+                let stored = self.store.commit(actor, commit.clone()).await;
+                if stored.is_ok() {
+                    self.shelf.put(name.clone(), Known { version: version(group.epoch(), 0), group });
+                }
+                stored
+            } else {
+                // Stored already, or too late or early: the store says.
+                self.shelf.put(name.clone(), known);
+                commit.bundle.judged = None;
+                self.store.commit(actor, commit.clone()).await
+            };
+            match stored {
+                Err(AppendError::Unjudged) => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    /// Lets a proposal wait in a group.
+    pub(super) async fn propose(&self, actor: &Actor, mut append: Append) -> Result<Appended, ChangeError> {
+        let _place = self.waiting.try_acquire().map_err(|_| ChangeError::Busy)?;
+        let name = append.conversation.clone();
+        let _turn = self.turns.take(&name).await;
+        for _ in 0..ATTEMPTS {
+            let known = self.current(actor, &name).await?;
+            let mut refusal = None;
+            append.group = None;
+            if known.version.epoch == append.epoch {
+                let (caller, mut group) = (caller(actor), known.group);
+                let (group, judged, given) = self
+                    .judge(move |crypto| {
+                        let judged = group
+                            .judge_proposal(crypto, &caller, &append.body, append.leave)
+                            .map(|approved| group.queue(approved));
+                        (group, judged, append)
+                    })
+                    .await?;
+                append = given;
+                match judged {
+                    Ok(state) => {
+                        append.group = Some(Judged { basis: known.version, change: state? });
+                        let stored = self.store.append(actor, append.clone()).await;
+                        if stored.is_ok() {
+                            let proposals = known.version.proposals.saturating_add(1);
+                            let version = GroupVersion { proposals, ..known.version };
+                            self.shelf.put(name.clone(), Known { version, group });
+                        }
+                        match stored {
+                            Err(AppendError::Unjudged) => continue,
+                            outcome => return Ok(outcome?),
+                        }
+                    }
+                    Err(refused) => {
+                        self.shelf.put(name.clone(), Known { version: known.version, group });
+                        refusal = Some(refused);
+                    }
+                }
+            } else {
+                self.shelf.put(name.clone(), known);
+            }
+            // One that is stored already would break the rules a second time, and is answered as the first time.
+            match (self.store.append(actor, append.clone()).await, refusal) {
+                (Err(AppendError::Unjudged), Some(refused)) => return Err(refused.into()),
+                (Err(AppendError::Unjudged), None) => {}
+                (outcome, _) => return Ok(outcome?),
+            }
+        }
+        Err(ChangeError::Busy)
+    }
+
+    /// The group as it is stored now.
+    async fn current(&self, actor: &Actor, name: &ConversationName) -> Result<Known, ChangeError> {
+        let known = self.shelf.take(name);
+        let stored = self.store.public_group(actor, name, known.as_ref().map(|known| known.version)).await?;
+        if let Some(known) = known.filter(|known| known.version == stored.version) {
+            return Ok(known);
+        }
+        self.metrics.group_loads.inc();
+        let (name, version) = (name.clone(), stored.version);
+        let group = self
+            .judge(move |crypto| match &stored.state {
+                Some(state) => Ok(Followed::load(&name, state).map_err(Refused::from)?),
+                None => match Followed::rebuild(crypto, &name, &stored.group_info) {
+                    Ok(group) if group.epoch() == stored.version.epoch => Ok(group),
+                    _ => Err(ChangeError::Unfollowed),
+                },
+            })
+            .await??;
+        Ok(Known { version, group })
+    }
+
+    /// Does what takes long where nobody waits for the thread.
+    async fn judge<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Crypto) -> T + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        let gone = || ChangeError::Store(AppendError::Fault(StoreFault::Stopped));
+        let _permit = self.at_once.acquire().await.map_err(|_| gone())?;
+        let (crypto, timer) = (Arc::clone(&self.crypto), self.metrics.group_judge.start_timer());
+        let done = self.tasks.compute(move || work(&crypto)).await;
+        timer.observe_duration();
+        let broken = || ChangeError::Store(AppendError::Fault(StoreFault::Engine("a judgement panicked".into())));
+        done.ok_or_else(broken)
+    }
+}
+
+fn caller(actor: &Actor) -> Caller {
+    Caller { address: actor.address().clone(), device: actor.device() }
+}
+
+fn version(epoch: Epoch, proposals: u64) -> GroupVersion {
+    GroupVersion { epoch, proposals }
+}

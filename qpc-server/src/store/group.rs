@@ -1,0 +1,77 @@
+//! The public state of a conversation's MLS group as the store keeps it: bytes, beside the log.
+//!
+//! What the bytes say is judged before a change comes here (`group/public`). The store compares, in the transaction
+//! that stores the change, what that judgement relied on.
+
+use bytes::Bytes;
+use qpc_proto::{
+    address::Address,
+    id::{DeviceId, Epoch},
+    role::Role,
+};
+
+/// The public state of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupState {
+    /// Its context, and the proposals that wait.
+    pub core: Bytes,
+    /// Its tree; `None` where it is the one that is stored.
+    pub tree: Option<Bytes>,
+}
+
+/// Which state of a group it is: every stored commit or proposal makes another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GroupVersion {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Proposals of it that are stored.
+    pub proposals: u64,
+}
+
+/// A device that a commit brings into a group: it must be enrolled as its certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddedDevice {
+    /// Whose.
+    pub address: Address,
+    /// The account's identity key, which signed for it.
+    pub account_key: [u8; 32],
+    /// Which.
+    pub device: DeviceId,
+    /// Its key.
+    pub key: [u8; 32],
+}
+
+/// What a commit does, as it was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupChange {
+    /// The group after it.
+    pub state: GroupState,
+    /// Devices that it brings in.
+    pub added: Vec<AddedDevice>,
+    /// The acting device is in by it.
+    pub joined: bool,
+    /// Accounts that have no device in the group any more.
+    pub removed: Vec<Address>,
+    /// Accounts with another role than before.
+    pub roles: Vec<(Address, Role)>,
+}
+
+/// A judgement and the state that it was passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged<T> {
+    /// It counts for this state alone.
+    pub basis: GroupVersion,
+    /// What is stored.
+    pub change: T,
+}
+
+/// A group as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredGroup {
+    /// Which state it is.
+    pub version: GroupVersion,
+    /// The state, unless it is the one that was known; `None` as well for a group that nobody has followed yet.
+    pub state: Option<GroupState>,
+    /// Of the epoch, as it came with the commit that made it.
+    pub group_info: Bytes,
+}

@@ -1,0 +1,58 @@
+//! The public state of a group: read, compared with what a judgement relied on, written.
+
+use qpc_proto::id::ConversationName;
+
+use super::{active, present};
+use crate::store::{
+    Actor, AddedDevice, AppendError, GroupState, GroupVersion, Judged, ReadError, StoreFault, StoredGroup,
+    tables::{LogId, LogKind, Tables},
+};
+
+pub(in crate::store) fn public_group(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    name: &ConversationName,
+    known: Option<GroupVersion>,
+) -> Result<StoredGroup, ReadError> {
+    present(tables, actor)?;
+    let log = tables.log(name)?.filter(|(_, row)| row.kind != LogKind::Inbox).ok_or(ReadError::NotFound)?.0;
+    // Who was a member may ask again about a commit of theirs.
+    tables.member(log, actor.account())?.ok_or(ReadError::NotFound)?;
+    let version = version(tables, log)?;
+    let state = if known == Some(version) { None } else { tables.group(log)? };
+    Ok(StoredGroup { version, state, group_info: tables.group_info(log)?.unwrap_or_default() })
+}
+
+fn version(tables: &mut dyn Tables, log: LogId) -> Result<GroupVersion, StoreFault> {
+    let epoch = tables.ends(log)?.epoch;
+    Ok(GroupVersion { epoch, proposals: tables.group_proposals(log)?.unwrap_or_default() })
+}
+
+/// What was judged of a change, if it was judged on the state that is stored.
+pub(super) fn judged<'j, T>(
+    tables: &mut dyn Tables,
+    log: LogId,
+    judged: Option<&'j Judged<T>>,
+) -> Result<&'j T, AppendError> {
+    let judged = judged.ok_or(AppendError::Unjudged)?;
+    if judged.basis == version(tables, log)? { Ok(&judged.change) } else { Err(AppendError::Unjudged) }
+}
+
+/// Is every device that comes in enrolled here, with the keys that its certificate names?
+pub(super) fn enrolled(tables: &mut dyn Tables, added: &[AddedDevice]) -> Result<(), AppendError> {
+    for device in added {
+        let account = active(tables, &device.address)?.filter(|account| account.key == device.account_key);
+        let known = tables.device(device.device)?.filter(|known| known.key == device.key);
+        match (account, known) {
+            (Some(account), Some(known)) if known.account == account.id => {}
+            _ => return Err(AppendError::NotEnrolled),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the state after a commit, or with one more proposal.
+pub(super) fn put(tables: &mut dyn Tables, log: LogId, proposals: u64, state: &GroupState) -> Result<(), StoreFault> {
+    fail::fail_point!("store::group_state");
+    tables.put_group(log, proposals, state)
+}
