@@ -46,6 +46,8 @@ pub const FOLLOWED_MAX: usize = 10_000;
 pub const LOG_PAGE_MAX: usize = 100;
 /// Bytes of bodies with which a page of a log ends: with the greatest entry on top it still fits into a frame.
 pub const LOG_PAGE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a group's tree in one page.
+pub const TREE_PAGE_MAX: usize = 256 * 1024;
 /// Conversations or contacts in one page of a list.
 pub const LIST_PAGE_MAX: usize = 100;
 /// Requests that may wait for their answers on one stream.

@@ -152,6 +152,7 @@ fn requests() -> Vec<Req> {
         }),
         Req::ReadLog(v1::ReadLog { conversation: Some(name().to_wire()), after_seq: 41, limit: 50 }),
         Req::ListConversations(v1::ListConversations { after_id: name().id.to_bytes() }),
+        Req::ReadGroup(v1::ReadGroup { conversation: Some(name().to_wire()), offset: 262_144, epoch: 3 }),
         Req::AnswerContact(v1::AnswerContact {
             address: "bob@chat.example".into(),
             answer: v1::ContactAnswer::Accept.into(),
@@ -163,7 +164,7 @@ fn requests() -> Vec<Req> {
     ];
     let kinds: BTreeSet<&str> = all.iter().map(request_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 25, "as many as request_name has arms");
+    assert_eq!(all.len(), 26, "as many as request_name has arms");
     all
 }
 
@@ -189,6 +190,7 @@ fn request_name(request: &Req) -> &'static str {
         Req::Send(_) => "Send",
         Req::ReadLog(_) => "ReadLog",
         Req::ListConversations(_) => "ListConversations",
+        Req::ReadGroup(_) => "ReadGroup",
         Req::AnswerContact(_) => "AnswerContact",
         Req::ListContacts(_) => "ListContacts",
         Req::Sync(_) => "Sync",
@@ -264,6 +266,7 @@ fn answers() -> Vec<Ans> {
             }],
             more: false,
         }),
+        Ans::ReadGroup(v1::ReadGroupAnswer { epoch: 3, group_info: b(0x91, 4), tree: b(0x7e, 4), tree_size: 262_148 }),
         Ans::AnswerContact(v1::AnswerContactAnswer {}),
         Ans::ListContacts(v1::ListContactsAnswer {
             contacts: vec![v1::Contact {
@@ -281,7 +284,7 @@ fn answers() -> Vec<Ans> {
     ];
     let kinds: BTreeSet<&str> = all.iter().map(answer_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 28, "as many as answer_name has arms");
+    assert_eq!(all.len(), 29, "as many as answer_name has arms");
     all
 }
 
@@ -308,6 +311,7 @@ fn answer_name(answer: &Ans) -> &'static str {
         Ans::Send(_) => "SendAnswer",
         Ans::ReadLog(_) => "LogPage",
         Ans::ListConversations(_) => "ListConversationsAnswer",
+        Ans::ReadGroup(_) => "ReadGroupAnswer",
         Ans::AnswerContact(_) => "AnswerContactAnswer",
         Ans::ListContacts(_) => "ListContactsAnswer",
         Ans::Entry(_) => "Entry",

@@ -183,6 +183,7 @@ asks! {
     Send => SendAnswer,
     ReadLog => LogPage,
     ListConversations => ListConversationsAnswer,
+    ReadGroup => ReadGroupAnswer,
     AnswerContact => AnswerContactAnswer,
     ListContacts => ListContactsAnswer,
 }

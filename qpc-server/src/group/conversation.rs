@@ -88,6 +88,22 @@ impl Groups {
         async move { this.follower.propose(&actor, proposal).await }
     }
 
+    /// One page of the tree of a group that the actor's account is in, and with the first the group info.
+    ///
+    /// # Errors
+    /// [`FieldError`] at once; the future carries the store's judgement.
+    pub fn read_group(
+        self: &Arc<Self>,
+        actor: &Actor,
+        request: &v1::ReadGroup,
+    ) -> Result<impl Future<Output = Result<v1::ReadGroupAnswer, ChangeError>> + Send + use<>, FieldError> {
+        let name = field::conversation(request.conversation.as_ref())?;
+        let offset = usize::try_from(request.offset).map_err(|_| FieldError::Malformed("offset"))?;
+        let of = (offset > 0).then_some(Epoch(request.epoch));
+        let (this, actor) = (Arc::clone(self), actor.clone());
+        Ok(async move { this.follower.read(&actor, &name, of, offset).await })
+    }
+
     /// One page of the actor's conversations.
     ///
     /// # Errors

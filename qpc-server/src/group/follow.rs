@@ -7,9 +7,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use qpc_proto::{
     address::Domain,
     id::{ConversationName, Epoch},
+    limits::TREE_PAGE_MAX,
+    v1,
 };
 use tokio::sync::Semaphore;
 
@@ -231,6 +234,44 @@ impl Follower {
             }
         }
         Err(ChangeError::Busy)
+    }
+
+    /// One page of a group's tree, of an epoch or of the current one.
+    pub(super) async fn read(
+        &self,
+        actor: &Actor,
+        name: &ConversationName,
+        of: Option<Epoch>,
+        offset: usize,
+    ) -> Result<v1::ReadGroupAnswer, ChangeError> {
+        let _place = self.waiting.try_acquire().map_err(|_| ChangeError::Busy)?;
+        let _turn = self.turns.take(name).await;
+        let stored = self.store.public_group(actor, name, None).await?;
+        let epoch = stored.version.epoch;
+        if !stored.member {
+            return Err(AppendError::NotFound.into());
+        }
+        if of.is_some_and(|of| of != epoch) {
+            return Err(AppendError::WrongEpoch(epoch).into());
+        }
+        let known = self.current(actor, name).await?;
+        let group = known.group;
+        let (group, tree) = self
+            .judge(move |_| {
+                let tree = group.tree();
+                (group, tree)
+            })
+            .await?;
+        self.shelf.put(name.clone(), Known { version: known.version, group });
+        let tree = Bytes::from(tree?);
+        let (size, begin) = (tree.len(), offset.min(tree.len()));
+        let page = tree.slice(begin..size.min(begin.saturating_add(TREE_PAGE_MAX)));
+        Ok(v1::ReadGroupAnswer {
+            epoch: known.version.epoch.0,
+            group_info: if offset == 0 { stored.group_info } else { Bytes::new() },
+            tree: page,
+            tree_size: u64::try_from(size).unwrap_or(u64::MAX),
+        })
     }
 
     /// The group as it is stored now.

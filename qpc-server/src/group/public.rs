@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use openmls::{
     group::PublicGroup,
-    prelude::{Ciphersuite, ProcessedMessage, PublicMessageIn},
+    prelude::{Ciphersuite, ProcessedMessage, PublicMessageIn, tls_codec::Serialize as _},
 };
 use openmls_libcrux_crypto::CryptoProvider;
 use qpc_proto::{
@@ -112,6 +112,15 @@ impl Followed {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         Epoch(self.public.group_context().epoch().as_u64())
+    }
+
+    /// The tree, encoded as a group info carries it.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`], if it can't be encoded.
+    pub fn tree(&self) -> Result<Vec<u8>, Refused> {
+        let tree = self.public.export_ratchet_tree();
+        tree.tls_serialize_detached().map_err(|error| Refused::Invalid(error.to_string()))
     }
 
     /// Devices in it.

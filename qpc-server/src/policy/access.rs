@@ -91,6 +91,7 @@ rules! {
     Send = "send", Session, Pipelined;
     ReadLog = "read_log", Session, Pipelined;
     ListConversations = "list_conversations", Session, Pipelined;
+    ReadGroup = "read_group", Session, Pipelined;
     AnswerContact = "answer_contact", Session, Pipelined;
     ListContacts = "list_contacts", Session, Pipelined;
     Sync = "sync", Session, Takeover;

@@ -139,6 +139,12 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             let page = context.groups.list_conversations(actor, &request)?;
             later(async { Ok(Answer::ListConversations(page.await?)) })
         }
+        Method::ReadGroup(request) => {
+            let actor = actor(link)?;
+            policy.lookup(actor.account())?;
+            let page = context.groups.read_group(actor, &request)?;
+            later(async { Ok(Answer::ReadGroup(page.await?)) })
+        }
         Method::AnswerContact(request) => {
             let actor = actor(link)?;
             policy.contact(actor.account())?;

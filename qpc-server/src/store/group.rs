@@ -68,6 +68,8 @@ pub struct Judged<T> {
 /// A group as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredGroup {
+    /// The actor is a member now.
+    pub member: bool,
     /// Which state it is.
     pub version: GroupVersion,
     /// The state, unless it is the one that was known; `None` as well for a group that nobody has followed yet.

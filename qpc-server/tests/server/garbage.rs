@@ -39,6 +39,7 @@ fn empty_methods() -> Vec<Method> {
         Method::SubmitCommit(v1::SubmitCommit::default()),
         Method::Send(v1::Send::default()),
         Method::ReadLog(v1::ReadLog::default()),
+        Method::ReadGroup(v1::ReadGroup::default()),
         Method::AnswerContact(v1::AnswerContact::default()),
         Method::Follow(v1::Follow::default()),
         Method::Acknowledge(v1::Acknowledge::default()),

@@ -355,7 +355,17 @@ async fn a_further_device_joins_by_itself() {
     let mut scene = Scene::new().await;
     let (person, device) = (scene.bob.guest.person.clone(), Device::new());
     let mut tablet = Hand::new(&person.certify(&device), &device.key.to_bytes());
-    let joined = tablet.join_alone(&scene.alice.hand.group_info());
+    let read =
+        |offset, epoch| Method::ReadGroup(v1::ReadGroup { conversation: Some(scene.name.to_wire()), offset, epoch });
+    let answer = scene.bob.guest.wire.call(read(0, 0)).await;
+    let answer::Result::ReadGroup(group) = answer else { panic!("{answer:?}") };
+    assert_eq!((group.epoch, group.tree_size), (1, group.tree.len() as u64));
+    let answer = scene.bob.guest.wire.call(read(10, 1)).await;
+    let answer::Result::ReadGroup(rest) = answer else { panic!("{answer:?}") };
+    assert_eq!((rest.group_info, rest.tree), (Bytes::new(), group.tree.slice(10..)));
+    assert_eq!(code(&scene.bob.guest.wire.call(read(10, 0)).await), Some(Code::WrongEpoch));
+    assert_eq!(code(&scene.carol.guest.wire.call(read(0, 0)).await), Some(Code::NotFound));
+    let joined = tablet.join_by(&group.group_info, Some(&group.tree));
     assert_eq!(scene.bob.shows(&scene.name.clone(), &joined).await, Err(Code::HandshakeSender));
     let wire = scene.house.greeted().await;
     wire.login(&person).await.unwrap();

@@ -123,6 +123,7 @@ pub fn a_groups_state_is_stored_with_its_change(backend: &dyn Backend) {
     world.commit(&alice, &world.next_commit(&alice, &group, &[], &[])).unwrap();
     assert_eq!(stored(&world, None).version, version(2, 0));
     assert_eq!(wait(world.store.public_group(&eve, &group, None)), Err(ReadError::NotFound));
+    assert!(stored(&world, None).member);
     let check = |world: &World| assert_eq!(stored(world, None).state, after("after epoch 1"));
     check(&world);
     let Some(world) = world.reopened(backend) else { return };
@@ -257,6 +258,7 @@ pub fn who_is_removed_reads_up_to_that_entry(backend: &dyn Backend) {
         assert_eq!((position.after, position.head, position.chain), (at.seq, at.seq, at.chain));
         let late = world.numbered(&group, Counter(2), Epoch(2), b"late");
         assert_eq!(world.append(&bob, &late), Err(AppendError::NotFound));
+        assert!(!wait(world.store.public_group(&bob, &group, None)).unwrap().member);
         // What was acknowledged before is answered as before.
         assert_eq!(world.append(&bob, &sent), Ok(answer));
         let listed = wait(world.store.list_conversations(&bob, None, 100)).unwrap();

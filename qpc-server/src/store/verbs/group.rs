@@ -17,10 +17,10 @@ pub(in crate::store) fn public_group(
     present(tables, actor)?;
     let log = tables.log(name)?.filter(|(_, row)| row.kind != LogKind::Inbox).ok_or(ReadError::NotFound)?.0;
     // Who was a member may ask again about a commit of theirs.
-    tables.member(log, actor.account())?.ok_or(ReadError::NotFound)?;
+    let member = tables.member(log, actor.account())?.ok_or(ReadError::NotFound)?.until.is_none();
     let version = version(tables, log)?;
     let state = if known == Some(version) { None } else { tables.group(log)? };
-    Ok(StoredGroup { version, state, group_info: tables.group_info(log)?.unwrap_or_default() })
+    Ok(StoredGroup { member, version, state, group_info: tables.group_info(log)?.unwrap_or_default() })
 }
 
 fn version(tables: &mut dyn Tables, log: LogId) -> Result<GroupVersion, StoreFault> {

@@ -10,8 +10,8 @@ use openmls::{
     prelude::{
         BasicCredential, Capabilities, Ciphersuite, CredentialType, CredentialWithKey, Extension, ExtensionType,
         Extensions, GroupContext, GroupId, LeafNodeIndex, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
-        PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProposalType, RequiredCapabilitiesExtension,
-        SignatureScheme, UnknownExtension,
+        PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProposalType, RatchetTreeIn,
+        RequiredCapabilitiesExtension, SignatureScheme, UnknownExtension,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
 };
@@ -192,14 +192,22 @@ impl Hand {
 
     /// Joins by itself: an external commit on this group info.
     pub(crate) fn join_alone(&mut self, group_info: &[u8]) -> v1::CommitBundle {
+        self.join_by(group_info, None)
+    }
+
+    /// The same with a tree that did not come in the group info.
+    pub(crate) fn join_by(&mut self, group_info: &[u8], tree: Option<&[u8]>) -> v1::CommitBundle {
         let MlsMessageBodyIn::GroupInfo(info) = body(group_info) else { panic!("no group info") };
         let epoch = info.epoch().as_u64();
         let config = MlsGroupJoinConfig::builder()
             .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
             .use_ratchet_tree_extension(true)
             .build();
-        let (group, bundle) = MlsGroup::external_commit_builder()
-            .with_config(config)
+        let mut builder = MlsGroup::external_commit_builder().with_config(config);
+        if let Some(tree) = tree {
+            builder = builder.with_ratchet_tree(RatchetTreeIn::tls_deserialize_exact_bytes(tree).unwrap());
+        }
+        let (group, bundle) = builder
             .build_group(&self.provider, info, self.credential.clone())
             .unwrap()
             .leaf_node_parameters(
