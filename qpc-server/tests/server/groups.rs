@@ -90,3 +90,34 @@ fn who_left_and_is_added_again_reads_on_over_the_same_connection() {
     bob.until("the group", is_in);
     assert_eq!(bob.status().alarms, Vec::<String>::new());
 }
+
+/// The server knows a role from the commit that gives it, and a group from its files; a refusal leaves nothing behind at
+/// the client that made the change.
+#[test]
+fn who_was_made_an_admin_adds_people_also_after_a_restart_and_a_refusal() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let (carol, dave) = (net.person("carol"), net.person("dave"));
+    net.acquaint(&bob, &carol);
+    alice.do_it(Command::GroupCreate { name: GROUP.into(), members: vec!["bob".into()] });
+    bob.until("the group", is_in);
+    alice.do_it(role(&bob, Role::Admin));
+    bob.until("the role", |bob| bob.history(GROUP).iter().any(|said| said.body.contains("made bob@localhost admin")));
+    for person in [&alice, &bob, &carol, &dave] {
+        person.disconnect();
+    }
+    net.stop_server();
+    net.start_server();
+    for person in [&alice, &bob, &carol, &dave] {
+        person.connect();
+    }
+    let add = |who: &str| Command::GroupAdd { group: GROUP.into(), members: vec![who.into()] };
+    let refused = bob.attempt(add("dave"));
+    assert!(matches!(refused, Err(CommandError::Usage { .. })), "{refused:?}");
+    bob.do_it(add("carol"));
+    carol.until("the group", is_in);
+    alice.until("carol", |alice| alice.members(GROUP) == ["alice", "bob", "carol"]);
+    carol.write(GROUP, ["hello"]);
+    alice.until("the message", |alice| alice.history(GROUP).iter().any(|said| said.body == "hello"));
+    assert_eq!((alice.status().alarms, bob.status().alarms), (vec![], vec![]));
+}

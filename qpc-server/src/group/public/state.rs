@@ -1,7 +1,7 @@
 //! A group's state as bytes for the store: OpenMLS's storage types in postcard, behind a byte that says the format.
 //!
 //! The tree stands apart from the rest, because a proposal changes only the rest. All of the tree is written with
-//! every commit: some 600 bytes for each leaf. Replaying stored commits instead would write less and depend on the clock, by which key
+//! every commit: some 350 bytes for each leaf. Replaying stored commits instead would write less and depend on the clock, by which key
 //! packages expire.
 
 use std::cell::RefCell;

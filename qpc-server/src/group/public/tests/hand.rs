@@ -28,6 +28,9 @@ use qpc_proto::{
 
 const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
 
+/// A century: what is made here once is fuzzed for as long.
+const LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
+
 /// One device, in at most one group.
 pub(crate) struct Hand {
     provider: Provider,
@@ -89,7 +92,8 @@ impl Hand {
     }
 
     pub(crate) fn key_package(&self) -> KeyPackage {
-        let builder = KeyPackage::builder().leaf_node_capabilities(capabilities());
+        let lifetime = Lifetime::new(LIFETIME_SECONDS);
+        let builder = KeyPackage::builder().leaf_node_capabilities(capabilities()).key_package_lifetime(lifetime);
         let bundle = builder.build(SUITE, &self.provider, &self.signer, self.credential.clone()).unwrap();
         bundle.into_key_package()
     }
@@ -105,7 +109,7 @@ impl Hand {
         let config = MlsGroupCreateConfig::builder()
             .ciphersuite(SUITE)
             .capabilities(capabilities())
-            .lifetime(Lifetime::new(86_400))
+            .lifetime(Lifetime::new(LIFETIME_SECONDS))
             .with_group_context_extensions(Extensions::from_vec(extensions).unwrap())
             .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
             .use_ratchet_tree_extension(true)
