@@ -113,12 +113,12 @@ impl Follower {
         }
     }
 
-    /// Makes a conversation with its group.
-    pub(super) async fn create(&self, actor: &Actor, new: NewConversation) -> Result<Appended, CreateError> {
+    /// Makes a conversation with its group. The answer may be that it was made before, perhaps with another group: so
+    /// what is in memory afterwards is read from the store when it changes next.
+    pub(super) async fn create(&self, actor: &Actor, mut new: NewConversation) -> Result<Appended, CreateError> {
         let _place = self.waiting.try_acquire().map_err(|_| ChangeError::Busy)?;
         let (caller, hub) = (caller(actor), Arc::clone(&self.hub));
-        let (name, mut new) = (new.conversation.clone(), new);
-        let (group, new) = self
+        let new = self
             .judge(move |crypto| {
                 let founding = Founding { name: &new.conversation, hub: &hub.domain, hub_key: &hub.key };
                 let mut group = Followed::found(crypto, &caller, &founding, &new.group_info)?;
@@ -130,14 +130,11 @@ impl Follower {
                     }
                     None => new.group = Some(group.state()?),
                 }
-                Ok::<_, Refused>((group, new))
+                Ok::<_, Refused>(new)
             })
             .await?
             .map_err(ChangeError::from)?;
-        let _turn = self.turns.take(&name).await;
-        let at = self.store.create_conversation(actor, new).await?;
-        self.shelf.put(name.clone(), Known { version: version(group.epoch(), 0), group });
-        Ok(at)
+        Ok(self.store.create_conversation(actor, new).await?)
     }
 
     /// Advances a group by one epoch.

@@ -378,3 +378,28 @@ async fn a_further_device_joins_by_itself() {
     scene.alice.hand.follow(&joined.commit);
     assert_eq!(scene.alice.hand.authenticator(), tablet.hand.authenticator());
 }
+
+/// The group that is followed is the one that is stored, whatever is shown under the same name afterwards.
+#[tokio::test]
+async fn a_creation_that_is_shown_again_with_another_group_changes_nothing() {
+    let house = House::new().await;
+    let mut alice = Member::of(house.register("alice").await);
+    let (name, id, roles) = (name(), message_id(), RoleTable::owned_by(alice.guest.person.address()));
+    let create = |group_info| {
+        Method::CreateConversation(v1::CreateConversation {
+            conversation: Some(name.to_wire()),
+            kind: v1::ConversationKind::Group.into(),
+            message_id: id.clone(),
+            group_info,
+            ..Default::default()
+        })
+    };
+    let (first, other) = (alice.hand.found(&name, &roles), alice.guest.hand().found(&name, &roles));
+    for group_info in [first, other] {
+        let answer = alice.guest.wire.call(create(group_info)).await;
+        assert!(matches!(answer, answer::Result::CreateConversation(_)), "{answer:?}");
+    }
+    let bundle = alice.hand.commit(Plan::default());
+    assert_eq!(alice.shows(&name, &bundle).await, Ok(()));
+    house.assert_sound();
+}
