@@ -15,7 +15,7 @@ const ADDRESSES: [(&str, &str); 5] = [
 ];
 
 /// What would make preparing, and looking for faults, take long.
-const RATES: [(&str, &str); 15] = [
+const RATES: [(&str, &str); 17] = [
     ("limits.handshakes_retry", "100000"),
     ("limits.handshakes_max", "100000"),
     ("limits.handshake_deadline", "\"60s\""),
@@ -23,6 +23,8 @@ const RATES: [(&str, &str); 15] = [
     ("limits.logins_max", "100000"),
     ("limits.message.rate", MANY),
     ("limits.message.burst", MANY),
+    ("limits.change.rate", MANY),
+    ("limits.change.burst", MANY),
     ("limits.login_account.rate", MANY),
     ("limits.login_account.burst", MANY),
     ("limits.contact.rate", MANY),

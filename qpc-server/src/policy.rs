@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use qpc_proto::{address::Address, id::AccountId};
 
-use self::keyed::Keyed;
+use self::{access::Pace, keyed::Keyed};
 pub use self::{limits::Limits, prefix::IpPrefix};
 use crate::metrics::{Metrics, labels::Limit};
 
@@ -39,6 +39,7 @@ impl TextKey {
 #[derive(Debug)]
 pub struct Policy {
     message: Keyed<AccountId>,
+    change: Keyed<AccountId>,
     login_account: Keyed<TextKey>,
     login_prefix: Keyed<IpPrefix>,
     registration: Keyed<IpPrefix>,
@@ -55,6 +56,7 @@ impl Policy {
     pub fn new(rates: &limits::Rates, metrics: &Arc<Metrics>) -> Self {
         Self {
             message: Keyed::new(Limit::Message, rates.message, rates.keys_max, metrics),
+            change: Keyed::new(Limit::Change, rates.change, rates.keys_max, metrics),
             login_account: Keyed::new(Limit::LoginAccount, rates.login_account, rates.keys_max, metrics),
             login_prefix: Keyed::new(Limit::LoginPrefix, rates.login_prefix, rates.keys_max, metrics),
             registration: Keyed::new(Limit::Registration, rates.registration, rates.keys_max, metrics),
@@ -66,12 +68,15 @@ impl Policy {
         }
     }
 
-    /// One message, proposal or commit of an account. The caller waits and asks again.
+    /// One message or change of a group by an account. The caller waits and asks again.
     ///
     /// # Errors
     /// [`Wait`].
-    pub fn message(&self, account: AccountId) -> Result<(), Wait> {
-        self.message.check(&account)
+    pub fn pace(&self, pace: Pace, account: AccountId) -> Result<(), Wait> {
+        match pace {
+            Pace::Message => self.message.check(&account),
+            Pace::Change => self.change.check(&account),
+        }
     }
 
     /// One login begun for a name, known or not.
@@ -127,6 +132,7 @@ impl Policy {
     /// Forgets keys whose rate has recovered. On a timer.
     pub fn clean(&self) {
         self.message.clean();
+        self.change.clean();
         self.login_account.clean();
         self.login_prefix.clean();
         self.registration.clean();

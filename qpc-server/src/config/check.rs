@@ -102,6 +102,7 @@ impl Loaded {
         must(limits.rate_keys_max > 0, "limits.rate_keys_max", "is 0");
         for (key, rate) in [
             ("limits.message", limits.message),
+            ("limits.change", limits.change),
             ("limits.login_account", limits.login_account),
             ("limits.login_prefix", limits.login_prefix),
             ("limits.registration", limits.registration),

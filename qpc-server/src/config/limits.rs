@@ -161,8 +161,10 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Messages, proposals and commits of an account: more are slowed down, not refused.
+    /// Messages of an account: more are slowed down, not refused.
     message,
+    /// Commits and proposals of an account: more are slowed down, not refused.
+    change,
     /// Logins begun for one name.
     login_account,
     /// Logins begun from one address prefix.

@@ -55,6 +55,8 @@ labels! {
     Limit {
         /// Messages of an account: the sender is slowed down.
         Message = "message",
+        /// Changes of groups by an account: it is slowed down.
+        Change = "change",
         /// Logins begun for one account.
         LoginAccount = "login_account",
         /// Logins begun from one address prefix.

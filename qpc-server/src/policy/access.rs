@@ -32,6 +32,15 @@ pub enum Order {
     Takeover,
 }
 
+/// A rate that slows down and refuses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Of messages.
+    Message,
+    /// Of changes of groups, each of which takes a thread for up to some twenty milliseconds.
+    Change,
+}
+
 /// What applies to a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
@@ -41,8 +50,8 @@ pub struct Rule {
     pub standing: Standing,
     /// When it begins.
     pub order: Order,
-    /// Whether it is slowed down to the account's rate of messages.
-    pub paced: bool,
+    /// To which rate of the account it is slowed down.
+    pub pace: Option<Pace>,
 }
 
 /// Whether it is a proposal that is sent: it is judged before it is stored.
@@ -62,10 +71,14 @@ macro_rules! rules {
             let (name, standing, order) = match method {
                 $(Method::$method(_) => ($name, Standing::$standing, Order::$order),)+
             };
-            // What is behind a proposal on a stream is stored behind it, as behind a commit.
-            let order = if matches!(method, Method::Send(send) if is_proposal(send)) { Order::Alone } else { order };
-            let paced = matches!(method, Method::Send(_) | Method::SubmitCommit(_));
-            Rule { name, standing, order, paced }
+            let (order, pace) = match method {
+                // What is behind a proposal on a stream is stored behind it, as behind a commit.
+                Method::Send(send) if is_proposal(send) => (Order::Alone, Some(Pace::Change)),
+                Method::Send(_) => (order, Some(Pace::Message)),
+                Method::SubmitCommit(_) => (order, Some(Pace::Change)),
+                _ => (order, None),
+            };
+            Rule { name, standing, order, pace }
         }
     };
 }

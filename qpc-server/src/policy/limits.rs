@@ -203,8 +203,10 @@ pub struct Rate {
 /// How often who may do what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates {
-    /// Messages, proposals and commits of an account: more are slowed down.
+    /// Messages of an account: more are slowed down.
     pub message: Rate,
+    /// Commits and proposals of an account: more are slowed down.
+    pub change: Rate,
     /// Logins begun for one name.
     pub login_account: Rate,
     /// Logins begun from one address prefix.
@@ -231,6 +233,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             message: Rate { per_minute: 6_000, burst: 1_000 },
+            change: Rate { per_minute: 300, burst: 200 },
             login_account: Rate { per_minute: 6, burst: 20 },
             login_prefix: Rate { per_minute: 600, burst: 600 },
             registration: Rate { per_minute: 60, burst: 300 },

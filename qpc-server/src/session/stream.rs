@@ -182,9 +182,9 @@ impl Stream {
         if early || (rule.order != Order::Pipelined && !self.calls.is_empty()) {
             return Turn::Wait(Box::new(Held { method, rule, read, size, not_before }));
         }
-        if rule.paced
+        if let Some(pace) = rule.pace
             && let Some(session) = self.link.session()
-            && let Err(Wait(wait)) = self.link.context.policy.message(session.actor().account())
+            && let Err(Wait(wait)) = self.link.context.policy.pace(pace, session.actor().account())
         {
             let not_before = Instant::now().checked_add(wait);
             return Turn::Wait(Box::new(Held { method, rule, read, size, not_before }));

@@ -10,6 +10,8 @@ use qpc_proto::{
 };
 use qpc_server::{
     clock::{Clock, SystemClock},
+    metrics::labels::Limit,
+    policy::limits::Rate,
     rng::{self, SystemRng},
 };
 
@@ -401,5 +403,23 @@ async fn a_creation_that_is_shown_again_with_another_group_changes_nothing() {
     }
     let bundle = alice.hand.commit(Plan::default());
     assert_eq!(alice.shows(&name, &bundle).await, Ok(()));
+    house.assert_sound();
+}
+
+/// Judging costs a thread: whoever changes groups all the time waits, and is not refused.
+#[tokio::test]
+async fn an_account_above_its_rate_of_changes_is_slowed_down() {
+    let house = House::with(|limits| limits.rates.change = Rate { per_minute: 20, burst: 3 }).await;
+    let mut alice = Member::of(house.register("alice").await);
+    let name = creates(&mut alice, &mut [], "").await;
+    alice.counter = 1;
+    let hits = || house.context.metrics.rate_limit_hits(Limit::Change);
+    for change in 1..=4 {
+        assert_eq!(hits(), 0, "before change {change}");
+        let bundle = alice.hand.commit(Plan::default());
+        assert_eq!(alice.shows(&name, &bundle).await, Ok(()));
+        alice.hand.merge();
+    }
+    assert!(hits() > 0);
     house.assert_sound();
 }
