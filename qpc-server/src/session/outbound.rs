@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use prost::Message;
 use qpc_proto::{
     error::Code,
@@ -22,7 +23,7 @@ use qpc_proto::{
     limits::{CURSORS_PER_FRAME_MAX, FOLLOWED_MAX},
     v1::{self, answer, request::Method},
 };
-use quinn::SendStream;
+use quinn::{SendStream, WriteError, Written};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use self::{
@@ -134,7 +135,9 @@ impl Outbound {
         }
     }
 
-    /// Waits for one thing and does it. Every branch keeps what it has when it is dropped.
+    /// Waits for one thing and does it. Every branch keeps what it has when it is dropped. Branches are looked at in their
+    /// order: what there is to say comes before what the client says, because each look at its stream costs as
+    /// much as a push. News takes all there is, so it is not there again at once and keeps nobody unheard.
     async fn turn(
         &mut self,
         send: &mut SendStream,
@@ -142,6 +145,7 @@ impl Outbound {
         stopped: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), End> {
         self.ask();
+        self.write_now(send)?;
         let idle = self.out.is_empty();
         let held = self.held.as_ref().map(|(_, until)| *until);
         // A client that floods the call is read no faster than it is answered.
@@ -149,14 +153,9 @@ impl Outbound {
             && self.opening.waiting() < CURSORS_PER_FRAME_MAX
             && self.out.len() < self.link.context.limits.session.outbound_frames;
         tokio::select! {
+            biased;
             () = stopped => return Err(End::Stopping),
-            written = send.write_chunks(&mut self.out), if !idle => {
-                let written = written.map_err(|_| End::Lost)?;
-                self.out.drain(..written.chunks);
-                if self.out.is_empty() && self.out.capacity() > OUT_KEPT {
-                    self.out = Vec::new();
-                }
-            }
+            written = send.write_chunks(&mut self.out), if !idle => self.wrote(written)?,
             news = self.news.news(), if idle => match news {
                 News::Offers { offers, behind } => {
                     for offer in offers {
@@ -177,6 +176,27 @@ impl Outbound {
                     self.follow(cursors)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Writes what the stream takes at once, which mostly is all there is.
+    fn write_now(&mut self, send: &mut SendStream) -> Result<(), End> {
+        while !self.out.is_empty() {
+            match send.write_chunks(&mut self.out).now_or_never() {
+                Some(written) => self.wrote(written)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream has taken frames, or is gone.
+    fn wrote(&mut self, written: Result<Written, WriteError>) -> Result<(), End> {
+        let written = written.map_err(|_| End::Lost)?;
+        self.out.drain(..written.chunks);
+        if self.out.is_empty() && self.out.capacity() > OUT_KEPT {
+            self.out = Vec::new();
         }
         Ok(())
     }

@@ -107,8 +107,10 @@ impl Stream {
             let room = self.calls.len() < PIPELINE_MAX && self.calls.bytes() < pipeline_bytes;
             let may_read = reading && held.is_none() && !self.alone && room;
             frames.set_max(self.link.frame_max());
-            // `answers` and `next` keep what they have when they are dropped; the others only wait.
+            // `answers` and `next` keep what they have when they are dropped; the others only wait. Answers come first: there
+            // are no more of them than requests, and each look at the stream costs as much as an answer.
             tokio::select! {
+                biased;
                 () = stopping.cancelled(), if reading || held.is_some() => {
                     reading = false;
                     if let Some(Held { rule, read, .. }) = held.take().map(|held| *held) {
