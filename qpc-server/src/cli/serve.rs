@@ -1,6 +1,6 @@
 //! `qpc-server` without a command: configure, build, announce, wait, drain.
 
-use std::{num::NonZero, sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -30,13 +30,11 @@ use crate::{
 const STARTER_USES: u32 = 10;
 /// How long it lasts.
 const STARTER_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Most threads that the default takes: more cost more per operation than they give.
-const THREADS_MAX: usize = 4;
 
 pub(super) fn serve(place: &Place, args: &ServeArgs) -> Result<(), Fault> {
     let loaded = load(place, args.listen, args.metrics_listen)?;
     logging::init(&loaded.config.log);
-    let runtime = runtime(loaded.config.runtime.threads)?;
+    let runtime = runtime(loaded.config.runtime.threads_on(storage::cores()))?;
     let outcome = runtime.block_on(run(loaded, args.json));
     // Nobody waits for a thread that hangs in the file system.
     runtime.shutdown_background();
@@ -71,8 +69,6 @@ fn environment() -> Result<Vec<(String, String)>, Fault> {
 }
 
 fn runtime(threads: usize) -> Result<Runtime, Fault> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = if threads == 0 { cores.saturating_sub(1).clamp(1, THREADS_MAX) } else { threads };
     let mut builder = match threads {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),

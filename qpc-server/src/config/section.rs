@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{Period, Secret};
 
+/// Most threads of a kind that the defaults take: more cost more per operation than they give.
+const THREADS_MAX: usize = 4;
+
 /// `[server]`: who it is and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -60,13 +63,22 @@ pub struct Runtime {
     pub threads: usize,
 }
 
+impl Runtime {
+    /// Threads for connections, on a machine with so many cores.
+    #[must_use]
+    pub fn threads_on(&self, cores: usize) -> usize {
+        if self.threads == 0 { cores.saturating_sub(1).clamp(1, THREADS_MAX) } else { self.threads }
+    }
+}
+
 /// `[storage]`: the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Storage {
     /// The database's key: 64 hexadecimal digits, or a passphrase. By default `db.key` in the data directory.
     pub key_file: Option<PathBuf>,
-    /// Connections for reading; writing has one of its own.
+    /// Connections for reading, each with a thread and a page cache; writing has one of its own. 0: as many as there are
+    /// cores, at most four.
     pub pool_size: usize,
     /// Pages of the write-ahead log after which it is folded into the database.
     pub wal_autocheckpoint: u32,
@@ -79,10 +91,19 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             key_file: None,
-            pool_size: 4,
+            pool_size: 0,
             wal_autocheckpoint: 1000,
             commit_gather: Period(Duration::from_millis(10)),
         }
+    }
+}
+
+impl Storage {
+    /// Connections for reading, on a machine with so many cores. More than that read no faster, and what each has
+    /// allocated at the busiest moment stays with it.
+    #[must_use]
+    pub fn readers_on(&self, cores: usize) -> usize {
+        if self.pool_size == 0 { cores.clamp(1, THREADS_MAX) } else { self.pool_size }
     }
 }
 

@@ -158,12 +158,23 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn threads_follow_the_cores_unless_they_are_given() {
+    let of = |cores| (Runtime { threads: 0 }.threads_on(cores), Storage::default().readers_on(cores));
+    assert_eq!([1, 2, 4, 5, 64].map(of), [(1, 1), (1, 2), (3, 4), (4, 4), (4, 4)]);
+    let given = Storage { pool_size: 7, ..Storage::default() };
+    assert_eq!((Runtime { threads: 3 }.threads_on(64), given.readers_on(1)), (3, 7));
+}
+
+#[test]
 fn bounds_are_judged_at_the_limit_and_one_past_it() {
     let number = |text: &str| faults(text, &[]).len();
     for good in ["[storage]\ncommit_gather = \"0s\"\n", "[storage]\ncommit_gather = \"100ms\"\n"] {
         assert_eq!(number(good), 0, "{good}");
     }
     assert_eq!(number("[storage]\ncommit_gather = \"101ms\"\n"), 1);
+    for (size, faulty) in [(0, 0), (64, 0), (65, 1)] {
+        assert_eq!(number(&format!("[storage]\npool_size = {size}\n")), faulty, "{size}");
+    }
     for (segments, faulty) in [(0, 1), (1, 0), (10, 0), (11, 1)] {
         assert_eq!(number(&format!("[transport]\nsend_segments = {segments}\n")), faulty, "{segments}");
     }

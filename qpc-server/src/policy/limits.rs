@@ -64,7 +64,7 @@ impl Default for TransportSettings {
             keep_alive_interval: None,
             mtu_discovery: false,
             udp_buffer: 4 * 1024 * 1024,
-            send_segments: 2,
+            send_segments: 1,
             ack_delay: Duration::from_millis(200),
             ack_packets: 5,
         }

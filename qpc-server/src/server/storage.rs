@@ -1,6 +1,6 @@
 //! The one place that names a storage backend: opens what a data directory keeps.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc, thread};
 
 use crate::{
     account::OpaqueSetup,
@@ -53,6 +53,12 @@ pub struct Opened {
     pub setup: OpaqueSetup,
 }
 
+/// Cores that this process may use.
+#[must_use]
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 /// Opens the data directory and its database, creating what a new one lacks. Blocks.
 ///
 /// # Errors
@@ -67,7 +73,7 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     let (hand_over, aftermath) = Aftermath::new();
     let options = Options {
         hand_over,
-        reader_threads: storage.pool_size,
+        reader_threads: storage.readers_on(cores()),
         wal_autocheckpoint: storage.wal_autocheckpoint,
         commit_gather: storage.commit_gather.0,
         observer: Arc::new(Observer(Arc::clone(&metrics))),

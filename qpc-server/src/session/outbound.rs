@@ -289,6 +289,7 @@ impl Outbound {
 
     fn follow(&mut self, cursors: Vec<v1::Cursor>) -> Result<(), End> {
         field::at_most(cursors.len(), CURSORS_PER_FRAME_MAX, "cursors")?;
+        self.logs.expect(cursors.len(), FOLLOWED_MAX);
         for cursor in cursors {
             let log = self.named(cursor.conversation.as_ref())?;
             if !self.logs.open(&log, FOLLOWED_MAX) {

@@ -89,6 +89,14 @@ impl Places {
         self.0.get_mut(at).map(|(_, place)| place)
     }
 
+    /// Makes room for so many more and no more than that, where most are still to come: a list that grows by doubling ends
+    /// up half empty.
+    fn reserve(&mut self, more: usize) {
+        if more > self.0.len() {
+            self.0.reserve_exact(more);
+        }
+    }
+
     /// Adds one that opens, unless the log is there.
     fn insert(&mut self, log: &ConversationName) {
         if let Err(at) = self.at(log) {
@@ -120,6 +128,11 @@ pub(super) struct Logs {
 impl Logs {
     pub(super) fn new(share: DepthShare) -> Self {
         Self { places: Places::default(), behind: VecDeque::new(), share }
+    }
+
+    /// So many logs are about to be opened, some of which may be open.
+    pub(super) fn expect(&mut self, more: usize, max: usize) {
+        self.places.reserve(more.min(max.saturating_sub(self.places.len())));
     }
 
     /// The client wants to follow a log. Says no where it follows as many as it may.

@@ -37,6 +37,22 @@ fn entry(seq: u64) -> LogEntry {
     }
 }
 
+/// A list that grows by doubling would have room for half as many again, in each of many sessions.
+#[test]
+fn a_session_has_room_for_the_logs_it_follows_and_no_more() {
+    let mut logs = Logs::new(delivery().depth_share());
+    logs.expect(17, 100);
+    for number in 0..17 {
+        assert!(logs.open(&ConversationName { id: ConversationId::new(1, [number; 10]), ..log() }, 100));
+    }
+    assert_eq!(logs.places.0.capacity(), 17);
+    // One by one it grows as lists do, and never beyond what a session may follow.
+    logs.expect(1, 100);
+    assert_eq!(logs.places.0.capacity(), 17);
+    logs.expect(10_000, 100);
+    assert_eq!(logs.places.0.capacity(), 100);
+}
+
 fn offer(seq: u64) -> Arc<Offer> {
     Arc::new(Offer { log: log(), seq: Seq(seq), frame: entry_frame(&entry(seq)) })
 }
