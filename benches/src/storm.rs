@@ -56,7 +56,13 @@ pub async fn run(common: &Common, users: u32, ending: Ending) -> anyhow::Result<
     while shared.counts.returned.load(Ordering::Relaxed) < outcome.users {
         if gone.elapsed() > BACK_WITHIN {
             let back = shared.counts.returned.load(Ordering::Relaxed);
-            bail!("only {back} of {} users are back after {BACK_WITHIN:?}", outcome.users);
+            let of = shared.returns.summary();
+            let [half, most, last] = [of.p50, of.p99, of.max].map(|ms| ms / 1e3);
+            bail!(
+                "only {back} of {} users are back after {BACK_WITHIN:?}; of these half within {half:.1} s, 99 % within \
+                 {most:.1} s, the last within {last:.1} s",
+                outcome.users
+            );
         }
         sleep(Duration::from_millis(20)).await;
     }
