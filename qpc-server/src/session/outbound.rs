@@ -136,8 +136,8 @@ impl Outbound {
     }
 
     /// Waits for one thing and does it. Every branch keeps what it has when it is dropped. Branches are looked at in their
-    /// order: what there is to say comes before what the client says, because each look at its stream costs as
-    /// much as a push. News takes all there is, so it is not there again at once and keeps nobody unheard.
+    /// order: what there is to say comes before what the client says, because each look at its stream costs more
+    /// than writing a frame to it. News takes all there is, so it is not there again at once and keeps nobody unheard.
     async fn turn(
         &mut self,
         send: &mut SendStream,

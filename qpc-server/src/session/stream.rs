@@ -108,7 +108,7 @@ impl Stream {
             let may_read = reading && held.is_none() && !self.alone && room;
             frames.set_max(self.link.frame_max());
             // `answers` and `next` keep what they have when they are dropped; the others only wait. Answers come first: there
-            // are no more of them than requests, and each look at the stream costs as much as an answer.
+            // are no more of them than requests, and each look at the stream costs more than writing one.
             tokio::select! {
                 biased;
                 () = stopping.cancelled(), if reading || held.is_some() => {
