@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Messages that carry secrets or people's words get their `Debug` from `redacted.rs`,
 /// which prints the type's name alone.
-const REDACTED: [&str; 18] = [
+const REDACTED: [&str; 24] = [
     ".qpc.v1.RegisterStart",
     ".qpc.v1.RegisterFinish",
     ".qpc.v1.LoginStart",
@@ -33,4 +33,10 @@ const REDACTED: [&str; 18] = [
     ".qpc.v1.Reaction",
     ".qpc.v1.Attachment",
     ".qpc.v1.GroupState",
+    ".qpc.v1.OwnDevices",
+    ".qpc.v1.ReadUpTo",
+    ".qpc.v1.VerificationMark",
+    ".qpc.v1.HistoryPage",
+    ".qpc.v1.HistoryConversation",
+    ".qpc.v1.HistoryMessage",
 ];

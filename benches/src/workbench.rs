@@ -118,6 +118,7 @@ impl Workbench {
                     added: added.iter().map(added_device).collect(),
                     joined: false,
                     removed: Vec::new(),
+                    removed_devices: Vec::new(),
                     roles: Vec::new(),
                 },
             }),

@@ -301,7 +301,7 @@ pub struct Conversation {
     pub conversation: String,
     /// The person's address, or the group's title.
     pub title: String,
-    /// `direct` or `group`.
+    /// `direct`, `group` or `personal`.
     pub kind: ConversationKind,
     /// Addresses, in order.
     pub members: Vec<String>,
@@ -326,6 +326,8 @@ pub enum ConversationKind {
     Direct,
     /// A group.
     Group,
+    /// The account's own, with its devices alone: its title is the account's address.
+    Personal,
 }
 
 /// One message as it is shown: an object of `listen --json`, whose fields stand in this order.
@@ -474,6 +476,18 @@ pub enum Event {
         address: String,
         /// As in [`Contact::state`].
         state: String,
+    },
+    /// Messages of before this device came have come from another one of the account.
+    History {
+        /// How many.
+        messages: u64,
+        /// Whether these were the last ones.
+        complete: bool,
+    },
+    /// Messages were read on another device of the account.
+    Read {
+        /// Of which conversation.
+        conversation: String,
     },
     /// A person has marked somebody's key as compared, accepted another, or taken a mark back.
     Verification {

@@ -8,6 +8,7 @@ mod change;
 mod inbox;
 mod log;
 mod message;
+mod own;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,8 @@ use rusqlite::Transaction;
 
 pub(crate) use self::{
     change::{end, refuse, refuse_all},
-    inbox::retry_welcomes,
-    message::{sent, set_contact},
+    inbox::{enter, retry_welcomes},
+    message::{sent, set_contact, stands},
 };
 use crate::{
     api::Event,
@@ -65,6 +66,10 @@ pub(crate) struct Applied {
     pub(crate) outbox: bool,
     /// Somebody's proposals wait for a commit.
     pub(crate) proposals: bool,
+    /// There are conversations to join, or questions to the server.
+    pub(crate) elsewhere: bool,
+    /// There is something to tell the account's other devices.
+    pub(crate) own: bool,
     /// A key package was used.
     pub(crate) welcomed: bool,
     /// The last-resort key package was used.
@@ -79,6 +84,8 @@ impl Applied {
             || self.follow
             || self.outbox
             || self.proposals
+            || self.elsewhere
+            || self.own
             || self.welcomed
     }
 
@@ -184,6 +191,7 @@ pub(crate) fn words(conversation: &Conversation) -> String {
         Kind::Inbox => "The list of what happened to this device".to_owned(),
         Kind::Direct => format!("The conversation with {}", conversation.title),
         Kind::Group => format!("The group {}", conversation.title),
+        Kind::Personal => "The conversation of your own devices".to_owned(),
     }
 }
 

@@ -75,6 +75,10 @@ pub(crate) struct Core {
     pub(crate) key_packages: Notify,
     /// Somebody's proposals may wait for a commit.
     pub(crate) proposals: Notify,
+    /// Another device of the account may have done something that this one has to ask the server about.
+    pub(crate) elsewhere: Notify,
+    /// There may be something to tell the account's other devices.
+    pub(crate) own: Notify,
     /// One change of a group at a time.
     pub(crate) one_change: tokio::sync::Mutex<()>,
     changing: Mutex<HashSet<Local>>,
@@ -98,6 +102,8 @@ impl Core {
             errands: Notify::new(),
             key_packages: Notify::new(),
             proposals: Notify::new(),
+            elsewhere: Notify::new(),
+            own: Notify::new(),
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),
             last_resort_used: AtomicBool::new(false),
@@ -117,6 +123,8 @@ impl Core {
             (applied.follow || !applied.gone.is_empty(), &self.follow),
             (applied.welcomed, &self.key_packages),
             (applied.proposals, &self.proposals),
+            (applied.elsewhere, &self.elsewhere),
+            (applied.own, &self.own),
         ] {
             if due {
                 who.notify_one();

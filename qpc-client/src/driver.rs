@@ -4,7 +4,10 @@
 //! of the same device, a server whose key has changed.
 
 pub(crate) mod change;
+pub(crate) mod contacts;
+pub(crate) mod join;
 pub(crate) mod key_packages;
+pub(crate) mod own;
 pub(crate) mod pending;
 pub(crate) mod proposals;
 mod receive;

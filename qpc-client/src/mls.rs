@@ -23,6 +23,7 @@ mod config;
 mod credential;
 mod device;
 mod error;
+mod external;
 mod group;
 mod invite;
 mod join;
@@ -45,6 +46,7 @@ pub use self::{
         CommitError, CreateError, EncryptError, ExportError, Fault, GroupError, JoinError, KeyPackageError, MergeError,
         ProcessError,
     },
+    external::Joining,
     group::{Encrypted, Group, Member},
     invite::Invitee,
     join::{Joined, NewGroup},

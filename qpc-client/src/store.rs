@@ -7,7 +7,9 @@
 pub(crate) mod alarm;
 pub(crate) mod contact;
 pub(crate) mod conversation;
+pub(crate) mod due;
 pub(crate) mod entry;
+pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod message;
 pub(crate) mod outbox;
@@ -15,6 +17,7 @@ pub(crate) mod pending;
 mod row;
 pub(crate) mod schema;
 pub(crate) mod unheard;
+pub(crate) mod unjoined;
 pub(crate) mod verification;
 
 use std::{path::Path, sync::Arc, thread};

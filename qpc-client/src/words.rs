@@ -17,6 +17,7 @@ pub(crate) fn describe(kind: &Kind) -> String {
         Kind::Receipt(..) => "(read)".to_owned(),
         Kind::Attachment(file) => format!("(file {}, {} bytes) {}", file.file_name, file.size, file.caption),
         Kind::GroupState(state) => format!("(named the group {})", state.name),
+        Kind::OwnDevices(_) => "(between your devices)".to_owned(),
         Kind::Unknown => KNOWN_NOT.to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::{
     id::MessageId,
-    limits::{EMOJI_MAX, GROUP_NAME_MAX, TEXT_MAX},
+    limits::{EMOJI_MAX, GROUP_NAME_MAX, OWN_DEVICES_MAX, TEXT_MAX},
     v1::{self, content::Kind as Wire},
 };
 
@@ -49,6 +49,8 @@ pub enum Kind {
     Attachment(v1::Attachment),
     /// A group's description of itself.
     GroupState(v1::GroupState),
+    /// What a device tells the other devices of its account, in their personal conversation.
+    OwnDevices(v1::OwnDevices),
     /// A kind of a later version.
     Unknown,
 }
@@ -88,6 +90,7 @@ impl Content {
             }
             Kind::Attachment(attachment) => Some(Wire::Attachment(attachment.clone())),
             Kind::GroupState(state) => Some(Wire::GroupState(state.clone())),
+            Kind::OwnDevices(told) => Some(Wire::OwnDevices(told.clone())),
             Kind::Unknown => None,
         };
         let reply_to = self.reply_to.as_ref().map(MessageId::to_bytes).unwrap_or_default();
@@ -111,6 +114,7 @@ impl Content {
             Some(Wire::Receipt(receipt)) => Kind::Receipt(id(&receipt.message_id)?, receipt.kind()),
             Some(Wire::Attachment(attachment)) => Kind::Attachment(attachment),
             Some(Wire::GroupState(state)) => Kind::GroupState(state),
+            Some(Wire::OwnDevices(told)) => Kind::OwnDevices(told),
             None => Kind::Unknown,
         };
         kind.check()?;
@@ -131,6 +135,7 @@ impl Kind {
             Self::Receipt(..) => "receipt",
             Self::Attachment(_) => "attachment",
             Self::GroupState(_) => "group_state",
+            Self::OwnDevices(_) => "own_devices",
             Self::Unknown => "unknown",
         }
     }
@@ -147,6 +152,7 @@ impl Kind {
                     && attachment.caption.len() <= TEXT_MAX
                     && attachment.preview.len() <= TEXT_MAX
             }
+            Self::OwnDevices(told) => told.encoded_len() <= OWN_DEVICES_MAX,
             Self::Delete(_) | Self::Receipt(..) | Self::Unknown => true,
         };
         if fits { Ok(()) } else { Err(ContentError::TooLong) }
@@ -177,6 +183,7 @@ mod tests {
             Kind::Reaction { to: id, emoji: "👍".into(), removed: false },
             Kind::Receipt(id, v1::ReceiptKind::Read),
             Kind::GroupState(v1::GroupState { name: "team".into(), ..Default::default() }),
+            Kind::OwnDevices(v1::OwnDevices { history_wanted: vec![7; 16].into(), ..Default::default() }),
         ] {
             let content = Content { sent_ms: 5, reply_to: Some(id), kind };
             assert!(Content::decode(&content.encode().unwrap()).unwrap() == content);

@@ -48,6 +48,9 @@ pub const LOG_PAGE_MAX: usize = 100;
 pub const LOG_PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a group's tree in one page.
 pub const TREE_PAGE_MAX: usize = 256 * 1024;
+/// Longest tree of a group that a joining device reads, in bytes: `MEMBERS_MAX` accounts with a device each take
+/// some 0.3 MB, with `DEVICES_PER_ACCOUNT_MAX` each some 5.
+pub const TREE_MAX: usize = 8 * 1024 * 1024;
 /// Conversations or contacts in one page of a list.
 pub const LIST_PAGE_MAX: usize = 100;
 /// Requests that may wait for their answers on one stream.
@@ -55,6 +58,8 @@ pub const PIPELINE_MAX: usize = 64;
 
 /// Longest text of a message, in bytes.
 pub const TEXT_MAX: usize = 32 * 1024;
+/// Longest of what a device tells the others of its account in one message, in bytes.
+pub const OWN_DEVICES_MAX: usize = 48 * 1024;
 /// Longest emoji of a reaction, in bytes.
 pub const EMOJI_MAX: usize = 32;
 /// Longest name of a group, in bytes.

@@ -36,4 +36,10 @@ redacted!(
     v1::Reaction,
     v1::Attachment,
     v1::GroupState,
+    v1::OwnDevices,
+    v1::ReadUpTo,
+    v1::VerificationMark,
+    v1::HistoryPage,
+    v1::HistoryConversation,
+    v1::HistoryMessage,
 );

@@ -381,6 +381,57 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 picture: Bytes::new(),
             })),
         ),
+        (
+            "WelcomeNotice without a welcome",
+            v1::WelcomeNotice {
+                conversation: Some(name().to_wire()),
+                kind: v1::ConversationKind::Personal.into(),
+                seq: 0,
+                chain: b(0xcc, 32),
+                welcome: Bytes::new(),
+                from: alice().to_string(),
+                contact_request: false,
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "ContactNotice of another device",
+            v1::ContactNotice { address: alice().to_string(), event: v1::ContactEvent::Changed.into() }.encode_to_vec(),
+        ),
+        (
+            "Content.own_devices",
+            content(Kind::OwnDevices(v1::OwnDevices {
+                read: vec![v1::ReadUpTo { conversation: name().to_string(), seq: 7 }],
+                marks: vec![v1::VerificationMark {
+                    address: alice().to_string(),
+                    account_key: b(0xaa, 32),
+                    verified: true,
+                    changed_ms: 1_700_000_000_000,
+                    device_id: device().to_bytes(),
+                }],
+                history_wanted: b(0x11, 16),
+                history: Some(v1::HistoryPage {
+                    request: b(0x22, 16),
+                    conversations: vec![v1::HistoryConversation {
+                        conversation: name().to_string(),
+                        kind: v1::ConversationKind::Direct.into(),
+                        title: alice().to_string(),
+                        peer: alice().to_string(),
+                    }],
+                    messages: vec![v1::HistoryMessage {
+                        conversation: name().to_string(),
+                        seq: 7,
+                        message_id: message().to_bytes(),
+                        sender: alice().to_string(),
+                        sent_ms: 1_700_000_000_000,
+                        kind: "text".into(),
+                        body: "hello".into(),
+                        unread: true,
+                    }],
+                    last: true,
+                }),
+            })),
+        ),
         ("RoleList", roles.encode()),
     ]
 }

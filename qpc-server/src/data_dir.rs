@@ -14,13 +14,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
 pub use self::certificate::{CertificateError, ServerCertificate};
 use crate::{
     account::{OpaqueSetup, SetupFileError},
     config::{self, Secret},
+    group::HubKey,
     rng::{self, Rng},
     transport::ResetKey,
 };
@@ -167,15 +167,13 @@ impl DataDir {
         OpaqueSetup::from_file_text(&text).map_err(|error| DataDirError::Setup { path, error })
     }
 
-    /// The public half of the key with which this server may propose removals as the hub of its
-    /// groups (RFC 9420 section 12.1.8.1). Groups name it from their first epoch on; where the file
+    /// The key with which this server may propose removals as the hub of its groups (RFC 9420 section 12.1.8.1). Groups name it from their first epoch on; where the file
     /// is gone another is made, which groups of before then do not know.
     ///
     /// # Errors
     /// [`DataDirError`].
-    pub fn hub_key(&self, rng: &dyn Rng) -> Result<[u8; 32], DataDirError> {
-        let seed = self.seed("hub-key", rng)?;
-        Ok(SigningKey::from_bytes(&seed).verifying_key().to_bytes())
+    pub fn hub_key(&self, rng: &dyn Rng) -> Result<HubKey, DataDirError> {
+        Ok(HubKey::from_seed(&*self.seed("hub-key", rng)?))
     }
 
     /// The key by which a server that was started again tells clients of before that their

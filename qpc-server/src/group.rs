@@ -8,17 +8,23 @@ mod conversation;
 mod follow;
 mod key_package;
 pub mod public;
+mod removals;
 mod shelf;
 mod turns;
 
 use std::sync::Arc;
 
 use qpc_proto::address::Domain;
+use tokio_util::sync::CancellationToken;
 
-pub use self::follow::{ChangeError, CreateError};
+pub use self::{
+    follow::{ChangeError, CreateError},
+    public::HubKey,
+};
 use self::{
     follow::{Follower, Hub},
     public::{Crypto, NoRandomness},
+    removals::Removals,
 };
 use crate::{clock::Clock, metrics::Metrics, policy::limits::GroupLimits, store::Store, tasks::Tasks};
 
@@ -29,23 +35,35 @@ pub struct Groups {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     follower: Follower,
+    removals: Removals,
 }
 
 impl Groups {
-    /// Puts the parts together; `domain` is the one whose conversations these are, and groups name `hub_key` as its.
+    /// Puts the parts together; `domain` is the one whose conversations these are, and groups name the key as its.
     ///
     /// # Errors
     /// [`NoRandomness`].
     pub fn new(
         store: Arc<dyn Store>,
-        (domain, hub_key): (Domain, [u8; 32]),
+        (domain, key): (Domain, HubKey),
         clock: Arc<dyn Clock>,
         limits: &GroupLimits,
         tasks: Tasks,
         metrics: Arc<Metrics>,
     ) -> Result<Self, NoRandomness> {
-        let hub = Hub { domain: domain.clone(), key: hub_key };
+        let hub = Hub { domain: domain.clone(), key };
         let follower = Follower::new(Arc::clone(&store), hub, Crypto::new()?, limits, tasks, Arc::clone(&metrics));
-        Ok(Self { store, domain, clock, metrics, follower })
+        let removals = Removals::new(Arc::clone(&clock));
+        Ok(Self { store, domain, clock, metrics, follower, removals })
+    }
+
+    /// Devices have gone: their leaves are to be proposed for removal soon.
+    pub fn devices_gone(&self) {
+        self.removals.due();
+    }
+
+    /// Proposes the removal of devices that are gone, until it is stopped.
+    pub async fn keep_leaves(&self, stopping: CancellationToken) {
+        self.removals.run(&self.follower, stopping).await;
     }
 }

@@ -80,6 +80,8 @@ pub struct Metrics {
     pub group_loads: IntCounter,
     /// Groups in memory.
     pub groups_kept: IntGauge,
+    /// Leaves of devices that are gone, proposed for removal.
+    pub removals_proposed: IntCounter,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -157,6 +159,10 @@ impl Metrics {
             )?,
             group_loads: new.counter("qpc_group_load_total", "Groups that were not in memory when they changed.")?,
             groups_kept: new.gauge("qpc_groups_kept", "Groups in memory.")?,
+            removals_proposed: new.counter(
+                "qpc_group_removal_proposed_total",
+                "Leaves of devices that are gone, which the server has proposed to remove.",
+            )?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",

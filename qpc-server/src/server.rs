@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     data_dir::ServerCertificate,
     delivery::Delivery,
-    group::{Groups, public::NoRandomness},
+    group::{Groups, HubKey, public::NoRandomness},
     metrics::Metrics,
     policy::Policy,
     registry::Registry,
@@ -44,8 +44,8 @@ pub struct Parts {
     pub setup: OpaqueSetup,
     /// What clients verify or pin.
     pub certificate: ServerCertificate,
-    /// What groups name as their hub's key.
-    pub hub_key: [u8; 32],
+    /// The hub's key, which groups name.
+    pub hub_key: HubKey,
     /// By which clients of an earlier start are told that their connections are gone.
     pub reset_key: ResetKey,
     /// The admin socket's path; a test does without.
@@ -162,6 +162,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
             .with_meter(logins.clone());
     let accounts = Arc::new(accounts);
     accounts.prepare().await?;
+    let hub_key_public = hub_key.public();
     let groups = Groups::new(
         Arc::clone(&store),
         (domain.clone(), hub_key),
@@ -170,18 +171,21 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         tasks.clone(),
         Arc::clone(&metrics),
     )?;
+    let groups = Arc::new(groups);
+    let (leaves, stopping) = (Arc::clone(&groups), tasks.stopping().clone());
+    tasks.share("leaves", info_span!("leaves"), async move { leaves.keep_leaves(stopping).await });
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
     let context = Arc::new(Context {
         accounts: Arc::clone(&accounts),
         delivery: Arc::clone(&delivery),
-        groups: Arc::new(groups),
+        groups,
         registry,
         policy: Arc::new(Policy::new(&limits.rates, &metrics)),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
         domain,
-        hub_key,
+        hub_key: hub_key_public,
         rng,
     });
 

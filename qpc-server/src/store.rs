@@ -164,6 +164,24 @@ pub trait Store: Send + Sync + 'static {
         conversation: &ConversationName,
         known: Option<GroupVersion>,
     ) -> Reply<StoredGroup, ReadError>;
+    /// Devices that are gone and have a leaf in a group still, at most so many: those about whom nothing was done in the
+    /// group's current epoch.
+    fn departures(&self, limit: usize) -> Reply<Vec<Departure>, StoreFault>;
+    /// The public state of a group for the hub itself, as [`Store::public_group`]; `None` where there is none.
+    fn hub_group(
+        &self,
+        conversation: &ConversationName,
+        known: Option<GroupVersion>,
+    ) -> Reply<Option<StoredGroup>, StoreFault>;
+    /// Appends the hub's proposal to remove a leaf, if the group is as it was judged.
+    fn propose_removal(&self, removal: Removal) -> Reply<(), RemovalError>;
+    /// A device's leaf is gone, or, with an epoch, nothing can be done about it before the next one.
+    fn settle_departure(
+        &self,
+        conversation: &ConversationName,
+        device: DeviceId,
+        until_after: Option<qpc_proto::id::Epoch>,
+    ) -> Reply<(), StoreFault>;
     /// Entries after a position, ascending, as far as the actor may read.
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError>;
     /// Where logs stand, all at one moment, for a reader that starts to follow each after an entry: in the order

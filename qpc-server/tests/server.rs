@@ -10,6 +10,8 @@ mod accounts;
 mod canary;
 #[path = "server/chat.rs"]
 mod chat;
+#[path = "server/devices.rs"]
+mod devices;
 #[path = "server/door.rs"]
 mod door;
 #[path = "server/edge.rs"]

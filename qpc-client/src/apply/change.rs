@@ -7,6 +7,8 @@ use qpc_proto::{
     address::Address,
     chain::{EntryKind, LogEntry},
     content::{Content, Kind as Said},
+    credential::VerifiedDevice,
+    id::Epoch,
     v1,
 };
 use rusqlite::Transaction;
@@ -93,10 +95,8 @@ impl<'b> Batch<'b> {
         self.me.pin_all(self.tx, &change.added)?;
         self.out.outbox = true;
         let unheard = self.unheard(local, change)?;
-        if log.conversation.kind == Kind::Group {
-            for text in told(change, own, &unheard) {
-                self.notice(log, &text)?;
-            }
+        for text in told(change, own, self.me.address(), log.conversation.kind, &unheard) {
+            self.notice(log, &text)?;
         }
         if change.removed_self {
             end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
@@ -132,8 +132,35 @@ pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) 
     outbox::put(tx, conversation.local, fresh::message_id()?, &content)
 }
 
-/// A change in words, one for each.
-fn told(change: &Change, own: bool, unheard: &BTreeSet<Address>) -> Vec<String> {
+/// A change in words, one for each. Devices that come and go are told in every conversation; that a conversation of two
+/// begins with two members is no news.
+fn told(change: &Change, own: bool, me: &Address, kind: Kind, unheard: &BTreeSet<Address>) -> Vec<String> {
+    // With whom a conversation begins is no news to who began it.
+    let begun = (own && change.epoch == Epoch(1)) || kind == Kind::Personal;
+    let mut all = if begun { Vec::new() } else { devices(change, me) };
+    if kind == Kind::Group {
+        all.extend(members(change, own, unheard));
+    }
+    all
+}
+
+/// Devices of accounts that stay.
+fn devices(change: &Change, me: &Address) -> Vec<String> {
+    let told = |device: &VerifiedDevice, did: &str| match device.address() {
+        address if address == me => format!("You {did} a device."),
+        address => format!("{address} {did} a device."),
+    };
+    let gone: Vec<_> = change.removed.iter().map(|gone| &gone.device).collect();
+    let added = change.added.iter().filter(|device| !change.accounts_added.contains(device.address()));
+    // One that lost its place and has come by itself has gone and come at once.
+    let added = added.map(|device| told(device, if gone.contains(&device) { "brought back" } else { "added" }));
+    let removed = gone
+        .iter()
+        .filter(|device| !change.accounts_removed.contains(device.address()) && !change.added.contains(device));
+    added.chain(removed.map(|device| told(device, "removed"))).collect()
+}
+
+fn members(change: &Change, own: bool, unheard: &BTreeSet<Address>) -> Vec<String> {
     let who = if own { "You".to_owned() } else { change.committer.address().to_string() };
     let added = change.accounts_added.iter().map(|address| format!("{who} added {address}."));
     let removed = change.accounts_removed.iter().map(|address| {

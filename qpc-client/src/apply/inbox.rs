@@ -16,7 +16,8 @@ use crate::{
     store::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, New, State},
-        entry, message as messages, pending,
+        due::{self, What},
+        entry, message as messages, pending, unjoined,
     },
     trust::{self, Me},
 };
@@ -40,7 +41,44 @@ pub(crate) fn retry_welcomes(tx: &rusqlite::Transaction<'_>, me: &Me) -> Result<
     })
 }
 
+/// The row of a conversation whose group this device is about to be in; `None` where it is not what it is said to be.
+pub(crate) fn enter(
+    tx: &rusqlite::Transaction<'_>,
+    me: &Me,
+    name: &ConversationName,
+    kind: Kind,
+    joined: &Joined,
+    out: &mut super::Applied,
+) -> Result<Option<Conversation>, ApplyError> {
+    me.with_mls(tx, |mls| {
+        let mut batch = Batch { tx, me, mls, out: std::mem::take(out) };
+        let entered = batch.enter(name, kind, joined);
+        *out = batch.out;
+        entered
+    })
+}
+
+/// What a group is called until its name is known.
+pub(super) fn untitled(name: &ConversationName) -> String {
+    let short: String = name.id.to_string().chars().rev().take(6).collect();
+    format!("group-{short}")
+}
+
 impl<'b> Batch<'b> {
+    fn enter(
+        &mut self,
+        name: &ConversationName,
+        kind: Kind,
+        joined: &Joined,
+    ) -> Result<Option<Conversation>, ApplyError> {
+        match kind {
+            Kind::Direct => self.enter_direct(name, joined),
+            Kind::Group => self.enter_group(name),
+            Kind::Personal => self.enter_personal(name, joined),
+            Kind::Inbox => Ok(None),
+        }
+    }
+
     pub(super) fn inbox_entry(&mut self, kind: EntryKind, body: &Bytes) -> Result<(), ApplyError> {
         // What can't be read is the server's nonsense: it is passed over.
         match kind {
@@ -50,6 +88,7 @@ impl<'b> Batch<'b> {
             },
             EntryKind::Contact => match v1::ContactNotice::decode(body.clone()) {
                 Ok(notice) if notice.event() == ContactEvent::Accepted => self.accepted(&notice.address),
+                Ok(notice) if notice.event() == ContactEvent::Changed => Ok(self.ask(What::Contacts)?),
                 _ => Ok(()),
             },
             EntryKind::Account => match v1::AccountNotice::decode(body.clone()) {
@@ -66,6 +105,10 @@ impl<'b> Batch<'b> {
         else {
             return Ok(());
         };
+        let Some(kind) = Kind::from_wire(notice.kind()) else { return Ok(()) };
+        if notice.welcome.is_empty() {
+            return Ok(self.named(&name, kind)?);
+        }
         let joined = match self.mls.join(&name, &notice.welcome) {
             Ok(joined) => joined,
             Err(JoinError::Fault(fault)) => return Err(fault.into()),
@@ -89,17 +132,24 @@ impl<'b> Batch<'b> {
         self.out.welcomed = true;
         self.out.last_resort |= joined.last_resort;
         self.me.pin_all(self.tx, joined.members.iter().map(|member| &member.device))?;
-        let direct = notice.kind() == v1::ConversationKind::Direct;
-        let Some(conversation) = (if direct { self.enter_direct(&name, &joined)? } else { self.enter_group(&name)? })
-        else {
+        let Some(conversation) = self.enter(&name, kind, &joined)? else {
             return Ok(self.mls.group(&name).delete()?);
         };
+        unjoined::remove(self.tx, &name)?;
         let local = conversation.local;
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;
         conversation::set_waiting(self.tx, local, None)?;
-        if let (true, Some(peer)) = (direct, &conversation.peer) {
+        let own = joined.inviter.address() == self.me.address();
+        if let (Kind::Direct, Some(peer)) = (kind, &conversation.peer) {
+            if own {
+                // What was said to the other one, or by them, the server knows.
+                self.ask(What::Contacts)?;
+                self.out.follow = true;
+                self.out.outbox = true;
+                return Ok(());
+            }
             let known = contact::get(self.tx, peer)?.map_or(ContactState::Unspecified, |contact| contact.state);
             let request = notice.contact_request;
             conversation::set_request(self.tx, local, request)?;
@@ -108,8 +158,12 @@ impl<'b> Batch<'b> {
                 (true, _) => set_contact(self.tx, peer, ContactState::Pending, &mut self.out)?,
                 (false, _) => set_contact(self.tx, peer, ContactState::Accepted, &mut self.out)?,
             }
-        } else {
-            let text = format!("{} added you.", joined.inviter.address());
+        } else if kind == Kind::Group {
+            let text = if own {
+                "This device was added.".to_owned()
+            } else {
+                format!("{} added you.", joined.inviter.address())
+            };
             let told = messages::notice(self.tx, local, &text)?;
             self.out.events.push(Event::Message(told));
         }
@@ -118,11 +172,30 @@ impl<'b> Batch<'b> {
         Ok(())
     }
 
+    /// The account is in a conversation to which this device was not welcomed: it joins by itself.
+    fn named(&mut self, name: &ConversationName, kind: Kind) -> Result<(), StoreError> {
+        let known = conversation::by_name(self.tx, name)?;
+        if known.is_none_or(|known| !matches!(known.state, State::Creating | State::Active)) {
+            unjoined::put(self.tx, name, kind)?;
+            self.ask(What::Contacts)?;
+        }
+        Ok(())
+    }
+
+    /// Something is to be asked of the server.
+    fn ask(&mut self, what: What) -> Result<(), StoreError> {
+        self.out.elsewhere = true;
+        due::put(self.tx, what)
+    }
+
     /// The row of a direct conversation that this device was welcomed to; `None` where it is not one of two.
     fn enter_direct(&mut self, name: &ConversationName, joined: &Joined) -> Result<Option<Conversation>, ApplyError> {
         let mut others =
             joined.members.iter().map(|member| member.device.address()).filter(|a| *a != self.me.address());
         let Some(peer) = others.next().cloned() else { return Ok(None) };
+        if let Some(known) = conversation::by_name(self.tx, name)? {
+            return Ok(Some(known));
+        }
         if others.any(|other| *other != peer) {
             self.out.alarm(
                 self.tx,
@@ -149,13 +222,37 @@ impl<'b> Batch<'b> {
         Ok(Some(self.insert(name, Kind::Direct, Some(peer.clone()), peer.to_string())?))
     }
 
+    /// The row of the account's own conversation; `None` where somebody else is in it.
+    fn enter_personal(&mut self, name: &ConversationName, joined: &Joined) -> Result<Option<Conversation>, ApplyError> {
+        if let Some(other) = joined.members.iter().find(|member| member.device.address() != self.me.address()) {
+            let other = other.device.address();
+            self.out.alarm(
+                self.tx,
+                format!("{other} is in what the server says is the conversation of your own devices: not joined."),
+            )?;
+            return Ok(None);
+        }
+        let old = conversation::want_personal(self.tx, self.me.address())?;
+        if old.name.as_ref() == Some(name) {
+            return Ok(Some(old));
+        }
+        // What was begun here has lost to another device's.
+        if let Some(id) = pending::id_of(self.tx, old.local)? {
+            pending::remove(self.tx, old.local, id)?;
+        }
+        if let Some(own) = &old.name {
+            self.mls.group(own).delete()?;
+        }
+        conversation::set_name(self.tx, old.local, name)?;
+        Ok(Some(conversation::get(self.tx, old.local)?))
+    }
+
     /// The row of a group that this device was welcomed to, perhaps not for the first time.
     fn enter_group(&mut self, name: &ConversationName) -> Result<Option<Conversation>, ApplyError> {
         if let Some(known) = conversation::by_name(self.tx, name)? {
             return Ok(Some(known));
         }
-        let short: String = name.id.to_string().chars().rev().take(6).collect();
-        Ok(Some(self.insert(name, Kind::Group, None, format!("group-{short}"))?))
+        Ok(Some(self.insert(name, Kind::Group, None, untitled(name))?))
     }
 
     fn insert(
@@ -176,6 +273,9 @@ impl<'b> Batch<'b> {
         if let Some(direct) = conversation::direct_with(self.tx, &peer)? {
             conversation::set_waiting(self.tx, direct.local, None)?;
             self.out.outbox = true;
+        } else {
+            // Another device of this account has asked them; until they accepted, this one could not join.
+            self.ask(What::Conversations)?;
         }
         Ok(())
     }

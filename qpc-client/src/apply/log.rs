@@ -134,7 +134,7 @@ impl<'b> Batch<'b> {
 fn consequence(log: &Open<'_>) -> &'static str {
     match log.conversation.kind {
         Kind::Inbox => "Ask its operator what happened.",
-        Kind::Direct | Kind::Group => {
+        Kind::Direct | Kind::Group | Kind::Personal => {
             "Nothing more is read from it or sent to it. Ask the operator what happened; what you have stays here."
         }
     }

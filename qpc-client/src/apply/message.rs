@@ -16,7 +16,7 @@ use crate::{
     mls::{Group, GroupError, ProcessError, Processed},
     store::{
         StoreError, contact,
-        conversation::{self, Conversation, Kind},
+        conversation::{self, Conversation, Kind, State},
         entry::Promise,
         message::{self, New},
         outbox::{self, Outgoing},
@@ -67,6 +67,11 @@ impl<'b> Batch<'b> {
         let content = Content::decode(plaintext);
         let (kind, body) = match &content {
             Ok(Content { kind: Said::Receipt(..), .. }) => return Ok(()),
+            // Among this account's devices alone: others have no business to say such a thing.
+            Ok(Content { kind: Said::OwnDevices(told), .. }) => {
+                let among_us = own && log.conversation.kind == Kind::Personal;
+                return if among_us { self.own_devices(log, told) } else { Ok(()) };
+            }
             Ok(content) => (content.kind.name(), describe(&content.kind)),
             Err(_) => (Said::Unknown.name(), KNOWN_NOT.to_owned()),
         };
@@ -191,6 +196,26 @@ pub(crate) fn set_contact(
     if contact::set_state(tx, address, state)? {
         let state = crate::words::contact_state(state).to_owned();
         out.events.push(Event::Contact { address: address.to_string(), state });
+    }
+    Ok(())
+}
+
+/// Takes the server's word for how things stand with somebody: another device of the account may have asked or answered.
+pub(crate) fn stands(
+    tx: &Transaction<'_>,
+    address: &qpc_proto::address::Address,
+    state: ContactState,
+    out: &mut Applied,
+) -> Result<(), StoreError> {
+    set_contact(tx, address, state, out)?;
+    let Some(direct) = conversation::direct_with(tx, address)? else { return Ok(()) };
+    let request = state == ContactState::Pending;
+    if direct.request != request {
+        conversation::set_request(tx, direct.local, request)?;
+    }
+    if state == ContactState::Accepted && direct.state == State::Active && direct.waiting.is_some() {
+        conversation::set_waiting(tx, direct.local, None)?;
+        out.outbox = true;
     }
     Ok(())
 }

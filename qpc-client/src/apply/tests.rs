@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    driver::pending::{accepted, stage_direct},
+    driver::pending::{accepted, stage_between},
     fresh,
     home::HomeKey,
     identity::{AccountSecret, Identity},
@@ -158,7 +158,7 @@ fn met() -> (Ledger, Desk, Desk) {
     let (pending, _) = alice.tx(|tx, me| {
         let wanted = conversation::want_direct(tx, &peer).unwrap();
         outbox::put(tx, wanted.local, fresh::message_id().unwrap(), b"later").unwrap();
-        stage_direct(tx, me, wanted.local, &claimed, None).unwrap()
+        stage_between(tx, me, wanted.local, (&claimed, &[]), None).unwrap()
     });
     let pending = pending.expect("a request");
     let request = <v1::Request as prost::Message>::decode(pending.request.clone()).unwrap();

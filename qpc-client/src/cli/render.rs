@@ -166,7 +166,11 @@ impl Render {
             reason.as_ref().map(|reason| format!(": {}", terminal::body(reason, "  "))).unwrap_or_default()
         };
         match event {
-            Event::Message(_) | Event::Outbox { state: OutboxState::Sent, .. } => None,
+            Event::Message(_)
+            | Event::Read { .. }
+            | Event::History { complete: false, .. }
+            | Event::Outbox { state: OutboxState::Sent, .. } => None,
+            Event::History { messages, complete: true } => Some(self.history(*messages)),
             Event::Outbox { state: OutboxState::Waiting, reason, .. } => {
                 Some(format!("a message waits{}", because(reason)))
             }
@@ -188,6 +192,15 @@ impl Render {
         }
     }
 
+    /// That what was said before this device came is here.
+    pub(super) fn history(&self, messages: u64) -> String {
+        match messages {
+            0 => "your other devices have nothing that is not here".to_owned(),
+            1 => "one earlier message has come from your other devices".to_owned(),
+            many => format!("{many} earlier messages have come from your other devices"),
+        }
+    }
+
     /// That a contact's state is now this one.
     pub(super) fn contact(&self, who: &str, state: &str) -> String {
         match state {
@@ -202,6 +215,7 @@ impl Render {
     pub(super) fn title(&self, conversation: &Conversation) -> String {
         match conversation.kind {
             ConversationKind::Direct => self.name(&conversation.title),
+            ConversationKind::Personal => "(you)".to_owned(),
             ConversationKind::Group => format!("#{}", terminal::line(&conversation.title)),
         }
     }

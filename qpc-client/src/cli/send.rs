@@ -149,7 +149,14 @@ impl<'a> Sending<'a> {
             }
             Notice::Event(Event::Alarm { text }) => self.screen.rendered(&self.render.alarm(&text)),
             // Lost news is made good by the next flush.
-            Notice::Lagged | Notice::Event(Event::Message(_) | Event::Contact { .. } | Event::Verification { .. }) => {}
+            Notice::Lagged
+            | Notice::Event(
+                Event::Message(_)
+                | Event::Contact { .. }
+                | Event::Verification { .. }
+                | Event::History { .. }
+                | Event::Read { .. },
+            ) => {}
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::{
     store::{
         Store, StoreError,
         conversation::{self, Kind, New, State},
+        due::{self, What},
         identity,
     },
     transport::{Link, Transport},
@@ -140,7 +141,7 @@ async fn sign_in(meeting: Meeting, options: &Options, way: Way) -> Result<Client
     };
     let (identity, authenticated) = signed_in.map_err(CommandError::from)?;
     let (locked, store, _) = read_home(locked).await?;
-    let identity = move_in(&store, identity).await?;
+    let identity = move_in(&store, identity, matches!(way, Way::Login(_))).await?;
     let core = core(identity, store, transport, options)?;
     let first = begin(&core, link, authenticated).await;
     Ok(Client::start(locked, core, first))
@@ -184,8 +185,8 @@ async fn vacant(home: Home) -> Result<LockedHome, SignInError> {
     }
 }
 
-/// Stores who lives here now, and the inbox.
-async fn move_in(store: &Store, identity: Identity) -> Result<Identity, StoreError> {
+/// Stores who lives here now, and the inbox. A device of an account that has others asks them for what was said before.
+async fn move_in(store: &Store, identity: Identity, asks: bool) -> Result<Identity, StoreError> {
     store
         .run(move |tx| {
             identity::put(tx, &identity)?;
@@ -193,6 +194,9 @@ async fn move_in(store: &Store, identity: Identity) -> Result<Identity, StoreErr
             let new =
                 New { name: Some(inbox), kind: Kind::Inbox, peer: None, title: String::new(), state: State::Active };
             conversation::insert(tx, &new)?;
+            if asks {
+                due::put(tx, What::History)?;
+            }
             Ok(identity)
         })
         .await

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use qpc_proto::{
-    address::Address,
     error::Code,
     v1::{self, ContactAnswer, ContactState},
 };
@@ -13,13 +12,14 @@ use crate::{
     api::{self, CommandError, Outcome},
     apply::{self, Applied},
     core::Core,
+    driver::contacts::refresh,
     identity::key_fingerprint,
     store::{
         StoreError,
         contact::{self, Contact},
         conversation,
     },
-    transport::{CallError, Link},
+    transport::CallError,
     trust, words,
 };
 
@@ -42,28 +42,6 @@ pub(super) fn shown_as(one: &Contact) -> api::Contact {
         account_key: one.offered_key.or(one.account_key).map(|key| key_fingerprint(&key)),
         key_changed: one.offered_key.is_some(),
         standing: trust::standing(one),
-    }
-}
-
-async fn refresh(core: &Arc<Core>, link: &Link) -> Result<(), CommandError> {
-    let mut after = String::new();
-    loop {
-        let page = link.call(v1::ListContacts { after: after.clone() }).await?;
-        let last = page.contacts.last().map(|last| last.address.clone());
-        core.store
-            .run(move |tx| {
-                for listed in page.contacts {
-                    if let Ok(address) = Address::parse(&listed.address) {
-                        contact::set_state(tx, &address, listed.state())?;
-                    }
-                }
-                Ok::<_, StoreError>(())
-            })
-            .await?;
-        match last {
-            Some(last) if page.more && last > after => after = last,
-            _ => return Ok(()),
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     core::{Core, internal},
     driver::{
         change::{ChangeError, change},
-        pending::{Submitted, create_request, invitees, not_created, submit},
+        pending::{Submitted, claim_own, create_request, found, invitees, not_created, submit},
         roster,
     },
     fresh,
@@ -55,7 +55,7 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
         return Err(usage(format!("you are in a group called {name:?} already")));
     }
     let link = core.link().await?;
-    let claimed = claim(&link, people).await?;
+    let (claimed, own) = tokio::try_join!(claim(&link, people), async { Ok(claim_own(core, &link).await?) })?;
     let hub = link.hub.clone();
     let (me, teller) = (core.me.clone(), Arc::clone(core));
     let (request, _) = core
@@ -65,9 +65,9 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
                 let mut out = Applied::default();
                 let id = fresh::conversation_id().map_err(StoreError::from)?;
                 let conversation = ConversationName { domain: me.address().domain.clone(), id };
-                let roles = RoleTable::owned_by(me.address().clone());
                 let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
-                let new = match me.with_mls(tx, |mls| mls.create_group(&conversation, &roles, hub.as_ref(), &invited)) {
+                let made = me.with_mls(tx, |mls| found(mls, &conversation, hub.as_ref(), &invited, &own, me.address()));
+                let new = match made {
                     Ok(new) => new,
                     Err(error) => return Ok((Err(usage(not_created(tx, &me, error, &mut out)?)), out)),
                 };

@@ -47,7 +47,7 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
                     return Err(full(most));
                 }
                 let conversation = match target::read(tx, &me, &to)? {
-                    Target::Person(person) if person == *me.address() => return Err(usage("that is you")),
+                    Target::Person(person) if person == *me.address() => conversation::want_personal(tx, me.address())?,
                     Target::Person(person) => conversation::want_direct(tx, &person)?,
                     Target::Conversation(conversation) => *conversation,
                 };
@@ -135,6 +135,7 @@ pub(super) async fn mark_shown(core: &Arc<Core>, to: Option<String>, local: i64)
             Ok::<_, CommandError>(message::mark_shown(tx, of.map(|of| of.local), local)?)
         })
         .await?;
+    core.own.notify_one();
     Ok(done())
 }
 
@@ -161,7 +162,11 @@ pub(super) async fn conversations(core: &Arc<Core>, groups: bool) -> Result<Outc
         .run(move |tx| {
             me.with_mls(tx, |mls| {
                 let all = conversation::all(tx)?.into_iter().filter(|one| !groups || one.kind == Kind::Group);
-                all.map(|one| shown(tx, mls, me.address().to_string(), one)).collect::<Result<Vec<_>, CommandError>>()
+                let all = all.map(|one| shown(tx, mls, me.address().to_string(), one));
+                // In the account's own, devices talk to each other: it is shown once a person has noted something there.
+                let silent =
+                    |one: &api::Conversation| one.kind == api::ConversationKind::Personal && one.last.is_none();
+                all.filter(|one| !one.as_ref().is_ok_and(silent)).collect::<Result<Vec<_>, CommandError>>()
             })
         })
         .await?;
@@ -195,6 +200,7 @@ fn shown(
         title: conversation.title,
         kind: match conversation.kind {
             Kind::Direct => api::ConversationKind::Direct,
+            Kind::Personal => api::ConversationKind::Personal,
             Kind::Group | Kind::Inbox => api::ConversationKind::Group,
         },
         members: members.into_iter().collect(),

@@ -68,6 +68,9 @@ pub(super) fn person(me: &Me, text: &str) -> Result<Address, CommandError> {
 pub(super) fn existing(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Conversation, CommandError> {
     match read(tx, me, text)? {
         Target::Conversation(conversation) => Ok(*conversation),
+        Target::Person(person) if person == *me.address() => {
+            conversation::personal(tx)?.ok_or_else(|| usage("you have noted nothing yet"))
+        }
         Target::Person(person) => match conversation::direct_with(tx, &person)? {
             Some(found) => Ok(found),
             // One that has ended is still there to be read.

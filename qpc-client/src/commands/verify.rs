@@ -22,6 +22,7 @@ use crate::{
     store::{
         contact::{self, Contact},
         conversation::{self, Kind},
+        due::{self, What},
         verification,
     },
     trust::{self, Me},
@@ -214,12 +215,15 @@ fn accept(tx: &Transaction<'_>, me: &Me, address: &Address, out: &mut Applied) -
     contact::accept_offer(tx, address)?;
     conversation::trust_again(tx)?;
     *out = apply::retry_welcomes(tx, me)?;
-    (out.follow, out.outbox) = (true, true);
+    // What this device did not join because of it is in the server's list.
+    due::put(tx, What::Conversations)?;
+    (out.follow, out.outbox, out.elsewhere) = (true, true, true);
     Ok(())
 }
 
 /// Has everybody who listens told how things stand now.
 fn told(tx: &Transaction<'_>, address: &Address, out: &mut Applied) -> Result<(), CommandError> {
+    out.own = true;
     if let Some(contact) = contact::get(tx, address)? {
         let (address, standing) = (address.to_string(), trust::standing(&contact));
         out.events.push(Event::Verification { address, standing });

@@ -9,7 +9,8 @@ use crate::{
     store::{
         StoreError,
         conversation::{self, Conversation, Trusted},
-        outbox,
+        due::{self, What},
+        outbox, unjoined,
     },
 };
 
@@ -23,7 +24,7 @@ pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
             .store
             .run(|tx| {
                 let mut queued = Vec::new();
-                for (local, messages) in outbox::by_conversation(tx)? {
+                for (local, messages) in outbox::of_persons(tx)? {
                     queued.push((conversation::get(tx, local)?, messages));
                 }
                 Ok::<_, StoreError>(queued)
@@ -53,13 +54,21 @@ fn reason(conversation: &Conversation) -> Option<String> {
     }
 }
 
-/// Waits until everything stored on the server for this device has been handled.
+/// Waits until everything stored on the server for this device has been handled, and it has joined what it is in.
 pub(super) async fn catch_up(core: &Arc<Core>) -> Result<Outcome, CommandError> {
     let mut caught_up = core.caught_up.subscribe();
     let mut line = core.line.subscribe();
     loop {
         if on_line(&line.borrow_and_update())? && *caught_up.borrow_and_update() {
-            return Ok(done());
+            let joined = core.wait_for(core.transport.timeout, |tx| {
+                let listed = due::get(tx, What::Conversations)?.is_none();
+                Ok::<_, StoreError>((listed && unjoined::all(tx)?.is_empty()).then_some(()))
+            });
+            // One that can't be joined now is no reason to wait for ever.
+            joined.await?;
+            if *caught_up.borrow_and_update() {
+                return Ok(done());
+            }
         }
         tokio::select! {
             changed = caught_up.changed() => changed.map_err(|_| closing())?,

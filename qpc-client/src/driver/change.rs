@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use qpc_proto::{
-    id::Counter,
+    id::{ConversationName, Counter},
     v1::{self, request::Method},
 };
 use rusqlite::Transaction;
@@ -151,7 +151,19 @@ pub(crate) fn stage(
     me.pin_all(tx, &staged.change.added)?;
     let given = outbox::last_counter(tx, local)?.unwrap_or_default();
     let counter: Counter = conversation.counter.max(given).next();
-    let id = fresh::message_id().map_err(StoreError::from)?;
+    let pending = submit_commit(name, local, counter, &staged)?;
+    pending::put(tx, &pending)?;
+    Ok((Ok(pending), out))
+}
+
+/// The request that submits a commit.
+pub(crate) fn submit_commit(
+    name: &ConversationName,
+    conversation: Local,
+    counter: Counter,
+    staged: &Staged,
+) -> Result<Pending, StoreError> {
+    let id = fresh::message_id()?;
     let request = v1::SubmitCommit {
         conversation: Some(name.to_wire()),
         message_id: id.to_bytes(),
@@ -159,7 +171,5 @@ pub(crate) fn stage(
         commit: Some(staged.to_wire()),
     };
     let request = v1::Request { method: Some(Method::SubmitCommit(request)) }.encode_to_vec();
-    let pending = Pending { conversation: local, id, counter, request: request.into() };
-    pending::put(tx, &pending)?;
-    Ok((Ok(pending), out))
+    Ok(Pending { conversation, id, counter, request: request.into() })
 }

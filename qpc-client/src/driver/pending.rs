@@ -19,15 +19,17 @@ use tokio::time::sleep;
 
 use super::session::End;
 use crate::{
+    api::Event,
     apply::{self, Applied, ApplyError},
     core::Core,
     fresh,
-    mls::{CommitError, CreateError, GroupError, HubSender, Invitee, Violation},
+    mls::{CommitError, CreateError, GroupError, HubSender, Invitee, Mls, NewGroup, Violation},
     store::{
         Local, StoreError, contact,
         conversation::{self, Conversation, Kind, State},
-        entry, outbox,
+        entry, message, outbox,
         pending::{self, Pending},
+        unjoined,
     },
     transport::{CallError, Link, Refused},
     trust::Me,
@@ -82,7 +84,7 @@ fn passing(error: CallError) -> Result<Duration, CallError> {
     }
 }
 
-/// Direct conversations that are wanted, with something to say in them.
+/// Conversations that are wanted, with something to say in them.
 fn wanted(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
     let mut wanted = conversation::in_state(tx, State::Wanted)?;
     let queued = outbox::by_conversation(tx)?;
@@ -92,8 +94,10 @@ fn wanted(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
 
 /// Makes the direct conversation that somebody wants. The inner error may pass.
 async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> Result<Result<(), CallError>, End> {
-    let Some(peer) = wanted.peer.clone() else { return Ok(Ok(())) };
-    let claimed = match link.call(v1::ClaimKeyPackages { address: peer.to_string() }).await {
+    let Some(peer) = wanted.peer.clone() else { return create_personal(core, link, wanted.local).await };
+    let theirs = link.call(v1::ClaimKeyPackages { address: peer.to_string() });
+    let (theirs, own) = tokio::join!(theirs, claim_own(core, link));
+    let claimed = match theirs {
         Ok(claimed) => claimed.key_packages,
         Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
             refuse(core, wanted.local, format!("there is no {peer}, or nobody has logged in with that name yet"))
@@ -106,11 +110,15 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
         }
         Err(error) => return Ok(Err(error)),
     };
+    let own = match own {
+        Ok(own) => own,
+        Err(error) => return Ok(Err(error)),
+    };
     let (me, teller, hub) = (core.me.clone(), Arc::clone(core), link.hub.clone());
     let staged = core
         .store
         .run_and(
-            move |tx| stage_direct(tx, &me, wanted.local, &claimed, hub.as_ref()),
+            move |tx| stage_between(tx, &me, wanted.local, (&claimed, &own), hub.as_ref()),
             move |(_, applied)| teller.tell(applied),
         )
         .await?;
@@ -120,24 +128,78 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
     }
 }
 
-pub(crate) fn stage_direct(
+/// Makes the conversation of this account's devices. The inner error may pass.
+async fn create_personal(core: &Arc<Core>, link: &Link, local: Local) -> Result<Result<(), CallError>, End> {
+    let own = match claim_own(core, link).await {
+        Ok(own) => own,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (me, teller, hub) = (core.me.clone(), Arc::clone(core), link.hub.clone());
+    let (request, _) = core
+        .store
+        .run_and(
+            move |tx| stage_between(tx, &me, local, (&[], &own), hub.as_ref()),
+            move |(_, applied)| teller.tell(applied),
+        )
+        .await?;
+    match request {
+        Some(request) => Ok(submit(core, link, request).await.map(|_| ())),
+        None => Ok(Ok(())),
+    }
+}
+
+/// Key packages of this account's other devices, so that what is made here reaches them at once. Where there are none
+/// to be had, they join by themselves.
+pub(crate) async fn claim_own(core: &Core, link: &Link) -> Result<Vec<v1::ClaimedKeyPackage>, CallError> {
+    match link.call(v1::ClaimKeyPackages { address: core.me.address().to_string() }).await {
+        Ok(claimed) => Ok(claimed.key_packages),
+        Err(CallError::Refused(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a group of these people and this account's other devices; without those where they are in the way.
+pub(crate) fn found(
+    mls: &Mls<'_>,
+    name: &ConversationName,
+    hub: Option<&HubSender>,
+    people: &[Invitee<'_>],
+    own: &[v1::ClaimedKeyPackage],
+    me: &Address,
+) -> Result<NewGroup, CreateError> {
+    let roles = RoleTable::owned_by(me.clone());
+    let all: Vec<_> = people.iter().cloned().chain(invitees(me, own)).collect();
+    match mls.create_group(name, &roles, hub, &all) {
+        Err(error) if !own.is_empty() && !matches!(error, CreateError::Exists) => {
+            tracing::debug!(%error, "this account's other devices join by themselves");
+            mls.create_group(name, &roles, hub, people)
+        }
+        made => made,
+    }
+}
+
+/// Makes the group and the request of a conversation that is wanted, with these key packages of the other person and of
+/// this account's other devices.
+pub(crate) fn stage_between(
     tx: &Transaction<'_>,
     me: &Me,
     local: Local,
-    claimed: &[v1::ClaimedKeyPackage],
+    (claimed, own): (&[v1::ClaimedKeyPackage], &[v1::ClaimedKeyPackage]),
     hub: Option<&HubSender>,
 ) -> Result<(Option<Pending>, Applied), ApplyError> {
     let mut out = Applied::default();
     let wanted = conversation::get(tx, local)?;
     // Their welcome may have come in the meantime.
-    let (State::Wanted, Some(peer)) = (wanted.state, wanted.peer.clone()) else { return Ok((None, out)) };
+    if wanted.state != State::Wanted {
+        return Ok((None, out));
+    }
     let name = ConversationName {
         domain: me.address().domain.clone(),
         id: fresh::conversation_id().map_err(StoreError::from)?,
     };
-    let invitees = invitees(&peer, claimed);
-    let roles = RoleTable::owned_by(me.address().clone());
-    let made = me.with_mls(tx, |mls| mls.create_group(&name, &roles, hub, &invitees));
+    let people = wanted.peer.iter().flat_map(|peer| invitees(peer, claimed));
+    let invitees: Vec<_> = people.collect();
+    let made = me.with_mls(tx, |mls| found(mls, &name, hub, &invitees, own, me.address()));
     let staged = match made {
         Ok(new) => new,
         Err(error) => {
@@ -149,7 +211,7 @@ pub(crate) fn stage_direct(
     if let Some(staged) = &staged.staged {
         me.pin_all(tx, &staged.change.added)?;
     }
-    let request = create_request(&name, Kind::Direct, Some(&peer), staged)?;
+    let request = create_request(&name, wanted.kind, wanted.peer.as_ref(), staged)?;
     conversation::set_name(tx, local, &name)?;
     let pending = Pending { conversation: local, ..request };
     pending::put(tx, &pending)?;
@@ -195,16 +257,13 @@ pub(crate) fn create_request(
     name: &ConversationName,
     kind: Kind,
     peer: Option<&Address>,
-    new: crate::mls::NewGroup,
+    new: NewGroup,
 ) -> Result<Pending, StoreError> {
     let id = fresh::message_id()?;
     let counter = Counter(new.staged.as_ref().map_or(0, |_| 1));
     let request = v1::CreateConversation {
         conversation: Some(name.to_wire()),
-        kind: match kind {
-            Kind::Direct => v1::ConversationKind::Direct.into(),
-            Kind::Group | Kind::Inbox => v1::ConversationKind::Group.into(),
-        },
+        kind: kind.to_wire().into(),
         peer: peer.map(ToString::to_string).unwrap_or_default(),
         message_id: id.to_bytes(),
         group_info: new.group_info.into(),
@@ -233,6 +292,7 @@ async fn refuse(core: &Arc<Core>, local: Local, reason: String) -> Result<(), En
 /// Sends a request and settles it by its answer. After an error its outcome is unknown, and it stays.
 pub(crate) async fn submit(core: &Arc<Core>, link: &Link, pending: Pending) -> Result<Submitted, CallError> {
     let request = v1::Request::decode(pending.request.clone()).map_err(|_| CallError::Protocol("our own request"))?;
+    let commit = matches!(request.method, Some(Method::SubmitCommit(_)));
     let answered = match request.method {
         Some(Method::CreateConversation(create)) => {
             link.call(create).await.map(|answer| (Seq(answer.seq), answer.chain))
@@ -250,7 +310,9 @@ pub(crate) async fn submit(core: &Arc<Core>, link: &Link, pending: Pending) -> R
         .store
         .run_and(
             move |tx| match answered {
+                Ok((seq, chain)) if is_joining(tx, &pending, commit)? => joined(tx, &pending, seq, &chain),
                 Ok((seq, chain)) => accepted(tx, &pending, seq, &chain),
+                Err(refused) if is_joining(tx, &pending, commit)? => not_joined(tx, &me, &pending, refused),
                 Err(refused) => not_accepted(tx, &me, &pending, refused),
             },
             move |(_, applied)| teller.tell(applied),
@@ -263,6 +325,60 @@ pub(crate) async fn submit(core: &Arc<Core>, link: &Link, pending: Pending) -> R
             Err(CallError::Timeout)
         }
     }
+}
+
+/// Is this the commit by which the device joins? Any other is made in a group that it is in.
+fn is_joining(tx: &Transaction<'_>, pending: &Pending, commit: bool) -> Result<bool, StoreError> {
+    Ok(commit && conversation::get(tx, pending.conversation)?.state == State::Creating)
+}
+
+/// This device is in: it reads what comes after its commit.
+pub(crate) fn joined(
+    tx: &Transaction<'_>,
+    pending: &Pending,
+    seq: Seq,
+    chain: &[u8],
+) -> Result<(Submitted, Applied), ApplyError> {
+    let mut out = Applied { follow: true, outbox: true, ..Applied::default() };
+    let conversation = conversation::get(tx, pending.conversation)?;
+    let (local, name) = (conversation.local, conversation.named()?);
+    if !pending::remove(tx, local, pending.id)? {
+        return Ok((Submitted::Accepted(seq), out));
+    }
+    let chain = ChainValue::parse(chain).ok_or(StoreError::Corrupt("a chain value of the server"))?;
+    conversation::set_position(tx, local, seq, &chain)?;
+    conversation::raise_counter(tx, local, pending.counter)?;
+    conversation::set_state(tx, local, State::Active)?;
+    conversation::set_waiting(tx, local, None)?;
+    unjoined::remove(tx, name)?;
+    let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
+    conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;
+    let told = message::notice(tx, local, "This device has joined.")?;
+    out.events.push(Event::Message(told));
+    Ok((Submitted::Accepted(seq), out))
+}
+
+/// This device is not in: it is as before, and comes with another commit, or never.
+fn not_joined(
+    tx: &Transaction<'_>,
+    me: &Me,
+    pending: &Pending,
+    refused: Box<Refused>,
+) -> Result<(Submitted, Applied), ApplyError> {
+    let out = Applied::default();
+    let conversation = conversation::get(tx, pending.conversation)?;
+    let local = conversation.local;
+    if pending::remove(tx, local, pending.id)? {
+        me.with_mls(tx, |mls| mls.group(conversation.named()?).delete().map_err(ApplyError::from))?;
+        if refused.code == Some(Code::CounterGap) {
+            conversation::set_counter(tx, local, refused.counter)?;
+        }
+        conversation::set_state(tx, local, State::Awaiting)?;
+    }
+    Ok(match refused.code {
+        Some(Code::WrongEpoch) => (Submitted::Raced(refused.epoch), out),
+        _ => (Submitted::Refused(refused), out),
+    })
 }
 
 pub(crate) fn accepted(
@@ -327,14 +443,15 @@ fn not_accepted(
         (Some(Code::WrongEpoch), _) => Ok((Submitted::Raced(refused.epoch), out)),
         (Some(Code::ConversationExists), Some(theirs)) => {
             if still {
-                await_welcome(tx, conversation.local, &theirs)?;
+                await_welcome(tx, &conversation, &theirs)?;
+                out.elsewhere = true;
             }
             Ok((Submitted::Theirs, out))
         }
         _ => {
             if still && creating {
                 match conversation.kind {
-                    Kind::Direct => {
+                    Kind::Direct | Kind::Personal => {
                         conversation::set_state(tx, conversation.local, State::Wanted)?;
                         apply::refuse_all(tx, &conversation, &refused.to_string(), &mut out)?;
                     }
@@ -346,10 +463,22 @@ fn not_accepted(
     }
 }
 
-/// The other was first: what waits here goes into theirs, once this device is welcomed to it.
-fn await_welcome(tx: &Transaction<'_>, local: Local, theirs: &ConversationName) -> Result<(), StoreError> {
-    tracing::debug!(conversation = %theirs.id, "the other person's conversation is used");
-    conversation::set_state(tx, local, State::Awaiting)?;
-    conversation::set_waiting(tx, local, Some("waiting for the other person's conversation to reach this device"))?;
+/// Somebody was first: what waits here goes into theirs, once this device is welcomed to it. To another device's of its own
+/// account it goes by itself.
+fn await_welcome(
+    tx: &Transaction<'_>,
+    conversation: &Conversation,
+    theirs: &ConversationName,
+) -> Result<(), StoreError> {
+    tracing::debug!(conversation = %theirs.id, "the conversation that was made first is used");
+    if conversation.kind == Kind::Personal {
+        unjoined::put(tx, theirs, Kind::Personal)?;
+    }
+    conversation::set_state(tx, conversation.local, State::Awaiting)?;
+    let waiting = match conversation.kind {
+        Kind::Personal => "waiting until this device has joined the others",
+        _ => "waiting for the other person's conversation to reach this device",
+    };
+    conversation::set_waiting(tx, conversation.local, Some(waiting))?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{key_packages, pending, proposals, receive, send};
+use super::{join, key_packages, own, pending, proposals, receive, send};
 use crate::{
     apply::ApplyError,
     core::Core,
@@ -48,6 +48,8 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End
         ended = pending::run(core, link) => ended,
         ended = key_packages::run(core, link, key_packages) => ended,
         ended = proposals::run(core, link) => ended,
+        ended = join::run(core, link) => ended,
+        ended = own::run(core) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };
     match ended {

@@ -1,9 +1,9 @@
-//! How a device comes into a group: it makes it, or is welcomed to it.
+//! How a device comes into a group: it makes it, or is welcomed to it. Coming by itself stands in `external`.
 
 use openmls::{
     group::{MlsGroup, StagedWelcome, WelcomeError},
     prelude::{
-        GroupId, MlsMessageBodyIn, MlsMessageIn,
+        Extensions, GroupContext, GroupId, Member as Leaf, MlsMessageBodyIn, MlsMessageIn,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
 };
@@ -116,7 +116,7 @@ impl Mls<'_> {
     }
 
     /// Deletes what is left of a group that this device was removed from.
-    fn make_room(&self, id: &GroupId) -> Result<(), JoinError> {
+    pub(super) fn make_room(&self, id: &GroupId) -> Result<(), JoinError> {
         let storage = self.provider.storage();
         match MlsGroup::load(storage, id).map_err(Fault::from)? {
             Some(group) if group.is_active() => Err(JoinError::AlreadyMember),
@@ -124,13 +124,26 @@ impl Mls<'_> {
         }
     }
 
-    /// Admits every member of the group, and judges who added us.
-    fn inspect(&self, staged: &StagedWelcome) -> Result<(VerifiedDevice, Vec<Member>, RoleTable), JoinError> {
-        let members = staged
-            .members()
+    /// Admits every member of a group that this device comes into, and gives their roles.
+    pub(super) fn admit_all(
+        &self,
+        leaves: impl Iterator<Item = Leaf>,
+        context: &Extensions<GroupContext>,
+    ) -> Result<(Vec<Member>, RoleTable), JoinError> {
+        let members = leaves
             .map(|leaf| Ok(Member { leaf: leaf.index.u32(), device: admit_member(&leaf, self.trust)? }))
             .collect::<Result<Vec<_>, JoinError>>()?;
         one_key_each(members.iter().map(|member| &member.device))?;
+        let roles = roles_of(context).ok_or(Violation::Roles)?;
+        if roles.iter().any(|(address, _)| !members.iter().any(|member| member.device.address() == address)) {
+            return Err(Violation::Roles.into());
+        }
+        Ok((members, roles))
+    }
+
+    /// Admits every member of the group, and judges who added us.
+    fn inspect(&self, staged: &StagedWelcome) -> Result<(VerifiedDevice, Vec<Member>, RoleTable), JoinError> {
+        let (members, roles) = self.admit_all(staged.members(), staged.group_context().extensions())?;
         let at = |leaf: u32| members.iter().find(|member| member.leaf == leaf).map(|member| &member.device);
         let own = self.device.verified();
         if at(staged.own_leaf_index().u32()) != Some(own) {
@@ -139,10 +152,6 @@ impl Mls<'_> {
         let inviter = at(staged.welcome_sender_index().u32())
             .ok_or_else(|| JoinError::Invalid("who welcomes is not a member".into()))?
             .clone();
-        let roles = roles_of(staged.group_context().extensions()).ok_or(Violation::Roles)?;
-        if roles.iter().any(|(address, _)| !members.iter().any(|member| member.device.address() == address)) {
-            return Err(Violation::Roles.into());
-        }
         let role = roles.of(inviter.address());
         if !may(role, Action::Add) && !same_account(&inviter, own) {
             return Err(Violation::Role { who: inviter.address().clone(), role, action: Action::Add }.into());

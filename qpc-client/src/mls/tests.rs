@@ -3,6 +3,7 @@
 
 mod chat;
 mod crash;
+mod external;
 mod ghosts;
 mod members;
 mod races;
@@ -13,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use ed25519_dalek::{Signer, SigningKey};
+
 use prost::Message as _;
 use qpc_proto::{
     address::{Address, Domain},

@@ -4,6 +4,7 @@ use qpc_proto::{
     address::Address,
     chain::ChainValue,
     id::{ConversationName, Counter, Epoch, Seq},
+    v1,
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
@@ -18,6 +19,41 @@ pub(crate) enum Kind {
     Inbox = 0,
     Direct = 1,
     Group = 2,
+    /// Of this account's devices alone.
+    Personal = 3,
+}
+
+impl Kind {
+    /// What a conversation of the server's list is, if this version knows that.
+    pub(crate) const fn from_wire(kind: v1::ConversationKind) -> Option<Self> {
+        match kind {
+            v1::ConversationKind::Direct => Some(Self::Direct),
+            v1::ConversationKind::Group => Some(Self::Group),
+            v1::ConversationKind::Personal => Some(Self::Personal),
+            v1::ConversationKind::Unspecified => None,
+        }
+    }
+
+    /// As it is named on the wire; an inbox has no such name.
+    pub(crate) const fn to_wire(self) -> v1::ConversationKind {
+        match self {
+            Self::Direct => v1::ConversationKind::Direct,
+            Self::Group => v1::ConversationKind::Group,
+            Self::Personal => v1::ConversationKind::Personal,
+            Self::Inbox => v1::ConversationKind::Unspecified,
+        }
+    }
+
+    /// As it is stored.
+    pub(super) fn read(stored: i64) -> Result<Self, StoreError> {
+        match stored {
+            0 => Ok(Self::Inbox),
+            1 => Ok(Self::Direct),
+            2 => Ok(Self::Group),
+            3 => Ok(Self::Personal),
+            _ => Err(StoreError::Corrupt("a kind of conversation")),
+        }
+    }
 }
 
 /// How far a conversation has come.
@@ -27,7 +63,7 @@ pub(crate) enum State {
     Wanted = 0,
     /// The server is being asked to make it.
     Creating = 1,
-    /// The server says that the other person made it first: their welcome is on its way.
+    /// It is there and this device is not in it yet: a welcome is on its way, or it is about to join by itself.
     Awaiting = 2,
     Active = 3,
     /// This account is out of it; what was said stays.
@@ -115,6 +151,20 @@ pub(crate) fn want_direct(tx: &Transaction<'_>, peer: &Address) -> Result<Conver
     }
     let title = peer.to_string();
     let new = New { name: None, kind: Kind::Direct, peer: Some(peer.clone()), title, state: State::Wanted };
+    get(tx, insert(tx, &new)?)
+}
+
+/// The conversation of the account with itself.
+pub(crate) fn personal(tx: &Transaction<'_>) -> Result<Option<Conversation>, StoreError> {
+    one(tx, "WHERE kind = 3 AND state < 4", [])
+}
+
+/// The same, made up where there is none.
+pub(crate) fn want_personal(tx: &Transaction<'_>, me: &Address) -> Result<Conversation, StoreError> {
+    if let Some(found) = personal(tx)? {
+        return Ok(found);
+    }
+    let new = New { name: None, kind: Kind::Personal, peer: None, title: me.to_string(), state: State::Wanted };
     get(tx, insert(tx, &new)?)
 }
 
@@ -252,12 +302,7 @@ fn read(row: &Row<'_>) -> Result<Conversation, StoreError> {
     Ok(Conversation {
         local: row.get("local")?,
         name: row.get::<_, Option<String>>("name")?.map(|name| row::name(&name)).transpose()?,
-        kind: match row.get::<_, i64>("kind")? {
-            0 => Kind::Inbox,
-            1 => Kind::Direct,
-            2 => Kind::Group,
-            _ => return Err(StoreError::Corrupt("a kind of conversation")),
-        },
+        kind: Kind::read(row.get("kind")?)?,
         peer: row.get::<_, Option<String>>("peer")?.map(|peer| row::address(&peer)).transpose()?,
         title: row.get("title")?,
         state: match row.get::<_, i64>("state")? {

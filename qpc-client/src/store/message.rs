@@ -1,6 +1,9 @@
-//! Messages as people see them, in the order in which they came to this home.
+//! Messages as people see them, in the order in which they came to this home; those of before it came stand before them.
 
-use qpc_proto::id::{MessageId, Seq};
+use qpc_proto::{
+    id::{MessageId, Seq},
+    v1,
+};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::{Local, StoreError, row};
@@ -100,13 +103,49 @@ pub(crate) fn unshown(
     collect(tx, filter, (conversation, limit))
 }
 
-/// Marks as shown, up to and including a place.
+/// Marks as shown, up to and including a place. Where the account has other devices, they are to be told.
 pub(crate) fn mark_shown(tx: &Transaction<'_>, conversation: Option<Local>, local: i64) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO read_untold (conversation, seq) \
+         SELECT conversation, max(seq) FROM message \
+         WHERE shown = 0 AND seq > 0 AND local <= ?2 AND (?1 IS NULL OR conversation = ?1) \
+         AND EXISTS (SELECT 1 FROM conversation WHERE kind = 3) GROUP BY conversation \
+         ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)",
+    )?
+    .execute((conversation, local))?;
     tx.prepare_cached(
         "UPDATE message SET shown = 1 WHERE shown = 0 AND local <= ?2 AND (?1 IS NULL OR conversation = ?1)",
     )?
     .execute((conversation, local))?;
     Ok(())
+}
+
+/// Another device says that everything up to an entry was read; says whether that is news.
+pub(crate) fn read_up_to(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<bool, StoreError> {
+    let changed = tx
+        .prepare_cached("UPDATE message SET shown = 1 WHERE shown = 0 AND conversation = ?1 AND seq BETWEEN 1 AND ?2")?
+        .execute((conversation, row::signed(seq.0)))?;
+    Ok(changed > 0)
+}
+
+/// Takes what other devices have not been told of, at most so many.
+pub(crate) fn take_read_untold(tx: &Transaction<'_>, limit: u32) -> Result<Vec<v1::ReadUpTo>, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT r.conversation, r.seq, c.name FROM read_untold r JOIN conversation c ON c.local = r.conversation \
+         ORDER BY r.conversation LIMIT ?1",
+    )?;
+    let mut rows = select.query([limit])?;
+    let (mut told, mut taken) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        taken.push(row.get::<_, Local>("conversation")?);
+        if let Some(conversation) = row.get::<_, Option<String>>("name")? {
+            told.push(v1::ReadUpTo { conversation, seq: row::number(row, "seq")? });
+        }
+    }
+    for conversation in taken {
+        tx.prepare_cached("DELETE FROM read_untold WHERE conversation = ?1")?.execute([conversation])?;
+    }
+    Ok(told)
 }
 
 /// The last messages of a conversation, or the last of those before one, oldest first.

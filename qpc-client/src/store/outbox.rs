@@ -160,8 +160,21 @@ pub(crate) fn count(tx: &Transaction<'_>) -> Result<u64, StoreError> {
 
 /// How many are queued for each conversation that has any.
 pub(crate) fn by_conversation(tx: &Transaction<'_>) -> Result<Vec<(Local, u64)>, StoreError> {
-    let mut select =
-        tx.prepare_cached("SELECT conversation, count(*) AS n FROM outbox GROUP BY conversation ORDER BY min(place)")?;
+    counted(tx, "SELECT conversation, count(*) AS n FROM outbox GROUP BY conversation ORDER BY min(place)")
+}
+
+/// As [`by_conversation`], without what devices of the account tell each other: a person waits for none of it.
+pub(crate) fn of_persons(tx: &Transaction<'_>) -> Result<Vec<(Local, u64)>, StoreError> {
+    counted(
+        tx,
+        "SELECT o.conversation, count(*) AS n FROM outbox o JOIN conversation c ON c.local = o.conversation \
+         WHERE c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id) \
+         GROUP BY o.conversation ORDER BY min(o.place)",
+    )
+}
+
+fn counted(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(Local, u64)>, StoreError> {
+    let mut select = tx.prepare_cached(sql)?;
     let mut rows = select.query([])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {

@@ -160,8 +160,52 @@ CREATE TABLE verification (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Conversations of the account that this device has to join by itself, and what the server has to be asked for: a home
+/// of before asks once, for what it may have missed.
+const DEVICES: &str = "
+CREATE TABLE unjoined (
+    name TEXT PRIMARY KEY,
+    kind INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE due (
+    what TEXT PRIMARY KEY,
+    -- Raised each time it falls due, so that nothing is done away with that came in between.
+    times INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO due (what, times) VALUES ('conversations', 1), ('contacts', 1);
+
+-- What the account's other devices have not been told yet.
+CREATE TABLE read_untold (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    seq INTEGER NOT NULL
+) STRICT;
+ALTER TABLE verification ADD COLUMN untold INTEGER NOT NULL DEFAULT 1;
+
+-- This device has asked the others for what was said before it came.
+CREATE TABLE history_wanted (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    request BLOB NOT NULL,
+    asked_ms INTEGER NOT NULL
+) STRICT;
+-- Another one has, and this one answers, unless one that is older does.
+CREATE TABLE history_asked (
+    request BLOB PRIMARY KEY,
+    begin_ms INTEGER NOT NULL,
+    -- The last conversation and the last message that were told; the messages come after all conversations.
+    conversation INTEGER NOT NULL DEFAULT 0,
+    message INTEGER
+) STRICT, WITHOUT ROWID;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(TABLES), M::up(mls::SCHEMA), M::up(ALARMS), M::up(UNHEARD), M::up(VERIFICATION)])
+    Migrations::new(vec![
+        M::up(TABLES),
+        M::up(mls::SCHEMA),
+        M::up(ALARMS),
+        M::up(UNHEARD),
+        M::up(VERIFICATION),
+        M::up(DEVICES),
+    ])
 }
 
 pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {

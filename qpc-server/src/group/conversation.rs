@@ -38,9 +38,15 @@ impl Groups {
             return Err(FieldError::Malformed("conversation"));
         }
         let peer = match v1::ConversationKind::try_from(request.kind) {
-            Ok(v1::ConversationKind::Direct) => Some(field::address(&request.peer)?),
+            Ok(v1::ConversationKind::Direct) => match field::address(&request.peer)? {
+                own if own == *actor.address() => return Err(FieldError::Malformed("peer")),
+                peer => Some(peer),
+            },
             Ok(v1::ConversationKind::Group) if request.peer.is_empty() => None,
-            Ok(v1::ConversationKind::Group) => return Err(FieldError::Malformed("peer")),
+            Ok(v1::ConversationKind::Personal) if request.peer.is_empty() => Some(actor.address().clone()),
+            Ok(v1::ConversationKind::Group | v1::ConversationKind::Personal) => {
+                return Err(FieldError::Malformed("peer"));
+            }
             _ => return Err(FieldError::Malformed("kind")),
         };
         let commit = request.commit.map(bundle).transpose()?;
@@ -143,6 +149,7 @@ fn to_wire(info: ConversationInfo) -> v1::Conversation {
     let kind = match info.kind {
         ConversationKind::Direct => v1::ConversationKind::Direct,
         ConversationKind::Group => v1::ConversationKind::Group,
+        ConversationKind::Personal => v1::ConversationKind::Personal,
     };
     let member =
         |(address, role): (Address, Role)| v1::Member { address: address.to_string(), role: role.to_wire().into() };

@@ -14,10 +14,10 @@ use qpc_proto::{
     limits::TREE_PAGE_MAX,
     v1,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    public::{Caller, Crypto, Followed, Founding, Refused},
+    public::{Caller, Crypto, Followed, Founding, HubKey, Refused},
     shelf::{Known, Shelf},
     turns::Turns,
 };
@@ -26,7 +26,7 @@ use crate::{
     policy::limits::GroupLimits,
     store::{
         Actor, Append, AppendError, Appended, CommitAppend, CreateConversationError, GroupVersion, Judged,
-        NewConversation, ReadError, Store, StoreFault,
+        NewConversation, ReadError, Store, StoreFault, StoredGroup,
     },
     tasks::Tasks,
 };
@@ -75,20 +75,22 @@ impl From<ReadError> for ChangeError {
 /// Whose groups they are.
 pub(super) struct Hub {
     pub(super) domain: Domain,
-    pub(super) key: [u8; 32],
+    pub(super) key: HubKey,
 }
 
 /// See the module's text.
 pub(super) struct Follower {
-    store: Arc<dyn Store>,
-    hub: Arc<Hub>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) hub: Arc<Hub>,
     crypto: Arc<Crypto>,
-    shelf: Shelf,
-    turns: Turns,
+    pub(super) shelf: Shelf,
+    pub(super) turns: Turns,
     waiting: Semaphore,
     at_once: Semaphore,
     tasks: Tasks,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
+    /// A device has come into a group by itself: one that it takes the place of may go.
+    pub(super) joined: Notify,
 }
 
 impl Follower {
@@ -110,6 +112,7 @@ impl Follower {
             at_once: Semaphore::new(limits.judged_at_once),
             tasks,
             metrics,
+            joined: Notify::new(),
         }
     }
 
@@ -120,7 +123,7 @@ impl Follower {
         let (caller, hub) = (caller(actor), Arc::clone(&self.hub));
         let new = self
             .judge(move |crypto| {
-                let founding = Founding { name: &new.conversation, hub: &hub.domain, hub_key: &hub.key };
+                let founding = Founding { name: &new.conversation, hub: &hub.domain, hub_key: &hub.key.public() };
                 let mut group = Followed::found(crypto, &caller, &founding, &new.group_info)?;
                 match &mut new.commit {
                     Some(bundle) => {
@@ -161,9 +164,13 @@ impl Follower {
                         return Err(refused.into());
                     }
                 };
+                let joined = change.joined;
                 commit.bundle.judged = Some(Judged { basis: known.version, change });
                 let stored = self.store.commit(actor, commit.clone()).await;
                 if stored.is_ok() {
+                    if joined {
+                        self.joined.notify_one();
+                    }
                     self.shelf.put(name.clone(), Known { version: version(group.epoch(), 0), group });
                 }
                 stored
@@ -275,6 +282,16 @@ impl Follower {
     async fn current(&self, actor: &Actor, name: &ConversationName) -> Result<Known, ChangeError> {
         let known = self.shelf.take(name);
         let stored = self.store.public_group(actor, name, known.as_ref().map(|known| known.version)).await?;
+        self.matching(name, known, stored).await
+    }
+
+    /// The group in memory, if it is the one that is stored; the stored one otherwise.
+    pub(super) async fn matching(
+        &self,
+        name: &ConversationName,
+        known: Option<Known>,
+        stored: StoredGroup,
+    ) -> Result<Known, ChangeError> {
         if let Some(known) = known.filter(|known| known.version == stored.version) {
             return Ok(known);
         }
@@ -293,7 +310,7 @@ impl Follower {
     }
 
     /// Does what takes long where nobody waits for the thread.
-    async fn judge<T: Send + 'static>(
+    pub(super) async fn judge<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Crypto) -> T + Send + 'static,
     ) -> Result<T, ChangeError> {

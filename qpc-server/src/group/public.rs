@@ -9,10 +9,12 @@
 
 mod commit;
 mod found;
+mod hub;
 mod info;
 mod parse;
 mod proposal;
 mod refusal;
+mod removal;
 mod state;
 mod terms;
 
@@ -31,7 +33,10 @@ use qpc_proto::{
     role::RoleTable,
 };
 
-pub use self::{commit::Approved, found::Founding, proposal::ApprovedProposal, refusal::Refused, state::StateError};
+pub use self::{
+    commit::Approved, found::Founding, hub::HubKey, proposal::ApprovedProposal, refusal::Refused, removal::Leaf,
+    state::StateError,
+};
 use crate::store::GroupState;
 
 /// The suite of every group so far.

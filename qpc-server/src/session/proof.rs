@@ -86,6 +86,7 @@ pub(super) async fn delete_account(link: Arc<Link>) -> Outcome {
     link.expect_farewell(true);
     let outcome = link.context.accounts.delete_account(actor, &mut stage).await;
     link.expect_farewell(outcome.is_ok());
+    link.context.groups.devices_gone();
     Ok(Answer::DeleteAccount(outcome?))
 }
 
@@ -100,5 +101,6 @@ pub(super) async fn revoke_device(link: Arc<Link>, request: v1::RevokeDevice) ->
     link.expect_farewell(own);
     let outcome = link.context.accounts.revoke_device(actor, request).await;
     link.expect_farewell(own && outcome.is_ok());
+    link.context.groups.devices_gone();
     Ok(Answer::RevokeDevice(outcome?))
 }

@@ -17,6 +17,7 @@ pub mod accounts;
 pub mod appends;
 pub mod blocks;
 pub mod contacts;
+pub mod devices;
 pub mod groups;
 pub mod key_packages;
 pub mod reading;
@@ -74,6 +75,11 @@ suite! { $
     blocks:
         a_block_withholds_bodies_and_shows_nothing, a_blocked_request_is_stored_and_its_welcome_held,
         a_blocked_contact_can_be_added_without_a_word, a_block_holds_so_many_welcomes;
+    devices:
+        devices_that_were_not_welcomed_are_told_where_their_account_is,
+        devices_are_told_what_another_one_has_asked_or_answered, an_account_has_one_personal_conversation,
+        a_device_that_is_gone_is_proposed_for_removal_in_each_epoch,
+        an_account_that_is_gone_leaves_its_groups_with_all_devices;
     groups:
         one_commit_an_epoch, a_commit_welcomes_those_it_adds, only_contacts_are_added,
         roles_follow_the_group, a_groups_state_is_stored_with_its_change,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qpc_proto::{
     address::{AccountName, Address},
-    id::{AccountId, ConversationId, ConversationName, DeviceId, Seq},
+    id::{AccountId, ConversationId, ConversationName, DeviceId, Epoch, Seq},
 };
 
 use super::{tables::Tables, verbs, *};
@@ -162,6 +162,35 @@ impl<A: Transact> Store for A {
     ) -> Reply<StoredGroup, ReadError> {
         let (actor, conversation) = (actor.clone(), conversation.clone());
         self.read(move |tables| verbs::public_group(tables, &actor, &conversation, known))
+    }
+
+    fn departures(&self, limit: usize) -> Reply<Vec<Departure>, StoreFault> {
+        self.read(move |tables| verbs::departures(tables, limit))
+    }
+
+    fn hub_group(
+        &self,
+        conversation: &ConversationName,
+        known: Option<GroupVersion>,
+    ) -> Reply<Option<StoredGroup>, StoreFault> {
+        let conversation = conversation.clone();
+        self.read(move |tables| verbs::hub_group(tables, &conversation, known))
+    }
+
+    fn propose_removal(&self, removal: Removal) -> Reply<(), RemovalError> {
+        let state = state_weight(&removal.judged.change);
+        let bytes = removal.body.len().saturating_add(state);
+        self.write(bytes, move |tables| verbs::propose_removal(tables, &removal))
+    }
+
+    fn settle_departure(
+        &self,
+        conversation: &ConversationName,
+        device: DeviceId,
+        until_after: Option<Epoch>,
+    ) -> Reply<(), StoreFault> {
+        let conversation = conversation.clone();
+        self.write(0, move |tables| verbs::settle_departure(tables, &conversation, device, until_after))
     }
 
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError> {

@@ -6,9 +6,11 @@
 use bytes::Bytes;
 use qpc_proto::{
     address::Address,
-    id::{DeviceId, Epoch},
+    id::{ConversationName, DeviceId, Epoch},
     role::Role,
 };
+
+use super::StoreFault;
 
 /// The public state of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct GroupChange {
     pub joined: bool,
     /// Accounts that have no device in the group any more.
     pub removed: Vec<Address>,
+    /// Devices that it takes out.
+    pub removed_devices: Vec<DeviceId>,
     /// Accounts with another role than before.
     pub roles: Vec<(Address, Role)>,
 }
@@ -76,4 +80,41 @@ pub struct StoredGroup {
     pub state: Option<GroupState>,
     /// Of the epoch, as it came with the commit that made it.
     pub group_info: Bytes,
+}
+
+/// A device that is no longer enrolled, and has a leaf in a group still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Whose group.
+    pub conversation: ConversationName,
+    /// Which device.
+    pub device: DeviceId,
+    /// Its account is gone as well.
+    pub account_gone: bool,
+}
+
+/// The hub's proposal to remove a device's leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Whose group.
+    pub conversation: ConversationName,
+    /// Which device.
+    pub device: DeviceId,
+    /// The encoded PublicMessage.
+    pub body: Bytes,
+    /// The group with it, and without.
+    pub judged: Judged<GroupState>,
+    /// The server's clock.
+    pub now_ms: u64,
+}
+
+/// Why a removal was not proposed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemovalError {
+    /// The group has changed since it was judged.
+    #[error("the group has changed since")]
+    Unjudged,
+    /// The store itself failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
 }

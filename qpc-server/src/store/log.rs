@@ -22,6 +22,8 @@ pub enum ConversationKind {
     Direct,
     /// Of any number.
     Group,
+    /// Of one account alone; each has at most one.
+    Personal,
 }
 
 /// A message or proposal to append.
@@ -153,7 +155,7 @@ pub struct CommitBundle {
 pub struct NewConversation {
     /// Made by the client.
     pub conversation: ConversationName,
-    /// The other account, of a direct conversation; `None` makes a group.
+    /// The other account, of a direct conversation, or the actor's own, of its personal one; `None` makes a group.
     pub peer: Option<Address>,
     /// Of the first entry.
     pub id: MessageId,

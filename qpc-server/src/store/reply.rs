@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     AppendError, ClaimError, ContactError, CreateAccountError, CreateConversationError, EnrolDeviceError, InviteError,
-    ReadError, ResetAccountError,
+    ReadError, RemovalError, ResetAccountError,
 };
 
 /// A fault of the store itself, not a judgement on the request.
@@ -105,4 +105,5 @@ verb_errors! {
     AppendError, AppendError::Fault(fault) => fault;
     CreateConversationError, CreateConversationError::Append(AppendError::Fault(fault)) => fault;
     ReadError, ReadError::Fault(fault) => fault;
+    RemovalError, RemovalError::Fault(fault) => fault;
 }

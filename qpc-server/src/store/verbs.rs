@@ -8,6 +8,7 @@ mod account;
 mod append;
 mod contact;
 mod conversation;
+mod departure;
 mod device;
 mod group;
 mod inbox;
@@ -22,6 +23,7 @@ pub(super) use self::{
     append::{append, commit},
     contact::{answer_contact, list_contacts},
     conversation::create_conversation,
+    departure::{departures, hub_group, propose_removal, settle_departure},
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
     group::public_group,
     key_package::{claim_key_packages, count_key_packages, publish_key_packages},

@@ -157,8 +157,23 @@ fn a_message_to_nobody_is_refused_in_words() {
     let alice = net.person("alice");
     alice.write("nobody", ["hello?"]);
     assert!(alice.sees_outbox(OutboxState::Refused).contains("nobody@localhost"));
-    let error = alice.attempt(Command::Send { to: "alice".into(), text: "me".into() }).unwrap_err();
-    assert!(matches!(error, CommandError::Usage { message } if message == "that is you"));
+}
+
+#[test]
+fn one_can_note_something_for_oneself() {
+    let net = Net::start();
+    let alice = net.person("alice");
+    assert!(alice.conversations().is_empty());
+    alice.write("alice", ["buy milk", "and bread"]);
+    alice.do_it(Command::Flush);
+    let noted: Vec<_> = alice.history("alice").into_iter().map(|note| (note.body, note.own, note.seq > 0)).collect();
+    assert_eq!(noted, [("buy milk".to_owned(), true, true), ("and bread".to_owned(), true, true)]);
+    assert_eq!(alice.conversations().len(), 1);
+    // Another device of hers reads it, and what it notes is hers as well.
+    let laptop = net.device("alice", "laptop");
+    laptop.until("the notes", |laptop| laptop.history_if_any("alice").len() >= 2);
+    laptop.write("alice", ["and tea"]);
+    alice.until("the note", |alice| alice.history("alice").iter().any(|note| note.body == "and tea"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use qpc_server::{
     account::{Accounts, OpaqueSetup, RegistrationPolicy},
     clock::{Clock, SystemClock},
     delivery::Delivery,
-    group::Groups,
+    group::{Groups, HubKey},
     metrics::Metrics,
     policy::{Limits, Policy},
     registry::Registry,
@@ -38,7 +38,7 @@ use crate::{
     wire::{Call, Dialer, Wire, soon},
 };
 
-const HUB_KEY: [u8; 32] = [4; 32];
+const HUB_SEED: [u8; 32] = [4; 32];
 
 /// Randomness that can be made to panic: a bug planted in whatever draws from it.
 #[derive(Default)]
@@ -100,7 +100,9 @@ impl House {
             transport::bind("127.0.0.1:0".parse().unwrap(), identity, &reset_key, &limits, &metrics).unwrap();
         let address = endpoint.local_addr().unwrap();
         let tasks = Tasks::new(Arc::clone(&metrics));
-        let hub = (domain(), HUB_KEY);
+        let hub_key = HubKey::from_seed(&HUB_SEED);
+        let hub_public = hub_key.public();
+        let hub = (domain(), hub_key);
         let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),
@@ -112,7 +114,7 @@ impl House {
             tasks,
             metrics,
             domain: domain(),
-            hub_key: HUB_KEY,
+            hub_key: hub_public,
             rng: Arc::new(SystemRng),
         });
         let serving = transport::serve(endpoint, Arc::clone(&context));

@@ -402,6 +402,15 @@ impl Person {
         }
     }
 
+    /// The same, nothing where there is no such conversation.
+    pub(crate) fn history_if_any(&self, with: &str) -> Vec<Message> {
+        match self.attempt(Command::History { to: with.into(), limit: 1_000, before: None }) {
+            Ok(Outcome::Messages { messages }) => messages,
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn contact(&self, who: &str) -> Option<Contact> {
         match self.do_it(Command::Contacts) {
             Outcome::Contacts { contacts } => {

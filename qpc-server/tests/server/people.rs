@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
     sync::Once,
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -88,6 +89,18 @@ impl Town {
         somebody
     }
 
+    /// Another device of somebody, in a home of its own, with nothing but the password.
+    pub(crate) fn device(&self, of: &str, home: &'static str) -> Somebody<'_> {
+        let server = self.server.listen.to_string();
+        let output = self
+            .client(home, &["login", of, "--server", &server, "--pin", &self.server.fingerprint, "--password-file"])
+            .arg(self.path(&format!("{of}.password")))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        Somebody { town: self, name: home }
+    }
+
     /// Two people who may write to each other.
     pub(crate) fn friends(&self) -> (Somebody<'_>, Somebody<'_>) {
         let (alice, bob) = (self.newcomer("alice"), self.newcomer("bob"));
@@ -166,6 +179,24 @@ impl Somebody<'_> {
         Follower { lines: Box::new(lines(child.stdout.take().unwrap())), child }
     }
 
+    /// What was said in a conversation, as far as this device knows: the sender and the words.
+    pub(crate) fn knows(&self, with: &str) -> Vec<(String, String)> {
+        let (code, stdout, _) = self.tries(&["history", with, "--limit", "1000", "--json"]);
+        let said = stdout.lines().map(parse).filter(|line| code == 0 && line["kind"] == "text");
+        let word = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+        said.map(|line| (word(&line, "sender"), word(&line, "body"))).collect()
+    }
+
+    /// Waits until it knows this.
+    #[track_caller]
+    pub(crate) fn learns(&self, with: &str, what: &[(String, String)]) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.knows(with) != what {
+            assert!(Instant::now() < deadline, "{}: {with}: {:?} is not {what:?}", self.name, self.knows(with));
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     pub(crate) fn chats(&self, arguments: &[&str]) -> Terminal {
         Terminal::open(self.command(arguments))
     }
@@ -213,6 +244,56 @@ impl Drop for Follower {
         self.child.kill().ok();
         self.child.wait().unwrap();
     }
+}
+
+#[test]
+fn three_devices_of_one_and_two_of_another_see_everything_and_a_fourth_has_it_all() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    alice.does(&["group", "create", "team", "bob"]);
+    bob.does(&["listen"]);
+    let (laptop, tablet) = (town.device("alice", "laptop"), town.device("alice", "tablet"));
+    let desk = town.device("bob", "desk");
+    let devices = [(&alice, "alice"), (&bob, "bob"), (&laptop, "alice"), (&tablet, "alice"), (&desk, "bob")];
+    let listening: Vec<_> = devices.iter().map(|(device, _)| device.follows()).collect();
+
+    let (mut between, mut in_team) = (vec![("alice@localhost".to_owned(), "may I?".to_owned())], Vec::new());
+    for (device, who) in devices {
+        let said = |words: String| (format!("{who}@localhost"), words);
+        // Its groups and what was said before have come.
+        device.learns(if who == "alice" { "bob" } else { "alice" }, &between);
+        device.learns("team", &in_team);
+        let words = format!("to the other, from {}", device.name);
+        device.does(&["send", if who == "alice" { "bob" } else { "alice" }, &words]);
+        between.push(said(words));
+        let words = format!("to all, from {}", device.name);
+        device.does(&["send", "team", &words]);
+        in_team.push(said(words));
+    }
+    for (device, who) in devices {
+        device.learns(if who == "alice" { "bob" } else { "alice" }, &between);
+        device.learns("team", &in_team);
+    }
+
+    let phone = town.device("alice", "phone");
+    let phone_listens = phone.follows();
+    phone.learns("bob", &between);
+    phone.learns("team", &in_team);
+
+    let who = parse(phone.does(&["whoami", "--json"]).trim());
+    alice.does(&["devices", "revoke", who["device"].as_str().unwrap()]);
+    desk.does(&["send", "team", "without the phone"]);
+    let before = in_team.clone();
+    in_team.push(("bob@localhost".to_owned(), "without the phone".to_owned()));
+    for (device, _) in devices {
+        device.learns("team", &in_team);
+    }
+    assert_eq!(phone.knows("team"), before);
+    drop((listening, phone_listens));
+    let (code, _, stderr) = phone.tries(&["listen"]);
+    assert_eq!(code, 77, "{stderr}");
+    let members = alice.does(&["group", "members", "team"]);
+    assert!(members.contains('3') && members.contains('2'), "{members}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn find(list: &[Conversation], render: &Render, to: &str) -> Result<P
     let title = to.strip_prefix('#');
     let is_person = |c: &&Conversation| {
         title.is_none()
-            && c.kind == ConversationKind::Direct
+            && c.kind != ConversationKind::Group
             && (c.title.eq_ignore_ascii_case(to) || render.name(&c.title).eq_ignore_ascii_case(to))
     };
     let is_group = |c: &&Conversation| c.kind == ConversationKind::Group && c.title == title.unwrap_or(to);

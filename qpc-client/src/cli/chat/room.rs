@@ -180,7 +180,7 @@ impl<'a> Room<'a> {
         if !known.active {
             let ended = match known.kind {
                 ConversationKind::Direct => "this conversation has ended; what you write begins another",
-                ConversationKind::Group => "you are not in this conversation any more",
+                ConversationKind::Group | ConversationKind::Personal => "you are not in this conversation any more",
             };
             self.say(console, ended)?;
         }
@@ -245,6 +245,13 @@ impl<'a> Room<'a> {
                 self.refresh().await?;
                 console.ring(&self.render.alarm(&text))
             }
+            // What came is above what was printed: it is there for the next look.
+            Event::History { complete: false, .. } => self.refresh().await,
+            Event::History { messages, complete: true } => {
+                self.refresh().await?;
+                console.print(&self.note(&self.render.history(messages)))
+            }
+            Event::Read { .. } => self.refresh().await,
             Event::Verification { address, standing } => {
                 self.refresh().await?;
                 console.print(&self.note(&self.render.standing_event(&address, &standing)))

@@ -10,7 +10,7 @@ use openmls_traits::types::SignatureScheme;
 use super::*;
 
 /// A key package of a leaf with this certificate, signed by the key of `signer`.
-fn forge(mls: &Mls<'_>, certificate: Vec<u8>, signer: &str) -> KeyPackage {
+pub(super) fn forge(mls: &Mls<'_>, certificate: Vec<u8>, signer: &str) -> KeyPackage {
     let key = secret(signer);
     let public = key.verifying_key().to_bytes().to_vec();
     let signer = SignatureKeyPair::from_raw(SignatureScheme::ED25519, key.to_bytes().to_vec(), public.clone());
@@ -29,11 +29,11 @@ fn encoded(key_package: KeyPackage) -> Vec<u8> {
 }
 
 /// A certificate, the seed of the key that signs its leaf, and what is said of it.
-type Ghost = (Vec<u8>, &'static str, fn(&Refusal) -> bool);
+pub(super) type Ghost = (Vec<u8>, &'static str, fn(&Refusal) -> bool);
 
 /// Each way to present a device `ghost` of alice that alice has nothing to do with, and what is
 /// said of it.
-fn ghosts() -> [Ghost; 4] {
+pub(super) fn ghosts() -> [Ghost; 4] {
     let (alice, server) = (secret("account of alice"), secret("account of the server"));
     [
         // Alice's account key is named, but did not sign.

@@ -95,6 +95,7 @@ impl Followed {
             state: self.values.take()?,
             added: outcome.added.iter().map(added).collect(),
             joined: outcome.joined,
+            removed_devices: outcome.removed.iter().map(|gone| gone.device.device()).collect(),
             removed: outcome.accounts_removed,
             roles: outcome.roles_changed,
         })

@@ -1,6 +1,6 @@
 //! Proposals that come by themselves: a member leaves, or somebody is to be removed.
 
-use openmls::prelude::{ContentType, ProcessedMessageContent, QueuedProposal};
+use openmls::prelude::{ContentType, ProcessedMessageContent, PublicMessageIn, QueuedProposal};
 use qpc_proto::judge::{Author, Deed, Violation};
 
 use super::{Caller, Crypto, Followed, Refused, parse, terms};
@@ -31,6 +31,28 @@ impl Followed {
             return Err(Refused::Malformed("proposal"));
         }
         self.check_sender(message.sender(), caller)?;
+        let approved = self.judge_proposed(crypto, message)?;
+        let (author, deed) = (approved.author, &approved.deed);
+        // One of each: two removals of a leaf in one commit would make it invalid.
+        let again = match deed {
+            Deed::Remove(_) => self.pending.iter().any(|(_, known)| known == deed),
+            _ => self.pending.contains(&(author, deed.clone())),
+        };
+        if again || leave != (*deed == Deed::Leave) {
+            return Err(Violation::Proposal.into());
+        }
+        Ok(approved)
+    }
+
+    /// Judges a proposal by itself, whoever shows it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub(super) fn judge_proposed(
+        &self,
+        crypto: &Crypto,
+        message: PublicMessageIn,
+    ) -> Result<ApprovedProposal, Refused> {
         let processed = self.process(crypto, message)?;
         let author = terms::author(processed.sender());
         let ProcessedMessageContent::ProposalMessage(queued) = processed.into_content() else {
@@ -38,14 +60,6 @@ impl Followed {
         };
         let deed = terms::deed(queued.proposal())?;
         self.rules.proposal(author, &deed)?;
-        // One of each: two removals of a leaf in one commit would make it invalid.
-        let again = match deed {
-            Deed::Remove(target) => self.pending.iter().any(|(_, known)| *known == Deed::Remove(target)),
-            _ => self.pending.contains(&(author, deed.clone())),
-        };
-        if again || leave != (deed == Deed::Leave) {
-            return Err(Violation::Proposal.into());
-        }
         Ok(ApprovedProposal { queued, author, deed })
     }
 

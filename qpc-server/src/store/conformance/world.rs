@@ -378,6 +378,7 @@ fn change(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> GroupChange {
         added: add.iter().map(added).collect(),
         joined: false,
         removed: remove.iter().map(|actor| actor.address().clone()).collect(),
+        removed_devices: remove.iter().map(|actor| actor.device()).collect(),
         roles: Vec::new(),
     }
 }

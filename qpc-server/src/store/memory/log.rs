@@ -15,7 +15,7 @@ use qpc_proto::{
 
 use super::World;
 use crate::store::{
-    GroupState, StoreFault,
+    Departure, GroupState, StoreFault,
     tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Logs {
     next: i64,
     /// Conversations of a member, in order of id.
     memberships: HashMap<AccountId, BTreeSet<(ConversationId, LogId)>>,
+    /// Devices that are gone and have a leaf still: whether their account is gone, and when something was done about it.
+    departed: BTreeMap<(LogId, DeviceId), (bool, Option<Epoch>)>,
 }
 
 pub(super) struct Log {
@@ -161,6 +163,35 @@ impl LogTables for World {
         let state = GroupState { core: state.core.clone(), tree: state.tree.clone().or(stored) };
         log.group = Some((proposals, state));
         Ok(())
+    }
+
+    fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()> {
+        self.logs.departed.insert((log, device), (account_gone, None));
+        Ok(())
+    }
+
+    fn set_departed_epoch(&mut self, log: LogId, device: DeviceId, epoch: Epoch) -> Fallible<()> {
+        if let Some((_, done)) = self.logs.departed.get_mut(&(log, device)) {
+            *done = Some(epoch);
+        }
+        Ok(())
+    }
+
+    fn remove_departed(&mut self, log: LogId, device: DeviceId) -> Fallible<()> {
+        self.logs.departed.remove(&(log, device));
+        Ok(())
+    }
+
+    fn departed(&mut self, limit: usize) -> Fallible<Vec<Departure>> {
+        let mut due = Vec::new();
+        for ((log, device), (account_gone, done)) in &self.logs.departed {
+            let log = self.logs.get(*log)?;
+            if *done != Some(log.ends.epoch) && due.len() < limit {
+                let conversation = log.row.name.clone();
+                due.push(Departure { conversation, device: *device, account_gone: *account_gone });
+            }
+        }
+        Ok(due)
     }
 
     fn append(&mut self, log: LogId, row: &EntryRow) -> Fallible<()> {

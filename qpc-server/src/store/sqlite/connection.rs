@@ -17,7 +17,7 @@ const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// The number of migrations.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -78,7 +78,11 @@ pub(super) enum Purpose {
 }
 
 fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(include_str!("schema.sql")), M::up(include_str!("groups.sql"))])
+    Migrations::new(vec![
+        M::up(include_str!("schema.sql")),
+        M::up(include_str!("groups.sql")),
+        M::up(include_str!("departures.sql")),
+    ])
 }
 
 /// Opens a connection and proves its settings.
@@ -187,12 +191,18 @@ mod tests {
         let path = folder.path().join("qpc.db");
         let key = DbKey::parse("one").unwrap();
         let connection = open(&path, &key, Purpose::Write, 100).unwrap();
-        connection.execute_batch("DROP TABLE group_states; DROP TABLE group_trees; PRAGMA user_version = 1").unwrap();
+        connection
+            .execute_batch(
+                "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; PRAGMA user_version = 1",
+            )
+            .unwrap();
         drop(connection);
         let connection = open(&path, &key, Purpose::Write, 100).unwrap();
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, SCHEMA);
-        connection.execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees").unwrap();
+        connection
+            .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed")
+            .unwrap();
     }
 
     #[test]

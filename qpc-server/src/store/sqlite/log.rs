@@ -17,7 +17,7 @@ use super::{
     rows::{Rows, domain, id, maybe_id, number},
 };
 use crate::store::{
-    GroupState,
+    Departure, GroupState,
     tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -31,6 +31,7 @@ fn kind_number(kind: LogKind) -> i64 {
         LogKind::Direct => 1,
         LogKind::Group => 2,
         LogKind::Inbox => 3,
+        LogKind::Personal => 4,
     }
 }
 
@@ -43,6 +44,7 @@ pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<LogKind> {
         1 => Ok(LogKind::Direct),
         2 => Ok(LogKind::Group),
         INBOX => Ok(LogKind::Inbox),
+        4 => Ok(LogKind::Personal),
         other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
     }
 }
@@ -250,6 +252,32 @@ impl LogTables for Rows<'_> {
             self.run(sql, params![log.0, tree.as_ref()])?;
         }
         Ok(())
+    }
+
+    fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO departed (log, device, account_gone) VALUES (?1, ?2, ?3)";
+        self.run(sql, params![log.0, device.as_bytes(), account_gone])?;
+        Ok(())
+    }
+
+    fn set_departed_epoch(&mut self, log: LogId, device: DeviceId, epoch: Epoch) -> Fallible<()> {
+        let sql = "UPDATE departed SET epoch = ?3 WHERE log = ?1 AND device = ?2";
+        self.run(sql, params![log.0, device.as_bytes(), int(epoch.0)])?;
+        Ok(())
+    }
+
+    fn remove_departed(&mut self, log: LogId, device: DeviceId) -> Fallible<()> {
+        self.run("DELETE FROM departed WHERE log = ?1 AND device = ?2", params![log.0, device.as_bytes()])?;
+        Ok(())
+    }
+
+    fn departed(&mut self, limit: usize) -> Fallible<Vec<Departure>> {
+        let sql = "SELECT l.name, l.domain, d.device, d.account_gone FROM departed d JOIN logs l ON l.id = d.log \
+                   WHERE d.epoch IS NOT l.epoch ORDER BY d.log, d.device LIMIT ?1";
+        self.many(sql, [size(limit)], |row| {
+            let conversation = ConversationName { domain: domain(row, 1)?, id: id(row, 0)? };
+            Ok(Departure { conversation, device: id(row, 2)?, account_gone: row.get(3)? })
+        })
     }
 
     fn append(&mut self, log: LogId, row: &EntryRow) -> Fallible<()> {

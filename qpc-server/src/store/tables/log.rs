@@ -11,7 +11,7 @@ use qpc_proto::{
 };
 
 use super::Fallible;
-use crate::store::GroupState;
+use crate::store::{Departure, GroupState};
 
 /// Names a log inside an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,8 @@ pub(in crate::store) enum LogKind {
     Direct,
     /// A conversation of any number.
     Group,
+    /// Of one account's devices.
+    Personal,
     /// Of one device.
     Inbox,
 }
@@ -110,6 +112,15 @@ pub(in crate::store) trait LogTables {
     fn group(&mut self, log: LogId) -> Fallible<Option<GroupState>>;
     /// Replaces it; a tree that does not come along stays.
     fn put_group(&mut self, log: LogId, proposals: u64, state: &GroupState) -> Fallible<()>;
+
+    /// A device that is gone has a leaf in the group still.
+    fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()>;
+    /// Its removal was proposed in this epoch, or can't be.
+    fn set_departed_epoch(&mut self, log: LogId, device: DeviceId, epoch: Epoch) -> Fallible<()>;
+    /// Its leaf is gone.
+    fn remove_departed(&mut self, log: LogId, device: DeviceId) -> Fallible<()>;
+    /// Those about whom nothing was done in the group's current epoch.
+    fn departed(&mut self, limit: usize) -> Fallible<Vec<Departure>>;
 
     /// Adds an entry whose seq follows the head.
     fn append(&mut self, log: LogId, row: &EntryRow) -> Fallible<()>;

@@ -136,6 +136,9 @@ pub(in crate::store) fn commit(
             return Err(AppendError::ContactPending);
         }
     }
+    if place.row.kind == LogKind::Personal && !bundle.added.is_empty() {
+        return Err(AppendError::Forbidden);
+    }
     let made = group::judged(tables, place.log, bundle.judged.as_ref())?;
     let members = tables.members(place.log)?;
     let change = membership::judge(tables, actor, place.row.kind, &members, (bundle, made))?;

@@ -47,6 +47,22 @@ pub(in crate::store) fn answer_contact(
             return Err(ContactError::NotFound);
         }
     }
+    if tables.stance(actor.account(), peer)? != mine {
+        tell_own(tables, actor, peer, decision.now_ms)?;
+    }
+    Ok(())
+}
+
+/// Tells the actor's other devices that it stands otherwise to somebody than before.
+pub(super) fn tell_own(tables: &mut dyn Tables, actor: &Actor, peer: AccountId, now_ms: u64) -> Result<(), StoreFault> {
+    let Some(peer) = tables.account(peer)? else { return Ok(()) };
+    let notice = ContactNotice { address: peer.address.to_string(), event: ContactEvent::Changed.into() };
+    for device in tables.devices_of(actor.account())? {
+        if device.id != actor.device() {
+            let notice = Notice::contact(&notice, actor.device(), now_ms);
+            inbox::deliver(tables, &actor.address().domain, &device, notice)?;
+        }
+    }
     Ok(())
 }
 
@@ -72,7 +88,10 @@ pub(super) fn accept_by_writing(
 ) -> Result<(), StoreFault> {
     let mine = tables.stance(actor.account(), peer)?;
     match mine.say {
-        Say::Pending | Say::Declined if !mine.blocked => accept(tables, actor, peer, mine, now_ms),
+        Say::Pending | Say::Declined if !mine.blocked => {
+            accept(tables, actor, peer, mine, now_ms)?;
+            tell_own(tables, actor, peer, now_ms)
+        }
         _ => Ok(()),
     }
 }

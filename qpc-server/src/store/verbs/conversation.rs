@@ -1,5 +1,7 @@
 //! Creating a conversation: a group, or the one direct conversation of a pair.
 
+use std::collections::BTreeSet;
+
 use qpc_proto::{
     address::Address,
     chain::{ChainValue, EntryKind},
@@ -31,12 +33,12 @@ pub(in crate::store) fn create_conversation(
     if let Some((log, row)) = tables.log(&new.conversation)? {
         return Ok(created_before(tables, actor, new, (log, &row))?);
     }
-    let peer = match &new.peer {
-        Some(address) => Some(judge_peer(tables, actor, new, address)?),
-        None => None,
+    let (kind, pair) = match &new.peer {
+        Some(address) if address == actor.address() => (LogKind::Personal, Some(judge_personal(tables, actor, new)?)),
+        Some(address) => (LogKind::Direct, Some(judge_peer(tables, actor, new, address)?)),
+        None => (LogKind::Group, None),
     };
-    let kind = if peer.is_some() { LogKind::Direct } else { LogKind::Group };
-    let role = if peer.is_some() { Role::Member } else { Role::Owner };
+    let role = if kind == LogKind::Direct { Role::Member } else { Role::Owner };
     let me = MemberRow { account: actor.account(), role, from: Seq(1), until: None };
     let change = match &new.commit {
         Some(bundle) if bundle.epoch != Epoch(0) => return Err(AppendError::WrongEpoch(Epoch(0)).into()),
@@ -61,8 +63,10 @@ pub(in crate::store) fn create_conversation(
     let log = tables.insert_log(&row)?;
     tables.put_member(log, me)?;
     tables.start_cursor(log, actor.device(), Seq(0))?;
-    if let Some(peer) = peer {
-        ask(tables, actor.account(), peer)?;
+    if let Some(peer) = pair {
+        if kind == LogKind::Direct {
+            ask(tables, actor, peer, new.now_ms)?;
+        }
         tables.set_direct(actor.account(), peer, &new.conversation)?;
     }
     let Some((bundle, change)) = change else {
@@ -70,11 +74,16 @@ pub(in crate::store) fn create_conversation(
         if let Some(state) = first {
             group::put(tables, log, 0, state)?;
         }
-        return Ok(Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: new.now_ms });
+        let at = Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: new.now_ms };
+        let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
+        membership::name_to_others(tables, actor, &made, actor.account(), &BTreeSet::new())?;
+        return Ok(at);
     };
     let at = first_entry(tables, actor, new, log, bundle)?;
     let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
     membership::apply(tables, actor, &made, bundle, change)?;
+    let welcomed = bundle.welcome_devices.iter().copied().collect();
+    membership::name_to_others(tables, actor, &made, actor.account(), &welcomed)?;
     Ok(at)
 }
 
@@ -143,13 +152,28 @@ fn judge_peer(
     }
 }
 
-/// Lets the peer write to the one who asks, and asks the peer.
-fn ask(tables: &mut dyn Tables, asker: AccountId, peer: AccountId) -> Result<(), StoreFault> {
-    let mine = tables.stance(asker, peer)?;
-    tables.set_stance(asker, peer, Stance { say: Say::Accepted, ..mine })?;
-    let theirs = tables.stance(peer, asker)?;
-    if theirs.say == Say::Nothing {
-        tables.set_stance(peer, asker, Stance { say: Say::Pending, ..theirs })?;
+/// The actor's account, if it has no personal conversation yet. Only its own devices begin it.
+fn judge_personal(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    new: &NewConversation,
+) -> Result<AccountId, CreateConversationError> {
+    if let Some(exists) = tables.direct(actor.account(), actor.account())? {
+        return Err(CreateConversationError::DirectExists(exists));
     }
-    Ok(())
+    match &new.commit {
+        Some(bundle) if !bundle.added.is_empty() => Err(AppendError::Membership.into()),
+        _ => Ok(actor.account()),
+    }
+}
+
+/// Lets the peer write to the one who asks, and asks the peer.
+fn ask(tables: &mut dyn Tables, asker: &Actor, peer: AccountId, now_ms: u64) -> Result<(), StoreFault> {
+    let mine = tables.stance(asker.account(), peer)?;
+    tables.set_stance(asker.account(), peer, Stance { say: Say::Accepted, ..mine })?;
+    let theirs = tables.stance(peer, asker.account())?;
+    if theirs.say == Say::Nothing {
+        tables.set_stance(peer, asker.account(), Stance { say: Say::Pending, ..theirs })?;
+    }
+    contact::tell_own(tables, asker, peer, now_ms)
 }

@@ -1,5 +1,7 @@
 //! Devices: enrolled, seen, revoked.
 
+use std::collections::BTreeSet;
+
 use qpc_proto::{
     address::Domain,
     id::{AccountId, ConversationName, DeviceId, Seq},
@@ -14,6 +16,9 @@ use crate::{
         tables::{AccountRow, AccountState, LogKind, LogRow, Tables},
     },
 };
+
+/// Conversations looked at in one go.
+const PAGE: usize = 100;
 
 /// Is or was the id a device's, or is it a conversation's? Either way its inbox could not be named.
 pub(super) fn id_in_use(tables: &mut dyn Tables, domain: &Domain, id: DeviceId) -> Result<bool, StoreFault> {
@@ -41,6 +46,32 @@ pub(super) fn remove(tables: &mut dyn Tables, domain: &Domain, device: DeviceId)
     tables.remove_device(device)?;
     tables.gone(device);
     Ok(())
+}
+
+/// Notes that devices which are about to go have a leaf in every group of their account; gives who is in them.
+///
+/// A conversation of two is over with one of the two accounts: nobody changes its group any more.
+pub(super) fn leave_behind(
+    tables: &mut dyn Tables,
+    account: AccountId,
+    devices: &[DeviceId],
+    account_gone: bool,
+) -> Result<BTreeSet<AccountId>, StoreFault> {
+    let mut others = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let page = tables.logs_of(account, after, PAGE)?;
+        let Some((_, last)) = page.last() else { break };
+        after = Some(last.name.id);
+        for (log, row) in &page {
+            others.extend(tables.audience(*log)?.iter().copied());
+            if !account_gone || row.kind == LogKind::Group {
+                devices.iter().try_for_each(|device| tables.put_departed(*log, *device, account_gone))?;
+            }
+        }
+    }
+    others.remove(&account);
+    Ok(others)
 }
 
 pub(in crate::store) fn enrol_device(
@@ -98,7 +129,10 @@ pub(in crate::store) fn list_devices(tables: &mut dyn Tables, actor: &Actor) -> 
 pub(in crate::store) fn revoke_device(tables: &mut dyn Tables, actor: &Actor, device: DeviceId) -> Result<(), Refusal> {
     present(tables, actor)?;
     match tables.device(device)? {
-        Some(row) if row.account == actor.account() => Ok(remove(tables, &actor.address().domain, device)?),
+        Some(row) if row.account == actor.account() => {
+            leave_behind(tables, actor.account(), &[device], false)?;
+            Ok(remove(tables, &actor.address().domain, device)?)
+        }
         _ => Err(Refusal::NotFound),
     }
 }

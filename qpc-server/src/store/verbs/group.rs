@@ -18,6 +18,16 @@ pub(in crate::store) fn public_group(
     let log = tables.log(name)?.filter(|(_, row)| row.kind != LogKind::Inbox).ok_or(ReadError::NotFound)?.0;
     // Who was a member may ask again about a commit of theirs.
     let member = tables.member(log, actor.account())?.ok_or(ReadError::NotFound)?.until.is_none();
+    Ok(stored(tables, log, known, member)?)
+}
+
+/// A group as it is stored; `member` is who asks.
+pub(super) fn stored(
+    tables: &mut dyn Tables,
+    log: LogId,
+    known: Option<GroupVersion>,
+    member: bool,
+) -> Result<StoredGroup, StoreFault> {
     let version = version(tables, log)?;
     let state = if known == Some(version) { None } else { tables.group(log)? };
     Ok(StoredGroup { member, version, state, group_info: tables.group_info(log)?.unwrap_or_default() })

@@ -130,7 +130,7 @@ pub(super) fn tell_accounts(
 
 /// An id for an entry that the server makes. It needs no randomness: the chain value and seq
 /// before it are unlike any other's.
-fn server_id(chain: &ChainValue, head: Seq, now_ms: u64) -> MessageId {
+pub(super) fn server_id(chain: &ChainValue, head: Seq, now_ms: u64) -> MessageId {
     let hash = blake3::Hasher::new_derive_key("quicprochat inbox entry id")
         .update(&chain.0)
         .update(&head.0.to_be_bytes())

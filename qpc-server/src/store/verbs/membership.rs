@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use prost::Message;
 use qpc_proto::{
     address::Address,
@@ -31,6 +32,7 @@ pub(super) struct Change {
     roles: Vec<(Address, Role)>,
     added: Vec<(AccountRow, Role)>,
     removed: Vec<MemberRow>,
+    removed_devices: Vec<DeviceId>,
     welcomed: Vec<DeviceRow>,
 }
 
@@ -58,7 +60,8 @@ pub(super) fn judge(
     let welcomed = judge_welcomed(tables, made, bundle)?;
     // In a direct conversation everybody is a plain member to the server.
     let roles = if kind == LogKind::Group { made.roles.clone() } else { Vec::new() };
-    Ok(Change { state: made.state.clone(), joined: made.joined, roles, added, removed, welcomed })
+    let removed_devices = made.removed_devices.clone();
+    Ok(Change { state: made.state.clone(), joined: made.joined, roles, added, removed, removed_devices, welcomed })
 }
 
 fn judge_removed(
@@ -157,6 +160,9 @@ pub(super) fn apply(
     for member in change.removed {
         end_access(tables, made.log, member, made.at.seq)?;
     }
+    for device in change.removed_devices {
+        tables.remove_departed(made.log, device)?;
+    }
     for (account, role) in &change.added {
         let member = MemberRow { account: account.id, role: *role, from: made.at.seq, until: None };
         tables.put_member(made.log, member)?;
@@ -172,31 +178,57 @@ pub(super) fn apply(
     if change.joined {
         tables.start_cursor(made.log, actor.device(), made.at.seq)?;
     }
-    for device in change.welcomed {
-        welcome(tables, actor, made, bundle, &device)?;
+    for device in &change.welcomed {
+        welcome(tables, actor, made, bundle.welcome.clone(), device)?;
+    }
+    let welcomed: BTreeSet<DeviceId> = change.welcomed.iter().map(|device| device.id).collect();
+    for (account, _) in change.added {
+        name_to_others(tables, actor, made, account.id, &welcomed)?;
     }
     Ok(())
 }
 
-/// Welcomes a device through its inbox, or holds the welcome while its owner blocks the actor.
+/// Names a conversation to those devices of an account that it did not begin with: they join by themselves.
+pub(super) fn name_to_others(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    made: &Made<'_>,
+    account: AccountId,
+    welcomed: &BTreeSet<DeviceId>,
+) -> Result<(), StoreFault> {
+    for device in tables.devices_of(account)? {
+        if device.id != actor.device() && !welcomed.contains(&device.id) {
+            welcome(tables, actor, made, Bytes::new(), &device)?;
+        }
+    }
+    Ok(())
+}
+
+/// Welcomes a device through its inbox, or holds the welcome while its owner blocks the actor. Without a welcome in
+/// it, it names the conversation alone, and the device reads nothing of it before it has joined.
 fn welcome(
     tables: &mut dyn Tables,
     actor: &Actor,
     made: &Made<'_>,
-    bundle: &CommitBundle,
+    welcome: Bytes,
     device: &DeviceRow,
 ) -> Result<(), StoreFault> {
     let theirs = tables.stance(device.account, actor.account())?;
-    let direct = made.row.kind == LogKind::Direct;
-    let kind = if direct { v1::ConversationKind::Direct } else { v1::ConversationKind::Group };
+    let (direct, own) = (made.row.kind == LogKind::Direct, device.account == actor.account());
+    let kind = match made.row.kind {
+        LogKind::Direct => v1::ConversationKind::Direct,
+        LogKind::Personal => v1::ConversationKind::Personal,
+        LogKind::Group | LogKind::Inbox => v1::ConversationKind::Group,
+    };
+    let joins = !welcome.is_empty();
     let notice = WelcomeNotice {
         conversation: Some(ConversationName::to_wire(&made.row.name)),
         kind: kind.into(),
         seq: made.at.seq.0,
         chain: made.at.chain.to_bytes(),
-        welcome: bundle.welcome.clone(),
+        welcome,
         from: actor.address().to_string(),
-        contact_request: direct && theirs.say != Say::Accepted,
+        contact_request: direct && !own && theirs.say != Say::Accepted,
     };
     let body = notice.encode_to_vec().into();
     if theirs.blocked {
@@ -207,7 +239,9 @@ fn welcome(
         let held = HeldWelcome { device: device.id, sender: actor.device(), id: made.id, notice: body };
         return tables.hold_welcome(device.account, actor.account(), &held);
     }
-    tables.start_cursor(made.log, device.id, made.at.seq)?;
+    if joins {
+        tables.start_cursor(made.log, device.id, made.at.seq)?;
+    }
     let sender = Some(actor.device());
     let notice = Notice { kind: EntryKind::Welcome, sender, id: Some(made.id), body, now_ms: made.now_ms };
     inbox::deliver(tables, &actor.address().domain, device, notice)

@@ -112,7 +112,11 @@ pub(in crate::store) fn list_conversations(
         let ends = tables.ends(log)?;
         conversations.push(ConversationInfo {
             conversation: row.name,
-            kind: if row.kind == LogKind::Direct { ConversationKind::Direct } else { ConversationKind::Group },
+            kind: match row.kind {
+                LogKind::Direct => ConversationKind::Direct,
+                LogKind::Personal => ConversationKind::Personal,
+                LogKind::Group | LogKind::Inbox => ConversationKind::Group,
+            },
             members: tables.member_addresses(log)?,
             epoch: ends.epoch,
             head: ends.head,

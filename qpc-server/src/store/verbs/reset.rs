@@ -1,7 +1,5 @@
 //! The end of an account: by its owner, or by the admin for a forgotten password.
 
-use std::collections::BTreeSet;
-
 use qpc_proto::{
     id::AccountId,
     v1::{AccountEvent, AccountNotice},
@@ -13,36 +11,18 @@ use crate::store::{
     tables::{AccountRow, AccountState, InviteRow, Tables},
 };
 
-/// Conversations looked at in one go.
-const PAGE: usize = 100;
-
-/// Everybody who shares a conversation with an account.
-fn peers_of(tables: &mut dyn Tables, account: AccountId) -> Result<Vec<AccountId>, StoreFault> {
-    let mut peers = BTreeSet::new();
-    let mut after = None;
-    loop {
-        let page = tables.logs_of(account, after, PAGE)?;
-        let Some((_, last)) = page.last() else { break };
-        after = Some(last.name.id);
-        for (log, _) in &page {
-            peers.extend(tables.audience(*log)?.iter().copied());
-        }
-    }
-    peers.remove(&account);
-    Ok(peers.into_iter().collect())
-}
-
 /// Ends an account's devices, memberships and pairs; gives those who shared a conversation with it.
 fn end(tables: &mut dyn Tables, account: &AccountRow, state: AccountState) -> Result<Vec<AccountId>, StoreFault> {
-    let peers = peers_of(tables, account.id)?;
+    let devices: Vec<_> = tables.devices_of(account.id)?.into_iter().map(|row| row.id).collect();
+    let peers = device::leave_behind(tables, account.id, &devices, true)?;
     tables.remove_memberships(account.id)?;
     tables.free_directs(account.id)?;
     tables.forget_contacts(account.id, state == AccountState::Reset)?;
-    for row in tables.devices_of(account.id)? {
-        device::remove(tables, &account.address.domain, row.id)?;
+    for device in devices {
+        device::remove(tables, &account.address.domain, device)?;
     }
     tables.end_account(account.id, state)?;
-    Ok(peers)
+    Ok(peers.into_iter().collect())
 }
 
 pub(in crate::store) fn delete_account(tables: &mut dyn Tables, actor: &Actor, now_ms: u64) -> Result<(), Refusal> {

@@ -1,0 +1,132 @@
+//! What other devices of this account say: what was read and compared there, and what was said before this one came.
+
+use qpc_proto::{
+    address::Address,
+    id::{ConversationName, MessageId, Seq},
+    v1,
+};
+
+use super::{ApplyError, Batch, Open};
+use crate::{
+    api::Event,
+    fresh,
+    mls::GroupError,
+    store::{
+        StoreError, contact,
+        conversation::{self, Kind, New, State},
+        history, message as messages, verification,
+    },
+    trust,
+};
+
+/// Longest id of a question.
+const REQUEST_LEN: usize = 16;
+/// A device that answers waits so long for each one that is older and may do so, in milliseconds.
+const TURN_MS: u64 = 2_000;
+/// And so much longer where it waits for an answer itself.
+const WAITING_MS: u64 = 10_000;
+
+impl<'b> Batch<'b> {
+    pub(super) fn own_devices(&mut self, log: &mut Open<'b>, told: &v1::OwnDevices) -> Result<(), ApplyError> {
+        for read in &told.read {
+            self.read_elsewhere(read)?;
+        }
+        for mark in &told.marks {
+            self.marked_elsewhere(mark)?;
+        }
+        if told.history_wanted.len() == REQUEST_LEN {
+            let waiting = history::wanted(self.tx)?.map_or(0, |_| WAITING_MS);
+            let begin = fresh::now_ms().saturating_add(self.rank(log)?.saturating_mul(TURN_MS)).saturating_add(waiting);
+            history::put_asked(self.tx, &told.history_wanted, begin)?;
+            verification::tell_all(self.tx)?;
+            self.out.own = true;
+        }
+        if let Some(page) = &told.history {
+            self.page(page)?;
+        }
+        Ok(())
+    }
+
+    fn read_elsewhere(&mut self, read: &v1::ReadUpTo) -> Result<(), ApplyError> {
+        let Ok(name) = read.conversation.parse::<ConversationName>() else { return Ok(()) };
+        if let Some(known) = conversation::by_name(self.tx, &name)?
+            && messages::read_up_to(self.tx, known.local, Seq(read.seq))?
+        {
+            self.out.events.push(Event::Read { conversation: name.to_string() });
+        }
+        Ok(())
+    }
+
+    fn marked_elsewhere(&mut self, mark: &v1::VerificationMark) -> Result<(), ApplyError> {
+        let Ok(address) = Address::parse(&mark.address) else { return Ok(()) };
+        if verification::heard(self.tx, &address, mark)?
+            && let Some(contact) = contact::get(self.tx, &address)?
+        {
+            let (address, standing) = (address.to_string(), trust::standing(&contact));
+            self.out.events.push(Event::Verification { address, standing });
+        }
+        Ok(())
+    }
+
+    /// How many of the account's devices are older than this one: they have more to tell, and come first.
+    fn rank(&self, log: &mut Open<'b>) -> Result<u64, ApplyError> {
+        let members = match log.group.members() {
+            Ok(members) => members,
+            Err(GroupError::Fault(fault)) => return Err(fault.into()),
+            Err(GroupError::NoGroup | GroupError::Removed) => return Ok(0),
+        };
+        let older = members.iter().filter(|member| member.device.device() < self.me.identity.device).count();
+        Ok(u64::try_from(older).unwrap_or(u64::MAX))
+    }
+
+    /// Part of an answer: to this device's question, or to another's.
+    fn page(&mut self, page: &v1::HistoryPage) -> Result<(), ApplyError> {
+        let ours = history::wanted(self.tx)?.is_some_and(|(request, _)| request == page.request.as_ref());
+        if !ours {
+            return Ok(history::leave_to_others(self.tx, &page.request)?);
+        }
+        for told in &page.conversations {
+            self.conversation_elsewhere(told)?;
+        }
+        let mut new: u64 = 0;
+        for told in &page.messages {
+            new = new.saturating_add(u64::from(self.said_before(told)?));
+        }
+        if page.last {
+            history::answered(self.tx)?;
+        }
+        self.out.events.push(Event::History { messages: new, complete: page.last });
+        Ok(())
+    }
+
+    /// A conversation that another device knows: one that is over has its place here, too.
+    fn conversation_elsewhere(&mut self, told: &v1::HistoryConversation) -> Result<(), StoreError> {
+        let (Ok(name), Some(kind)) = (told.conversation.parse::<ConversationName>(), Kind::from_wire(told.kind()))
+        else {
+            return Ok(());
+        };
+        match conversation::by_name(self.tx, &name)? {
+            Some(known) if known.kind == Kind::Group && known.title == super::inbox::untitled(&name) => {
+                conversation::set_title(self.tx, known.local, &told.title)
+            }
+            Some(_) => Ok(()),
+            None => {
+                let peer = Address::parse(&told.peer).ok();
+                let title = told.title.clone();
+                let new = New { name: Some(name), kind, peer, title, state: State::Ended };
+                conversation::insert(self.tx, &new).map(drop)
+            }
+        }
+    }
+
+    /// Something that was said before this device came; tells whether it was not known.
+    fn said_before(&mut self, told: &v1::HistoryMessage) -> Result<bool, StoreError> {
+        let (Ok(name), Ok(id)) = (told.conversation.parse::<ConversationName>(), MessageId::parse(&told.message_id))
+        else {
+            return Ok(false);
+        };
+        let Some(conversation) = conversation::by_name(self.tx, &name)? else { return Ok(false) };
+        let own = told.sender == self.me.address().to_string();
+        history::take(self.tx, conversation.local, id, own, told)
+    }
+}

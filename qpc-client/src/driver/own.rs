@@ -1,0 +1,135 @@
+//! What this device tells the others of its account, in their personal conversation: what was read and compared here, and
+//! what was said before one of them came. It goes through the outbox like any message.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use qpc_proto::{
+    content::{Content, Kind as Said},
+    limits::OWN_DEVICES_MAX,
+    v1,
+};
+use rusqlite::Transaction;
+use tokio::time::sleep;
+
+use super::session::End;
+use crate::{
+    core::Core,
+    fresh,
+    store::{
+        Local, StoreError, conversation,
+        due::{self, What},
+        history, message, outbox, verification,
+    },
+    trust::Me,
+};
+
+/// What happens within this time is told together.
+const MOMENT: Duration = Duration::from_millis(800);
+/// A question that nobody has answered to the end within this time is asked anew, at the next connection.
+const PATIENCE_MS: u64 = 10 * 60 * 1000;
+/// Between two looks at whether pages of an answer have left.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Pages of an answer that wait in the outbox, at most.
+const PAGES_AHEAD: usize = 4;
+/// Bytes of a page; a message above it has one of its own.
+const PAGE_BYTES: usize = OWN_DEVICES_MAX / 4 * 3;
+/// Of each kind in one message.
+const NEWS_MAX: u32 = 100;
+
+/// Tells until the connection ends.
+pub(super) async fn run(core: &Arc<Core>) -> Result<Infallible, End> {
+    let mut first = true;
+    loop {
+        let me = core.me.clone();
+        let next = core.store.run(move |tx| step(tx, &me, first)).await?;
+        first = false;
+        if next != Next::Nothing {
+            // A conversation that does not exist yet is made first.
+            core.errands.notify_one();
+            core.outbox.notify_one();
+        }
+        match next {
+            Next::Nothing | Next::Said => {
+                core.own.notified().await;
+                sleep(MOMENT).await;
+            }
+            Next::Later(pause) => {
+                tokio::select! {
+                    () = core.own.notified() => {}
+                    () = sleep(pause) => {}
+                }
+            }
+        }
+    }
+}
+
+/// What to do after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There was nothing to say.
+    Nothing,
+    /// All was said.
+    Said,
+    /// There will be more, after this long.
+    Later(Duration),
+}
+
+/// Puts what is to be told into the outbox.
+pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool) -> Result<Next, StoreError> {
+    let asks = asks(tx, first)?;
+    let personal = match conversation::personal(tx)? {
+        Some(personal) => personal,
+        None if asks => conversation::want_personal(tx, me.address())?,
+        None => return Ok(Next::Nothing),
+    };
+    let mut told = v1::OwnDevices {
+        read: message::take_read_untold(tx, NEWS_MAX)?,
+        marks: verification::take_untold(tx, NEWS_MAX)?,
+        ..Default::default()
+    };
+    if asks {
+        let request = fresh::random()?;
+        history::ask(tx, &request)?;
+        told.history_wanted = request.to_vec().into();
+    }
+    let mut next = Next::Nothing;
+    if told != v1::OwnDevices::default() {
+        say(tx, personal.local, told)?;
+        next = Next::Said;
+    }
+    Ok(answer(tx, personal.local)?.unwrap_or(next))
+}
+
+/// Is it time to ask for what was said before this device came?
+fn asks(tx: &Transaction<'_>, first: bool) -> Result<bool, StoreError> {
+    // The personal conversation may be in the list that is being read.
+    if due::get(tx, What::Conversations)?.is_some() {
+        return Ok(false);
+    }
+    if let Some(times) = due::get(tx, What::History)? {
+        due::done(tx, What::History, times)?;
+        return Ok(true);
+    }
+    let overdue = |(_, asked_ms)| fresh::now_ms() >= PATIENCE_MS.saturating_add(asked_ms);
+    Ok(first && history::wanted(tx)?.is_some_and(overdue))
+}
+
+/// Answers another device's question, some pages at a time.
+fn answer(tx: &Transaction<'_>, personal: Local) -> Result<Option<Next>, StoreError> {
+    let Some(asked) = history::asked(tx)? else { return Ok(None) };
+    let wait = asked.begin_ms.saturating_sub(fresh::now_ms());
+    if wait > 0 {
+        return Ok(Some(Next::Later(Duration::from_millis(wait))));
+    }
+    if outbox::of_conversation(tx, personal)?.len() < PAGES_AHEAD {
+        let page = history::page(tx, &asked, PAGE_BYTES)?;
+        say(tx, personal, v1::OwnDevices { history: Some(page), ..Default::default() })?;
+    }
+    Ok(Some(Next::Later(PAUSE)))
+}
+
+fn say(tx: &Transaction<'_>, personal: Local, told: v1::OwnDevices) -> Result<(), StoreError> {
+    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::OwnDevices(told) };
+    let content = content.encode().map_err(|_| StoreError::Corrupt("more than devices can tell each other at once"))?;
+    outbox::put(tx, personal, fresh::message_id()?, &content)
+}

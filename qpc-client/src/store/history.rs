@@ -1,0 +1,205 @@
+//! What was said before this device came: asked for here, and told to others.
+
+use qpc_proto::{id::MessageId, v1};
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::{Local, StoreError, conversation::Kind, row};
+use crate::fresh;
+
+/// Names a question.
+pub(crate) type Request = [u8; 16];
+
+/// This device has asked.
+pub(crate) fn ask(tx: &Transaction<'_>, request: &Request) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT OR REPLACE INTO history_wanted (one, request, asked_ms) VALUES (1, ?1, ?2)",
+        (request, row::signed(fresh::now_ms())),
+    )?;
+    Ok(())
+}
+
+/// Its question that is not answered, or not to the end, and when it was asked.
+pub(crate) fn wanted(tx: &Transaction<'_>) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT request, asked_ms FROM history_wanted")?;
+    let mut rows = select.query([])?;
+    rows.next()?.map(|row| Ok((row.get("request")?, row::number(row, "asked_ms")?))).transpose()
+}
+
+/// It is answered.
+pub(crate) fn answered(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM history_wanted", [])?;
+    Ok(())
+}
+
+/// Another device has asked; this one begins to answer then, if it has not heard another do so.
+pub(crate) fn put_asked(tx: &Transaction<'_>, request: &[u8], begin_ms: u64) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT OR IGNORE INTO history_asked (request, begin_ms) VALUES (?1, ?2)",
+        (request, row::signed(begin_ms)),
+    )?;
+    Ok(())
+}
+
+/// Another one answers: this one need not, if it has not begun.
+pub(crate) fn leave_to_others(tx: &Transaction<'_>, request: &[u8]) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM history_asked WHERE request = ?1 AND conversation = 0 AND message IS NULL", [request])?;
+    Ok(())
+}
+
+/// A question that this device answers, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) request: Vec<u8>,
+    pub(crate) begin_ms: u64,
+    conversation: Local,
+    message: Option<i64>,
+}
+
+/// The next one.
+pub(crate) fn asked(tx: &Transaction<'_>) -> Result<Option<Asked>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT * FROM history_asked ORDER BY begin_ms LIMIT 1")?;
+    let mut rows = select.query([])?;
+    rows.next()?
+        .map(|row| {
+            Ok(Asked {
+                request: row.get("request")?,
+                begin_ms: row::number(row, "begin_ms")?,
+                conversation: row.get("conversation")?,
+                message: row.get("message")?,
+            })
+        })
+        .transpose()
+}
+
+/// The next page of the answer, of at most so many bytes, and that it was made.
+pub(crate) fn page(tx: &Transaction<'_>, asked: &Asked, bytes: usize) -> Result<v1::HistoryPage, StoreError> {
+    let mut page = v1::HistoryPage { request: asked.request.clone().into(), ..Default::default() };
+    let mut room = Room(bytes);
+    let mut at = asked.clone();
+    if at.message.is_none() && conversations(tx, &mut at, &mut page, &mut room)? {
+        at.message = Some(i64::MAX);
+    }
+    if at.message.is_some() {
+        page.last = messages(tx, &mut at, &mut page, &mut room)?;
+    }
+    if page.last {
+        tx.execute("DELETE FROM history_asked WHERE request = ?1", [&at.request])?;
+    } else {
+        tx.execute(
+            "UPDATE history_asked SET conversation = ?2, message = ?3 WHERE request = ?1",
+            (&at.request, at.conversation, at.message),
+        )?;
+    }
+    Ok(page)
+}
+
+/// Bytes that are left in a page.
+struct Room(usize);
+
+impl Room {
+    /// Takes a part, if it fits or if it is the first.
+    fn take(&mut self, part: &impl prost::Message, first: bool) -> bool {
+        // With its field's number and length.
+        let size = part.encoded_len().saturating_add(8);
+        let fits = size <= self.0 || first;
+        self.0 = self.0.saturating_sub(size);
+        fits
+    }
+}
+
+/// Says whether these were the last.
+fn conversations(
+    tx: &Transaction<'_>,
+    at: &mut Asked,
+    page: &mut v1::HistoryPage,
+    room: &mut Room,
+) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT local, name, kind, title, peer FROM conversation \
+         WHERE local > ?1 AND kind IN (1, 2) AND name IS NOT NULL ORDER BY local",
+    )?;
+    let mut rows = select.query([at.conversation])?;
+    while let Some(row) = rows.next()? {
+        let told = v1::HistoryConversation {
+            conversation: row.get("name")?,
+            kind: Kind::read(row.get("kind")?)?.to_wire().into(),
+            title: row.get("title")?,
+            peer: row.get::<_, Option<String>>("peer")?.unwrap_or_default(),
+        };
+        if !room.take(&told, page.conversations.is_empty()) {
+            return Ok(false);
+        }
+        at.conversation = row.get("local")?;
+        page.conversations.push(told);
+    }
+    Ok(true)
+}
+
+/// Newest first; says whether these were the last.
+fn messages(
+    tx: &Transaction<'_>,
+    at: &mut Asked,
+    page: &mut v1::HistoryPage,
+    room: &mut Room,
+) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT m.local, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name FROM message m \
+         JOIN conversation c ON c.local = m.conversation \
+         WHERE m.local < ?1 AND m.seq > 0 AND c.name IS NOT NULL ORDER BY m.local DESC",
+    )?;
+    let mut rows = select.query([at.message])?;
+    while let Some(row) = rows.next()? {
+        let told = v1::HistoryMessage {
+            conversation: row.get("name")?,
+            seq: row::number(row, "seq")?,
+            message_id: row.get::<_, Vec<u8>>("id")?.into(),
+            sender: row.get("sender")?,
+            sent_ms: row::number(row, "time_ms")?,
+            kind: row.get("kind")?,
+            body: row.get("body")?,
+            unread: !row.get::<_, bool>("shown")?,
+        };
+        if !room.take(&told, page.conversations.is_empty() && page.messages.is_empty()) {
+            return Ok(false);
+        }
+        at.message = Some(row.get("local")?);
+        page.messages.push(told);
+    }
+    Ok(true)
+}
+
+/// Whether the message of another device's answer is new here; it is placed before all that is here. One that is known
+/// and was read there is read here.
+pub(crate) fn take(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    id: MessageId,
+    own: bool,
+    told: &v1::HistoryMessage,
+) -> Result<bool, StoreError> {
+    let before: Option<i64> =
+        tx.prepare_cached("SELECT min(local) FROM message")?.query_one([], |row| row.get(0)).optional()?.flatten();
+    let local = before.unwrap_or(0).min(0).saturating_sub(1);
+    let inserted = tx
+        .prepare_cached(
+            "INSERT OR IGNORE INTO message (local, conversation, seq, id, sender, own, time_ms, kind, body, shown) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute((
+            local,
+            conversation,
+            row::signed(told.seq),
+            id.as_bytes(),
+            &told.sender,
+            own,
+            row::signed(told.sent_ms),
+            &told.kind,
+            &told.body,
+            own || !told.unread,
+        ))?;
+    if inserted == 0 && !told.unread {
+        tx.prepare_cached("UPDATE message SET shown = 1 WHERE conversation = ?1 AND id = ?2")?
+            .execute((conversation, id.as_bytes()))?;
+    }
+    Ok(inserted > 0)
+}
