@@ -5,6 +5,7 @@
 
 mod account;
 mod args;
+mod arrive;
 mod ask;
 mod chat;
 mod clock;

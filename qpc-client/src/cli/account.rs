@@ -3,12 +3,21 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use qpc_client::{
-    Client, KeySource, Login, Registration, Session,
-    api::{Command, Outcome},
+    KeySource, Login, Registration, Session,
+    api::{Command, Outcome, Whoami},
 };
 use qpc_proto::{address::AccountName, limits::DEVICE_NAME_MAX};
+use serde::Serialize;
 
-use super::{args::Lock, failure::Failure, hint, input, open, password::Source, screen::Screen, settings::Settings};
+use super::{
+    args::Lock,
+    arrive::{Arrival, arrive},
+    failure::Failure,
+    hint, input, open,
+    password::Source,
+    screen::Screen,
+    settings::Settings,
+};
 
 /// Makes an account.
 ///
@@ -28,7 +37,7 @@ pub(super) async fn register(mut settings: Settings, screen: &Screen, name: &str
         device_name: device_name(),
     };
     let client = open::register(&settings, registration).await?;
-    welcome(client, screen, "registered").await
+    welcome(client.into(), screen, "registered", None).await
 }
 
 /// Makes the home a device of an account.
@@ -42,8 +51,16 @@ pub(super) async fn login(mut settings: Settings, screen: &Screen, name: &str, l
     let password = source.existing(&format!("Password of {name}: ")).await?;
     lock_with(&mut settings, &lock).await?;
     let login = Login { name: name.to_owned(), password, device_name: device_name() };
-    let client = open::login(&settings, login).await?;
-    welcome(client, screen, "logged in as").await
+    let session = Session::from(open::login(&settings, login).await?);
+    // It is logged in, whatever comes of the rest: the next command goes on where this one ends.
+    let arrival = match arrive(&session, screen).await {
+        Ok(arrival) => Some(arrival),
+        Err(failure) => {
+            screen.note(&format!("the conversations of this account are joined later: {}", failure.text()));
+            None
+        }
+    };
+    welcome(session, screen, "logged in as", arrival).await
 }
 
 /// Revokes the device and empties the home, after asking a person.
@@ -62,18 +79,29 @@ pub(super) async fn logout(mut settings: Settings, screen: &Screen) -> Result<()
 }
 
 /// What a home's owner reads first.
-async fn welcome(client: Client, screen: &Screen, what: &str) -> Result<(), Failure> {
-    let session = Session::from(client);
+async fn welcome(session: Session, screen: &Screen, what: &str, arrival: Option<Arrival>) -> Result<(), Failure> {
     let outcome = session.execute(Command::Whoami).await;
     session.close().await;
     let Outcome::Whoami(whoami) = outcome? else { return Ok(()) };
     if screen.json {
-        return Ok(screen.object(&whoami)?);
+        return Ok(screen.object(&SignedIn { whoami: &whoami, arrival: arrival.as_ref() })?);
     }
     screen.data(&format!("{what} {}", screen.paint.bold(&whoami.address)))?;
+    if let Some(arrival) = arrival {
+        screen.note(&arrival.text());
+    }
     screen.note(&format!("account key {} (others can compare it with what they see)", whoami.account_key));
     screen.note(&format!("next: {} chat NAME", hint::program()));
     Ok(())
+}
+
+/// What programs read first.
+#[derive(Serialize)]
+struct SignedIn<'s> {
+    #[serde(flatten)]
+    whoami: &'s Whoami,
+    #[serde(flatten)]
+    arrival: Option<&'s Arrival>,
 }
 
 /// Asks for the passphrase of a home to be, where it shall have one.

@@ -233,7 +233,11 @@ impl Render {
                 (_, _, false) => "(you are not in it any more)".to_owned(),
                 (Some(last), ..) => {
                     let sender = if last.own { "you".to_owned() } else { self.name(&last.sender) };
-                    let said = cut(&terminal::line(&format!("{sender}: {}", last.body)), LAST_WIDTH);
+                    let said = match last.kind.as_str() {
+                        "notice" => format!("* {}", last.body),
+                        _ => format!("{sender}: {}", last.body),
+                    };
+                    let said = cut(&terminal::line(&said), LAST_WIDTH);
                     format!("{} {said}", self.clock.local(&last.time))
                 }
                 (None, ..) => String::new(),

@@ -32,7 +32,13 @@ pub(super) async fn status(core: &Arc<Core>) -> Result<Outcome, CommandError> {
         Line::Down { problem, .. } => Some(problem.clone()),
         Line::Up(_) | Line::Connecting => None,
     };
-    let (queued, alarms) = core.store.run(|tx| Ok::<_, StoreError>((outbox::count(tx)?, alarm::open(tx)?))).await?;
+    let (queued, alarms) = core
+        .store
+        .run(|tx| {
+            let queued = outbox::of_persons(tx)?.into_iter().map(|(_, messages)| messages).sum();
+            Ok::<_, StoreError>((queued, alarm::open(tx)?))
+        })
+        .await?;
     let link = link.ok();
     Ok(Outcome::Status(Status {
         whoami: whoami(core),

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What happens within this time is told together.
-const MOMENT: Duration = Duration::from_millis(800);
+const MOMENT: Duration = Duration::from_millis(300);
 /// A question that nobody has answered to the end within this time is asked anew, at the next connection.
 const PATIENCE_MS: u64 = 10 * 60 * 1000;
 /// Between two looks at whether pages of an answer have left.

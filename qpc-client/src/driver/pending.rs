@@ -353,8 +353,10 @@ pub(crate) fn joined(
     unjoined::remove(tx, name)?;
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
     conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;
-    let told = message::notice(tx, local, "This device has joined.")?;
-    out.events.push(Event::Message(told));
+    if conversation.kind != Kind::Personal {
+        let told = message::notice(tx, local, "This device has joined.")?;
+        out.events.push(Event::Message(told));
+    }
     Ok((Submitted::Accepted(seq), out))
 }
 
