@@ -65,9 +65,10 @@ tiers: ## The tables of docs/sizing.md, measured here; as root, for limits on th
 fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
 
-torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run.
+torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; races of many for long.
 	$(CARGO) build --release --locked --workspace --bins
 	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
+	QPC_RACES="50 1000" $(CARGO) test --release --locked -p qpc-server --test server many_who_change -- --nocapture
 
 audit: ## Advisories, licences, bans; needs a network and cargo-deny.
 	cargo deny check

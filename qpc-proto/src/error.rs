@@ -90,6 +90,7 @@ codes! {
     WelcomeDiffers = 54, "WELCOME_DIFFERS", false, "The welcome is not for exactly the devices that the commit adds.";
     GroupInfoDiffers = 55, "GROUP_INFO_DIFFERS", false, "The group info is not that of the group which the commit makes.";
     NotFollowed = 56, "NOT_FOLLOWED", false, "This server does not know how the group stands; it has to be made anew.";
+    CommitReserved = 57, "COMMIT_RESERVED", false, "Others may change the group first; the answer names the epoch in which it is this device's turn.";
 }
 
 impl fmt::Display for Code {

@@ -9,6 +9,7 @@ mod follow;
 mod key_package;
 pub mod public;
 mod removals;
+mod reservations;
 mod shelf;
 mod turns;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     follow::{ChangeError, CreateError},
     public::HubKey,
+    reservations::Turn,
 };
 use self::{
     follow::{Follower, Hub},

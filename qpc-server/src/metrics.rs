@@ -80,6 +80,8 @@ pub struct Metrics {
     pub group_loads: IntCounter,
     /// Groups in memory.
     pub groups_kept: IntGauge,
+    /// Devices that got a turn to change a group, after races that they lost.
+    pub group_turns: IntCounter,
     /// Leaves of devices that are gone, proposed for removal.
     pub removals_proposed: IntCounter,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
@@ -159,6 +161,8 @@ impl Metrics {
             )?,
             group_loads: new.counter("qpc_group_load_total", "Groups that were not in memory when they changed.")?,
             groups_kept: new.gauge("qpc_groups_kept", "Groups in memory.")?,
+            group_turns: new
+                .counter("qpc_group_turn_total", "Turns to change a group, given to devices that had lost races.")?,
             removals_proposed: new.counter(
                 "qpc_group_removal_proposed_total",
                 "Leaves of devices that are gone, which the server has proposed to remove.",

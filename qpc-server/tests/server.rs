@@ -48,6 +48,8 @@ mod people;
 mod person;
 #[path = "server/program.rs"]
 mod program;
+#[path = "server/races.rs"]
+mod races;
 #[path = "server/roots.rs"]
 mod roots;
 #[path = "server/safety.rs"]

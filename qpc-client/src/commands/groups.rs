@@ -96,7 +96,9 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
         Submitted::Accepted(_) => until_settled(core, local).await,
         Submitted::Refused(refused) if refused.code == Some(Code::NotContact) => Err(not_contact(&members)),
         Submitted::Refused(refused) => Err(usage(refused.to_string())),
-        Submitted::Raced(_) | Submitted::Theirs => Err(usage("the server has another group of this name")),
+        Submitted::Raced(_) | Submitted::Reserved(..) | Submitted::Theirs => {
+            Err(usage("the server has another group of this name"))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Changing a group: staged, submitted, and applied when it comes back through the log; made anew when another
 //! commit was first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
@@ -27,6 +27,9 @@ use crate::{
 
 /// How often a commit is made anew when others are first.
 const ATTEMPTS: usize = 8;
+
+/// Longest time for the log to bring what was stored before the server answered.
+const REACHED: Duration = Duration::from_millis(500);
 
 /// What to do with the group. It may be asked more than once.
 pub(crate) type Operation = dyn Fn(&mut Group<'_>) -> Result<Staged, CommitError> + Send + Sync;
@@ -115,6 +118,15 @@ pub(crate) async fn change(
                     })
                     .await?;
                 caught_up.ok_or(ChangeError::Busy)?;
+            }
+            Submitted::Reserved(epoch, wait) => {
+                // Those before it may not come: then it is its turn all the same.
+                let wait = wait.saturating_add(REACHED).min(patience);
+                core.wait_for(wait, move |tx| {
+                    let now = conversation::get(tx, local)?;
+                    Ok::<_, StoreError>((now.epoch >= epoch).then_some(()))
+                })
+                .await?;
             }
             Submitted::Refused(refused) => return Err(ChangeError::Refused(refused)),
             Submitted::Theirs => return Err(ChangeError::Busy),

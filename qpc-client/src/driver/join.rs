@@ -43,6 +43,8 @@ use crate::{
 const ATTEMPTS: usize = 8;
 /// Longest moment before that.
 const MOMENT: Duration = Duration::from_millis(300);
+/// Longest wait for a turn to join.
+const TURN: Duration = Duration::from_secs(1);
 /// Pause before conversations that could not be joined are tried again.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -128,6 +130,8 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
         match submit(core, link, request).await {
             Ok(Submitted::Accepted(_)) => return Ok(true),
             Ok(Submitted::Raced(_)) => sleep(fresh::jitter(MOMENT)).await,
+            // It does not see the epochs go by; but when it comes again it knows its turn.
+            Ok(Submitted::Reserved(_, wait)) => sleep(wait.min(TURN)).await,
             Ok(Submitted::Refused(refused)) => {
                 tracing::debug!(%refused, "a device may not join");
                 match refused.code {

@@ -45,6 +45,8 @@ pub(crate) enum Submitted {
     Accepted(Seq),
     /// Another commit came first: catch up to this epoch and make it anew.
     Raced(Epoch),
+    /// Others come first: make it anew in this epoch, or after this long.
+    Reserved(Epoch, Duration),
     /// The two have a conversation that the other made; theirs is used.
     Theirs,
     /// For good.
@@ -379,6 +381,7 @@ fn not_joined(
     }
     Ok(match refused.code {
         Some(Code::WrongEpoch) => (Submitted::Raced(refused.epoch), out),
+        Some(Code::CommitReserved) => (Submitted::Reserved(refused.epoch, refused.retry_after), out),
         _ => (Submitted::Refused(refused), out),
     })
 }
@@ -443,6 +446,7 @@ fn not_accepted(
     }
     match (refused.code, refused.conversation.clone()) {
         (Some(Code::WrongEpoch), _) => Ok((Submitted::Raced(refused.epoch), out)),
+        (Some(Code::CommitReserved), _) => Ok((Submitted::Reserved(refused.epoch, refused.retry_after), out)),
         (Some(Code::ConversationExists), Some(theirs)) => {
             if still {
                 await_welcome(tx, &conversation, &theirs)?;

@@ -5,7 +5,10 @@
 //! that stores a change compares that once more. A group whose change was not stored is dropped, because it was
 //! changed already to give the bytes to store.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -18,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{
     public::{Caller, Crypto, Followed, Founding, HubKey, Refused},
+    reservations::{Reservations, Turn},
     shelf::{Known, Shelf},
     turns::Turns,
 };
@@ -43,6 +47,14 @@ pub enum ChangeError {
     /// The group was made before the server followed groups, and its last group info does not say how it stands.
     #[error("the group's public state is not known")]
     Unfollowed,
+    /// Others may change the group first.
+    #[error("others may change the group before epoch {epoch}")]
+    Reserved {
+        /// When it is this device's turn.
+        epoch: Epoch,
+        /// At the latest after this long.
+        wait: Duration,
+    },
     /// Too many changes wait to be judged.
     #[error("too many changes wait to be judged")]
     Busy,
@@ -85,6 +97,7 @@ pub(super) struct Follower {
     crypto: Arc<Crypto>,
     pub(super) shelf: Shelf,
     pub(super) turns: Turns,
+    reservations: Reservations,
     waiting: Semaphore,
     at_once: Semaphore,
     tasks: Tasks,
@@ -108,6 +121,7 @@ impl Follower {
             crypto: Arc::new(crypto),
             shelf: Shelf::new(limits.leaves_kept, metrics.groups_kept.clone()),
             turns: Turns::default(),
+            reservations: Reservations::new(limits, metrics.group_turns.clone()),
             waiting: Semaphore::new(limits.changes_waiting),
             at_once: Semaphore::new(limits.judged_at_once),
             tasks,
@@ -147,7 +161,12 @@ impl Follower {
         let _turn = self.turns.take(&name).await;
         for _ in 0..ATTEMPTS {
             let known = self.current(actor, &name).await?;
-            let stored = if known.version.epoch == commit.bundle.epoch {
+            let epoch = known.version.epoch;
+            let stored = if epoch == commit.bundle.epoch {
+                if let Err(turn) = self.reservations.judge(&name, actor.device(), Instant::now()) {
+                    self.shelf.put(name.clone(), known);
+                    return Err(reserved(epoch, turn));
+                }
                 let (caller, mut group) = (caller(actor), known.group);
                 let (group, judged, given) = self
                     .judge(move |crypto| {
@@ -168,6 +187,7 @@ impl Follower {
                 commit.bundle.judged = Some(Judged { basis: known.version, change });
                 let stored = self.store.commit(actor, commit.clone()).await;
                 if stored.is_ok() {
+                    self.reservations.won(&name, actor.device(), Instant::now());
                     if joined {
                         self.joined.notify_one();
                     }
@@ -182,6 +202,12 @@ impl Follower {
             };
             match stored {
                 Err(AppendError::Unjudged) => {}
+                Err(AppendError::WrongEpoch(now)) => {
+                    return Err(match self.reservations.lost(&name, actor.device(), Instant::now()) {
+                        Some(turn) => reserved(now, turn),
+                        None => AppendError::WrongEpoch(now).into(),
+                    });
+                }
                 outcome => return Ok(outcome?),
             }
         }
@@ -326,6 +352,10 @@ impl Follower {
 
 fn caller(actor: &Actor) -> Caller {
     Caller { address: actor.address().clone(), device: actor.device() }
+}
+
+fn reserved(now: Epoch, turn: Turn) -> ChangeError {
+    ChangeError::Reserved { epoch: Epoch(now.0.saturating_add(turn.ahead)), wait: turn.wait }
 }
 
 fn version(epoch: Epoch, proposals: u64) -> GroupVersion {

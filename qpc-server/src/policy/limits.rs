@@ -183,11 +183,24 @@ pub struct GroupLimits {
     pub judged_at_once: usize,
     /// Leaves of groups that stay in memory, about 2 KiB each.
     pub leaves_kept: usize,
+    /// Devices that wait for their turn to change one group; those beyond share the last turn.
+    pub turns_waiting: usize,
+    /// How long a turn waits for its device.
+    pub turn: Duration,
+    /// Groups whose races are remembered.
+    pub contests_kept: usize,
 }
 
 impl Default for GroupLimits {
     fn default() -> Self {
-        Self { changes_waiting: 256, judged_at_once: 2, leaves_kept: 50_000 }
+        Self {
+            changes_waiting: 256,
+            judged_at_once: 2,
+            leaves_kept: 50_000,
+            turns_waiting: 64,
+            turn: Duration::from_secs(2),
+            contests_kept: 1_024,
+        }
     }
 }
 

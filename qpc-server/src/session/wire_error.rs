@@ -144,6 +144,13 @@ impl From<ChangeError> for WireError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Refused(refused) => refused.into(),
+            ChangeError::Reserved { epoch, wait } => {
+                let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+                Self::new(Code::CommitReserved, "others may change the group first").with(|error| {
+                    error.epoch = epoch.0;
+                    error.retry_after_ms = wait_ms;
+                })
+            }
             ChangeError::Unfollowed => Self::new(Code::NotFollowed, "the group's public state is not known"),
             ChangeError::Busy => {
                 Self::new(Code::Busy, "too many changes wait to be judged").with(|error| error.retry_after_ms = BUSY_MS)

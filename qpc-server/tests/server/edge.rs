@@ -163,12 +163,18 @@ impl House {
     /// Two people who may write to each other, and their conversation.
     pub(crate) async fn pair(&self) -> (Guest, Guest, Room) {
         let (alice, bob) = (self.register("alice").await, self.register("bob").await);
-        let room = alice.create_direct(&bob).await;
-        let accept =
-            v1::AnswerContact { address: alice.person.address().to_string(), answer: v1::ContactAnswer::Accept.into() };
-        let answer = bob.wire.call(Method::AnswerContact(accept)).await;
-        assert!(matches!(answer, answer::Result::AnswerContact(_)), "{answer:?}");
+        let room = self.befriends(&alice, &bob).await;
         (alice, bob, room)
+    }
+
+    /// One asks, and the other accepts.
+    pub(crate) async fn befriends(&self, one: &Guest, other: &Guest) -> Room {
+        let room = one.create_direct(other).await;
+        let accept =
+            v1::AnswerContact { address: one.person.address().to_string(), answer: v1::ContactAnswer::Accept.into() };
+        let answer = other.wire.call(Method::AnswerContact(accept)).await;
+        assert!(matches!(answer, answer::Result::AnswerContact(_)), "{answer:?}");
+        room
     }
 
     /// Waits until a condition holds; conditions here become true by what others do, not by time.
