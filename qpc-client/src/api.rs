@@ -107,6 +107,15 @@ pub enum Command {
         /// Whom.
         members: Vec<String>,
     },
+    /// Says what a group is called or about; owners and admins may.
+    GroupDescribe {
+        /// The group.
+        group: String,
+        /// Its title from now on.
+        name: Option<String>,
+        /// What it is about from now on.
+        topic: Option<String>,
+    },
     /// Gives a member another role. An owner's role is for good.
     GroupRole {
         /// The group.
@@ -301,6 +310,9 @@ pub struct Conversation {
     pub conversation: String,
     /// The person's address, or the group's title.
     pub title: String,
+    /// What a group is about; empty where nobody has said.
+    #[serde(default)]
+    pub topic: String,
     /// `direct`, `group` or `personal`.
     pub kind: ConversationKind,
     /// Addresses, in order.

@@ -19,9 +19,9 @@ use qpc_proto::{
 use rusqlite::Transaction;
 
 pub(crate) use self::{
-    change::{end, refuse, refuse_all},
+    change::{describe_group, end, refuse, refuse_all},
     inbox::{enter, retry_welcomes},
-    message::{sent, set_contact, stands},
+    message::{may_describe, sent, set_contact, stands},
 };
 use crate::{
     api::Event,
@@ -70,6 +70,8 @@ pub(crate) struct Applied {
     pub(crate) elsewhere: bool,
     /// There is something to tell the account's other devices.
     pub(crate) own: bool,
+    /// Somebody is to be told what a group is called.
+    pub(crate) described: bool,
     /// A key package was used.
     pub(crate) welcomed: bool,
     /// The last-resort key package was used.
@@ -86,6 +88,7 @@ impl Applied {
             || self.proposals
             || self.elsewhere
             || self.own
+            || self.described
             || self.welcomed
     }
 

@@ -42,6 +42,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::GroupCreate { name, members } => groups::create(core, name, members).await,
         Command::GroupAdd { group, members } => groups::add(core, group, members).await,
         Command::GroupRemove { group, members } => groups::remove(core, group, members).await,
+        Command::GroupDescribe { group, name, topic } => groups::describe(core, group, name, topic).await,
         Command::GroupRole { group, member, role } => groups::set_role(core, group, member, role).await,
         Command::GroupLeave { group } => groups::leave(core, group).await,
         Command::Groups => talk::conversations(core, true).await,

@@ -79,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) elsewhere: Notify,
     /// There may be something to tell the account's other devices.
     pub(crate) own: Notify,
+    /// Somebody may have to be told what a group is called.
+    pub(crate) described: Notify,
     /// One change of a group at a time.
     pub(crate) one_change: tokio::sync::Mutex<()>,
     changing: Mutex<HashSet<Local>>,
@@ -104,6 +106,7 @@ impl Core {
             proposals: Notify::new(),
             elsewhere: Notify::new(),
             own: Notify::new(),
+            described: Notify::new(),
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),
             last_resort_used: AtomicBool::new(false),
@@ -125,6 +128,7 @@ impl Core {
             (applied.proposals, &self.proposals),
             (applied.elsewhere, &self.elsewhere),
             (applied.own, &self.own),
+            (applied.described, &self.described),
         ] {
             if due {
                 who.notify_one();

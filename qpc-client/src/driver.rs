@@ -5,6 +5,7 @@
 
 pub(crate) mod change;
 pub(crate) mod contacts;
+pub(crate) mod describe;
 pub(crate) mod join;
 pub(crate) mod key_packages;
 pub(crate) mod own;

@@ -16,6 +16,7 @@ pub(crate) mod outbox;
 pub(crate) mod pending;
 mod row;
 pub(crate) mod schema;
+pub(crate) mod undescribed;
 pub(crate) mod unheard;
 pub(crate) mod unjoined;
 pub(crate) mod verification;

@@ -16,7 +16,8 @@ pub(crate) fn describe(kind: &Kind) -> String {
         Kind::Reaction { emoji, removed: true, .. } => format!("(took back {emoji})"),
         Kind::Receipt(..) => "(read)".to_owned(),
         Kind::Attachment(file) => format!("(file {}, {} bytes) {}", file.file_name, file.size, file.caption),
-        Kind::GroupState(state) => format!("(named the group {})", state.name),
+        Kind::GroupState(state) if state.topic.is_empty() => format!("(named the group {})", state.name),
+        Kind::GroupState(state) => format!("(named the group {}: {})", state.name, state.topic),
         Kind::OwnDevices(_) => "(between your devices)".to_owned(),
         Kind::Unknown => KNOWN_NOT.to_owned(),
     }

@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::{
     id::MessageId,
-    limits::{EMOJI_MAX, GROUP_NAME_MAX, OWN_DEVICES_MAX, TEXT_MAX},
+    limits::{EMOJI_MAX, GROUP_NAME_MAX, GROUP_TOPIC_MAX, OWN_DEVICES_MAX, TEXT_MAX},
     v1::{self, content::Kind as Wire},
 };
 
@@ -145,7 +145,9 @@ impl Kind {
             Self::Text(text) | Self::Edit(_, text) => text.len() <= TEXT_MAX,
             Self::Reaction { emoji, .. } => emoji.len() <= EMOJI_MAX,
             Self::GroupState(state) => {
-                state.name.len() <= GROUP_NAME_MAX && state.topic.len() <= TEXT_MAX && state.picture.len() <= TEXT_MAX
+                state.name.len() <= GROUP_NAME_MAX
+                    && state.topic.len() <= GROUP_TOPIC_MAX
+                    && state.picture.len() <= TEXT_MAX
             }
             Self::Attachment(attachment) => {
                 attachment.file_name.len() <= GROUP_NAME_MAX

@@ -64,3 +64,5 @@ pub const OWN_DEVICES_MAX: usize = 48 * 1024;
 pub const EMOJI_MAX: usize = 32;
 /// Longest name of a group, in bytes.
 pub const GROUP_NAME_MAX: usize = 128;
+/// Longest text of what a group is about, in bytes.
+pub const GROUP_TOPIC_MAX: usize = 1_024;

@@ -1,6 +1,6 @@
 //! Commits: judged by MLS and the rules of roles, then told in words.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -13,7 +13,7 @@ use qpc_proto::{
 };
 use rusqlite::Transaction;
 
-use super::{Applied, ApplyError, Batch, Open, log::Step};
+use super::{Applied, ApplyError, Batch, Open, inbox::untitled, log::Step, message::may_describe};
 use crate::{
     api::{Event, OutboxState},
     fresh,
@@ -21,7 +21,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        outbox, pending, unheard,
+        outbox, pending, undescribed, unheard,
     },
 };
 
@@ -104,9 +104,28 @@ impl<'b> Batch<'b> {
             log.conversation.trusted = Trusted::Never;
             return Ok(());
         }
-        if own && log.conversation.kind == Kind::Group && !change.accounts_added.is_empty() {
-            describe_group(self.tx, &log.conversation)?;
+        if log.conversation.kind == Kind::Group {
+            if own && !change.accounts_added.is_empty() {
+                describe_group(self.tx, &log.conversation)?;
+            } else if !own && !change.added.is_empty() {
+                self.undescribed(log, change)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Devices have come in: whoever brought them tells them what the group is called, and who comes by itself is told by
+    /// one of those who may. The other devices of its own account are the first to.
+    fn undescribed(&mut self, log: &mut Open<'b>, change: &Change) -> Result<(), ApplyError> {
+        if log.conversation.title == untitled(&log.name) || !may_describe(&mut log.group, self.me.address())? {
+            return Ok(());
+        }
+        let ours = change.added.iter().any(|device| device.address() == self.me.address());
+        let (least, spread) = if ours { (500, 1_500) } else { (2_500, 10_000) };
+        let wait = fresh::jitter(Duration::from_millis(spread)).saturating_add(Duration::from_millis(least));
+        let due = fresh::now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        undescribed::put(self.tx, log.conversation.local, due)?;
+        self.out.described = true;
         Ok(())
     }
 
@@ -124,9 +143,10 @@ impl<'b> Batch<'b> {
     }
 }
 
-/// Sends the group's description, for those who could not read it before.
+/// Sends the group's description, for those who can't have read it, or because it is another one.
 pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), StoreError> {
-    let state = v1::GroupState { name: conversation.title.clone(), ..Default::default() };
+    let (name, topic) = (conversation.title.clone(), conversation.topic.clone());
+    let state = v1::GroupState { name, topic, ..Default::default() };
     let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::GroupState(state) };
     let content = content.encode().map_err(|_| StoreError::Corrupt("a group's title"))?;
     outbox::put(tx, conversation.local, fresh::message_id()?, &content)
@@ -181,6 +201,7 @@ pub(crate) fn end(
 ) -> Result<(), ApplyError> {
     group.delete()?;
     unheard::forget(tx, conversation.local)?;
+    undescribed::remove(tx, conversation.local)?;
     conversation::set_state(tx, conversation.local, State::Ended)?;
     if let Some(id) = pending::id_of(tx, conversation.local)? {
         pending::remove(tx, conversation.local, id)?;

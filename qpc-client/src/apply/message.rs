@@ -10,7 +10,7 @@ use qpc_proto::{
 };
 use rusqlite::Transaction;
 
-use super::{Applied, ApplyError, Batch, Open, change, log::Step};
+use super::{Applied, ApplyError, Batch, Open, change, inbox::untitled, log::Step};
 use crate::{
     api::{Event, OutboxState},
     mls::{Group, GroupError, ProcessError, Processed},
@@ -20,6 +20,7 @@ use crate::{
         entry::Promise,
         message::{self, New},
         outbox::{self, Outgoing},
+        undescribed,
     },
     words::{KNOWN_NOT, describe},
 };
@@ -78,11 +79,21 @@ impl<'b> Batch<'b> {
         let mut shown = own;
         if let Ok(Content { kind: Said::GroupState(state), .. }) = &content {
             // The title of a conversation of two is the other's name.
-            if log.conversation.kind != Kind::Group || !may_describe(&mut log.group, &sender)? {
+            if log.conversation.kind != Kind::Group || !may_be_described_by(&mut log.group, &sender)? {
                 return Ok(());
             }
-            conversation::set_title(self.tx, log.conversation.local, &state.name)?;
-            log.conversation.title.clone_from(&state.name);
+            undescribed::remove(self.tx, log.conversation.local)?;
+            let came = log.conversation.title == untitled(&log.name);
+            let news =
+                conversation::describe(self.tx, log.conversation.local, Some(entry.seq), &state.name, &state.topic)?;
+            if news {
+                log.conversation.title.clone_from(&state.name);
+                log.conversation.topic.clone_from(&state.topic);
+            }
+            // Said once more, for somebody who has come: to nobody else it is news, and to them neither.
+            if came || !news {
+                return Ok(());
+            }
             shown = true;
         }
         let inserted = message::insert(
@@ -177,10 +188,17 @@ impl<'b> Batch<'b> {
     }
 }
 
-fn may_describe(group: &mut Group<'_>, sender: &str) -> Result<bool, ApplyError> {
-    let Ok(sender) = qpc_proto::address::Address::parse(sender) else { return Ok(false) };
+fn may_be_described_by(group: &mut Group<'_>, sender: &str) -> Result<bool, ApplyError> {
+    match qpc_proto::address::Address::parse(sender) {
+        Ok(sender) => may_describe(group, &sender),
+        Err(_) => Ok(false),
+    }
+}
+
+/// May an account say what a group is called and about?
+pub(crate) fn may_describe(group: &mut Group<'_>, who: &qpc_proto::address::Address) -> Result<bool, ApplyError> {
     match group.roles() {
-        Ok(roles) => Ok(may(roles.of(&sender), Action::Describe)),
+        Ok(roles) => Ok(may(roles.of(who), Action::Describe)),
         Err(GroupError::Fault(fault)) => Err(fault.into()),
         Err(_) => Ok(false),
     }
@@ -231,6 +249,11 @@ pub(crate) fn sent(
 ) -> Result<(), StoreError> {
     outbox::remove(tx, outgoing.id)?;
     conversation::raise_counter(tx, conversation.local, counter)?;
+    if let (Kind::Group, Ok(Content { kind: Said::GroupState(state), .. })) =
+        (conversation.kind, Content::decode(&outgoing.content))
+    {
+        conversation::describe(tx, conversation.local, Some(seq), &state.name, &state.topic)?;
+    }
     if let Some(told) = message::stored(tx, conversation.local, outgoing.id, seq)? {
         out.events.push(Event::Message(told));
     }

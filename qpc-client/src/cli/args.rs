@@ -260,6 +260,18 @@ pub(super) enum GroupVerb {
     Add(GroupMembers),
     /// Remove members.
     Remove(GroupMembers),
+    /// Say what a group is called or about; owners and admins may.
+    Describe {
+        /// The group's name.
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// What it is called from now on.
+        #[arg(long, value_name = "NAME", required_unless_present = "topic")]
+        name: Option<String>,
+        /// What it is about; an empty one takes it back.
+        #[arg(long, value_name = "TEXT")]
+        topic: Option<String>,
+    },
     /// Give a member another role; only an owner may, and an owner's role is for good.
     Role {
         /// The group's name.

@@ -38,6 +38,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             GroupVerb::Create { name, members } => Command::GroupCreate { name, members },
             GroupVerb::Add(typed) => Command::GroupAdd { group: typed.group, members: typed.members },
             GroupVerb::Remove(typed) => Command::GroupRemove { group: typed.group, members: typed.members },
+            GroupVerb::Describe { group, name, topic } => Command::GroupDescribe { group, name, topic },
             GroupVerb::Role { group, member, role } => Command::GroupRole {
                 group,
                 member,

@@ -30,6 +30,10 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         }
         Command::GroupAdd { group, members } => format!("added {} to {}", names(members), name(group)),
         Command::GroupRemove { group, members } => format!("removed {} from {}", names(members), name(group)),
+        Command::GroupDescribe { group, name: None, .. } => format!("said what {} is about", name(group)),
+        Command::GroupDescribe { group, name: Some(title), .. } => {
+            format!("{} is called {} now", name(group), name(title))
+        }
         Command::GroupRole { group, member, role } => {
             format!("made {} {} in {}", name(member), role.name(), name(group))
         }

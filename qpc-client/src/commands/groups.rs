@@ -6,7 +6,7 @@ use qpc_proto::{
     address::Address,
     error::Code,
     id::ConversationName,
-    limits::{GROUP_NAME_MAX, MEMBERS_PER_COMMIT_MAX},
+    limits::{GROUP_NAME_MAX, GROUP_TOPIC_MAX, MEMBERS_PER_COMMIT_MAX},
     role::{Role, RoleTable},
     v1,
 };
@@ -15,7 +15,7 @@ use rusqlite::Transaction;
 use super::{done, noted, target, usage};
 use crate::{
     api::{self, CommandError, Member, Outcome},
-    apply::Applied,
+    apply::{self, Applied},
     core::{Core, internal},
     driver::{
         change::{ChangeError, change},
@@ -26,7 +26,7 @@ use crate::{
     mls::{self, CommitError, GroupError},
     store::{
         Local, StoreError,
-        conversation::{self, Kind, New, State},
+        conversation::{self, Conversation, Kind, New, State},
         outbox,
         pending::{self, Pending},
     },
@@ -39,21 +39,9 @@ type Claimed = Vec<(Address, Vec<v1::ClaimedKeyPackage>)>;
 
 /// Makes a group.
 pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>) -> Result<Outcome, CommandError> {
-    if name.trim().is_empty() || name.len() > GROUP_NAME_MAX {
-        return Err(usage(format!("a group's name has 1 to {GROUP_NAME_MAX} bytes")));
-    }
     let people = people(core, &members)?;
     let title = name.clone();
-    let taken = core
-        .store
-        .run(move |tx| {
-            let same = conversation::by_title(tx, &title)?;
-            Ok::<_, StoreError>(same.iter().any(|one| one.kind == Kind::Group && one.state != State::Ended))
-        })
-        .await?;
-    if taken {
-        return Err(usage(format!("you are in a group called {name:?} already")));
-    }
+    core.store.run(move |tx| is_free(tx, &title, None)).await?;
     let link = core.link().await?;
     let (claimed, own) = tokio::try_join!(claim(&link, people), async { Ok(claim_own(core, &link).await?) })?;
     let hub = link.hub.clone();
@@ -147,6 +135,54 @@ pub(super) async fn remove(core: &Arc<Core>, group: String, members: Vec<String>
     let local = find(core, group).await?;
     let link = core.link().await?;
     change(core, &link, local, Arc::new(move |group| group.remove(&people))).await?;
+    Ok(done())
+}
+
+/// May a group be called this, besides the one that is renamed?
+fn is_free(tx: &Transaction<'_>, name: &str, renamed: Option<Local>) -> Result<(), CommandError> {
+    if name.trim().is_empty() || name.len() > GROUP_NAME_MAX {
+        return Err(usage(format!("a group's name has 1 to {GROUP_NAME_MAX} bytes")));
+    }
+    let same = conversation::by_title(tx, name)?;
+    let another =
+        |one: &Conversation| one.kind == Kind::Group && one.state != State::Ended && Some(one.local) != renamed;
+    if same.iter().any(another) {
+        return Err(usage(format!("you are in a group called {name:?} already")));
+    }
+    Ok(())
+}
+
+/// Says what a group is called or about: sent as a message is.
+pub(super) async fn describe(
+    core: &Arc<Core>,
+    group: String,
+    name: Option<String>,
+    topic: Option<String>,
+) -> Result<Outcome, CommandError> {
+    if topic.as_ref().is_some_and(|topic| topic.len() > GROUP_TOPIC_MAX) {
+        return Err(usage(format!("what a group is about has at most {GROUP_TOPIC_MAX} bytes")));
+    }
+    let local = find(core, group).await?;
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            let mut conversation = conversation::get(tx, local)?;
+            let known = conversation.named()?;
+            if !me.with_mls(tx, |mls| apply::may_describe(&mut mls.group(known), me.address()))? {
+                return Err(usage("only owners and admins say what a group is called and about"));
+            }
+            if let Some(name) = name {
+                is_free(tx, &name, Some(local))?;
+                conversation.title = name;
+            }
+            if let Some(topic) = topic {
+                conversation.topic = topic;
+            }
+            conversation::describe(tx, local, None, &conversation.title, &conversation.topic)?;
+            Ok(apply::describe_group(tx, &conversation)?)
+        })
+        .await?;
+    core.outbox.notify_one();
     Ok(done())
 }
 

@@ -198,6 +198,7 @@ fn shown(
         standing,
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title,
+        topic: conversation.topic,
         kind: match conversation.kind {
             Kind::Direct => api::ConversationKind::Direct,
             Kind::Personal => api::ConversationKind::Personal,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{join, key_packages, own, pending, proposals, receive, send};
+use super::{describe, join, key_packages, own, pending, proposals, receive, send};
 use crate::{
     apply::ApplyError,
     core::Core,
@@ -50,6 +50,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End
         ended = proposals::run(core, link) => ended,
         ended = join::run(core, link) => ended,
         ended = own::run(core) => ended,
+        ended = describe::run(core) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };
     match ended {

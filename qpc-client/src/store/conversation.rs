@@ -88,6 +88,8 @@ pub(crate) struct Conversation {
     pub(crate) kind: Kind,
     pub(crate) peer: Option<Address>,
     pub(crate) title: String,
+    /// What a group is about.
+    pub(crate) topic: String,
     pub(crate) state: State,
     pub(crate) seq: Seq,
     pub(crate) chain: Option<ChainValue>,
@@ -227,6 +229,31 @@ pub(crate) fn set_title(tx: &Transaction<'_>, local: Local, title: &str) -> Resu
     Ok(())
 }
 
+/// Sets what a group is called and about, as an entry says; says whether that is news. What a later entry said stays. An
+/// entry that has no place yet is the latest.
+pub(crate) fn describe(
+    tx: &Transaction<'_>,
+    local: Local,
+    seq: Option<Seq>,
+    name: &str,
+    topic: &str,
+) -> Result<bool, StoreError> {
+    if let Some(seq) = seq {
+        let latest = tx
+            .prepare_cached("UPDATE conversation SET described_seq = ?2 WHERE local = ?1 AND described_seq < ?2")?
+            .execute((local, row::signed(seq.0)))?;
+        if latest == 0 {
+            return Ok(false);
+        }
+    }
+    let changed = tx
+        .prepare_cached(
+            "UPDATE conversation SET title = ?2, topic = ?3 WHERE local = ?1 AND (title, topic) <> (?2, ?3)",
+        )?
+        .execute((local, name, topic))?;
+    Ok(changed > 0)
+}
+
 /// Notes that the server has an entry of ours with this counter.
 pub(crate) fn raise_counter(tx: &Transaction<'_>, local: Local, counter: Counter) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE conversation SET counter = max(counter, ?2) WHERE local = ?1")?
@@ -305,6 +332,7 @@ fn read(row: &Row<'_>) -> Result<Conversation, StoreError> {
         kind: Kind::read(row.get("kind")?)?,
         peer: row.get::<_, Option<String>>("peer")?.map(|peer| row::address(&peer)).transpose()?,
         title: row.get("title")?,
+        topic: row.get("topic")?,
         state: match row.get::<_, i64>("state")? {
             0 => State::Wanted,
             1 => State::Creating,

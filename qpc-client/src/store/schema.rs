@@ -197,6 +197,18 @@ CREATE TABLE history_asked (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What a group is about, and groups that somebody has come into who was not told what they are called.
+const DESCRIPTIONS: &str = "
+ALTER TABLE conversation ADD COLUMN topic TEXT NOT NULL DEFAULT '';
+-- The entry that said so.
+ALTER TABLE conversation ADD COLUMN described_seq INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE undescribed (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    -- When this device tells, if nobody has by then.
+    due_ms INTEGER NOT NULL
+) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -205,6 +217,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(UNHEARD),
         M::up(VERIFICATION),
         M::up(DEVICES),
+        M::up(DESCRIPTIONS),
     ])
 }
 

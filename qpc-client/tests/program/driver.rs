@@ -143,6 +143,7 @@ impl State {
 
     fn conversation(&self, title: &str) -> Conversation {
         Conversation {
+            topic: String::new(),
             conversation: format!("conversation-{title}"),
             title: title.to_owned(),
             kind: if title.contains('@') { ConversationKind::Direct } else { ConversationKind::Group },

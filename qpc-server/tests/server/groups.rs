@@ -22,6 +22,46 @@ fn is_in(person: &Person) -> bool {
 }
 
 #[test]
+fn a_group_is_called_and_about_what_was_said_last_for_who_comes_later_too() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.do_it(Command::GroupCreate { name: "tea".into(), members: vec!["bob".into()] });
+    let describe = |group: &str, name: Option<&str>, topic: Option<&str>| Command::GroupDescribe {
+        group: group.into(),
+        name: name.map(Into::into),
+        topic: topic.map(Into::into),
+    };
+    let is = |person: &Person, title: &str, topic: &str| {
+        person.conversations().iter().any(|one| one.title == title && one.topic == topic)
+    };
+    bob.until("the name", |bob| is(bob, "tea", ""));
+    let refused = bob.attempt(describe("tea", Some("coffee"), None)).unwrap_err();
+    assert!(
+        matches!(&refused, CommandError::Usage { message } if message.contains("only owners and admins")),
+        "{refused:?}"
+    );
+    alice.do_it(describe("tea", None, Some("leaves in water")));
+    bob.until("the topic", |bob| is(bob, "tea", "leaves in water"));
+    alice.do_it(describe("tea", Some("strong tea"), None));
+    bob.until("the new name", |bob| is(bob, "strong tea", "leaves in water"));
+    assert!(is(&alice, "strong tea", "leaves in water"));
+    let refused = alice.attempt(describe("strong tea", Some(""), None)).unwrap_err();
+    assert!(matches!(refused, CommandError::Usage { .. }));
+
+    // A device that comes by itself hears it from another member, though no other device of its account is there.
+    bob.disconnect();
+    let desk = net.device("bob", "desk");
+    desk.until("the name", |desk| is(desk, "strong tea", "leaves in water"));
+    // It is no news to those who knew.
+    let named = alice.history("strong tea").into_iter().filter(|one| one.kind == "group_state").count();
+    assert_eq!(named, 0, "what one has said oneself");
+    bob.connect();
+    bob.do_it(Command::CatchUp);
+    let named = bob.history("strong tea").into_iter().filter(|one| one.kind == "group_state").count();
+    assert_eq!(named, 2, "its topic, and strong tea");
+}
+
+#[test]
 fn the_only_owner_makes_another_before_leaving() {
     let net = Net::start();
     let (alice, bob) = net.pair();

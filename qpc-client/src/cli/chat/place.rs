@@ -97,6 +97,7 @@ mod tests {
 
     fn conversation(id: &str, title: &str, kind: ConversationKind, active: bool) -> Conversation {
         Conversation {
+            topic: String::new(),
             conversation: id.to_owned(),
             title: title.to_owned(),
             kind,

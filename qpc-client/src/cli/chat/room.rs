@@ -177,6 +177,9 @@ impl<'a> Room<'a> {
         let unread = u32::try_from(known.unread).unwrap_or(SHOWN_MAX);
         self.show_last(console, unread.clamp(LAST, SHOWN_MAX)).await?;
         self.tell_request(console)?;
+        if !known.topic.is_empty() {
+            self.say(console, &format!("about: {}", terminal::line(&known.topic)))?;
+        }
         if !known.active {
             let ended = match known.kind {
                 ConversationKind::Direct => "this conversation has ended; what you write begins another",

@@ -60,6 +60,7 @@ fn a_message_can_not_forge_another_or_move_the_cursor() {
 #[test]
 fn the_list_of_conversations() {
     let conversation = |title: &str, kind, unread, last, request, active| Conversation {
+        topic: String::new(),
         conversation: String::new(),
         title: title.to_owned(),
         kind,
