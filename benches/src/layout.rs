@@ -47,6 +47,13 @@ impl Layout {
         Self { name: format!("group-{members}"), users: members, directs: Vec::new(), groups }
     }
 
+    /// One who knows all others.
+    #[must_use]
+    pub fn star(users: u32) -> Self {
+        let directs = (1..users).map(|other| (0, other)).collect();
+        Self { name: format!("star-{users}"), users, directs, groups: Vec::new() }
+    }
+
     /// The `seed` profile: circles of [`CIRCLE`], in each a direct conversation of everybody with the next one, and
     /// groups of 3 to 100 whose size is log-uniform; and groups of 500 over several circles. Whoever comes
     /// first in a circle has made its groups.

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod bed;
 pub mod ccu;
 pub mod cgroup;
+pub mod changes;
 pub mod crowd;
 pub mod direct;
 pub mod fanout;

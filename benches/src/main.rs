@@ -9,7 +9,7 @@ use std::{io, io::Write as _, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use qpc_bench::{
-    bed, ccu, direct, fanout, idle, login, page,
+    bed, ccu, changes, direct, fanout, idle, login, page,
     report::Report,
     stored,
     storm::{self, Ending},
@@ -68,6 +68,7 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let plan = fanout::Plan { members, senders, rate: *rate, window: *window, seconds: *duration };
             fanout::run(&cli.common()?, &plan).await
         }
+        Command::Changes { members } => changes::run(&cli.common()?, *members).await,
         Command::Ccu { users, profile: Profile::Seed, duration } => ccu::run(&cli.common()?, *users, *duration).await,
         Command::History { messages, pairs, rate, duration } => {
             let (messages, pairs) = (*messages, *pairs);

@@ -12,6 +12,7 @@ pub(crate) mod own;
 pub(crate) mod pending;
 pub(crate) mod proposals;
 mod receive;
+pub(crate) mod renew;
 pub(crate) mod roster;
 mod send;
 mod session;

@@ -11,6 +11,7 @@ pub(crate) mod due;
 pub(crate) mod entry;
 pub(crate) mod history;
 pub(crate) mod identity;
+pub(crate) mod key_packages;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod pending;

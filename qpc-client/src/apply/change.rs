@@ -93,6 +93,9 @@ impl<'b> Batch<'b> {
         conversation::set_epoch(self.tx, local, change.epoch)?;
         log.conversation.epoch = change.epoch;
         self.me.pin_all(self.tx, &change.added)?;
+        if own {
+            conversation::set_renewed(self.tx, local, fresh::now_ms())?;
+        }
         self.out.outbox = true;
         let unheard = self.unheard(local, change)?;
         for text in told(change, own, self.me.address(), log.conversation.kind, &unheard) {

@@ -12,12 +12,13 @@ use qpc_proto::{
 use super::{ApplyError, Batch, change, message::set_contact};
 use crate::{
     api::Event,
+    fresh,
     mls::{JoinError, Joined},
     store::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
-        entry, message as messages, pending, unjoined,
+        entry, key_packages, message as messages, pending, unjoined,
     },
     trust::{self, Me},
 };
@@ -130,6 +131,9 @@ impl<'b> Batch<'b> {
             }
         };
         self.out.welcomed = true;
+        if !joined.last_resort {
+            key_packages::welcomed(self.tx)?;
+        }
         self.out.last_resort |= joined.last_resort;
         self.me.pin_all(self.tx, joined.members.iter().map(|member| &member.device))?;
         let Some(conversation) = self.enter(&name, kind, &joined)? else {
@@ -141,6 +145,7 @@ impl<'b> Batch<'b> {
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;
         conversation::set_waiting(self.tx, local, None)?;
+        conversation::set_renewed(self.tx, local, fresh::now_ms())?;
         let own = joined.inviter.address() == self.me.address();
         if let (Kind::Direct, Some(peer)) = (kind, &conversation.peer) {
             if own {

@@ -16,7 +16,7 @@ use crate::{
     mls::{Group, GroupError, ProcessError, Processed},
     store::{
         StoreError, contact,
-        conversation::{self, Conversation, Kind, State},
+        conversation::{self, Conversation, Kind, State, Trusted},
         entry::Promise,
         message::{self, New},
         outbox::{self, Outgoing},
@@ -38,6 +38,15 @@ impl<'b> Batch<'b> {
                 tracing::debug!("an entry that was handled before, or is from before this device joined");
             }
             Err(ProcessError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
+            // The server takes messages of the current epoch alone, and what made that epoch stands before them.
+            Err(ProcessError::TooNew { .. }) => {
+                let text = format!(
+                    "{} is not followed any further: the server has left out a change of its members. Ask its operator what \
+                     happened, and ask to be added again.",
+                    log.words()
+                );
+                return self.stop_here(log, Trusted::Never, text);
+            }
             Err(error) => {
                 tracing::debug!(%error, "a message that can't be read");
                 self.notice(log, "A message could not be decrypted.")?;

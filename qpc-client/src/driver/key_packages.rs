@@ -7,9 +7,10 @@ use tokio::time::sleep;
 
 use super::session::End;
 use crate::{
-    apply::ApplyError,
+    apply::{Applied, ApplyError},
     core::Core,
     fresh,
+    store::{StoreError, key_packages},
     transport::{CallError, Link},
 };
 
@@ -29,6 +30,10 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, unclaimed: u32) -> Result
     let mut one_time = unclaimed;
     // A device that has none may be a new one, and then has no last resort either.
     let mut last_resort = unclaimed > 0 && !core.last_resort_used();
+    // On the first connection of a home it is not known how many there are.
+    if unclaimed < u32::MAX {
+        warn_if_drained(core, unclaimed).await?;
+    }
     loop {
         if (one_time < REFILL_BELOW || !last_resort)
             && let Err(error) = publish(core, link, !last_resort).await?
@@ -39,8 +44,39 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, unclaimed: u32) -> Result
         }
         core.key_packages.notified().await;
         let count = link.call(v1::CountKeyPackages {}).await?;
+        warn_if_drained(core, count.key_packages).await?;
         (one_time, last_resort) = (count.key_packages, count.last_resort && !core.last_resort_used());
     }
+}
+
+/// Raises the alarm where somebody takes key packages and does not use them.
+async fn warn_if_drained(core: &Arc<Core>, left: u32) -> Result<(), End> {
+    let teller = Arc::clone(core);
+    core.store
+        .run_and(
+            move |tx| {
+                let mut out = Applied::default();
+                if let Some(taken) = key_packages::drained(tx, left)? {
+                    out.alarm(tx, drained(taken))?;
+                }
+                Ok::<_, StoreError>(out)
+            },
+            move |applied| {
+                if applied.has_news() {
+                    teller.tell(applied);
+                }
+            },
+        )
+        .await?;
+    Ok(())
+}
+
+fn drained(taken: i64) -> String {
+    format!(
+        "Somebody takes the keys by which others add this device, and does not use them: {taken} within a day. Where none \
+         are left, one and the same is given to everybody, which protects less. Who did it the operator can find out, \
+         unless it is the server itself."
+    )
 }
 
 /// Makes a batch and publishes it. The inner error may pass.
@@ -62,6 +98,7 @@ pub(crate) async fn publish(core: &Arc<Core>, link: &Link, last_resort: bool) ->
     };
     match link.call(request).await {
         Ok(_) => {
+            core.store.run(|tx| key_packages::published(tx, BATCH)).await?;
             if last_resort {
                 core.set_last_resort_used(false);
             }

@@ -352,6 +352,7 @@ pub(crate) fn joined(
     conversation::raise_counter(tx, local, pending.counter)?;
     conversation::set_state(tx, local, State::Active)?;
     conversation::set_waiting(tx, local, None)?;
+    conversation::set_renewed(tx, local, fresh::now_ms())?;
     unjoined::remove(tx, name)?;
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
     conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{describe, join, key_packages, own, pending, proposals, receive, send};
+use super::{describe, join, key_packages, own, pending, proposals, receive, renew, send};
 use crate::{
     apply::ApplyError,
     core::Core,
@@ -51,6 +51,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End
         ended = join::run(core, link) => ended,
         ended = own::run(core) => ended,
         ended = describe::run(core) => ended,
+        ended = renew::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };
     match ended {

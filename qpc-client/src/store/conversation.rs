@@ -273,6 +273,25 @@ pub(crate) fn set_epoch(tx: &Transaction<'_>, local: Local, epoch: Epoch) -> Res
     Ok(())
 }
 
+/// This device's keys in the group are new.
+pub(crate) fn set_renewed(tx: &Transaction<'_>, local: Local, now_ms: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE conversation SET renewed_ms = ?2 WHERE local = ?1")?
+        .execute((local, row::signed(now_ms)))?;
+    Ok(())
+}
+
+/// Conversations in whose groups this device's keys were made before a time, oldest first, at most so many. Where it was
+/// not noted they count as made then.
+pub(crate) fn to_renew(tx: &Transaction<'_>, before_ms: u64, limit: u32) -> Result<Vec<Local>, StoreError> {
+    tx.execute("UPDATE conversation SET renewed_ms = ?1 WHERE renewed_ms = 0", [row::signed(before_ms)])?;
+    let mut select = tx.prepare_cached(
+        "SELECT local FROM conversation WHERE kind <> 0 AND state = 3 AND distrusted = 0 AND renewed_ms < ?1 \
+         ORDER BY renewed_ms LIMIT ?2",
+    )?;
+    let due = select.query_map((row::signed(before_ms), limit), |row| row.get(0))?;
+    Ok(due.collect::<Result<_, _>>()?)
+}
+
 /// Nothing is encrypted for it before it has reached this epoch.
 pub(crate) fn hold_until(tx: &Transaction<'_>, local: Local, epoch: Epoch) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE conversation SET hold_epoch = ?2 WHERE local = ?1")?

@@ -209,6 +209,21 @@ CREATE TABLE undescribed (
 ) STRICT;
 ";
 
+/// Key packages that were published and used, and how many were taken without being used, since when.
+const KEY_PACKAGES: &str = "
+CREATE TABLE key_package_count (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    published INTEGER NOT NULL,
+    welcomed INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    unused INTEGER NOT NULL
+) STRICT;
+INSERT INTO key_package_count VALUES (1, 0, 0, 0, 0);
+";
+
+/// When this device's keys in a conversation's group were made; 0 where that was not noted.
+const RENEWALS: &str = "ALTER TABLE conversation ADD COLUMN renewed_ms INTEGER NOT NULL DEFAULT 0;";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -218,6 +233,8 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(VERIFICATION),
         M::up(DEVICES),
         M::up(DESCRIPTIONS),
+        M::up(KEY_PACKAGES),
+        M::up(RENEWALS),
     ])
 }
 

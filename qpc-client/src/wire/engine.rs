@@ -134,6 +134,23 @@ impl Engine {
         })
     }
 
+    /// Makes a commit that removes somebody with all devices, and applies it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn remove(
+        &mut self,
+        conversation: &ConversationName,
+        account: &Address,
+    ) -> Result<v1::CommitBundle, EngineError> {
+        self.with(|mls| {
+            let mut group = mls.group(conversation);
+            let staged = group.remove(std::slice::from_ref(account)).map_err(EngineError::from_any)?;
+            group.merge_pending().map_err(EngineError::from_any)?;
+            Ok(staged.to_wire())
+        })
+    }
+
     /// The epoch that a group is in.
     ///
     /// # Errors
