@@ -46,7 +46,7 @@ pub use self::{
         CommitError, CreateError, EncryptError, ExportError, Fault, GroupError, JoinError, KeyPackageError, MergeError,
         ProcessError,
     },
-    external::Joining,
+    external::{Coming, Joining},
     group::{Encrypted, Group, Member},
     invite::Invitee,
     join::{Joined, NewGroup},

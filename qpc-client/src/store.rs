@@ -15,6 +15,7 @@ pub(crate) mod key_packages;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod returned;
 mod row;
 pub(crate) mod schema;
 pub(crate) mod undescribed;

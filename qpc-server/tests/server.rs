@@ -50,6 +50,8 @@ mod person;
 mod program;
 #[path = "server/races.rs"]
 mod races;
+#[path = "server/repair.rs"]
+mod repair;
 #[path = "server/roots.rs"]
 mod roots;
 #[path = "server/safety.rs"]

@@ -21,7 +21,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        outbox, pending, undescribed, unheard,
+        outbox, pending, returned, undescribed, unheard, unjoined,
     },
 };
 
@@ -78,6 +78,12 @@ impl<'b> Batch<'b> {
                 );
                 self.stop_here(log, Trusted::Never, text)
             }
+            Err(ProcessError::Unprocessable(reason))
+                if returned::may(self.tx, log.conversation.local, fresh::now_ms())? =>
+            {
+                tracing::debug!(%reason, "a change that can't be followed");
+                self.comes_back(log, entry)
+            }
             Ok(_) | Err(_) => {
                 let text = format!(
                     "{} is not followed any further: a change of its members can't be verified. Ask to be added again.",
@@ -86,6 +92,37 @@ impl<'b> Batch<'b> {
                 self.stop_here(log, Trusted::Never, text)
             }
         }
+    }
+
+    /// The server took a change that is wrong in what only members can check: this device leaves the group as it has it,
+    /// and comes back by itself, into whatever the group is by then.
+    fn comes_back(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<Step, ApplyError> {
+        let (local, name) = (log.conversation.local, log.name.clone());
+        let maker = match log.group.members() {
+            Ok(members) => members.into_iter().find(|member| Some(member.device.device()) == entry.sender),
+            Err(GroupError::Fault(fault)) => return Err(fault.into()),
+            Err(GroupError::NoGroup | GroupError::Removed) => None,
+        };
+        let maker = maker.map_or_else(|| "somebody".to_owned(), |member| member.device.address().to_string());
+        log.group.delete()?;
+        if let Some(id) = pending::id_of(self.tx, local)? {
+            pending::remove(self.tx, local, id)?;
+        }
+        // What was encrypted for the group as it was is of no use any more.
+        outbox::unseal_from(self.tx, local, i64::MIN)?;
+        conversation::set_state(self.tx, local, State::Awaiting)?;
+        conversation::set_waiting(self.tx, local, Some("waiting until this device has come back into the group"))?;
+        unjoined::put(self.tx, &name, log.conversation.kind)?;
+        (log.conversation.state, log.conversation.trusted) = (State::Awaiting, Trusted::Never);
+        self.out.elsewhere = true;
+        self.out.gone.push(name);
+        let text = format!(
+            "{}: {maker} changed it in a way that this device can't follow. It comes back by itself; what was said in that \
+             moment may be missing here. If it happens again, have {maker} removed, or go on in a new group.",
+            log.words()
+        );
+        self.out.alarm(self.tx, text)?;
+        Ok(Step::Stopped)
     }
 
     fn changed(&mut self, log: &mut Open<'b>, change: &Change, own: bool) -> Result<(), ApplyError> {

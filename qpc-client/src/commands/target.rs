@@ -44,7 +44,7 @@ pub(super) fn read(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Target, 
         (0, Ok(person)) => Ok(Target::Person(person)),
         (0, Err(_)) => Err(usage(format!("{text:?} is neither a person's name nor a group's"))),
         (1, Err(_)) => groups.pop().map(|group| Target::Conversation(Box::new(group))).ok_or_else(|| usage("no group")),
-        (1, Ok(_)) if groups.iter().all(|group| group.state == State::Active) => {
+        (1, Ok(_)) if groups.iter().all(|group| group.state == State::Active || group.is_joining()) => {
             groups.pop().map(|group| Target::Conversation(Box::new(group))).ok_or_else(|| usage("no group"))
         }
         (_, Ok(person)) if groups.len() == 1 => Ok(Target::Person(person)),
@@ -86,6 +86,9 @@ pub(super) fn existing(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Conv
 pub(super) fn group(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Conversation, CommandError> {
     match read(tx, me, text)? {
         Target::Conversation(found) if found.kind == Kind::Group && found.state == State::Active => Ok(*found),
+        Target::Conversation(found) if found.kind == Kind::Group && found.is_joining() => {
+            Err(usage(format!("this device is about to come into the group {text:?}: try again in a moment")))
+        }
         Target::Conversation(found) if found.kind == Kind::Group => {
             Err(usage(format!("you are no longer in the group {text:?}")))
         }

@@ -20,20 +20,20 @@ use super::{
     change::submit_commit,
     contacts,
     pending::{Submitted, submit},
-    roster::Pages,
+    roster::{self, Pages},
     session::End,
 };
 use crate::{
     apply::{self, Applied, ApplyError},
     core::Core,
     fresh,
-    mls::{JoinError, Violation},
+    mls::{Coming, JoinError, Violation},
     store::{
         StoreError,
         conversation::{self, Kind, State},
         due::{self, What},
         pending::{self, Pending},
-        unjoined,
+        returned, unjoined,
     },
     transport::{CallError, Link},
     trust::Me,
@@ -135,8 +135,8 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
             Ok(Submitted::Refused(refused)) => {
                 tracing::debug!(%refused, "a device may not join");
                 match refused.code {
-                    // The server had more of this device's entries than the home: the next attempt counts on.
-                    Some(Code::CounterGap) => continue,
+                    // The server has more of this device's entries than the home knows of: the next attempt counts on.
+                    Some(Code::CounterGap | Code::IdConflict) => count_on(core, link, name).await?,
                     // Not in it any more; or in it once the other one has accepted, of which the inbox tells.
                     Some(Code::NotFound | Code::ContactPending) => {
                         forget(core, name).await?;
@@ -151,6 +151,19 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
         }
     }
     Ok(false)
+}
+
+/// Takes the server's word for this device's last counter.
+async fn count_on(core: &Arc<Core>, link: &Link, name: &ConversationName) -> Result<(), End> {
+    let Some(listed) = roster::find(link, name).await? else { return Ok(()) };
+    let name = name.clone();
+    core.store
+        .run(move |tx| match conversation::by_name(tx, &name)? {
+            Some(known) => conversation::set_counter(tx, known.local, Counter(listed.counter)),
+            None => Ok(()),
+        })
+        .await?;
+    Ok(())
 }
 
 async fn forget(core: &Arc<Core>, name: &ConversationName) -> Result<(), End> {
@@ -207,7 +220,11 @@ pub(crate) fn stage_join(
         unjoined::remove(tx, name)?;
         return Ok((None, out));
     }
-    let joining = match me.with_mls(tx, |mls| mls.join_by_commit(name, group_info, tree)) {
+    let coming = match conversation::by_name(tx, name)? {
+        Some(known) if returned::has(tx, known.local)? => Coming::Again,
+        _ => Coming::First,
+    };
+    let joining = match me.with_mls(tx, |mls| mls.join_by_commit(name, coming, group_info, tree)) {
         Ok(joining) => joining,
         Err(error) => {
             not_joined(tx, me, name, error, &mut out)?;

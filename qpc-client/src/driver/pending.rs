@@ -29,7 +29,7 @@ use crate::{
         conversation::{self, Conversation, Kind, State},
         entry, message, outbox,
         pending::{self, Pending},
-        unjoined,
+        returned, unjoined,
     },
     transport::{CallError, Link, Refused},
     trust::Me,
@@ -357,7 +357,8 @@ pub(crate) fn joined(
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
     conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;
     if conversation.kind != Kind::Personal {
-        let told = message::notice(tx, local, "This device has joined.")?;
+        let how = if returned::has(tx, local)? { "This device has come back." } else { "This device has joined." };
+        let told = message::notice(tx, local, how)?;
         out.events.push(Event::Message(told));
     }
     Ok((Submitted::Accepted(seq), out))
@@ -375,9 +376,6 @@ fn not_joined(
     let local = conversation.local;
     if pending::remove(tx, local, pending.id)? {
         me.with_mls(tx, |mls| mls.group(conversation.named()?).delete().map_err(ApplyError::from))?;
-        if refused.code == Some(Code::CounterGap) {
-            conversation::set_counter(tx, local, refused.counter)?;
-        }
         conversation::set_state(tx, local, State::Awaiting)?;
     }
     Ok(match refused.code {

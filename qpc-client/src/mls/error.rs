@@ -147,6 +147,10 @@ pub enum ProcessError {
     /// It breaks the rules of MLS. Of a commit: this device can't follow the group any further.
     #[error("invalid: {0}")]
     Invalid(String),
+    /// A commit, right in all that is public, and wrong in what only members can check: the path secrets, the confirmation
+    /// or the membership tag. The server took it, and this device can't follow: it may come back by itself.
+    #[error("wrong in what only members can check: {0}")]
+    Unprocessable(String),
     /// It brings in a device that is not to be believed: an alarm.
     #[error(transparent)]
     Refused(#[from] Refusal),

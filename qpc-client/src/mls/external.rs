@@ -8,14 +8,14 @@ use openmls::{
     group::{ExternalCommitBuilderError, MlsGroup},
     messages::group_info::VerifiableGroupInfo,
     prelude::{
-        LeafNodeParameters, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, RatchetTreeIn,
+        LeafNodeParameters, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, Proposal, RatchetTreeIn,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
 };
 use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
     id::{ConversationName, Epoch},
-    judge::same_account,
+    judge::{Departure, same_account},
 };
 
 use super::{
@@ -33,6 +33,15 @@ pub struct Joining {
     pub joined: Joined,
 }
 
+/// Whether this device was in the group before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coming {
+    /// It was not: another device of its account has to be in it.
+    First,
+    /// It was, could not follow it any further, and replaces its own leaf.
+    Again,
+}
+
 impl Mls<'_> {
     /// Makes the commit by which this device joins the group of its account's conversation. The group is here at once
     /// as it is after the commit: if the server refuses that, [`super::Group::delete`] undoes it, and nothing may be
@@ -43,6 +52,7 @@ impl Mls<'_> {
     pub fn join_by_commit(
         &self,
         conversation: &ConversationName,
+        coming: Coming,
         group_info: &[u8],
         tree: &[u8],
     ) -> Result<Joining, JoinError> {
@@ -58,6 +68,7 @@ impl Mls<'_> {
         let epoch = Epoch(info.group_context().epoch().as_u64());
         self.provider.storage().atomically(|| {
             self.make_room(&id)?;
+            let mut replaces = false;
             let leaf = LeafNodeParameters::builder().with_capabilities(capabilities()).build();
             let (group, bundle) = MlsGroup::external_commit_builder()
                 .with_config(config::join())
@@ -69,11 +80,16 @@ impl Mls<'_> {
                 .leaf_node_parameters(leaf)
                 .load_psks(self.provider.storage())
                 .map_err(Fault::engine)?
-                .build(self.provider.rand(), self.provider.crypto(), self.device.signer(), |_| true)
+                .build(self.provider.rand(), self.provider.crypto(), self.device.signer(), |queued| {
+                    // The only one there can be: of this device's own leaf.
+                    replaces |= matches!(queued.proposal(), Proposal::Remove(_));
+                    true
+                })
                 .map_err(|error| JoinError::Invalid(error.to_string()))?
                 .finalize(&self.provider)
                 .map_err(Fault::engine)?;
-            let joined = self.inspect_joined(&group)?;
+            let joined = self.inspect_joined(&group, coming == Coming::Again && replaces)?;
+            let replaced = replaces.then(|| Departure { device: joined.inviter.clone(), left: false });
             let (commit, _, group_info) = bundle.into_messages();
             let encode = |message: MlsMessageOut| message.tls_serialize_detached().map_err(Fault::engine);
             let staged = Staged {
@@ -86,7 +102,7 @@ impl Mls<'_> {
                     committer: joined.inviter.clone(),
                     epoch: joined.epoch,
                     added: vec![joined.inviter.clone()],
-                    removed: Vec::new(),
+                    removed: replaced.into_iter().collect(),
                     accounts_added: Vec::new(),
                     accounts_removed: Vec::new(),
                     roles_changed: Vec::new(),
@@ -98,12 +114,13 @@ impl Mls<'_> {
         })
     }
 
-    /// Admits every member, of whom one is another device of this account: nobody else may come by itself.
-    fn inspect_joined(&self, group: &MlsGroup) -> Result<Joined, JoinError> {
+    /// Admits every member, of whom one is another device of this account, or was this one: nobody else may come by
+    /// itself.
+    fn inspect_joined(&self, group: &MlsGroup, came_back: bool) -> Result<Joined, JoinError> {
         let (members, roles) = self.admit_all(group.members(), group.extensions())?;
         let own = self.device.verified();
         let ours = |other: &super::Member| same_account(&other.device, own) && other.device != *own;
-        if !members.iter().any(ours) {
+        if !came_back && !members.iter().any(ours) {
             return Err(Violation::Stranger(own.address().clone()).into());
         }
         Ok(Joined { inviter: own.clone(), epoch: epoch_of(group), members, roles, last_resort: false })

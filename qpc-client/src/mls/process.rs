@@ -2,7 +2,7 @@
 
 use openmls::{
     framing::errors::{MessageDecryptionError, SecretTreeError},
-    group::{MlsGroup, ProcessMessageError, ValidationError},
+    group::{MlsGroup, ProcessMessageError, StageCommitError, ValidationError},
     prelude::{
         ContentType, MlsMessageIn, ProcessedMessageContent, Proposal, ProtocolMessage, QueuedProposal, Sender,
         WireFormat, tls_codec::DeserializeBytes as _,
@@ -188,6 +188,16 @@ fn failed(error: ProcessMessageError<StorageError>, epoch: Epoch, current: Epoch
         ProcessMessageError::ValidationError(ValidationError::NoPastEpochData) => {
             ProcessError::TooOld { epoch, current }
         }
+        ProcessMessageError::ValidationError(error @ ValidationError::InvalidMembershipTag) => {
+            ProcessError::Unprocessable(error.to_string())
+        }
+        ProcessMessageError::InvalidCommit(
+            error @ (StageCommitError::ConfirmationTagMismatch
+            | StageCommitError::UpdatePathError(_)
+            | StageCommitError::VerifiedUpdatePathError(_)
+            | StageCommitError::MissingDecryptionKey
+            | StageCommitError::OwnKeyNotFound),
+        ) => ProcessError::Unprocessable(error.to_string()),
         ProcessMessageError::ValidationError(
             error @ (UnableToDecrypt(_) | ValidationError::InvalidSignature | ValidationError::UnknownMember),
         ) => ProcessError::Undecryptable(error.to_string()),

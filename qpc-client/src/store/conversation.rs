@@ -105,6 +105,16 @@ impl Conversation {
     pub(crate) fn named(&self) -> Result<&ConversationName, StoreError> {
         self.name.as_ref().ok_or(StoreError::Corrupt("a conversation without a name"))
     }
+
+    /// Is this device about to come into it, where others are already? What is written waits until it has.
+    pub(crate) fn is_joining(&self) -> bool {
+        match self.state {
+            State::Awaiting => true,
+            // What it makes itself has no epoch yet.
+            State::Creating => self.epoch > Epoch(0),
+            State::Wanted | State::Active | State::Ended => false,
+        }
+    }
 }
 
 /// What a new row needs.

@@ -224,6 +224,15 @@ INSERT INTO key_package_count VALUES (1, 0, 0, 0, 0);
 /// When this device's keys in a conversation's group were made; 0 where that was not noted.
 const RENEWALS: &str = "ALTER TABLE conversation ADD COLUMN renewed_ms INTEGER NOT NULL DEFAULT 0;";
 
+/// When this device came back by itself into a group whose change it could not follow.
+const RETURNS: &str = "
+CREATE TABLE returned (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX returned_of_conversation ON returned (conversation, at_ms);
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -235,6 +244,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(DESCRIPTIONS),
         M::up(KEY_PACKAGES),
         M::up(RENEWALS),
+        M::up(RETURNS),
     ])
 }
 

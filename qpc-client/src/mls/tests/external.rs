@@ -16,7 +16,7 @@ pub(super) fn shown(person: &Person, name: &ConversationName) -> (Vec<u8>, Vec<u
 }
 
 fn joins(device: &Person, name: &ConversationName, shown: &(Vec<u8>, Vec<u8>)) -> Result<Joining, JoinError> {
-    device.with(|mls| mls.join_by_commit(name, &shown.0, &shown.1))
+    device.with(|mls| mls.join_by_commit(name, Coming::First, &shown.0, &shown.1))
 }
 
 #[test]
@@ -121,4 +121,60 @@ fn what_is_no_group_is_not_joined() {
     // The tree of an earlier epoch.
     commits(&alice, &[&bob], &name, |group| group.update());
     refused(&name, &shown(&alice, &name).0, &tree);
+}
+
+/// Gives somebody other epoch secrets than the group's: what they commit next is right in all that a server can check,
+/// and nobody can follow it.
+fn poison(mallory: &Person, name: &ConversationName) {
+    let secrets = |person: &Person| -> Vec<u8> {
+        let sql = "SELECT value FROM mls_values WHERE kind = ?1";
+        person.store.query_row(sql, [storage::Kind::EpochSecrets as u8], |row| row.get(0)).unwrap()
+    };
+    // The exporter and the public group stay; those of another group will do.
+    let other = Person::new("mallory");
+    group_of(&[&other]);
+    let changed = mallory.store.execute(
+        "UPDATE mls_values SET value = ?1 WHERE kind = ?2",
+        rusqlite::params![secrets(&other), storage::Kind::EpochSecrets as u8],
+    );
+    assert_eq!(changed.unwrap(), 1, "{name}");
+}
+
+/// Comes into a group again, after a commit that this device can't follow.
+fn comes_again(device: &Person, name: &ConversationName, shown: &(Vec<u8>, Vec<u8>)) -> Result<Joining, JoinError> {
+    device.on(name, |group| group.delete().unwrap());
+    device.with(|mls| mls.join_by_commit(name, Coming::Again, &shown.0, &shown.1))
+}
+
+#[test]
+fn who_was_shut_out_by_a_commit_comes_back_by_themselves() {
+    let [mallory, alice, bob] = Person::many(["mallory", "alice", "bob"]);
+    let name = group_of(&[&mallory, &alice, &bob]);
+    poison(&mallory, &name);
+    let (staged, _) = commits(&mallory, &[], &name, |group| group.update());
+    for member in [&alice, &bob] {
+        let refused = member.follows(&name, &staged.commit);
+        assert!(matches!(refused, Err(ProcessError::Unprocessable(_))), "{refused:?}");
+    }
+    // Neither has another device in it; each replaces its own leaf.
+    let first = comes_again(&alice, &name, &shown(&mallory, &name)).unwrap();
+    assert_eq!(first.joined.members.len(), 3);
+    assert_eq!((first.staged.change.accounts_added.len(), first.staged.change.accounts_removed.len()), (0, 0));
+    let refused = bob.follows(&name, &first.staged.commit);
+    assert!(refused.is_err(), "{refused:?}");
+    let second = comes_again(&bob, &name, &shown(&alice, &name)).unwrap();
+    assert_eq!(alice.follows(&name, &second.staged.commit).unwrap(), second.staged.change);
+    assert_eq!(alice.reads(&name, &bob.send(&name, "back")).unwrap(), ("bob".to_owned(), "back".to_owned()));
+    assert_eq!(bob.reads(&name, &alice.send(&name, "me too")).unwrap(), ("alice".to_owned(), "me too".to_owned()));
+}
+
+#[test]
+fn a_device_comes_again_only_where_its_leaf_stands() {
+    let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
+    let name = group_of(&[&alice, &bob, &carol]);
+    let (removal, _) = commits(&alice, &[&bob], &name, |group| group.remove(&[carol.address().clone()]));
+    assert!(carol.follows(&name, &removal.commit).unwrap().removed_self);
+    let refused = comes_again(&carol, &name, &shown(&alice, &name));
+    assert!(matches!(refused, Err(JoinError::NotAllowed(Violation::Stranger(_)))), "{refused:?}");
+    assert_eq!(carol.rows(Some(storage::Kind::Tree)), 0);
 }
