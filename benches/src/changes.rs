@@ -28,7 +28,7 @@ use crate::{
 
 /// Groups of each size: so many members in all, but no fewer groups than the least, nor more than the most.
 const MEMBERS_IN_ALL: u32 = 4_000;
-const GROUPS: (u32, u32) = (8, 200);
+const GROUPS: (u32, u32) = (8, 50);
 /// Messages sent into each group.
 const MESSAGES: u32 = 25;
 /// Bytes of a message.
