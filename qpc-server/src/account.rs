@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 use qpc_proto::{
     address::{AccountName, Address, Domain},
     id::AccountId,
+    limits::DEVICES_PER_ACCOUNT_MAX,
 };
 use tokio::sync::Semaphore;
 
@@ -50,17 +51,19 @@ pub struct RegistrationPolicy {
 }
 
 /// Bounds on logins that have begun and not ended; rows of `docs/limits.md`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoginLimits {
     /// How old a login may be when it is finished.
     pub deadline: Duration,
     /// Logins that may be under way at once, on the whole server. One more is told to come back.
     pub states_max: usize,
+    /// Devices that an account may have, at most [`DEVICES_PER_ACCOUNT_MAX`].
+    pub devices_per_account: usize,
 }
 
 impl Default for LoginLimits {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(15), states_max: 4096 }
+        Self { deadline: Duration::from_secs(15), states_max: 4096, devices_per_account: DEVICES_PER_ACCOUNT_MAX }
     }
 }
 

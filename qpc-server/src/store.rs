@@ -106,8 +106,8 @@ pub trait Store: Send + Sync + 'static {
     fn login_record(&self, name: &AccountName) -> Reply<LoginRecord, StoreFault>;
     /// Sets the record that unknown names are answered with. It is kept; setting it again replaces it.
     fn set_decoy(&self, password: PasswordRecord) -> Reply<(), StoreFault>;
-    /// Adds a device to an account; the same device again is no error.
-    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<Enrolled, EnrolDeviceError>;
+    /// Adds a device to an account, which has at most so many then; the same device again is no error.
+    fn enrol_device(&self, account: AccountId, device: NewDevice, most: usize) -> Reply<Enrolled, EnrolDeviceError>;
     /// What authentication of a device needs; `None` for one that does not exist.
     fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault>;
     /// The account's devices, in order of enrolment.

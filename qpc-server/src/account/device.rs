@@ -134,7 +134,7 @@ impl Accounts {
                 last_seen_ms: clock::day(new.now_ms),
             },
         );
-        let enrolled = self.store.enrol_device(proved.account, new).await?;
+        let enrolled = self.store.enrol_device(proved.account, new, self.limits.devices_per_account).await?;
         stage.enrolled = (enrolled == Enrolled::Anew).then_some(EnrolledDevice { id, record, as_of });
         Ok(v1::EnrolDeviceAnswer {})
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use qpc_proto::address::Domain;
+use qpc_proto::{address::Domain, limits::DEVICES_PER_ACCOUNT_MAX};
 use tracing_subscriber::EnvFilter;
 
 use super::{Loaded, Period, Server};
@@ -97,6 +97,8 @@ impl Loaded {
         must(limits.handshake_deadline >= some_time, "limits.handshake_deadline", "less than 100ms");
         must(limits.login_deadline >= some_time, "limits.login_deadline", "less than 100ms");
         must(limits.logins_max > 0, "limits.logins_max", "is 0: nobody could log in");
+        let devices = 1..=DEVICES_PER_ACCOUNT_MAX;
+        must(devices.contains(&limits.devices_per_account), "limits.devices_per_account", "not from 1 to 16");
         must(limits.sessions_per_device > 0, "limits.sessions_per_device", "is 0: nobody could log in");
         must(limits.offers_per_device > 0, "limits.offers_per_device", "is 0");
         must(limits.rate_keys_max > 0, "limits.rate_keys_max", "is 0");

@@ -125,6 +125,8 @@ macro_rules! limits {
             pub login_deadline: Period,
             /// Logins under way on the whole server.
             pub logins_max: usize,
+            /// Devices of one account.
+            pub devices_per_account: usize,
             /// Connections of one device at once.
             pub sessions_per_device: usize,
             /// Entries that wait for one device before it is "behind" and reads from the store.
@@ -150,6 +152,7 @@ macro_rules! limits {
                     handshake_deadline: Period(admission.first_request),
                     login_deadline: Period(admission.authentication),
                     logins_max: LoginLimits::default().states_max,
+                    devices_per_account: LoginLimits::default().devices_per_account,
                     sessions_per_device: session.sessions_per_device,
                     offers_per_device: session.offers,
                     rate_keys_max: rates.keys_max,
@@ -213,7 +216,11 @@ impl super::Config {
     /// The limits as the accounts take them.
     #[must_use]
     pub fn login_limits(&self) -> LoginLimits {
-        LoginLimits { deadline: self.limits.login_deadline.0, states_max: self.limits.logins_max }
+        LoginLimits {
+            deadline: self.limits.login_deadline.0,
+            states_max: self.limits.logins_max,
+            devices_per_account: self.limits.devices_per_account,
+        }
     }
 }
 
@@ -225,8 +232,6 @@ mod tests {
     #[test]
     fn the_defaults_are_the_edges_own() {
         assert_eq!(Config::default().edge_limits(), limits::Limits::default());
-        let LoginLimits { deadline, states_max } = LoginLimits::default();
-        let ours = Config::default().login_limits();
-        assert_eq!((ours.deadline, ours.states_max), (deadline, states_max));
+        assert_eq!(Config::default().login_limits(), LoginLimits::default());
     }
 }

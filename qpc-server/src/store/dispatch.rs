@@ -64,8 +64,8 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::set_decoy(tables, &password))
     }
 
-    fn enrol_device(&self, account: AccountId, device: NewDevice) -> Reply<Enrolled, EnrolDeviceError> {
-        self.write(0, move |tables| verbs::enrol_device(tables, account, &device))
+    fn enrol_device(&self, account: AccountId, device: NewDevice, most: usize) -> Reply<Enrolled, EnrolDeviceError> {
+        self.write(0, move |tables| verbs::enrol_device(tables, account, &device, most))
     }
 
     fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault> {

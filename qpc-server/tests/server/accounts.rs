@@ -42,8 +42,12 @@ impl House {
     }
 
     async fn open() -> Self {
+        Self::open_with(LoginLimits::default()).await
+    }
+
+    async fn open_with(limits: LoginLimits) -> Self {
         let policy = RegistrationPolicy { standing: vec![StandingToken::new(TOKEN)], open: false };
-        Self::new(policy, LoginLimits::default()).await
+        Self::new(policy, limits).await
     }
 
     async fn try_register(&self, person: &Person, token: &str, device: &Device) -> Result<(), String> {
@@ -76,6 +80,19 @@ impl House {
         let proof = person.authenticate(device, &binding(connection), stage.nonce());
         self.accounts.authenticate(stage, proof, AsOf::default()).await.unwrap().actor
     }
+}
+
+#[tokio::test]
+async fn an_account_has_as_many_devices_as_the_operator_allows() {
+    let house = House::open_with(LoginLimits { devices_per_account: 2, ..LoginLimits::default() }).await;
+    let alice = Person::new("alice");
+    house.register(&alice).await;
+    let enrolment = || v1::EnrolDevice { device: Some(alice.certify(&Device::new())), device_name: "phone".into() };
+    let (mut stage, _) = house.login(&alice, 1).await.unwrap();
+    house.accounts.enrol_device(&mut stage, enrolment(), AsOf::default()).await.unwrap();
+    let (mut stage, _) = house.login(&alice, 2).await.unwrap();
+    let refused = house.accounts.enrol_device(&mut stage, enrolment(), AsOf::default()).await;
+    assert_eq!(refused.unwrap_err(), EnrolError::TooMany);
 }
 
 #[tokio::test]

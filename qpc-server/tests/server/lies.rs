@@ -53,7 +53,7 @@ pub(crate) fn plant_ghost(net: &Net, name: &str) {
         let account = record.account.expect("an account");
         let device =
             NewDevice { id, key: device_key, certificate: certificate.into(), name: "ghost".into(), now_ms: 1 };
-        store.enrol_device(account, device).await.unwrap();
+        store.enrol_device(account, device, 16).await.unwrap();
         let ghost = Actor::authenticated(account, id, address.clone());
         store.publish_key_packages(&ghost, packages).await.unwrap();
     });

@@ -97,7 +97,7 @@ pub fn devices_are_enrolled_up_to_the_limit(backend: &dyn Backend) {
     while devices.len() < DEVICES_PER_ACCOUNT_MAX {
         devices.push(world.another_device(&alice).device());
     }
-    let enrol = |device| wait(world.store.enrol_device(alice.account(), device));
+    let enrol = |device| wait(world.store.enrol_device(alice.account(), device, DEVICES_PER_ACCOUNT_MAX));
     assert_eq!(enrol(world.new_device()), Err(EnrolDeviceError::TooMany));
     let listed: Vec<_> = wait(world.store.list_devices(&alice)).unwrap().into_iter().map(|device| device.id).collect();
     assert_eq!(listed, devices);
@@ -108,7 +108,10 @@ pub fn devices_are_enrolled_up_to_the_limit(backend: &dyn Backend) {
     again.key = [1; 32];
     assert_eq!(enrol(again.clone()), Err(EnrolDeviceError::DeviceExists));
     let bob = world.person("bob");
-    assert_eq!(wait(world.store.enrol_device(bob.account(), again)), Err(EnrolDeviceError::DeviceExists));
+    assert_eq!(
+        wait(world.store.enrol_device(bob.account(), again, DEVICES_PER_ACCOUNT_MAX)),
+        Err(EnrolDeviceError::DeviceExists)
+    );
 }
 
 pub fn a_revoked_device_can_do_nothing(backend: &dyn Backend) {
@@ -135,7 +138,10 @@ pub fn a_revoked_device_can_do_nothing(backend: &dyn Backend) {
     // Its id is never used again.
     let mut back = world.new_device();
     back.id = other.device();
-    assert_eq!(wait(world.store.enrol_device(alice.account(), back)), Err(EnrolDeviceError::DeviceExists));
+    assert_eq!(
+        wait(world.store.enrol_device(alice.account(), back, DEVICES_PER_ACCOUNT_MAX)),
+        Err(EnrolDeviceError::DeviceExists)
+    );
 }
 
 pub fn a_password_change_replaces_both_parts(backend: &dyn Backend) {

@@ -5,7 +5,7 @@ use qpc_proto::{
     address::Address,
     chain::EntryKind,
     id::{ConversationName, Counter, DeviceId, Epoch, Seq},
-    limits::{MEMBERS_MAX, MEMBERS_PER_COMMIT_MAX},
+    limits::{DEVICES_PER_ACCOUNT_MAX, MEMBERS_MAX, MEMBERS_PER_COMMIT_MAX},
     role::Role,
     v1,
 };
@@ -383,7 +383,10 @@ pub fn a_name_is_used_once(backend: &dyn Backend) {
     assert_eq!(wait(world.store.create_conversation(&bob, taken(inbox))), conflict);
     let mut device = world.new_device();
     device.id = DeviceId::parse(group.id.as_bytes()).unwrap();
-    assert_eq!(wait(world.store.enrol_device(bob.account(), device)), Err(EnrolDeviceError::DeviceExists));
+    assert_eq!(
+        wait(world.store.enrol_device(bob.account(), device, DEVICES_PER_ACCOUNT_MAX)),
+        Err(EnrolDeviceError::DeviceExists)
+    );
     let elsewhere = ConversationName { domain: "other.example".parse().unwrap(), ..world.name() };
     let forbidden: Result<Appended, CreateConversationError> = Err(AppendError::Forbidden.into());
     assert_eq!(wait(world.store.create_conversation(&bob, taken(elsewhere))), forbidden);

@@ -11,6 +11,7 @@ use qpc_proto::{
     address::Address,
     chain::{ChainValue, EntryKind, LogEntry},
     id::{AccountId, ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
+    limits::DEVICES_PER_ACCOUNT_MAX,
     role::Role,
 };
 
@@ -128,7 +129,7 @@ impl World {
     pub fn another_device(&self, of: &Actor) -> Actor {
         let device = self.new_device();
         let actor = Actor::authenticated(of.account(), device.id, of.address().clone());
-        wait(self.store.enrol_device(of.account(), device)).unwrap();
+        wait(self.store.enrol_device(of.account(), device, DEVICES_PER_ACCOUNT_MAX)).unwrap();
         actor
     }
 

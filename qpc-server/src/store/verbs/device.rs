@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use qpc_proto::{
     address::Domain,
     id::{AccountId, ConversationName, DeviceId, Seq},
-    limits::DEVICES_PER_ACCOUNT_MAX,
 };
 
 use super::present;
@@ -78,6 +77,7 @@ pub(in crate::store) fn enrol_device(
     tables: &mut dyn Tables,
     account: AccountId,
     device: &NewDevice,
+    most: usize,
 ) -> Result<Enrolled, EnrolDeviceError> {
     let account = tables
         .account(account)?
@@ -92,7 +92,7 @@ pub(in crate::store) fn enrol_device(
     if id_in_use(tables, &account.address.domain, device.id)? {
         return Err(EnrolDeviceError::DeviceExists);
     }
-    if tables.devices_of(account.id)?.len() >= DEVICES_PER_ACCOUNT_MAX {
+    if tables.devices_of(account.id)?.len() >= most {
         return Err(EnrolDeviceError::TooMany);
     }
     insert(tables, &account, device)?;

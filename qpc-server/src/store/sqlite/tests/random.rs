@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use qpc_proto::{
     chain::EntryKind,
     id::{ConversationName, Counter, DeviceId, Epoch},
+    limits::DEVICES_PER_ACCOUNT_MAX,
 };
 
 use super::*;
@@ -199,7 +200,7 @@ impl Life {
                 let before = self.people[*one].clone();
                 let device = self.world().new_device();
                 let id = device.id;
-                let enrolled = wait(self.world().store.enrol_device(before.account(), device));
+                let enrolled = wait(self.world().store.enrol_device(before.account(), device, DEVICES_PER_ACCOUNT_MAX));
                 if enrolled.is_err() {
                     return format!("{enrolled:?}");
                 }
