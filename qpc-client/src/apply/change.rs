@@ -103,7 +103,6 @@ impl<'b> Batch<'b> {
             Err(GroupError::Fault(fault)) => return Err(fault.into()),
             Err(GroupError::NoGroup | GroupError::Removed) => None,
         };
-        let maker = maker.map_or_else(|| "somebody".to_owned(), |member| member.device.address().to_string());
         log.group.delete()?;
         if let Some(id) = pending::id_of(self.tx, local)? {
             pending::remove(self.tx, local, id)?;
@@ -116,9 +115,14 @@ impl<'b> Batch<'b> {
         (log.conversation.state, log.conversation.trusted) = (State::Awaiting, Trusted::Never);
         self.out.elsewhere = true;
         self.out.gone.push(name);
+        // Who came in by it is no member yet, and may have been shown a wrong group info.
+        let (maker, advice) = match maker.map(|member| member.device.address().to_string()) {
+            Some(maker) => (maker.clone(), format!("have {maker} removed, or go on in a new group")),
+            None => ("somebody".to_owned(), "go on in a new group".to_owned()),
+        };
         let text = format!(
             "{}: {maker} changed it in a way that this device can't follow. It comes back by itself; what was said in that \
-             moment may be missing here. If it happens again, have {maker} removed, or go on in a new group.",
+             moment may be missing here. If it happens again, {advice}.",
             log.words()
         );
         self.out.alarm(self.tx, text)?;

@@ -1,6 +1,7 @@
 //! People with an engine each, and the stories they live through. The log between them is
 //! whatever order a test hands entries on in.
 
+mod altered;
 mod chat;
 mod crash;
 mod external;

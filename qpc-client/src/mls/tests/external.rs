@@ -178,3 +178,26 @@ fn a_device_comes_again_only_where_its_leaf_stands() {
     assert!(matches!(refused, Err(JoinError::NotAllowed(Violation::Stranger(_)))), "{refused:?}");
     assert_eq!(carol.rows(Some(storage::Kind::Tree)), 0);
 }
+
+#[test]
+fn a_wrong_external_key_shuts_nobody_out_for_long() {
+    let [mallory, alice, bob] = Person::many(["mallory", "alice", "bob"]);
+    let tablet = Person::with_device("bob", "bob's tablet");
+    let name = group_of(&[&mallory, &alice, &bob]);
+    // Mallory shows the group with an external key of his own: by it the tablet comes into an epoch that nobody else knows.
+    poison(&mallory, &name);
+    let alone = joins(&tablet, &name, &shown(&mallory, &name)).unwrap();
+    for member in [&alice, &bob] {
+        let refused = member.follows(&name, &alone.staged.commit);
+        assert!(matches!(refused, Err(ProcessError::Unprocessable(_))), "{refused:?}");
+    }
+    // Its own group info is right.
+    let alices = comes_again(&alice, &name, &shown(&tablet, &name)).unwrap();
+    tablet.follows(&name, &alices.staged.commit).unwrap();
+    let bobs = comes_again(&bob, &name, &shown(&tablet, &name)).unwrap();
+    for member in [&tablet, &alice] {
+        member.follows(&name, &bobs.staged.commit).unwrap();
+    }
+    let hello = bob.send(&name, "all here");
+    assert!(alice.reads(&name, &hello).is_ok() && tablet.reads(&name, &hello).is_ok());
+}
