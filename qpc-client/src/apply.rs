@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     api::Event,
-    mls::{Fault, Group, Mls, Refusal},
+    mls::{Fault, Group, GroupError, Member, Mls, Refusal},
     store::{
         StoreError, alarm,
         conversation::{self, Conversation, Kind, State, Trusted},
@@ -185,6 +185,15 @@ impl Open<'_> {
     /// What to call it in an alarm.
     fn words(&self) -> String {
         words(&self.conversation)
+    }
+}
+
+/// Who is in a group; nobody where this device has none.
+pub(crate) fn members(group: &mut Group<'_>) -> Result<Vec<Member>, ApplyError> {
+    match group.members() {
+        Ok(members) => Ok(members),
+        Err(GroupError::Fault(fault)) => Err(fault.into()),
+        Err(GroupError::NoGroup | GroupError::Removed) => Ok(Vec::new()),
     }
 }
 

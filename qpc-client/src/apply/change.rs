@@ -21,7 +21,9 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        outbox, pending, returned, undescribed, unheard, unjoined,
+        outbox, pending,
+        returned::{self, Left},
+        undescribed, unheard, unjoined,
     },
 };
 
@@ -98,16 +100,16 @@ impl<'b> Batch<'b> {
     /// and comes back by itself, into whatever the group is by then.
     fn comes_back(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<Step, ApplyError> {
         let (local, name) = (log.conversation.local, log.name.clone());
-        let maker = match log.group.members() {
-            Ok(members) => members.into_iter().find(|member| Some(member.device.device()) == entry.sender),
-            Err(GroupError::Fault(fault)) => return Err(fault.into()),
-            Err(GroupError::NoGroup | GroupError::Removed) => None,
-        };
+        let members = super::members(&mut log.group)?;
+        let accounts = members.iter().map(|member| member.device.address().clone()).collect();
+        let left = Left { epoch: log.conversation.epoch, members: accounts };
+        returned::put(self.tx, local, fresh::now_ms(), &left)?;
         log.group.delete()?;
         if let Some(id) = pending::id_of(self.tx, local)? {
             pending::remove(self.tx, local, id)?;
         }
-        // What was encrypted for the group as it was is of no use any more.
+        // Of what was encrypted for the group as it was, nothing that is still here was taken: it would stand in the log
+        // before this change.
         outbox::unseal_from(self.tx, local, i64::MIN)?;
         conversation::set_state(self.tx, local, State::Awaiting)?;
         conversation::set_waiting(self.tx, local, Some("waiting until this device has come back into the group"))?;
@@ -116,8 +118,9 @@ impl<'b> Batch<'b> {
         self.out.elsewhere = true;
         self.out.gone.push(name);
         // Who came in by it is no member yet, and may have been shown a wrong group info.
-        let (maker, advice) = match maker.map(|member| member.device.address().to_string()) {
-            Some(maker) => (maker.clone(), format!("have {maker} removed, or go on in a new group")),
+        let maker = members.iter().find(|member| Some(member.device.device()) == entry.sender);
+        let (maker, advice) = match maker.map(|member| member.device.address()) {
+            Some(maker) => (maker.to_string(), format!("have {maker} removed, or go on in a new group")),
             None => ("somebody".to_owned(), "go on in a new group".to_owned()),
         };
         let text = format!(

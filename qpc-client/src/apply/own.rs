@@ -10,7 +10,6 @@ use super::{ApplyError, Batch, Open};
 use crate::{
     api::Event,
     fresh,
-    mls::GroupError,
     store::{
         StoreError, contact,
         conversation::{self, Kind, New, State},
@@ -70,11 +69,7 @@ impl<'b> Batch<'b> {
 
     /// How many of the account's devices are older than this one: they have more to tell, and come first.
     fn rank(&self, log: &mut Open<'b>) -> Result<u64, ApplyError> {
-        let members = match log.group.members() {
-            Ok(members) => members,
-            Err(GroupError::Fault(fault)) => return Err(fault.into()),
-            Err(GroupError::NoGroup | GroupError::Removed) => return Ok(0),
-        };
+        let members = super::members(&mut log.group)?;
         let older = members.iter().filter(|member| member.device.device() < self.me.identity.device).count();
         Ok(u64::try_from(older).unwrap_or(u64::MAX))
     }

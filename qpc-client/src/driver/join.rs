@@ -220,10 +220,11 @@ pub(crate) fn stage_join(
         unjoined::remove(tx, name)?;
         return Ok((None, out));
     }
-    let coming = match conversation::by_name(tx, name)? {
-        Some(known) if returned::has(tx, known.local)? => Coming::Again,
-        _ => Coming::First,
+    let left = match conversation::by_name(tx, name)? {
+        Some(known) => returned::last(tx, known.local)?,
+        None => None,
     };
+    let coming = left.map_or(Coming::First, |left| Coming::Again { after: left.epoch });
     let joining = match me.with_mls(tx, |mls| mls.join_by_commit(name, coming, group_info, tree)) {
         Ok(joining) => joining,
         Err(error) => {

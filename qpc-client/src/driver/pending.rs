@@ -3,7 +3,7 @@
 //! The request is durable before it is sent. A definite answer settles it; without one the same bytes go out
 //! again on the next connection, and the server answers them alike.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
@@ -29,7 +29,8 @@ use crate::{
         conversation::{self, Conversation, Kind, State},
         entry, message, outbox,
         pending::{self, Pending},
-        returned, unjoined,
+        returned::{self, Left},
+        unjoined,
     },
     transport::{CallError, Link, Refused},
     trust::Me,
@@ -312,7 +313,7 @@ pub(crate) async fn submit(core: &Arc<Core>, link: &Link, pending: Pending) -> R
         .store
         .run_and(
             move |tx| match answered {
-                Ok((seq, chain)) if is_joining(tx, &pending, commit)? => joined(tx, &pending, seq, &chain),
+                Ok((seq, chain)) if is_joining(tx, &pending, commit)? => joined(tx, &me, &pending, seq, &chain),
                 Ok((seq, chain)) => accepted(tx, &pending, seq, &chain),
                 Err(refused) if is_joining(tx, &pending, commit)? => not_joined(tx, &me, &pending, refused),
                 Err(refused) => not_accepted(tx, &me, &pending, refused),
@@ -337,6 +338,7 @@ fn is_joining(tx: &Transaction<'_>, pending: &Pending, commit: bool) -> Result<b
 /// This device is in: it reads what comes after its commit.
 pub(crate) fn joined(
     tx: &Transaction<'_>,
+    me: &Me,
     pending: &Pending,
     seq: Seq,
     chain: &[u8],
@@ -357,11 +359,24 @@ pub(crate) fn joined(
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
     conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;
     if conversation.kind != Kind::Personal {
-        let how = if returned::has(tx, local)? { "This device has come back." } else { "This device has joined." };
-        let told = message::notice(tx, local, how)?;
-        out.events.push(Event::Message(told));
+        let texts = match returned::last(tx, local)? {
+            Some(left) => come_back(tx, me, name, &left)?,
+            None => vec!["This device has joined.".to_owned()],
+        };
+        for text in texts {
+            out.events.push(Event::Message(message::notice(tx, local, &text)?));
+        }
     }
     Ok((Submitted::Accepted(seq), out))
+}
+
+/// What is told to somebody whose device has come back: who came and went meanwhile, too, which no commit has told.
+fn come_back(tx: &Transaction<'_>, me: &Me, name: &ConversationName, left: &Left) -> Result<Vec<String>, ApplyError> {
+    let members = me.with_mls(tx, |mls| apply::members(&mut mls.group(name)))?;
+    let members: BTreeSet<_> = members.iter().map(|member| member.device.address().clone()).collect();
+    let came = members.difference(&left.members).map(|address| format!("{address} has come in meanwhile."));
+    let went = left.members.difference(&members).map(|address| format!("{address} has gone meanwhile."));
+    Ok(["This device has come back.".to_owned()].into_iter().chain(came).chain(went).collect())
 }
 
 /// This device is not in: it is as before, and comes with another commit, or never.

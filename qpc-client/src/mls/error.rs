@@ -174,6 +174,9 @@ pub enum JoinError {
     /// This device is a member already: the welcome was handled before, or is a fake.
     #[error("this device is in the group already")]
     AlreadyMember,
+    /// The group is shown as it was in an epoch that this device has followed before.
+    #[error("the group is shown as it was before")]
+    Outdated,
     /// It breaks the rules of MLS, or the group is not one of ours.
     #[error("invalid: {0}")]
     Invalid(String),

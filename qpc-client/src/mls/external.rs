@@ -38,8 +38,11 @@ pub struct Joining {
 pub enum Coming {
     /// It was not: another device of its account has to be in it.
     First,
-    /// It was, could not follow it any further, and replaces its own leaf.
-    Again,
+    /// It was, could not follow it any further, and replaces its own leaf in a later epoch.
+    Again {
+        /// The last that it followed.
+        after: Epoch,
+    },
 }
 
 impl Mls<'_> {
@@ -66,6 +69,12 @@ impl Mls<'_> {
             return Err(JoinError::Invalid("a group of another suite".into()));
         }
         let epoch = Epoch(info.group_context().epoch().as_u64());
+        let again = match coming {
+            Coming::First => false,
+            Coming::Again { after } if epoch > after => true,
+            // In an earlier one there may be somebody who was removed since.
+            Coming::Again { .. } => return Err(JoinError::Outdated),
+        };
         self.provider.storage().atomically(|| {
             self.make_room(&id)?;
             let mut replaces = false;
@@ -88,7 +97,7 @@ impl Mls<'_> {
                 .map_err(|error| JoinError::Invalid(error.to_string()))?
                 .finalize(&self.provider)
                 .map_err(Fault::engine)?;
-            let joined = self.inspect_joined(&group, coming == Coming::Again && replaces)?;
+            let joined = self.inspect_joined(&group, again && replaces)?;
             let replaced = replaces.then(|| Departure { device: joined.inviter.clone(), left: false });
             let (commit, _, group_info) = bundle.into_messages();
             let encode = |message: MlsMessageOut| message.tls_serialize_detached().map_err(Fault::engine);

@@ -1,7 +1,10 @@
-//! How often this device came back by itself into a group whose change it could not follow: somebody who makes such
-//! changes can't keep it busy for ever.
+//! Groups that this device left because it could not follow a change, to come back by itself: how it had them then, by
+//! which it judges what it is shown, and how often, so that nobody keeps it busy for ever.
 
-use rusqlite::Transaction;
+use std::collections::BTreeSet;
+
+use qpc_proto::{address::Address, id::Epoch};
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::{Local, StoreError, row};
 
@@ -9,26 +12,40 @@ use super::{Local, StoreError, row};
 const RETURNS_MAX: i64 = 10;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Did it leave the group so, at any time?
-pub(crate) fn has(tx: &Transaction<'_>, conversation: Local) -> Result<bool, StoreError> {
-    tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM returned WHERE conversation = ?1)")?
-        .query_one([conversation], |row| row.get(0))
-        .map_err(StoreError::from)
+/// A group as this device had it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) epoch: Epoch,
+    /// Accounts.
+    pub(crate) members: BTreeSet<Address>,
 }
 
-/// Notes that it is about to; `false` where it was too often.
-pub(crate) fn may(tx: &Transaction<'_>, conversation: Local, now: u64) -> Result<bool, StoreError> {
-    let since = row::signed(now.saturating_sub(DAY_MS));
-    tx.prepare_cached("DELETE FROM returned WHERE conversation = ?1 AND at_ms < ?2")?.execute((conversation, since))?;
+/// May it come back, or did it too often?
+pub(crate) fn may(tx: &Transaction<'_>, conversation: Local, now_ms: u64) -> Result<bool, StoreError> {
     let noted: i64 = tx
-        .prepare_cached("SELECT count(*) FROM returned WHERE conversation = ?1")?
-        .query_one([conversation], |row| row.get(0))?;
-    if noted >= RETURNS_MAX {
-        return Ok(false);
-    }
-    tx.prepare_cached("INSERT INTO returned (conversation, at_ms) VALUES (?1, ?2)")?
-        .execute((conversation, row::signed(now)))?;
-    Ok(true)
+        .prepare_cached("SELECT count(*) FROM returned WHERE conversation = ?1 AND at_ms >= ?2")?
+        .query_one((conversation, row::signed(now_ms.saturating_sub(DAY_MS))), |row| row.get(0))?;
+    Ok(noted < RETURNS_MAX)
+}
+
+/// It leaves, and is about to come back.
+pub(crate) fn put(tx: &Transaction<'_>, conversation: Local, now_ms: u64, left: &Left) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM returned WHERE conversation = ?1 AND at_ms < ?2")?
+        .execute((conversation, row::signed(now_ms.saturating_sub(DAY_MS))))?;
+    let members: Vec<_> = left.members.iter().map(ToString::to_string).collect();
+    tx.prepare_cached("INSERT INTO returned (conversation, at_ms, epoch, members) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((conversation, row::signed(now_ms), row::signed(left.epoch.0), members.join("\n")))?;
+    Ok(())
+}
+
+/// How it had the group when it left it the last time, if it ever did.
+pub(crate) fn last(tx: &Transaction<'_>, conversation: Local) -> Result<Option<Left>, StoreError> {
+    let mut select =
+        tx.prepare_cached("SELECT epoch, members FROM returned WHERE conversation = ?1 ORDER BY rowid DESC LIMIT 1")?;
+    let found = select.query_one([conversation], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+    let Some((epoch, members)) = found.optional()? else { return Ok(None) };
+    let epoch = Epoch(u64::try_from(epoch).map_err(|_| StoreError::Corrupt("a negative epoch"))?);
+    Ok(Some(Left { epoch, members: members.lines().map(row::address).collect::<Result<_, _>>()? }))
 }
 
 #[cfg(test)]
@@ -56,15 +73,24 @@ mod tests {
             conversation::insert(&tx, &new).unwrap()
         });
         let first = 20 * DAY_MS;
-        assert!(!has(&tx, one).unwrap());
+        let left = |epoch| Left { epoch: Epoch(epoch), members: ["a@a.example".parse().unwrap()].into() };
+        let leaves = |of, now, epoch| {
+            let may = may(&tx, of, now).unwrap();
+            if may {
+                put(&tx, of, now, &left(epoch)).unwrap();
+            }
+            may
+        };
+        assert_eq!(last(&tx, one).unwrap(), None);
         for number in 0..10 {
-            assert!(may(&tx, one, first + number).unwrap(), "{number}");
+            assert!(leaves(one, first + number, number), "{number}");
         }
-        assert!(!may(&tx, one, first + 10).unwrap());
-        assert!(may(&tx, other, first + 10).unwrap(), "each for itself");
-        assert!(!may(&tx, one, first + DAY_MS).unwrap());
-        assert!(may(&tx, one, first + DAY_MS + 1).unwrap(), "the first was a day ago");
-        assert!(!may(&tx, one, first + DAY_MS + 1).unwrap());
-        assert!(has(&tx, one).unwrap());
+        assert!(!leaves(one, first + 10, 10));
+        assert!(leaves(other, first + 10, 77), "each for itself");
+        assert_eq!(last(&tx, one).unwrap(), Some(left(9)));
+        assert!(!leaves(one, first + DAY_MS, 10));
+        assert!(leaves(one, first + DAY_MS + 1, 10), "the first was a day ago");
+        assert!(!leaves(one, first + DAY_MS + 1, 11));
+        assert_eq!(last(&tx, one).unwrap(), Some(left(10)));
     }
 }

@@ -224,11 +224,14 @@ INSERT INTO key_package_count VALUES (1, 0, 0, 0, 0);
 /// When this device's keys in a conversation's group were made; 0 where that was not noted.
 const RENEWALS: &str = "ALTER TABLE conversation ADD COLUMN renewed_ms INTEGER NOT NULL DEFAULT 0;";
 
-/// When this device came back by itself into a group whose change it could not follow.
+/// When this device left a group whose change it could not follow, to come back by itself, and how it had the group then.
+/// members: addresses, one in a line.
 const RETURNS: &str = "
 CREATE TABLE returned (
     conversation INTEGER NOT NULL REFERENCES conversation,
-    at_ms INTEGER NOT NULL
+    at_ms INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    members TEXT NOT NULL
 ) STRICT;
 CREATE INDEX returned_of_conversation ON returned (conversation, at_ms);
 ";

@@ -62,6 +62,8 @@ fn members_come_back_from_a_change_that_nobody_can_follow() {
     let told = |me: &Person, what: &str| me.history(GROUP).iter().any(|said| said.body == what);
     for person in [&alice, &bob] {
         person.until("its place", |me| told(me, "This device has come back."));
+        // What the commit that it could not read has done.
+        assert!(told(person, "carol@localhost has gone meanwhile."), "{:?}", person.history(GROUP));
     }
     let sees = |me: &Person, other: &str| told(me, &format!("{other}@localhost brought back a device."));
     alice.until("each other", |_| sees(&alice, "bob") || sees(&bob, "alice"));

@@ -2,6 +2,7 @@
 
 use openmls::prelude::tls_codec::Serialize as _;
 use openmls_traits::OpenMlsProvider as _;
+use qpc_proto::id::Epoch;
 
 use super::*;
 
@@ -142,8 +143,9 @@ fn poison(mallory: &Person, name: &ConversationName) {
 
 /// Comes into a group again, after a commit that this device can't follow.
 fn comes_again(device: &Person, name: &ConversationName, shown: &(Vec<u8>, Vec<u8>)) -> Result<Joining, JoinError> {
+    let after = device.on(name, |group| group.epoch()).unwrap_or(Epoch(0));
     device.on(name, |group| group.delete().unwrap());
-    device.with(|mls| mls.join_by_commit(name, Coming::Again, &shown.0, &shown.1))
+    device.with(|mls| mls.join_by_commit(name, Coming::Again { after }, &shown.0, &shown.1))
 }
 
 #[test]
@@ -177,6 +179,25 @@ fn a_device_comes_again_only_where_its_leaf_stands() {
     let refused = comes_again(&carol, &name, &shown(&alice, &name));
     assert!(matches!(refused, Err(JoinError::NotAllowed(Violation::Stranger(_)))), "{refused:?}");
     assert_eq!(carol.rows(Some(storage::Kind::Tree)), 0);
+}
+
+#[test]
+fn a_device_comes_again_only_into_a_later_epoch() {
+    let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
+    let name = group_of(&[&alice, &bob, &carol]);
+    // With carol, who is removed then: the server shows it once more.
+    let before = shown(&alice, &name);
+    commits(&alice, &[&bob], &name, |group| group.remove(&[carol.address().clone()]));
+    let after = bob.on(&name, |group| group.epoch().unwrap());
+    let now = shown(&alice, &name);
+    bob.on(&name, |group| group.delete().unwrap());
+    for outdated in [&before, &now] {
+        let refused = bob.with(|mls| mls.join_by_commit(&name, Coming::Again { after }, &outdated.0, &outdated.1));
+        assert!(matches!(refused, Err(JoinError::Outdated)), "{refused:?}");
+    }
+    commits(&alice, &[], &name, |group| group.update());
+    let shown = shown(&alice, &name);
+    assert!(bob.with(|mls| mls.join_by_commit(&name, Coming::Again { after }, &shown.0, &shown.1)).is_ok());
 }
 
 #[test]
