@@ -22,7 +22,9 @@ use crate::{
     store::{
         contact,
         conversation::{New, State},
-        entry, outbox, schema,
+        entry, outbox,
+        pending::Pending,
+        schema,
     },
 };
 
@@ -55,6 +57,10 @@ impl Desk {
         let result = work(&tx, &self.me);
         tx.commit().unwrap();
         result
+    }
+
+    fn key_package(&mut self) -> Vec<u8> {
+        self.tx(|tx, me| me.with_mls(tx, |mls| mls.make_key_packages(1, false).unwrap().one_time.remove(0)))
     }
 
     fn take(&mut self, items: impl IntoIterator<Item = Item>) -> Result<Applied, ApplyError> {
@@ -147,20 +153,22 @@ fn alarms(applied: &Applied) -> Vec<&str> {
     texts.collect()
 }
 
+/// Somebody writes to somebody for the first time, and is given this as the other's key package.
+fn writes_first(who: &mut Desk, to: &Desk, key_package: Vec<u8>) -> (Option<Pending>, Applied) {
+    let claimed =
+        [v1::ClaimedKeyPackage { device_id: to.me.identity.device.to_bytes(), key_package: key_package.into() }];
+    who.tx(|tx, me| {
+        let wanted = conversation::want_direct(tx, to.me.address()).unwrap();
+        outbox::put(tx, wanted.local, fresh::message_id().unwrap(), b"later").unwrap();
+        stage_between(tx, me, wanted.local, (&claimed, &[]), None).unwrap()
+    })
+}
+
 /// Alice has written to bob first, and both have the conversation.
 fn met() -> (Ledger, Desk, Desk) {
     let (mut alice, mut bob) = (Desk::of("alice"), Desk::of("bob"));
-    let packages = bob.tx(|tx, me| me.with_mls(tx, |mls| mls.make_key_packages(1, false).unwrap()));
-    let claimed = [v1::ClaimedKeyPackage {
-        device_id: bob.me.identity.device.to_bytes(),
-        key_package: packages.one_time[0].clone().into(),
-    }];
-    let peer = bob.me.address().clone();
-    let (pending, _) = alice.tx(|tx, me| {
-        let wanted = conversation::want_direct(tx, &peer).unwrap();
-        outbox::put(tx, wanted.local, fresh::message_id().unwrap(), b"later").unwrap();
-        stage_between(tx, me, wanted.local, (&claimed, &[]), None).unwrap()
-    });
+    let package = bob.key_package();
+    let (pending, _) = writes_first(&mut alice, &bob, package);
     let pending = pending.expect("a request");
     let request = <v1::Request as prost::Message>::decode(pending.request.clone()).unwrap();
     let Some(Method::CreateConversation(create)) = request.method else { panic!("a creation") };
