@@ -178,6 +178,9 @@ fn bounds_are_judged_at_the_limit_and_one_past_it() {
     for (segments, faulty) in [(0, 1), (1, 0), (10, 0), (11, 1)] {
         assert_eq!(number(&format!("[transport]\nsend_segments = {segments}\n")), faulty, "{segments}");
     }
+    for (devices, faulty) in [(0, 1), (1, 0), (16, 0), (17, 1)] {
+        assert_eq!(number(&format!("[limits]\ndevices_per_account = {devices}\n")), faulty, "{devices}");
+    }
     for (delay, faulty) in [("0ms", 1), ("1ms", 0), ("1s", 0), ("1001ms", 1)] {
         assert_eq!(number(&format!("[transport]\nack_delay = \"{delay}\"\n")), faulty, "{delay}");
     }
