@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use qpc_proto::id::ConversationName;
+use qpc_proto::id::{ConversationName, Epoch};
 use tokio::{
     sync::Notify,
     time::{MissedTickBehavior, interval},
@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ChangeError,
     follow::Follower,
-    public::{Leaf, Refused},
+    public::{Followed, Leaf, Refused},
     shelf::Known,
 };
 use crate::{
     clock::Clock,
-    store::{AppendError, Departure, GroupVersion, Judged, Removal, RemovalError, StoreFault},
+    store::{AppendError, Departure, GroupState, GroupVersion, Judged, Removal, RemovalError, StoreFault},
 };
 
 /// Leaves looked at in one go.
@@ -124,7 +124,7 @@ impl Removals {
                     Ok(()) => {
                         follower.metrics.removals_proposed.inc();
                         let proposals = version.proposals.saturating_add(1);
-                        self.keep(follower, name, GroupVersion { proposals, ..version }, group);
+                        keep(follower, name, GroupVersion { proposals, ..version }, group);
                         Ok(())
                     }
                     Err(RemovalError::Unjudged) => Err(AppendError::Unjudged.into()),
@@ -132,35 +132,28 @@ impl Removals {
                 }
             }
             Ok(Next::Settle(until_after)) => {
-                self.keep(follower, name, version, group);
+                keep(follower, name, version, group);
                 follower.store.settle_departure(name, device, until_after).await.map_err(fault)
             }
             // A group of before the hub had a key in it, above all: nothing can be done.
             Err(error) => {
                 tracing::debug!(%error, "a leaf can't be proposed for removal");
-                let after = matches!(error, Refused::Rule(_)).then_some(version);
-                if let Some(version) = after {
-                    self.keep(follower, name, version, group);
+                if matches!(error, Refused::Rule(_)) {
+                    keep(follower, name, version, group);
                 }
                 follower.store.settle_departure(name, device, Some(epoch)).await.map_err(fault)
             }
         }
     }
+}
 
-    fn keep(
-        &self,
-        follower: &Follower,
-        name: &ConversationName,
-        version: GroupVersion,
-        group: super::public::Followed,
-    ) {
-        follower.shelf.put(name.clone(), Known { version, group });
-    }
+fn keep(follower: &Follower, name: &ConversationName, version: GroupVersion, group: Followed) {
+    follower.shelf.put(name.clone(), Known { version, group });
 }
 
 /// What is to be stored about a leaf.
 enum Next {
-    Propose(Vec<u8>, crate::store::GroupState),
+    Propose(Vec<u8>, GroupState),
     /// Gone, or nothing before the epoch after this one.
-    Settle(Option<qpc_proto::id::Epoch>),
+    Settle(Option<Epoch>),
 }
