@@ -98,8 +98,8 @@ fn a_member_that_nobody_added_is_refused() {
         alarms(&applied)
     );
     assert_eq!(applied.gone, [log.name.clone()]);
-    let members = bob.tx(|tx, me| me.with_mls(tx, |mls| crate::apply::members(&mut mls.group(&name)).unwrap()));
-    assert!(members.is_empty(), "it has left, and comes back only to where its leaf stands");
+    let there = bob.tx(|tx, me| me.with_mls(tx, |mls| members(&mut mls.group(&name)).unwrap()));
+    assert!(there.is_empty(), "it has left, and comes back only to where its leaf stands");
 }
 
 #[test]
