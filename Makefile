@@ -6,6 +6,7 @@ CARGO ?= cargo
 WASM := wasm32-unknown-unknown
 FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
+SEEDS ?= 20000
 
 .PHONY: help deps run test check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit
 
@@ -24,13 +25,14 @@ test: deps check ## All tests, formatting, lints.
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace --all-targets
 	$(CARGO) test --locked --workspace --doc
-	$(CARGO) test --locked -p qpc-server --features failpoints --lib failpoints
+	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --lib failpoints
+	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --test simulation
 
 check: ## Formatting and lints, warnings denied.
 	@.ci/deps checks
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,planted-bugs -- -D warnings
+	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,simulation -- -D warnings
 	@test -z "$$($(CARGO) tree --locked --workspace -i ring 2>/dev/null)" || { echo "check: ring is compiled beside aws-lc-rs" >&2; exit 1; }
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
@@ -65,9 +67,11 @@ tiers: ## The tables of docs/sizing.md, measured here; as root, for limits on th
 fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
 
-torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; races of many for long.
+torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; races of many; SEEDS of the simulation.
 	$(CARGO) build --release --locked --workspace --bins
 	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
+	QPC_SEEDS=0..$(SEEDS) QPC_SEEDS_FILE=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/seeds-$$(git rev-parse --short HEAD).txt $(CARGO) test --release --locked \
+		-p qpc-server --features simulation --test simulation nothing_is_lost -- --nocapture
 	QPC_RACES="50 1000" $(CARGO) test --release --locked -p qpc-server --test server many_who_change -- --nocapture
 
 audit: ## Advisories, licences, bans; needs a network and cargo-deny.

@@ -1,6 +1,8 @@
 //! The handle on a home's account: opened, registered or logged in, then asked to do things.
 
 mod sign_in;
+#[cfg(feature = "simulation")]
+mod simulated;
 
 use std::{
     fmt,
@@ -11,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::sign_in::{Login, Registration, SignInError};
+#[cfg(feature = "simulation")]
+pub use self::simulated::Place;
 use crate::{
     EventStream, Home, Options, ServerAddress,
     api::{Command, CommandError, Outcome},
@@ -100,9 +104,7 @@ impl Client {
 
     /// Begins to drive a home, with a connection that is authenticated already if there is one.
     fn start(home: LockedHome, core: Arc<Core>, first: Option<Link>) -> Self {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(driver::run(Arc::clone(&core), first, stop.clone()));
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         match local::bind(home.home().dir()) {
             Ok(listener) => {
                 tasks.spawn(local::serve(listener, Arc::clone(&core), stop.clone()));
@@ -110,7 +112,18 @@ impl Client {
             // Only other programs on this home miss it.
             Err(error) => tracing::warn!(%error, "other programs can't join this home"),
         }
-        Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(Some(home)) }))
+        Self::run(core, first, Some(home), (stop, tasks))
+    }
+
+    /// Runs the driver beside the tasks that are there.
+    fn run(
+        core: Arc<Core>,
+        first: Option<Link>,
+        home: Option<LockedHome>,
+        (stop, mut tasks): (CancellationToken, JoinSet<()>),
+    ) -> Self {
+        tasks.spawn(driver::run(Arc::clone(&core), first, stop.clone()));
+        Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(home) }))
     }
 
     /// Does something. Commands take effect in the order in which their futures are first polled.

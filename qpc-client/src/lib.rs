@@ -20,12 +20,16 @@ pub mod mls;
 mod opaque;
 mod options;
 mod session;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod store;
 mod transport;
 mod trust;
 pub mod wire;
 mod words;
 
+#[cfg(feature = "simulation")]
+pub use self::client::Place;
 pub use self::{
     client::{Client, Login, OpenError, Registration, SignInError},
     events::{EventStream, Notice},

@@ -94,6 +94,30 @@ impl Store {
         Ok(Self { jobs, turn: Arc::default(), _thread: Arc::new(Ended(Some(thread))) })
     }
 
+    /// A home in memory, which a task has instead of a thread: it takes a moment before it does a transaction and
+    /// another before it tells of it, and may be aborted in either.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn simulated(
+        disk: Arc<std::sync::Mutex<Connection>>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        use crate::fresh::jitter;
+        /// Longest of the two moments.
+        const MOMENT: std::time::Duration = std::time::Duration::from_millis(4);
+        let (jobs, mut queue) = mpsc::channel(JOBS_MAX);
+        let task = async move {
+            while let Some(first) = queue.recv().await {
+                tokio::time::sleep(jitter(MOMENT)).await;
+                let done = {
+                    let mut connection = disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    Done::of(&mut connection, first, &mut queue)
+                };
+                tokio::time::sleep(jitter(MOMENT)).await;
+                done.tell();
+            }
+        };
+        (Self { jobs, turn: Arc::default(), _thread: Arc::new(Ended(None)) }, task)
+    }
+
     /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`
     /// has done. Work takes effect in the order in which the futures are first polled.
     pub(crate) async fn run<T, E, F>(&self, work: F) -> Result<T, E>
@@ -147,15 +171,28 @@ impl Store {
 /// The thread: one transaction after the other, until nobody can ask any more.
 fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.blocking_recv() {
+        Done::of(&mut connection, first, &mut queue).tell();
+    }
+}
+
+/// A transaction that has ended, and who waits to hear of it.
+struct Done {
+    committed: Result<(), rusqlite::Error>,
+    finishes: Vec<Finish>,
+}
+
+impl Done {
+    /// Does a job and those that wait behind it, in one transaction. Where there is none, the askers see that their
+    /// answers will never come.
+    fn of(connection: &mut Connection, first: Job, queue: &mut mpsc::Receiver<Job>) -> Self {
+        let mut finishes = Vec::new();
         let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
             Ok(transaction) => transaction,
             Err(error) => {
                 tracing::error!(%error, "the home's database does not begin a transaction");
-                // The askers see that their answers will never come.
-                continue;
+                return Self { committed: Err(error), finishes };
             }
         };
-        let mut finishes = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next.take() {
             match job(&transaction) {
@@ -170,8 +207,13 @@ fn serve(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
         if let Err(error) = &committed {
             tracing::error!(%error, "a commit of the home's database failed");
         }
-        for finish in finishes {
-            finish(match &committed {
+        Self { committed, finishes }
+    }
+
+    /// Answers those who asked.
+    fn tell(self) {
+        for finish in self.finishes {
+            finish(match &self.committed {
                 Ok(()) => Ok(()),
                 Err(_) => Err(StoreError::Corrupt("a transaction that does not commit")),
             });

@@ -11,7 +11,6 @@ mod engine;
 use std::{
     io,
     net::IpAddr,
-    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -117,8 +116,7 @@ impl Dialer {
             Ok(Transport {
                 server: server.clone(),
                 trust: Trust::Pin(pin),
-                // Nothing is looked up or remembered by `connect_to`.
-                known: KnownServers::at(PathBuf::new()),
+                known: KnownServers::none(),
                 program: concat!("qpc-wire/", env!("CARGO_PKG_VERSION")).into(),
                 timeout: longest_call,
                 endpoints: Endpoints::from_source(*source)?,

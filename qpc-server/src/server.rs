@@ -10,7 +10,8 @@ mod upkeep;
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use qpc_proto::address::Domain;
-use tokio::net::TcpListener;
+use quinn::{AsyncUdpSocket, Endpoint};
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 
@@ -25,7 +26,7 @@ use crate::{
     metrics::Metrics,
     policy::Policy,
     registry::Registry,
-    rng::Rng,
+    rng::{self, Rng},
     session::Context,
     store::{Aftermath, Store, StoreFault},
     tasks::Tasks,
@@ -96,8 +97,8 @@ pub enum StartError {
 pub struct Running {
     /// Where clients connect (UDP), with the port that was taken.
     pub listen: SocketAddr,
-    /// Where metrics and health are shown (TCP).
-    pub metrics_listen: SocketAddr,
+    /// Where metrics and health are shown (TCP), if they are.
+    pub metrics_listen: Option<SocketAddr>,
     /// What clients pin.
     pub fingerprint: String,
     /// The accounts, for invites and resets.
@@ -115,25 +116,59 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
-    let Parts { store, aftermath, metrics, setup, certificate, hub_key, reset_key, admin_socket, clock, rng } = parts;
+    let limits = config.edge_limits();
+    let Parts { certificate, reset_key, metrics, .. } = &parts;
+    let endpoint = transport::bind(config.server.listen, identity(certificate), reset_key, &limits, metrics)?;
+    let address = config.metrics.listen;
+    let http = TcpListener::bind(address).await.map_err(|error| StartError::Metrics { address, error })?;
+    let admin = match &parts.admin_socket {
+        Some(path) => Some(admin::bind_socket(path).map_err(|error| StartError::Admin { path: path.clone(), error })?),
+        None => None,
+    };
+    let tasks = Tasks::new(Arc::clone(metrics));
+    open(config, parts, tasks, Doors { endpoint, http: Some(http), admin }).await
+}
+
+/// The same on a socket of any kind, with no thread besides the runtime's and nothing else that listens: for a simulation,
+/// in which all happens in the same order each time.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub async fn start_on(socket: Arc<dyn AsyncUdpSocket>, config: &Config, parts: Parts) -> Result<Running, StartError> {
+    let limits = config.edge_limits();
+    let Parts { certificate, reset_key, metrics, .. } = &parts;
+    let mut endpoint = reset_key.endpoint_config();
+    endpoint.rng_seed(Some(rng::bytes(&*parts.rng)));
+    let endpoint = transport::on(socket, endpoint, identity(certificate), &limits, metrics)?;
+    let tasks = Tasks::new(Arc::clone(metrics)).on_one_thread();
+    open(config, parts, tasks, Doors { endpoint, http: None, admin: None }).await
+}
+
+/// Where others come in.
+struct Doors {
+    endpoint: Endpoint,
+    http: Option<TcpListener>,
+    admin: Option<UnixListener>,
+}
+
+fn identity(certificate: &ServerCertificate) -> Identity {
+    Identity { chain: certificate.chain.clone(), key: certificate.key.clone_key() }
+}
+
+/// Builds the rooms behind doors that are there: nothing has to be undone when an address is taken.
+async fn open(config: &Config, parts: Parts, tasks: Tasks, doors: Doors) -> Result<Running, StartError> {
+    let Parts { store, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
+    let Doors { endpoint, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
     let limits = Arc::new(config.edge_limits());
     let fingerprint = certificate.fingerprint();
-
-    // -- listeners first: nothing has to be undone when an address is taken
-    let identity = Identity { chain: certificate.chain, key: certificate.key };
-    let endpoint = transport::bind(config.server.listen, identity, &reset_key, &limits, &metrics)?;
     let listen = endpoint.local_addr().map_err(StartError::Address)?;
-    let address = config.metrics.listen;
-    let http = TcpListener::bind(address).await.map_err(|error| StartError::Metrics { address, error })?;
-    let metrics_listen = http.local_addr().map_err(StartError::Address)?;
-    let socket = match admin_socket {
-        Some(path) => Some(admin::bind_socket(&path).map_err(|error| StartError::Admin { path, error })?),
+    let metrics_listen = match &http {
+        Some(http) => Some(http.local_addr().map_err(StartError::Address)?),
         None => None,
     };
 
     // -- rooms, from the store outwards
-    let tasks = Tasks::new(Arc::clone(&metrics));
     let registry = Registry::new(limits.session.clone(), Arc::clone(&metrics));
     let delivery = Delivery::new(
         Arc::clone(&store),
@@ -198,18 +233,20 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         drop(guard);
     });
     health.set_bound();
-    let page = admin::serve_http(http, Arc::clone(&metrics), health, emptied);
-    tasks.share("http", info_span!("http"), async move {
-        if let Err(error) = page.await {
-            tracing::error!(%error, "the metrics listener failed");
-        }
-    });
-    if let Some(socket) = socket {
+    if let Some(http) = http {
+        let page = admin::serve_http(http, Arc::clone(&metrics), health, emptied);
+        tasks.share("http", info_span!("http"), async move {
+            if let Err(error) = page.await {
+                tracing::error!(%error, "the metrics listener failed");
+            }
+        });
+        upkeep::machine(&tasks, Arc::clone(&metrics), logins, config.server.data_dir.clone());
+    }
+    if let Some(socket) = admin {
         let serve = admin::serve_socket(socket, Arc::clone(&accounts), tasks.clone());
         tasks.share("admin", info_span!("admin"), serve);
     }
     upkeep::retention(&tasks, Arc::clone(&store), &config.retention, clock);
-    upkeep::machine(&tasks, Arc::clone(&metrics), logins, config.server.data_dir.clone());
 
     // The sessions' own drain, the endpoint's patience with them, and a moment for the rest.
     let patience = config.server.drain.0.saturating_mul(2).saturating_add(Duration::from_secs(5));

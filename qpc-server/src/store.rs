@@ -18,6 +18,8 @@ mod group;
 mod key_package;
 mod log;
 pub mod memory;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod reply;
 mod rules;
 pub mod sqlite;

@@ -24,13 +24,21 @@ pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
     metrics: Arc<Metrics>,
+    /// Computations are done where they are asked for.
+    one_thread: bool,
 }
 
 impl Tasks {
     /// An owner of nothing yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), metrics }
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), metrics, one_thread: false }
+    }
+
+    /// The same, with no thread besides the runtime's: what happens, happens in the same order each time.
+    #[must_use]
+    pub fn on_one_thread(self) -> Self {
+        Self { one_thread: true, ..self }
     }
 
     /// Cancelled when the server begins to stop.
@@ -75,6 +83,9 @@ impl Tasks {
     /// Does what keeps a thread busy, on one that nobody else waits for; `None` where it panicked. It goes on where
     /// the future is dropped. Whoever calls bounds how many there are.
     pub async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        if self.one_thread {
+            return Some(work());
+        }
         match self.tracker.spawn_blocking(work).await {
             Ok(done) => Some(done),
             Err(error) => {

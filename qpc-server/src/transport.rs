@@ -12,7 +12,10 @@ mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use quinn::{Endpoint, IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 
 pub use self::{
     accept::serve,
@@ -56,6 +59,23 @@ pub fn bind(
     limits: &Limits,
     metrics: &Metrics,
 ) -> Result<Endpoint, BindError> {
+    let failed = |source| BindError::Socket { address, source };
+    let socket = socket::open(address, limits.transport.udp_buffer).map_err(failed)?;
+    let socket = TokioRuntime.wrap_udp_socket(socket).map_err(failed)?;
+    on(socket, reset_key.endpoint_config(), identity, limits, metrics)
+}
+
+/// The endpoint on a socket of any kind.
+///
+/// # Errors
+/// [`BindError`].
+pub fn on(
+    socket: Arc<dyn AsyncUdpSocket>,
+    endpoint: EndpointConfig,
+    identity: Identity,
+    limits: &Limits,
+    metrics: &Metrics,
+) -> Result<Endpoint, BindError> {
     let crypto = Patient { inner: Arc::new(tls::server_crypto(identity)?), delay: limits.transport.ack_delay };
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
@@ -63,17 +83,16 @@ pub fn bind(
         .max_incoming(limits.admission.incoming)
         .incoming_buffer_size(limits.admission.receive_window.into())
         .incoming_buffer_size_total(limits.admission.incoming_buffer);
+    let address = socket.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
     let failed = |source| BindError::Socket { address, source };
-    let socket = socket::open(address, limits.transport.udp_buffer).map_err(failed)?;
     let socket = Segments {
-        inner: TokioRuntime.wrap_udp_socket(socket).map_err(failed)?,
+        inner: socket,
         at_most: limits.transport.send_segments,
         received: metrics.udp(Direction::In),
         sent: metrics.udp(Direction::Out),
     };
     let runtime = Arc::new(TokioRuntime);
-    Endpoint::new_with_abstract_socket(reset_key.endpoint_config(), Some(config), Arc::new(socket), runtime)
-        .map_err(failed)
+    Endpoint::new_with_abstract_socket(endpoint, Some(config), Arc::new(socket), runtime).map_err(failed)
 }
 
 /// A connection as it begins: as little as a stranger needs. `session` raises it after authentication.

@@ -105,7 +105,7 @@ impl Client {
     }
 }
 
-enum Way {
+pub(super) enum Way {
     Register(Registration),
     Login(Login),
 }
@@ -131,20 +131,52 @@ async fn meet(home: Home, options: &Options) -> Result<Meeting, SignInError> {
 
 async fn sign_in(meeting: Meeting, options: &Options, way: Way) -> Result<Client, SignInError> {
     let Meeting { locked, server, transport, link } = meeting;
-    let signed_in = match &way {
+    let signed_in = prove(&link, &server, options, &way).await?;
+    let (locked, store, _) = read_home(locked).await?;
+    let (core, first) = enter(signed_in, store, (transport, link), options, &way).await?;
+    Ok(Client::start(locked, core, first))
+}
+
+/// The same on a store that is open, without a home around it.
+#[cfg(feature = "simulation")]
+pub(super) async fn on(
+    store: Store,
+    transport: Transport,
+    options: &Options,
+    way: Way,
+) -> Result<(Arc<Core>, Option<Link>), SignInError> {
+    let link = transport.connect().await.map_err(CommandError::from)?;
+    let signed_in = prove(&link, &transport.server, options, &way).await?;
+    enter(signed_in, store, (transport, link), options, &way).await
+}
+
+/// Who lives here from now on, and what came of its first authentication where there was one.
+type SignedIn = (Identity, Option<Result<AuthenticateAnswer, AuthError>>);
+
+async fn prove(link: &Link, server: &ServerAddress, options: &Options, way: &Way) -> Result<SignedIn, SignInError> {
+    let signed_in = match way {
         Way::Register(registration) => {
-            auth::register(&link, options.ksf, registration, server.to_string()).await.map(|identity| (identity, None))
+            auth::register(link, options.ksf, registration, server.to_string()).await.map(|identity| (identity, None))
         }
-        Way::Login(login) => auth::log_in(&link, options.ksf, login, server.to_string())
+        Way::Login(login) => auth::log_in(link, options.ksf, login, server.to_string())
             .await
             .map(|(identity, authenticated)| (identity, Some(authenticated))),
     };
-    let (identity, authenticated) = signed_in.map_err(CommandError::from)?;
-    let (locked, store, _) = read_home(locked).await?;
+    Ok(signed_in.map_err(CommandError::from)?)
+}
+
+/// Moves in, and begins the first session.
+async fn enter(
+    (identity, authenticated): SignedIn,
+    store: Store,
+    (transport, link): (Transport, Link),
+    options: &Options,
+    way: &Way,
+) -> Result<(Arc<Core>, Option<Link>), SignInError> {
     let identity = move_in(&store, identity, matches!(way, Way::Login(_))).await?;
     let core = core(identity, store, transport, options)?;
     let first = begin(&core, link, authenticated).await;
-    Ok(Client::start(locked, core, first))
+    Ok((core, first))
 }
 
 /// The first session: once it has key packages with the server, others can write to this device. What

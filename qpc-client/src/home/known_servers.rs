@@ -45,24 +45,31 @@ const CA: &str = "ca ";
 /// The file.
 #[derive(Debug, Clone)]
 pub(crate) struct KnownServers {
-    path: PathBuf,
+    /// `None` where nothing is remembered.
+    path: Option<PathBuf>,
 }
 
 impl KnownServers {
     pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path }
+        Self { path: Some(path) }
+    }
+
+    /// Knows no server and remembers none.
+    pub(crate) fn none() -> Self {
+        Self { path: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.path.as_deref().unwrap_or(Path::new(""))
     }
 
     /// What is known of a server; the last line about it counts.
     pub(crate) fn get(&self, server: &ServerAddress) -> Result<Option<Known>, HomeError> {
-        let text = match fs::read_to_string(&self.path) {
+        let Some(path) = &self.path else { return Ok(None) };
+        let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(HomeError::io(&self.path)(error)),
+            Err(error) => return Err(HomeError::io(path)(error)),
         };
         let name = server.to_string();
         let mine = text.lines().filter_map(|line| line.split_once(' ')).filter(|(server, _)| *server == name);
@@ -71,22 +78,23 @@ impl KnownServers {
 
     /// Remembers what is known of a server, instead of what was.
     pub(crate) fn put(&self, server: &ServerAddress, known: &Known) -> Result<(), HomeError> {
+        let Some(path) = &self.path else { return Ok(()) };
         if self.get(server)?.as_ref() == Some(known) {
             return Ok(());
         }
         let Some(known) = known.line() else {
-            return Err(HomeError::io(&self.path)(io::Error::new(
+            return Err(HomeError::io(path)(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the path of the file with roots is no text of one line, and can't be remembered",
             )));
         };
         let name = server.to_string();
-        let old = fs::read_to_string(&self.path).unwrap_or_default();
+        let old = fs::read_to_string(path).unwrap_or_default();
         let others = old.lines().filter(|line| line.split_once(' ').is_none_or(|(server, _)| server != name));
         let mut text: String = others.flat_map(|line| [line, "\n"]).collect();
         text.push_str(&format!("{name} {known}\n"));
-        let fresh = self.path.with_extension("new");
-        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &self.path)).map_err(HomeError::io(&self.path))
+        let fresh = path.with_extension("new");
+        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, path)).map_err(HomeError::io(path))
     }
 }
 

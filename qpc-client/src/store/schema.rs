@@ -271,13 +271,26 @@ pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError>
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
     )?;
+    prepare(&mut connection)?;
+    Ok(connection)
+}
+
+/// One that is there as long as it is held.
+#[cfg(feature = "simulation")]
+pub(crate) fn in_memory() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.execute_batch("PRAGMA foreign_keys = ON")?;
+    prepare(&mut connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(128);
-    migrations().to_latest(&mut connection).map_err(|error| match error {
+    migrations().to_latest(connection).map_err(|error| match error {
         rusqlite_migration::Error::MigrationDefinition(_) => StoreError::Newer,
         rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
         _ => StoreError::Corrupt("a schema that does not migrate"),
-    })?;
-    Ok(connection)
+    })
 }
 
 #[cfg(test)]

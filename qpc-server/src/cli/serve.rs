@@ -100,7 +100,7 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     let announcement = announcement(&running, &dir, invite.as_deref(), config);
     let line = || announce::json(&announcement).map_err(|error| Fault::new(Exit::Internal, error));
     print(&if json { line()? } else { announce::text(&announcement) })?;
-    tracing::info!(listen = %running.listen, metrics = %running.metrics_listen, "ready");
+    tracing::info!(listen = %running.listen, metrics = running.metrics_listen.map(tracing::field::display), "ready");
 
     signals.next().await;
     tracing::info!("stopping: a second signal ends it at once");
@@ -172,7 +172,7 @@ fn announcement<'a>(
 ) -> Announcement<'a> {
     Announcement {
         listen: running.listen,
-        metrics: running.metrics_listen,
+        metrics: running.metrics_listen.unwrap_or(config.metrics.listen),
         fingerprint: &running.fingerprint,
         invite,
         data_dir: dir.path(),

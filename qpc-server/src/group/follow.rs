@@ -5,10 +5,7 @@
 //! that stores a change compares that once more. A group whose change was not stored is dropped, because it was
 //! changed already to give the bytes to store.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -17,7 +14,10 @@ use qpc_proto::{
     limits::TREE_PAGE_MAX,
     v1,
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
 use super::{
     public::{Caller, Crypto, Followed, Founding, HubKey, Refused},

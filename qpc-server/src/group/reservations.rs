@@ -7,12 +7,13 @@ use std::{
     collections::{HashMap, VecDeque},
     num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lru::LruCache;
 use prometheus::IntCounter;
 use qpc_proto::id::{ConversationName, DeviceId};
+use tokio::time::Instant;
 
 use crate::policy::limits::GroupLimits;
 

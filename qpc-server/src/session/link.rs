@@ -94,24 +94,11 @@ impl Link {
         loop {
             // Every branch only waits: dropping the others loses nothing.
             tokio::select! {
+                biased;
                 () = stopping.cancelled(), if !draining => {
                     draining = true;
                     deadline = Instant::now().checked_add(limits.session.drain);
                 }
-                stream = self.connection.accept_bi(), if !draining => match stream {
-                    Ok((send, recv)) => {
-                        if !begun && self.session().is_none() {
-                            deadline = Instant::now().checked_add(limits.admission.authentication);
-                        }
-                        begun = true;
-                        self.serve(send, recv);
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "the connection has ended");
-                        return;
-                    }
-                },
-                _ = self.connection.closed(), if draining => return,
                 () = self.changed.notified() => {
                     if self.doomed.load(Ordering::SeqCst) {
                         sleep(FAREWELL).await;
@@ -132,6 +119,21 @@ impl Link {
                 () = at(deadline) => {
                     return self.close(if draining { CloseCode::ShuttingDown } else { CloseCode::TooSlow });
                 }
+                // Last: who opens one stream after the other keeps none of the above from being seen.
+                stream = self.connection.accept_bi(), if !draining => match stream {
+                    Ok((send, recv)) => {
+                        if !begun && self.session().is_none() {
+                            deadline = Instant::now().checked_add(limits.admission.authentication);
+                        }
+                        begun = true;
+                        self.serve(send, recv);
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "the connection has ended");
+                        return;
+                    }
+                },
+                _ = self.connection.closed(), if draining => return,
             }
             if draining && self.streams.load(Ordering::SeqCst) == 0 {
                 return self.close(CloseCode::ShuttingDown);

@@ -10,7 +10,10 @@ mod upkeep;
 
 use std::{
     mem,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use qpc_proto::id::DeviceId;
@@ -21,8 +24,9 @@ use super::{CommitSink, Committed, Reply, StoreFault, VerbError, dispatch::Trans
 /// A store without durability.
 #[derive(Default)]
 pub struct MemoryStore {
-    world: Mutex<World>,
+    world: Arc<Mutex<World>>,
     sink: OnceLock<Arc<dyn CommitSink>>,
+    closed: AtomicBool,
 }
 
 /// All rows, and what the sink has to be told of.
@@ -33,7 +37,6 @@ struct World {
     logs: Logs,
     committed: Vec<Committed>,
     gone: Vec<DeviceId>,
-    closed: bool,
 }
 
 impl Tables for World {
@@ -53,9 +56,21 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// What a process finds that begins where this one ends now: all rows, and none of the verbs that are still to come.
+    #[must_use]
+    pub fn after_crash(&self) -> Self {
+        self.close_now();
+        Self { world: Arc::clone(&self.world), ..Self::default() }
+    }
+
+    fn close_now(&self) {
+        let _world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
     fn run<T, E: VerbError>(&self, mut verb: impl FnMut(&mut dyn Tables) -> Result<T, E>) -> Reply<T, E> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        if world.closed {
+        if self.closed.load(Ordering::Relaxed) {
             return Reply::ready(Err(StoreFault::Stopped.into()));
         }
         let outcome = verb(&mut *world);
@@ -98,7 +113,7 @@ impl Transact for MemoryStore {
     }
 
     fn stop(&self) -> Reply<(), StoreFault> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.close_now();
         Reply::ready(Ok(()))
     }
 }

@@ -33,7 +33,8 @@ impl ResetKey {
         Self(seed)
     }
 
-    pub(super) fn endpoint_config(&self) -> EndpointConfig {
+    /// What an endpoint is configured with that uses it.
+    pub fn endpoint_config(&self) -> EndpointConfig {
         let key = |label: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*self.0), label);
         let tokens = hmac::Key::new(hmac::HMAC_SHA256, key(b"qpc stateless reset").as_ref());
         let ids = key(b"qpc connection id").as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));

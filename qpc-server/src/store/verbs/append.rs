@@ -125,6 +125,15 @@ pub(in crate::store) fn commit(
     let place = place(tables, actor, &commit.conversation)?;
     let bundle = &commit.bundle;
     let claim = Claim { sender: actor.device(), counter: commit.counter, kind: EntryKind::Commit, epoch: bundle.epoch };
+    #[cfg(feature = "planted-bugs")]
+    if crate::store::planted::accepts_two_commits() {
+        let epoch = tables.ends(place.log)?.epoch;
+        if bundle.epoch.0.checked_add(1) == Some(epoch.0) && tables.entry_by_id(place.log, commit.id)?.is_none() {
+            let audience = Audience::Members(tables.audience(place.log)?);
+            let draft = draft(actor, commit);
+            return Ok(inbox::write(tables, (place.log, &place.row.name), draft, audience, None)?);
+        }
+    }
     if let Some(stored) = stored_or_next(tables, &place, &claim, commit.id, &bundle.commit)? {
         return Ok(stored);
     }
@@ -142,19 +151,23 @@ pub(in crate::store) fn commit(
     let made = group::judged(tables, place.log, bundle.judged.as_ref())?;
     let members = tables.members(place.log)?;
     let change = membership::judge(tables, actor, place.row.kind, &members, (bundle, made))?;
-    let draft = Draft {
-        kind: EntryKind::Commit,
-        epoch: bundle.epoch,
-        sender: Some(actor.device()),
-        counter: commit.counter,
-        id: commit.id,
-        body: bundle.commit.clone(),
-        now_ms: commit.now_ms,
-    };
+    let draft = draft(actor, commit);
     // Those who are removed read this entry as their last; those who are added start after it.
     let audience = Audience::Members(tables.audience(place.log)?);
     let at = inbox::write(tables, (place.log, &place.row.name), draft, audience, None)?;
     let made = Made { log: place.log, row: &place.row, id: commit.id, at, now_ms: commit.now_ms };
     membership::apply(tables, actor, &made, bundle, change)?;
     Ok(at)
+}
+
+fn draft(actor: &Actor, commit: &CommitAppend) -> Draft {
+    Draft {
+        kind: EntryKind::Commit,
+        epoch: commit.bundle.epoch,
+        sender: Some(actor.device()),
+        counter: commit.counter,
+        id: commit.id,
+        body: commit.bundle.commit.clone(),
+        now_ms: commit.now_ms,
+    }
 }
