@@ -19,7 +19,7 @@ use qpc_proto::{
 use rusqlite::Transaction;
 
 pub(crate) use self::{
-    change::{describe_group, end, refuse, refuse_all},
+    change::{describe_group, end, meanwhile, refuse, refuse_all},
     inbox::{enter, retry_welcomes},
     message::{may_describe, sent, set_contact, stands},
 };

@@ -78,6 +78,7 @@ pub(crate) async fn run(core: Arc<Core>, mut first: Option<Link>, stop: Cancella
         }
         core.events.tell(Event::Online { online: false, problem: Some(problem) });
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             () = sleep(pause.unwrap_or_default()), if !parked => {}
         }

@@ -8,7 +8,7 @@ use qpc_proto::{
     chain::{EntryKind, LogEntry},
     content::{Content, Kind as Said},
     credential::VerifiedDevice,
-    id::Epoch,
+    id::{Epoch, Seq},
     v1,
 };
 use rusqlite::Transaction;
@@ -17,7 +17,7 @@ use super::{Applied, ApplyError, Batch, Open, inbox::untitled, log::Step, messag
 use crate::{
     api::{Event, OutboxState},
     fresh,
-    mls::{Change, Group, GroupError, ProcessError, Processed},
+    mls::{Change, Group, GroupError, Member, ProcessError, Processed},
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
@@ -99,24 +99,14 @@ impl<'b> Batch<'b> {
     /// The server took a change that is wrong in what only members can check: this device leaves the group as it has it,
     /// and comes back by itself, into whatever the group is by then.
     fn comes_back(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<Step, ApplyError> {
-        let (local, name) = (log.conversation.local, log.name.clone());
-        let members = super::members(&mut log.group)?;
-        let accounts = members.iter().map(|member| member.device.address().clone()).collect();
-        let left = Left { epoch: log.conversation.epoch, members: accounts };
-        returned::put(self.tx, local, fresh::now_ms(), &left)?;
-        log.group.delete()?;
+        let members = self.leaves_to_come_back(log)?;
+        // Of what was encrypted for the group as it was, nothing that is still here was taken: it would stand in the log
+        // before this change.
+        let local = log.conversation.local;
+        outbox::unseal_from(self.tx, local, i64::MIN)?;
         if let Some(id) = pending::id_of(self.tx, local)? {
             pending::remove(self.tx, local, id)?;
         }
-        // Of what was encrypted for the group as it was, nothing that is still here was taken: it would stand in the log
-        // before this change.
-        outbox::unseal_from(self.tx, local, i64::MIN)?;
-        conversation::set_state(self.tx, local, State::Awaiting)?;
-        conversation::set_waiting(self.tx, local, Some("waiting until this device has come back into the group"))?;
-        unjoined::put(self.tx, &name, log.conversation.kind)?;
-        (log.conversation.state, log.conversation.trusted) = (State::Awaiting, Trusted::Never);
-        self.out.elsewhere = true;
-        self.out.gone.push(name);
         // Who came in by it is no member yet, and may have been shown a wrong group info.
         let maker = members.iter().find(|member| Some(member.device.device()) == entry.sender);
         let (maker, advice) = match maker.map(|member| member.device.address()) {
@@ -132,10 +122,46 @@ impl<'b> Batch<'b> {
         Ok(Step::Stopped)
     }
 
+    /// The server has nothing for this device between the last entry that it read and this one: its account was out of the
+    /// conversation meanwhile, or the device was away for longer than entries are kept. Its group can't go on from there.
+    pub(super) fn passed_over(&mut self, log: &mut Open<'b>, after: Seq) -> Result<(), ApplyError> {
+        let missing = format!("What was said between entries {} and {after}", log.seq);
+        if !returned::may(self.tx, log.conversation.local, fresh::now_ms())? {
+            let text = format!("{} is not followed any further: {missing} is not there for this device.", log.words());
+            self.stop_here(log, Trusted::Never, text)?;
+            return Ok(());
+        }
+        self.notice(log, &format!("{missing} did not reach this device: you were out of it, or away for too long."))?;
+        // What was encrypted or submitted and not answered stays as it is: it may have been taken in between.
+        self.leaves_to_come_back(log)?;
+        self.out.outbox = true;
+        let (name, read) = (log.name.clone(), log.seq);
+        self.welcome_again(&name, read)
+    }
+
+    /// This device lets go of the group as it has it, to come back by itself; gives who was in it.
+    fn leaves_to_come_back(&mut self, log: &mut Open<'b>) -> Result<Vec<Member>, ApplyError> {
+        let (local, name) = (log.conversation.local, log.name.clone());
+        let members = super::members(&mut log.group)?;
+        let accounts = members.iter().map(|member| member.device.address().clone()).collect();
+        let left = Left { epoch: log.conversation.epoch, members: accounts };
+        returned::put(self.tx, local, fresh::now_ms(), &left)?;
+        log.group.delete()?;
+        conversation::set_state(self.tx, local, State::Awaiting)?;
+        conversation::set_waiting(self.tx, local, Some("waiting until this device has come back into the group"))?;
+        unjoined::put(self.tx, &name, log.conversation.kind)?;
+        (log.conversation.state, log.conversation.trusted) = (State::Awaiting, Trusted::Never);
+        self.out.elsewhere = true;
+        self.out.gone.push(name);
+        Ok(members)
+    }
+
     fn changed(&mut self, log: &mut Open<'b>, change: &Change, own: bool) -> Result<(), ApplyError> {
         let local = log.conversation.local;
         conversation::set_epoch(self.tx, local, change.epoch)?;
         log.conversation.epoch = change.epoch;
+        #[cfg(feature = "simulation")]
+        crate::simulation::entered(&log.name, &mut log.group)?;
         self.me.pin_all(self.tx, &change.added)?;
         if own {
             conversation::set_renewed(self.tx, local, fresh::now_ms())?;
@@ -188,6 +214,14 @@ impl<'b> Batch<'b> {
         }
         Ok(before)
     }
+}
+
+/// Who came and went while this device was out of a group, which no commit has told.
+pub(crate) fn meanwhile(members: &[Member], left: &Left) -> Vec<String> {
+    let members: BTreeSet<_> = members.iter().map(|member| member.device.address().clone()).collect();
+    let came = members.difference(&left.members).map(|address| format!("{address} has come in meanwhile."));
+    let went = left.members.difference(&members).map(|address| format!("{address} has gone meanwhile."));
+    came.chain(went).collect()
 }
 
 /// Sends the group's description, for those who can't have read it, or because it is another one.

@@ -18,7 +18,7 @@ use crate::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
-        entry, key_packages, message as messages, pending, unjoined,
+        entry, key_packages, message as messages, pending, returned, unjoined,
     },
     trust::{self, Me},
 };
@@ -100,6 +100,18 @@ impl<'b> Batch<'b> {
         }
     }
 
+    /// A welcome that is later than what was read of a conversation, and came while its group seemed to go on.
+    pub(super) fn welcome_again(&mut self, name: &ConversationName, read: Seq) -> Result<(), ApplyError> {
+        for body in entry::welcomes(self.tx)? {
+            let notice = v1::WelcomeNotice::decode(body).unwrap_or_default();
+            let named = ConversationName::parse(notice.conversation.as_ref());
+            if named.is_ok_and(|named| named == *name) && Seq(notice.seq) > read {
+                self.welcome(&notice)?;
+            }
+        }
+        Ok(())
+    }
+
     fn welcome(&mut self, notice: &v1::WelcomeNotice) -> Result<(), ApplyError> {
         let (Ok(name), Some(chain)) =
             (ConversationName::parse(notice.conversation.as_ref()), ChainValue::parse(&notice.chain))
@@ -144,6 +156,8 @@ impl<'b> Batch<'b> {
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;
+        #[cfg(feature = "simulation")]
+        crate::simulation::entered(&name, &mut self.mls.group(&name))?;
         conversation::set_waiting(self.tx, local, None)?;
         conversation::set_renewed(self.tx, local, fresh::now_ms())?;
         let own = joined.inviter.address() == self.me.address();
@@ -169,8 +183,14 @@ impl<'b> Batch<'b> {
             } else {
                 format!("{} added you.", joined.inviter.address())
             };
-            let told = messages::notice(self.tx, local, &text)?;
-            self.out.events.push(Event::Message(told));
+            let meanwhile = match (conversation.state, returned::last(self.tx, local)?) {
+                (State::Awaiting, Some(left)) => change::meanwhile(&joined.members, &left),
+                _ => Vec::new(),
+            };
+            for text in std::iter::once(text).chain(meanwhile) {
+                let told = messages::notice(self.tx, local, &text)?;
+                self.out.events.push(Event::Message(told));
+            }
         }
         self.out.follow = true;
         self.out.outbox = true;

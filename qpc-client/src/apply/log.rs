@@ -35,6 +35,8 @@ impl<'b> Batch<'b> {
                 return Ok(());
             }
         }
+        #[cfg(feature = "simulation")]
+        crate::simulation::read(entry);
         if matches!(self.step(log, entry, promise)?, Step::On) {
             log.seq = entry.seq;
             log.chain = entry.chain;
@@ -111,8 +113,7 @@ impl<'b> Batch<'b> {
         } else if after == log.seq && *chain != log.chain {
             return self.forked(log, after);
         } else if after > log.seq && log.conversation.kind != Kind::Inbox {
-            let text = format!("Entries {} to {after} were not kept by the server for this device.", log.seq.next());
-            self.notice(log, &text)?;
+            return self.passed_over(log, after);
         }
         if log.conversation.trusted == Trusted::Yes && (after, *chain) != (log.seq, log.chain) {
             (log.seq, log.chain, log.moved) = (after, *chain, true);

@@ -13,7 +13,7 @@ use rusqlite::Transaction;
 use super::{Applied, ApplyError, Batch, Open, change, inbox::untitled, log::Step};
 use crate::{
     api::{Event, OutboxState},
-    mls::{Group, GroupError, ProcessError, Processed},
+    mls::{Group, GroupError, ProcessError, Processed, ProposalKind, Proposed, Proposer},
     store::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, State, Trusted},
@@ -185,6 +185,14 @@ impl<'b> Batch<'b> {
     /// Somebody proposes; who leaves above all.
     pub(super) fn proposal(&mut self, log: &mut Open<'b>, body: &Bytes) -> Result<Step, ApplyError> {
         match log.group.process(qpc_proto::chain::EntryKind::Proposal, body) {
+            Ok(Processed::Proposal(Proposed { from: Proposer::Member(device), kind: ProposalKind::Leave }))
+                if device.address() == self.me.address() =>
+            {
+                self.notice(log, "You left on another device.")?;
+                change::end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
+                self.out.gone.push(log.name.clone());
+                log.conversation.trusted = Trusted::Never;
+            }
             Ok(_) => self.out.proposals = true,
             Err(ProcessError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
             Err(ProcessError::Refused(refusal)) => {

@@ -89,6 +89,7 @@ impl<'b> Batch<'b> {
         }
         if page.last {
             history::answered(self.tx)?;
+            history::in_order(self.tx)?;
         }
         self.out.events.push(Event::History { messages: new, complete: page.last });
         Ok(())
@@ -121,6 +122,14 @@ impl<'b> Batch<'b> {
             return Ok(false);
         };
         let Some(conversation) = conversation::by_name(self.tx, &name)? else { return Ok(false) };
+        // It is still to come, in its place.
+        if conversation.state == State::Active && Seq(told.seq) > conversation.seq {
+            return Ok(false);
+        }
+        // It was heard, and is nothing to be shown.
+        if messages::begins_before(self.tx, conversation.local, Seq(told.seq))? {
+            return Ok(false);
+        }
         let own = told.sender == self.me.address().to_string();
         history::take(self.tx, conversation.local, id, own, told)
     }

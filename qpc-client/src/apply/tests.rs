@@ -24,7 +24,7 @@ use crate::{
         conversation::{New, State},
         entry, outbox,
         pending::Pending,
-        schema,
+        schema, unjoined,
     },
 };
 
@@ -293,15 +293,32 @@ fn another_value_at_the_cursor_is_a_fork_and_the_same_is_none() {
 }
 
 #[test]
-fn what_retention_has_taken_is_mentioned_and_the_rest_is_read() {
+fn a_device_that_was_passed_over_is_told_and_comes_back() {
     let (mut log, mut alice, mut bob) = met();
+    let local = bob.conversation(&log.name).local;
+    let (body, id) = bob.seal(&log.name, "mine");
+    let sealed = outbox::Sealed { counter: Counter(1), epoch: Epoch(1), body: body.into() };
+    let next = |tx: &Transaction<'_>| outbox::next(tx, 10, |_, _| true).unwrap();
+    bob.tx(|tx, _| {
+        outbox::put(tx, local, id, b"mine").unwrap();
+        outbox::seal(tx, next(tx)[0].place, &sealed).unwrap();
+    });
     said(&mut log, &mut alice, 2, "too old");
     let floor = Item::Following { log: log.name.clone(), head: Seq(2), after: log.seq, chain: log.chain };
     let applied = bob.take([floor]).unwrap();
-    assert!(matches!(&applied.events[0], Event::Message(notice) if notice.body.contains("2 to 2")));
-    let next = said(&mut log, &mut alice, 3, "two");
-    bob.take([item(&next)]).unwrap();
-    assert_eq!(bob.texts(&log.name), ["two"]);
+    assert!(matches!(&applied.events[0], Event::Message(notice) if notice.body.contains("between entries 1 and 2")));
+    assert!(applied.elsewhere && applied.outbox && applied.gone == [log.name.clone()]);
+    assert_eq!(bob.conversation(&log.name).state, State::Awaiting);
+    bob.tx(|tx, me| {
+        assert!(!me.with_mls(tx, |mls| mls.group(&log.name).exists().unwrap()));
+        assert_eq!(unjoined::all(tx).unwrap(), [(log.name.clone(), Kind::Direct)]);
+        // It may have been taken in between: the server is asked with the same bytes.
+        assert_eq!(next(tx)[0].sealed.as_ref().map(|sealed| &sealed.body), Some(&sealed.body));
+    });
+    // What comes now is read once it is back.
+    let after = said(&mut log, &mut alice, 3, "two");
+    bob.take([item(&after)]).unwrap();
+    assert!(bob.texts(&log.name).is_empty());
 }
 
 #[test]

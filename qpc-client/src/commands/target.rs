@@ -44,7 +44,8 @@ pub(super) fn read(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Target, 
         (0, Ok(person)) => Ok(Target::Person(person)),
         (0, Err(_)) => Err(usage(format!("{text:?} is neither a person's name nor a group's"))),
         (1, Err(_)) => groups.pop().map(|group| Target::Conversation(Box::new(group))).ok_or_else(|| usage("no group")),
-        (1, Ok(_)) if groups.iter().all(|group| group.state == State::Active || group.is_joining()) => {
+        // One that is being made, too: what is written waits until it is.
+        (1, Ok(_)) if groups.iter().all(|group| group.state != State::Ended) => {
             groups.pop().map(|group| Target::Conversation(Box::new(group))).ok_or_else(|| usage("no group"))
         }
         (_, Ok(person)) if groups.len() == 1 => Ok(Target::Person(person)),

@@ -39,6 +39,7 @@ pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
         }
         on_line(&line.borrow_and_update())?;
         tokio::select! {
+            biased;
             changed = progress.changed() => changed.map_err(|_| closing())?,
             changed = line.changed() => changed.map_err(|_| closing())?,
         }
@@ -71,6 +72,7 @@ pub(super) async fn catch_up(core: &Arc<Core>) -> Result<Outcome, CommandError> 
             }
         }
         tokio::select! {
+            biased;
             changed = caught_up.changed() => changed.map_err(|_| closing())?,
             changed = line.changed() => changed.map_err(|_| closing())?,
         }

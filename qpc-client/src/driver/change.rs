@@ -160,6 +160,10 @@ pub(crate) fn stage(
             return Ok((Err(error.into()), out));
         }
     };
+    #[cfg(feature = "simulation")]
+    if crate::simulation::has(crate::simulation::Bug::AppliesBeforeTheAnswer) {
+        me.with_mls(tx, |mls| mls.group(name).merge_pending().map(drop)).ok();
+    }
     me.pin_all(tx, &staged.change.added)?;
     let given = outbox::last_counter(tx, local)?.unwrap_or_default();
     let counter: Counter = conversation.counter.max(given).next();

@@ -24,6 +24,7 @@ pub(super) async fn run(core: &Arc<Core>) -> Result<Infallible, End> {
         let wait = core.store.run(step).await?;
         core.outbox.notify_one();
         tokio::select! {
+            biased;
             () = core.described.notified() => {}
             () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
         }

@@ -14,7 +14,7 @@ use qpc_proto::{
     v1,
 };
 use rusqlite::Transaction;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     change::submit_commit,
@@ -24,6 +24,7 @@ use super::{
     session::End,
 };
 use crate::{
+    api::Event,
     apply::{self, Applied, ApplyError},
     core::Core,
     fresh,
@@ -32,6 +33,7 @@ use crate::{
         StoreError,
         conversation::{self, Kind, State},
         due::{self, What},
+        message, outbox,
         pending::{self, Pending},
         returned, unjoined,
     },
@@ -45,12 +47,17 @@ const ATTEMPTS: usize = 8;
 const MOMENT: Duration = Duration::from_millis(300);
 /// Longest wait for a turn to join.
 const TURN: Duration = Duration::from_secs(1);
+/// So long a device that has to join waits for what else there is for it.
+const WELCOME: Duration = Duration::from_secs(10);
 /// Pause before conversations that could not be joined are tried again.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Joins until the connection ends.
 pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
     loop {
+        // A welcome that is on its way spares the group a commit, and is good for what was said since.
+        let mut caught_up = core.caught_up.subscribe();
+        drop(timeout(WELCOME, caught_up.wait_for(|caught_up| *caught_up)).await);
         let left = match round(core, link).await {
             Ok(left) => left,
             // It passes, or the device is gone: then the connection ends by itself, after whatever else it has to say.
@@ -61,6 +68,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
             Err(end) => return Err(end),
         };
         tokio::select! {
+            biased;
             () = core.elsewhere.notified() => {}
             () = sleep(PAUSE), if left => {}
         }
@@ -111,11 +119,14 @@ fn is_in(tx: &Transaction<'_>, name: &ConversationName) -> Result<bool, StoreErr
 /// Joins one; `false` where it has to be tried again.
 async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind) -> Result<bool, End> {
     for _ in 0..ATTEMPTS {
+        if !is_settled(core, name).await? {
+            return Ok(false);
+        }
         let group = match read(link, name).await {
             Ok(group) => group,
             // This account is not in it any more.
             Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
-                forget(core, name).await?;
+                is_out(core, name).await?;
                 return Ok(true);
             }
             Err(CallError::Refused(refused)) if refused.code == Some(Code::WrongEpoch) => continue,
@@ -137,8 +148,12 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
                 match refused.code {
                     // The server has more of this device's entries than the home knows of: the next attempt counts on.
                     Some(Code::CounterGap | Code::IdConflict) => count_on(core, link, name).await?,
-                    // Not in it any more; or in it once the other one has accepted, of which the inbox tells.
-                    Some(Code::NotFound | Code::ContactPending) => {
+                    Some(Code::NotFound) => {
+                        is_out(core, name).await?;
+                        return Ok(true);
+                    }
+                    // It is in it once the other one has accepted, of which the inbox tells.
+                    Some(Code::ContactPending) => {
                         forget(core, name).await?;
                         return Ok(true);
                     }
@@ -162,6 +177,46 @@ async fn count_on(core: &Arc<Core>, link: &Link, name: &ConversationName) -> Res
             Some(known) => conversation::set_counter(tx, known.local, Counter(listed.counter)),
             None => Ok(()),
         })
+        .await?;
+    Ok(())
+}
+
+/// Waits until the server has said of everything that was encrypted for the group as it was, and of a commit of then, whether
+/// it has it: what this device does next has the next number.
+async fn is_settled(core: &Arc<Core>, name: &ConversationName) -> Result<bool, End> {
+    let name = name.clone();
+    let settled = core.wait_for(core.transport.timeout, move |tx| {
+        let unsettled = match conversation::by_name(tx, &name)? {
+            // Its commit of before; the one by which it comes in belongs to another state.
+            Some(known) if known.state == State::Awaiting => {
+                outbox::has_sealed(tx, known.local)? || pending::id_of(tx, known.local)?.is_some()
+            }
+            _ => false,
+        };
+        Ok((!unsettled).then_some(()))
+    });
+    Ok(settled.await?.is_some())
+}
+
+/// The account is not in it any more: a group that this device was about to come into has ended.
+async fn is_out(core: &Arc<Core>, name: &ConversationName) -> Result<(), End> {
+    let (me, teller, name) = (core.me.clone(), Arc::clone(core), name.clone());
+    core.store
+        .run_and(
+            move |tx| {
+                let mut out = Applied::default();
+                unjoined::remove(tx, &name)?;
+                if let Some(known) = conversation::by_name(tx, &name)?
+                    && (known.kind, known.state) == (Kind::Group, State::Awaiting)
+                {
+                    let told = message::notice(tx, known.local, "You are no longer in this conversation.")?;
+                    out.events.push(Event::Message(told));
+                    me.with_mls(tx, |mls| apply::end(tx, &known, &mut mls.group(&name), &mut out))?;
+                }
+                Ok::<_, ApplyError>(out)
+            },
+            move |applied| teller.tell(applied),
+        )
         .await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use qpc_proto::{
     v1,
 };
 use rusqlite::Transaction;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::session::End;
 use crate::{
@@ -18,13 +18,16 @@ use crate::{
     store::{
         Local, StoreError, conversation,
         due::{self, What},
-        history, message, outbox, verification,
+        history, message, outbox, unjoined, verification,
     },
     trust::Me,
 };
 
 /// What happens within this time is told together.
 const MOMENT: Duration = Duration::from_millis(300);
+/// A new device asks for what was said before as soon as it is in its conversations, and after this long in any case: there
+/// may be one that it can't come into.
+const JOINING: Duration = Duration::from_secs(60);
 /// A question that nobody has answered to the end within this time is asked anew, at the next connection.
 const PATIENCE_MS: u64 = 10 * 60 * 1000;
 /// Between two looks at whether pages of an answer have left.
@@ -38,10 +41,11 @@ const NEWS_MAX: u32 = 100;
 
 /// Tells until the connection ends.
 pub(super) async fn run(core: &Arc<Core>) -> Result<Infallible, End> {
+    let began = Instant::now();
     let mut first = true;
     loop {
-        let me = core.me.clone();
-        let next = core.store.run(move |tx| step(tx, &me, first)).await?;
+        let (me, joining) = (core.me.clone(), began.elapsed() < JOINING);
+        let next = core.store.run(move |tx| step(tx, &me, first, joining)).await?;
         first = false;
         if next != Next::Nothing {
             // A conversation that does not exist yet is made first.
@@ -55,6 +59,7 @@ pub(super) async fn run(core: &Arc<Core>) -> Result<Infallible, End> {
             }
             Next::Later(pause) => {
                 tokio::select! {
+                    biased;
                     () = core.own.notified() => {}
                     () = sleep(pause) => {}
                 }
@@ -74,12 +79,24 @@ pub(crate) enum Next {
     Later(Duration),
 }
 
-/// Puts what is to be told into the outbox.
-pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool) -> Result<Next, StoreError> {
-    let asks = asks(tx, first)?;
+/// Whether this device asks for what was said before it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Now,
+    /// Once it is in its conversations: what is said until then, the others have to tell as well.
+    Soon,
+    No,
+}
+
+/// Puts what is to be told into the outbox. `first` is the first step of a connection, and `joining` says that the device
+/// may still be about to come into conversations.
+pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool, joining: bool) -> Result<Next, StoreError> {
+    let asks = asks(tx, first, joining)?;
+    let soon = Next::Later(PAUSE);
     let personal = match conversation::personal(tx)? {
         Some(personal) => personal,
-        None if asks => conversation::want_personal(tx, me.address())?,
+        None if asks == Asks::Now => conversation::want_personal(tx, me.address())?,
+        None if asks == Asks::Soon => return Ok(soon),
         None => return Ok(Next::Nothing),
     };
     let mut told = v1::OwnDevices {
@@ -87,7 +104,7 @@ pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool) -> Result<Next, S
         marks: verification::take_untold(tx, NEWS_MAX)?,
         ..Default::default()
     };
-    if asks {
+    if asks == Asks::Now {
         let request = fresh::random()?;
         history::ask(tx, &request)?;
         told.history_wanted = request.to_vec().into();
@@ -97,21 +114,28 @@ pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool) -> Result<Next, S
         say(tx, personal.local, told)?;
         next = Next::Said;
     }
+    if asks == Asks::Soon {
+        next = soon;
+    }
     Ok(answer(tx, personal.local)?.unwrap_or(next))
 }
 
 /// Is it time to ask for what was said before this device came?
-fn asks(tx: &Transaction<'_>, first: bool) -> Result<bool, StoreError> {
+fn asks(tx: &Transaction<'_>, first: bool, joining: bool) -> Result<Asks, StoreError> {
     // The personal conversation may be in the list that is being read.
     if due::get(tx, What::Conversations)?.is_some() {
-        return Ok(false);
+        return Ok(Asks::No);
     }
     if let Some(times) = due::get(tx, What::History)? {
+        if joining && !unjoined::all(tx)?.is_empty() {
+            return Ok(Asks::Soon);
+        }
         due::done(tx, What::History, times)?;
-        return Ok(true);
+        return Ok(Asks::Now);
     }
     let overdue = |(_, asked_ms)| fresh::now_ms() >= PATIENCE_MS.saturating_add(asked_ms);
-    Ok(first && history::wanted(tx)?.is_some_and(overdue))
+    let again = first && history::wanted(tx)?.is_some_and(overdue);
+    Ok(if again { Asks::Now } else { Asks::No })
 }
 
 /// Answers another device's question, some pages at a time.

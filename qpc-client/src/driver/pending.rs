@@ -3,7 +3,7 @@
 //! The request is durable before it is sent. A definite answer settles it; without one the same bytes go out
 //! again on the next connection, and the server answers them alike.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
@@ -73,6 +73,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
             }
         }
         tokio::select! {
+            biased;
             () = core.errands.notified() => {}
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
         }
@@ -356,6 +357,8 @@ pub(crate) fn joined(
     conversation::set_waiting(tx, local, None)?;
     conversation::set_renewed(tx, local, fresh::now_ms())?;
     unjoined::remove(tx, name)?;
+    #[cfg(feature = "simulation")]
+    me.with_mls(tx, |mls| crate::simulation::entered(name, &mut mls.group(name)))?;
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
     conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;
     if conversation.kind != Kind::Personal {
@@ -373,10 +376,7 @@ pub(crate) fn joined(
 /// What is told to somebody whose device has come back: who came and went meanwhile, too, which no commit has told.
 fn come_back(tx: &Transaction<'_>, me: &Me, name: &ConversationName, left: &Left) -> Result<Vec<String>, ApplyError> {
     let members = me.with_mls(tx, |mls| apply::members(&mut mls.group(name)))?;
-    let members: BTreeSet<_> = members.iter().map(|member| member.device.address().clone()).collect();
-    let came = members.difference(&left.members).map(|address| format!("{address} has come in meanwhile."));
-    let went = left.members.difference(&members).map(|address| format!("{address} has gone meanwhile."));
-    Ok(["This device has come back.".to_owned()].into_iter().chain(came).chain(went).collect())
+    Ok(std::iter::once("This device has come back.".to_owned()).chain(apply::meanwhile(&members, left)).collect())
 }
 
 /// This device is not in: it is as before, and comes with another commit, or never.
@@ -421,9 +421,10 @@ pub(crate) fn accepted(
             }
         }
     }
-    if seq == Seq(0) {
-        // A group of one has no first entry that could come back.
+    if seq == Seq(0) || conversation.state == State::Awaiting || seq <= conversation.seq {
+        // A group of one has no first entry that could come back, and what this device was out of does not either.
         pending::remove(tx, conversation.local, pending.id)?;
+        conversation::raise_counter(tx, conversation.local, pending.counter)?;
     } else if let Some(chain) = ChainValue::parse(chain) {
         conversation::raise_counter(tx, conversation.local, pending.counter)?;
         entry::promise(tx, conversation.local, seq, &chain)?;
@@ -475,7 +476,14 @@ fn not_accepted(
                         conversation::set_state(tx, conversation.local, State::Wanted)?;
                         apply::refuse_all(tx, &conversation, &refused.to_string(), &mut out)?;
                     }
-                    Kind::Group | Kind::Inbox => conversation::remove(tx, conversation.local)?,
+                    Kind::Group | Kind::Inbox => {
+                        apply::refuse_all(tx, &conversation, &refused.to_string(), &mut out)?;
+                        if message::is_empty(tx, conversation.local)? {
+                            conversation::remove(tx, conversation.local)?;
+                        } else {
+                            conversation::set_state(tx, conversation.local, State::Ended)?;
+                        }
+                    }
                 }
             }
             Ok((Submitted::Refused(refused), out))

@@ -50,7 +50,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
     reader.follow().await?;
     loop {
         let first = tokio::select! {
-            outcome = answers.next() => outcome?.ok_or(CallError::Protocol("the sync call ended"))?,
+            biased;
             () = core.follow.notified() => {
                 reader.follow().await?;
                 continue;
@@ -59,6 +59,8 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
                 reader.acknowledge().await?;
                 continue;
             }
+            // Last: where there is always more to read, the others must have their turn.
+            outcome = answers.next() => outcome?.ok_or(CallError::Protocol("the sync call ended"))?,
         };
         let (items, go_away) = collect(first, &mut answers)?;
         if !items.is_empty() {

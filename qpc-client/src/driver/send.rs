@@ -49,6 +49,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
         }
         let pause = sender.pause;
         tokio::select! {
+            biased;
             outcome = sender.answers.next(), if !sender.flying.is_empty() => {
                 let first = outcome?.ok_or(CallError::Protocol("the stream of messages ended"))?;
                 sender.settle(first).await?;
@@ -115,7 +116,7 @@ impl Sender<'_> {
                         self.pause = self.pause.max(Some(refused.retry_after.max(PAUSE)));
                         settling.grounded.push(outgoing.place);
                     } else if trouble.first.is_none() {
-                        trouble.first = Some((outgoing, refused));
+                        trouble.first = Some((outgoing, sealed, refused));
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -127,12 +128,12 @@ impl Sender<'_> {
         for (conversation, trouble) in std::mem::take(&mut self.troubled) {
             if self.flying.iter().any(|(outgoing, _)| outgoing.conversation == conversation) {
                 self.troubled.insert(conversation, trouble);
-            } else if let Some((outgoing, refused)) = trouble.first {
+            } else if let Some((outgoing, sealed, refused)) = trouble.first {
                 let counter = match refused.code {
                     Some(Code::IdConflict) => Some(self.ask_counter(conversation).await?),
                     _ => None,
                 };
-                settling.refused.push((outgoing, refused, counter));
+                settling.refused.push((outgoing, sealed, refused, counter));
             }
         }
         let (me, core) = (self.core.me.clone(), Arc::clone(self.core));

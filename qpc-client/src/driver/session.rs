@@ -43,6 +43,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End
         return error.into();
     }
     let ended = tokio::select! {
+        biased;
         ended = receive::run(core, link) => ended,
         ended = send::run(core, link) => ended,
         ended = pending::run(core, link) => ended,

@@ -300,7 +300,7 @@ impl super::Trust for Everybody {
 }
 
 /// Makes a commit and lets it wait. It carries out all proposals that are queued, too.
-fn stage(group: &mut MlsGroup, mls: &Mls<'_>, plan: Plan) -> Result<Staged, CommitError> {
+fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, CommitError> {
     if group.pending_commit().is_some() {
         return Err(CommitError::Pending);
     }
@@ -318,12 +318,16 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, plan: Plan) -> Result<Staged, Comm
     let mut remove = plan.remove;
     remove.extend(judge.leaving().iter().flat_map(|address| judge.leaves(address)));
     let gone: BTreeSet<u32> = remove.union(&proposed_away).copied().collect();
-    let members: BTreeSet<&Address> = judge
-        .members()
-        .filter(|(leaf, _)| !gone.contains(leaf))
-        .map(|(_, device)| device.address())
-        .chain(plan.add.iter().map(|(device, _)| device.address()))
-        .collect();
+    let stay: Vec<&VerifiedDevice> =
+        judge.members().filter(|(leaf, _)| !gone.contains(leaf)).map(|(_, device)| device).collect();
+    // Devices that are in it stay as they are; it is for the others that somebody is added once more.
+    let asked = plan.add.first().map(|(device, _)| device.address().clone());
+    plan.add.retain(|(device, _)| !stay.contains(&device));
+    if let (Some(asked), true) = (asked, plan.add.is_empty()) {
+        return Err(CommitError::AlreadyMember(asked));
+    }
+    let members: BTreeSet<&Address> =
+        stay.iter().map(|device| device.address()).chain(plan.add.iter().map(|(device, _)| device.address())).collect();
     let roles = stored_roles(group)?;
     let new_roles = next_roles(&roles, &plan.roles, &members);
     let welcome_devices = plan.add.iter().map(|(device, _)| device.device()).collect();

@@ -75,6 +75,9 @@ pub enum CommitError {
     /// Somebody who is to be removed or promoted is not a member.
     #[error("{0} is not a member")]
     NotMember(Address),
+    /// Whoever is to be added is in the group with all their devices.
+    #[error("{0} is a member already")]
+    AlreadyMember(Address),
     /// A key package is not one, has expired, or lacks what our groups need.
     #[error("the key package of a device of {address} can't be used: {reason}")]
     KeyPackage {

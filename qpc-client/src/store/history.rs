@@ -168,6 +168,25 @@ fn messages(
     Ok(true)
 }
 
+/// Puts what was told into the order of the logs: whoever told it has it in the order in which it came there.
+pub(crate) fn in_order(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    // Far below all others, because no two may have one place in between.
+    const ASIDE: i64 = 1 << 48;
+    tx.execute(
+        "WITH place AS (SELECT conversation, local, row_number() OVER (PARTITION BY conversation ORDER BY local) AS n \
+                        FROM message WHERE local < 0), \
+              wanted AS (SELECT conversation, local, row_number() OVER (PARTITION BY conversation ORDER BY seq, local) AS n \
+                         FROM message WHERE local < 0) \
+         UPDATE message SET local = moved.to_place - ?1 \
+         FROM (SELECT wanted.local AS from_place, place.local AS to_place \
+               FROM wanted JOIN place USING (conversation, n)) AS moved \
+         WHERE message.local = moved.from_place",
+        [ASIDE],
+    )?;
+    tx.execute("UPDATE message SET local = local + ?1 WHERE local < ?1 / -2", [ASIDE])?;
+    Ok(())
+}
+
 /// Whether the message of another device's answer is new here; it is placed before all that is here. One that is known
 /// and was read there is read here.
 pub(crate) fn take(

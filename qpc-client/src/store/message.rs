@@ -87,6 +87,20 @@ pub(crate) fn stored(
     local.map(|local| get(tx, local)).transpose()
 }
 
+/// Has this home heard anything of before an entry by itself, and so the entry, too?
+pub(crate) fn begins_before(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT 1 FROM message WHERE conversation = ?1 AND local > 0 AND seq > 0 AND seq < ?2 LIMIT 1",
+    )?;
+    Ok(select.exists((conversation, row::signed(seq.0)))?)
+}
+
+/// Was nothing ever said there?
+pub(crate) fn is_empty(tx: &Transaction<'_>, conversation: Local) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached("SELECT 1 FROM message WHERE conversation = ?1 LIMIT 1")?;
+    Ok(!select.exists([conversation])?)
+}
+
 /// Does this home know a message of ours by this id?
 pub(crate) fn is_own(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached("SELECT 1 FROM message WHERE conversation = ?1 AND id = ?2 AND own = 1")?;

@@ -57,20 +57,25 @@ pub(crate) fn put_leave(tx: &Transaction<'_>, conversation: Local, id: MessageId
 
 /// A new connection: nothing is in flight on it.
 pub(crate) fn ground_all(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    #[cfg(feature = "simulation")]
+    if crate::simulation::has(crate::simulation::Bug::EncryptsAnew) {
+        tx.execute("UPDATE outbox SET counter = NULL, epoch = NULL, body = NULL WHERE flying = 1", [])?;
+    }
     tx.execute("UPDATE outbox SET flying = 0 WHERE flying = 1", [])?;
     Ok(())
 }
 
 /// What may be sent now and is not in flight, in order, at most `limit`: those that `wanted` takes by their
-/// conversation and whether they are encrypted.
+/// conversation and whether they are encrypted. Where this device has to come back first, that is what was encrypted before:
+/// it may have been taken.
 pub(crate) fn next(
     tx: &Transaction<'_>,
     limit: usize,
     wanted: impl Fn(Local, bool) -> bool,
 ) -> Result<Vec<Outgoing>, StoreError> {
     let filter = "JOIN conversation c ON c.local = o.conversation \
-                  WHERE o.flying = 0 AND c.state = 3 AND c.distrusted = 0 AND c.waiting IS NULL \
-                  AND c.epoch >= c.hold_epoch \
+                  WHERE o.flying = 0 AND c.distrusted = 0 AND c.epoch >= c.hold_epoch \
+                  AND ((c.state = 3 AND c.waiting IS NULL) OR (c.state = 2 AND o.body IS NOT NULL)) \
                   AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.conversation = o.conversation) \
                   ORDER BY o.place";
     let mut select = tx.prepare_cached(&format!("{COLUMNS} {filter}"))?;

@@ -273,3 +273,21 @@ fn members_who_change_a_group_while_devices_join_it_lose_no_message() {
         assert!(all.ends_with(&read), "{read:?}");
     }
 }
+
+#[test]
+fn who_leaves_on_one_device_is_out_on_the_others_and_has_what_was_said_before() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.do_it(Command::GroupCreate { name: "team".into(), members: vec!["bob".into()] });
+    bob.until("the group", |bob| active(bob, "team").is_some());
+    let laptop = net.device("bob", "laptop");
+    laptop.until("the group", |laptop| active(laptop, "team").is_some());
+    bob.disconnect();
+    alice.write("team", ["before you go"]);
+    laptop.until("the words", |laptop| laptop.history("team").iter().any(|one| one.body == "before you go"));
+    laptop.do_it(Command::GroupLeave { group: "team".into() });
+    bob.connect();
+    bob.until("the end", |bob| active(bob, "team").is_none());
+    assert!(bob.history("team").iter().any(|one| one.body == "before you go"));
+    assert!(notices(&bob, "team").contains(&"You left on another device.".to_owned()));
+}

@@ -161,3 +161,24 @@ fn who_was_made_an_admin_adds_people_also_after_a_restart_and_a_refusal() {
     alice.until("the message", |alice| alice.history(GROUP).iter().any(|said| said.body == "hello"));
     assert_eq!((alice.status().alarms, bob.status().alarms), (vec![], vec![]));
 }
+
+#[test]
+fn who_is_removed_and_added_again_while_away_is_in_it_when_they_come_back() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.do_it(Command::GroupCreate { name: "team".into(), members: vec!["bob".into()] });
+    bob.until("the group", |bob| bob.conversations().iter().any(|one| one.title == "team"));
+    bob.disconnect();
+    alice.write("team", ["never read"]);
+    alice.do_it(Command::GroupRemove { group: "team".into(), members: vec!["bob".into()] });
+    alice.do_it(Command::GroupAdd { group: "team".into(), members: vec!["bob".into()] });
+    alice.write("team", ["welcome back"]);
+    bob.connect();
+    bob.until("what is said since", |bob| bob.history("team").iter().any(|one| one.body == "welcome back"));
+    assert!(bob.history("team").iter().any(|one| one.body.contains("did not reach this device")));
+    bob.write("team", ["here I am"]);
+    alice.until("the answer", |alice| alice.history("team").iter().any(|one| one.body == "here I am"));
+    assert!(bob.status().alarms.is_empty() && alice.status().alarms.is_empty());
+    let again = alice.attempt(Command::GroupAdd { group: "team".into(), members: vec!["bob".into()] });
+    assert!(matches!(again, Err(CommandError::Usage { message }) if message.contains("a member already")));
+}

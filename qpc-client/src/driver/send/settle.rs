@@ -13,7 +13,7 @@ use crate::{
     apply::{self, Applied, ApplyError},
     store::{
         StoreError,
-        conversation::{self, Conversation, Trusted},
+        conversation::{self, Conversation, State, Trusted},
         entry, message,
         outbox::{self, Outgoing, Sealed},
     },
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Trouble {
     /// The first definite refusal; what came after it was refused because of it.
-    pub(super) first: Option<(Outgoing, Box<Refused>)>,
+    pub(super) first: Option<(Outgoing, Sealed, Box<Refused>)>,
 }
 
 /// What is to be noted in one transaction.
@@ -35,7 +35,7 @@ pub(super) struct Settling {
     /// Refused for now: the same bytes again, later.
     pub(super) grounded: Vec<i64>,
     /// Refused for good, with nothing of the conversation left in flight; and the server's counter where it was asked for.
-    pub(super) refused: Vec<(Outgoing, Box<Refused>, Option<Counter>)>,
+    pub(super) refused: Vec<(Outgoing, Sealed, Box<Refused>, Option<Counter>)>,
 }
 
 /// Notes it.
@@ -53,6 +53,10 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
         if outbox::by_id(tx, outgoing.id)?.is_none() {
             continue;
         }
+        // Who leaves reads what was said before that: it is out when the log has brought it.
+        if outgoing.leave && conversation.state == State::Active && conversation.seq < seq {
+            continue;
+        }
         apply::sent(tx, &conversation, &outgoing, sealed.counter, seq, &mut out)?;
         if outgoing.leave {
             let name = conversation.named()?;
@@ -63,8 +67,8 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
     for place in settling.grounded {
         outbox::set_flying(tx, place, false)?;
     }
-    for (outgoing, refused, counter) in settling.refused {
-        act(tx, me, &outgoing, &refused, counter, &mut out)?;
+    for (outgoing, sealed, refused, counter) in settling.refused {
+        act(tx, me, (&outgoing, &sealed), &refused, counter, &mut out)?;
         outbox::unseal_from(tx, outgoing.conversation, outgoing.place)?;
     }
     Ok(out)
@@ -74,7 +78,7 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
 fn act(
     tx: &Transaction<'_>,
     me: &Me,
-    outgoing: &Outgoing,
+    (outgoing, sealed): (&Outgoing, &Sealed),
     refused: &Refused,
     counter: Option<Counter>,
     out: &mut Applied,
@@ -83,7 +87,8 @@ fn act(
     let local = conversation.local;
     match refused.code {
         Some(Code::WrongEpoch) => {
-            if refused.epoch < conversation.epoch {
+            // What the log has brought meanwhile may be later than this answer, which can't be of before the message.
+            if refused.epoch <= sealed.epoch {
                 distrust(tx, &conversation, "has gone back to an earlier state of its members", out)?;
             } else {
                 conversation::hold_until(tx, local, refused.epoch)?;
@@ -111,6 +116,10 @@ fn act(
                 let (id, reason) = (id.to_string(), Some(reason.clone()));
                 out.events.push(Event::Outbox { id, state: OutboxState::Waiting, reason });
             }
+        }
+        // What was said before this account was out of it is still to come, and its end with it.
+        Some(Code::NotFound) if conversation.state == State::Active => {
+            conversation::set_waiting(tx, local, Some("you are no longer in this conversation, says the server"))?;
         }
         Some(Code::NotFound) => {
             let name = conversation.named()?;
