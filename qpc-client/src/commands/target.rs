@@ -74,9 +74,10 @@ pub(super) fn existing(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Conv
         }
         Target::Person(person) => match conversation::direct_with(tx, &person)? {
             Some(found) => Ok(found),
-            // One that has ended is still there to be read.
+            // One that has ended is still there to be read, with a person or of a group.
             None => conversation::by_title(tx, &person.to_string())?
                 .into_iter()
+                .chain(conversation::by_title(tx, text)?)
                 .next()
                 .ok_or_else(|| usage(format!("there is no conversation with {person} yet"))),
         },
