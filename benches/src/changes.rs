@@ -11,6 +11,7 @@ use qpc_client::wire::{Device, Engine, Invited, Wire};
 use qpc_proto::{
     id::ConversationName,
     limits::MEMBERS_PER_COMMIT_MAX,
+    suite::Suite,
     v1::{self, answer::Result as Answer, request::Method},
 };
 
@@ -91,6 +92,8 @@ struct Cast {
     others: Vec<Device>,
     /// Comes and goes.
     extra: Device,
+    /// Of the groups.
+    suite: Suite,
     random: Random,
 }
 
@@ -110,8 +113,8 @@ impl Cast {
         let name = ConversationName { domain: self.wire.domain().clone(), id: self.random.conversation_id() };
         let (first, rest) = self.others.split_at(self.others.len().min(MEMBERS_PER_COMMIT_MAX));
         let rest: Vec<Vec<Device>> = rest.chunks(MEMBERS_PER_COMMIT_MAX).map(<[Device]>::to_vec).collect();
-        let (mut engine, invited) = (Engine::new(&self.owner)?, invited(first)?);
-        let founded = phase.made(|| engine.found(&name, &invited))?;
+        let (mut engine, invited) = (Engine::new(&self.owner)?, invited(first, self.suite)?);
+        let founded = phase.made(|| engine.found(&name, self.suite, &invited))?;
         let create = v1::CreateConversation {
             conversation: Some(name.to_wire()),
             kind: v1::ConversationKind::Group.into(),
@@ -132,7 +135,7 @@ impl Cast {
     }
 
     async fn adds(&mut self, group: &mut Group, others: &[Device], phase: &mut Phase) -> anyhow::Result<()> {
-        let (invited, name) = (invited(others)?, group.name.clone());
+        let (invited, name) = (invited(others, self.suite)?, group.name.clone());
         let commit = phase.made(|| group.engine.commit(&name, &invited))?;
         let request = self.request(group, commit);
         committed(phase.shown(&self.wire, request).await.context("adding")?)
@@ -173,15 +176,15 @@ fn committed(answer: Answer) -> anyhow::Result<()> {
 }
 
 /// Key packages, whose secrets nobody keeps.
-fn invited(devices: &[Device]) -> anyhow::Result<Vec<Invited>> {
-    devices.iter().map(|device| Ok(Engine::new(device)?.invited()?)).collect()
+fn invited(devices: &[Device], suite: Suite) -> anyhow::Result<Vec<Invited>> {
+    devices.iter().map(|device| Ok(Engine::new(device)?.invited(suite)?)).collect()
 }
 
-/// Runs it with groups of so many members.
+/// Runs it with groups of so many members and of this suite.
 ///
 /// # Errors
 /// When something goes wrong that is no figure.
-pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
+pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<Report> {
     if members < 2 {
         bail!("at least two members");
     }
@@ -196,7 +199,7 @@ pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
     wire.authenticate(owner).await?;
     let random = Random::new(unix_ms());
     let (owner, others, extra) = (owner.clone(), others.to_vec(), extra.clone());
-    let mut cast = Cast { owner, wire, others, extra, random };
+    let mut cast = Cast { owner, wire, others, extra, suite, random };
     let number = MEMBERS_IN_ALL.checked_div(members).unwrap_or(GROUPS.0).clamp(GROUPS.0, GROUPS.1);
     let pid = bed.pid();
 
@@ -233,6 +236,7 @@ pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
     outcome.latency(&added.latencies);
     outcome.setting("groups", number);
     outcome.setting("members", members);
+    outcome.setting("suite", suite.name());
     outcome.setting("load", "one after the other; nobody but the owner is connected");
     let mut report = Report::of(outcome);
     tell(

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use qpc_proto::{
     address::{AccountName, Address},
     id::{AccountId, ConversationName, DeviceId},
+    suite::Suite,
 };
 
 pub use self::{account::*, aftermath::*, contact::*, group::*, key_package::*, log::*, reply::*};
@@ -135,9 +136,9 @@ pub trait Store: Send + Sync + 'static {
     fn publish_key_packages(&self, actor: &Actor, packages: NewKeyPackages) -> Reply<KeyPackageCount, Refusal>;
     /// Takes one key package of each device of an account; a one-time one is handed out at most once
     /// (invariant 7), the last-resort one only where no other is left.
-    fn claim_key_packages(&self, actor: &Actor, target: &Address) -> Reply<Vec<ClaimedKeyPackage>, ClaimError>;
+    fn claim_key_packages(&self, actor: &Actor, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError>;
     /// What the actor's device has left.
-    fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal>;
+    fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal>;
 
     // -- contacts
 

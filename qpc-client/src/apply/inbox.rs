@@ -134,7 +134,9 @@ impl<'b> Batch<'b> {
         if !joined.last_resort {
             key_packages::welcomed(self.tx)?;
         }
-        self.out.last_resort |= joined.last_resort;
+        if joined.last_resort {
+            self.out.last_resort.push(joined.suite);
+        }
         self.me.pin_all(self.tx, joined.members.iter().map(|member| &member.device))?;
         let Some(conversation) = self.enter(&name, kind, &joined)? else {
             return Ok(self.mls.group(&name).delete()?);

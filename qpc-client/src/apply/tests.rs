@@ -60,7 +60,9 @@ impl Desk {
     }
 
     fn key_package(&mut self) -> Vec<u8> {
-        self.tx(|tx, me| me.with_mls(tx, |mls| mls.make_key_packages(1, false).unwrap().one_time.remove(0)))
+        self.tx(|tx, me| {
+            me.with_mls(tx, |mls| mls.make_key_packages(Suite::Classical, 1, false).unwrap().one_time.remove(0))
+        })
     }
 
     fn take(&mut self, items: impl IntoIterator<Item = Item>) -> Result<Applied, ApplyError> {

@@ -113,7 +113,9 @@ impl Group<'_> {
     /// # Errors
     /// [`CommitError`].
     pub fn add(&mut self, invitees: &[Invitee<'_>]) -> Result<Staged, CommitError> {
-        let add = invitees.iter().map(|invitee| self.mls.check_invitee(invitee)).collect::<Result<Vec<_>, _>>()?;
+        let suite = self.suite()?;
+        let check = |invitee| self.mls.check_invitee(suite, invitee);
+        let add = invitees.iter().map(check).collect::<Result<Vec<_>, _>>()?;
         if add.is_empty() {
             return Err(CommitError::Nothing);
         }

@@ -11,10 +11,11 @@ use qpc_proto::{
     credential::VerifiedDevice,
     id::{ConversationName, Epoch, MessageId},
     role::{ROLES_EXTENSION, RoleTable},
+    suite::Suite,
 };
 use zeroize::Zeroizing;
 
-use super::{EncryptError, ExportError, Fault, GroupError, Mls, credential::identify, storage::key};
+use super::{EncryptError, ExportError, Fault, GroupError, Mls, config, credential::identify, storage::key};
 
 /// A message, encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,15 @@ impl<'m> Group<'m> {
     /// [`GroupError`].
     pub fn epoch(&mut self) -> Result<Epoch, GroupError> {
         self.active().map(|group| epoch_of(group))
+    }
+
+    /// The suite the group was made with.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn suite(&mut self) -> Result<Suite, GroupError> {
+        let ciphersuite = self.active()?.ciphersuite();
+        Ok(config::suite(ciphersuite).ok_or_else(|| Fault::engine("the group has a suite that groups do not have"))?)
     }
 
     /// The devices in the group, in order of their leaves. Whether the server serves the same people

@@ -13,11 +13,12 @@ use qpc_proto::{
     id::{ConversationName, Epoch},
     judge::{one_key_each, same_account},
     role::{Action, RoleTable, may},
+    suite::Suite,
 };
 
 use super::{
     CreateError, Fault, Invitee, JoinError, Member, Mls, Staged, StorageError, Violation,
-    config::{self, HubSender, SUITE},
+    config::{self, HubSender},
     credential::admit_member,
     group::{epoch_of, group_id, roles_of},
     storage::key,
@@ -43,12 +44,15 @@ pub struct Joined {
     pub members: Vec<Member>,
     /// Their roles.
     pub roles: RoleTable,
+    /// The suite of the group.
+    pub suite: Suite,
     /// The last-resort key package was used: a new one should take its place.
     pub last_resort: bool,
 }
 
 impl Mls<'_> {
-    /// Makes the group of a new conversation, with this device in it, and a commit that adds the invitees.
+    /// Makes the group of a new conversation, with this device in it, and a commit that adds the invitees. Its suite is for
+    /// good.
     /// If the server refuses the conversation, [`super::Group::delete`] undoes it.
     ///
     /// # Errors
@@ -56,12 +60,13 @@ impl Mls<'_> {
     pub fn create_group(
         &self,
         conversation: &ConversationName,
+        suite: Suite,
         roles: &RoleTable,
         hub: Option<&HubSender>,
         invitees: &[Invitee<'_>],
     ) -> Result<NewGroup, CreateError> {
         self.provider.storage().atomically(|| {
-            let config = config::create(roles, hub).map_err(Fault::engine)?;
+            let config = config::create(suite, roles, hub).map_err(Fault::engine)?;
             let signer = self.device.signer();
             let group = MlsGroup::new_with_group_id(
                 &self.provider,
@@ -102,16 +107,15 @@ impl Mls<'_> {
             if info.group_id() != &id {
                 return Err(JoinError::Malformed("the welcome is to another conversation"));
             }
-            if info.ciphersuite() != SUITE {
-                return Err(JoinError::Invalid("a group of another suite".into()));
-            }
+            let suite = config::suite(info.ciphersuite())
+                .ok_or_else(|| JoinError::Invalid("a group of another suite".into()))?;
             let last_resort = processed.own_key_package().is_some_and(|package| package.last_resort());
             // Leaves that nobody has refreshed for a year are no reason to stay out (RFC 9420 section 7.3).
             let staged = builder.skip_lifetime_validation().build().map_err(invalid)?;
             let inspected = self.inspect(&staged)?;
             let group = staged.into_group(&self.provider).map_err(invalid)?;
             let (inviter, members, roles) = inspected;
-            Ok(Joined { inviter, epoch: epoch_of(&group), members, roles, last_resort })
+            Ok(Joined { inviter, epoch: epoch_of(&group), members, roles, suite, last_resort })
         })
     }
 

@@ -153,6 +153,7 @@ impl State {
             standing: None,
             request: false,
             active: true,
+            post_quantum: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use qpc_proto::{
     address::{AccountName, Address},
     id::{AccountId, ConversationId, ConversationName, DeviceId, Epoch, Seq},
+    suite::Suite,
 };
 
 use super::{tables::Tables, verbs, *};
@@ -116,14 +117,14 @@ impl<A: Transact> Store for A {
         self.write(bytes, move |tables| verbs::publish_key_packages(tables, &actor, &packages))
     }
 
-    fn claim_key_packages(&self, actor: &Actor, target: &Address) -> Reply<Vec<ClaimedKeyPackage>, ClaimError> {
+    fn claim_key_packages(&self, actor: &Actor, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError> {
         let (actor, target) = (actor.clone(), target.clone());
-        self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target))
+        self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target, suite))
     }
 
-    fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal> {
+    fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal> {
         let actor = actor.clone();
-        self.read(move |tables| verbs::count_key_packages(tables, &actor))
+        self.read(move |tables| verbs::count_key_packages(tables, &actor, suite))
     }
 
     fn answer_contact(&self, actor: &Actor, answer: ContactDecision) -> Reply<(), ContactError> {

@@ -19,7 +19,7 @@ pub(super) fn forge(mls: &Mls<'_>, certificate: Vec<u8>, signer: &str) -> KeyPac
     let bundle = KeyPackage::builder()
         .leaf_node_capabilities(config::capabilities())
         .key_package_lifetime(config::lifetime())
-        .build(config::SUITE, &mls.provider, &signer, credential)
+        .build(config::ciphersuite(Suite::Classical), &mls.provider, &signer, credential)
         .unwrap();
     bundle.into_key_package()
 }
@@ -72,6 +72,7 @@ fn a_ghost_in_a_key_package_is_refused() {
         let created = bob.with(|mls| {
             mls.create_group(
                 &conversation(2),
+                Suite::Classical,
                 &RoleTable::owned_by(bob.address().clone()),
                 None,
                 std::slice::from_ref(&ghost),
@@ -124,7 +125,7 @@ fn a_ghost_in_a_welcome_is_refused() {
         let package = bob.key_package();
         let welcome = mallory.with(|mls| {
             let ghost = forge(mls, certificate.clone(), signer);
-            let (_, bob) = mls.check_invitee(&bob.invitee(&package)).unwrap();
+            let (_, bob) = mls.check_invitee(Suite::Classical, &bob.invitee(&package)).unwrap();
             rules::raw_welcome(mls, &name, [ghost, bob])
         });
         let refused = bob.with(|mls| mls.join(&name, &welcome));

@@ -70,7 +70,9 @@ fn two_who_make_the_same_conversation_end_in_one() {
     let make = |who: &Person, with: &Person, name: &ConversationName| {
         let package = with.key_package();
         let roles = RoleTable::owned_by(who.address().clone());
-        who.with(|mls| mls.create_group(name, &roles, None, &[with.invitee(&package)]).unwrap().staged.unwrap())
+        who.with(|mls| {
+            mls.create_group(name, Suite::Classical, &roles, None, &[with.invitee(&package)]).unwrap().staged.unwrap()
+        })
     };
     let won = make(&alice, &bob, &first);
     make(&bob, &alice, &second);

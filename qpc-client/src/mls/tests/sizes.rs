@@ -23,7 +23,7 @@ fn sizes_of_groups() {
         let staged = owner.with(|mls| {
             let invitees: Vec<_> =
                 people.iter().zip(&packages).skip(1).map(|(person, package)| person.invitee(package)).collect();
-            mls.create_group(&name, &roles, None, &invitees).unwrap().staged.unwrap()
+            mls.create_group(&name, Suite::Classical, &roles, None, &invitees).unwrap().staged.unwrap()
         });
         owner.merges(&name);
         let reader = &people[1];

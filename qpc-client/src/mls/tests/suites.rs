@@ -1,0 +1,72 @@
+//! Groups of the post-quantum suite live as the others do, and key packages fit groups of their own suite alone.
+
+use super::{
+    external::{joins, shown},
+    *,
+};
+
+#[test]
+fn a_post_quantum_group_lives_as_any_other() {
+    let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
+    let name = group_with(Suite::PostQuantum, &[&alice, &bob]);
+    for member in [&alice, &bob] {
+        assert_eq!(member.on(&name, |group| group.suite().unwrap()), Suite::PostQuantum);
+    }
+    assert!(bob.reads(&name, &alice.send(&name, "hello")).is_ok());
+
+    let package = carol.key_package_of(Suite::PostQuantum);
+    let (staged, _) = commits(&alice, &[&bob], &name, |group| group.add(&[carol.invitee(&package)]));
+    let joined = carol.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    assert_eq!(joined.suite, Suite::PostQuantum);
+    assert!(bob.reads(&name, &carol.send(&name, "hi")).is_ok());
+    commits(&bob, &[&alice, &carol], &name, |group| group.update());
+    commits(&alice, &[&carol], &name, |group| group.remove(&[bob.address().clone()]));
+    assert!(carol.reads(&name, &alice.send(&name, "without bob")).is_ok());
+    assert!(bob.reads(&name, &alice.send(&name, "not for bob")).is_err());
+}
+
+#[test]
+fn a_device_joins_a_post_quantum_group_by_itself() {
+    let [alice, bob] = Person::many(["alice", "bob"]);
+    let tablet = Person::with_device("bob", "bob's tablet");
+    let name = group_with(Suite::PostQuantum, &[&alice, &bob]);
+    let joining = joins(&tablet, &name, &shown(&alice, &name)).unwrap();
+    assert_eq!(joining.joined.suite, Suite::PostQuantum);
+    for member in [&alice, &bob] {
+        member.follows(&name, &joining.staged.commit).unwrap();
+    }
+    assert!(alice.reads(&name, &tablet.send(&name, "me too")).is_ok());
+    assert!(tablet.reads(&name, &alice.send(&name, "welcome")).is_ok());
+}
+
+#[test]
+fn a_key_package_of_the_other_suite_is_refused() {
+    let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
+    let roles = RoleTable::owned_by(alice.address().clone());
+    for (suite, other) in [(Suite::PostQuantum, Suite::Classical), (Suite::Classical, Suite::PostQuantum)] {
+        let package = bob.key_package_of(other);
+        let made = alice.with(|mls| mls.create_group(&conversation(2), suite, &roles, None, &[bob.invitee(&package)]));
+        let Err(CreateError::Commit(CommitError::KeyPackage { reason, .. })) = made else { panic!("{made:?}") };
+        assert_eq!(reason, "of another suite");
+        assert!(!alice.on(&conversation(2), |group| group.exists().unwrap()));
+    }
+    let name = group_with(Suite::PostQuantum, &[&alice, &bob]);
+    let package = carol.key_package();
+    let added = alice.on(&name, |group| group.add(&[carol.invitee(&package)]));
+    assert!(matches!(added, Err(CommitError::KeyPackage { .. })), "{added:?}");
+}
+
+#[test]
+fn the_last_resort_of_a_suite_says_which_it_was() {
+    let [alice, bob] = Person::many(["alice", "bob"]);
+    let packages = bob.with(|mls| mls.make_key_packages(Suite::PostQuantum, 0, true).unwrap());
+    let roles = RoleTable::owned_by(alice.address().clone());
+    let package = packages.last_resort.unwrap();
+    assert_eq!(Suite::of_key_package(&package), Some(Suite::PostQuantum));
+    let made = alice.with(|mls| {
+        mls.create_group(&conversation(1), Suite::PostQuantum, &roles, None, &[bob.invitee(&package)]).unwrap()
+    });
+    let welcome = made.staged.unwrap().welcome.unwrap();
+    let joined = bob.with(|mls| mls.join(&conversation(1), &welcome).unwrap());
+    assert_eq!((joined.suite, joined.last_resort), (Suite::PostQuantum, true));
+}
