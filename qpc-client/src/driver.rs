@@ -16,6 +16,7 @@ pub(crate) mod renew;
 pub(crate) mod roster;
 mod send;
 mod session;
+mod welcome_trees;
 
 use std::{sync::Arc, time::Duration};
 

@@ -6,11 +6,11 @@
 /// Longest frame on a connection that is not authenticated, in bytes.
 pub const FRAME_MAX_UNAUTHENTICATED: usize = 8 * 1024;
 /// Longest frame, in bytes: a commit bundle for a large group fits.
-pub const FRAME_MAX: usize = 1024 * 1024;
+pub const FRAME_MAX: usize = 2 * 1024 * 1024;
 /// Longest body of a message or proposal, in bytes.
 pub const BODY_MAX: usize = 64 * 1024;
 /// Longest commit, welcome or group info, in bytes.
-pub const HANDSHAKE_BODY_MAX: usize = 512 * 1024;
+pub const HANDSHAKE_BODY_MAX: usize = 1024 * 1024;
 /// Longest body of the one message that a stranger may place, in bytes.
 pub const REQUEST_BODY_MAX: usize = 4 * 1024;
 

@@ -152,7 +152,12 @@ fn requests() -> Vec<Req> {
         }),
         Req::ReadLog(v1::ReadLog { conversation: Some(name().to_wire()), after_seq: 41, limit: 50 }),
         Req::ListConversations(v1::ListConversations { after_id: name().id.to_bytes() }),
-        Req::ReadGroup(v1::ReadGroup { conversation: Some(name().to_wire()), offset: 262_144, epoch: 3 }),
+        Req::ReadGroup(v1::ReadGroup {
+            conversation: Some(name().to_wire()),
+            offset: 262_144,
+            epoch: 3,
+            welcome_seq: 7,
+        }),
         Req::AnswerContact(v1::AnswerContact {
             address: "bob@chat.example".into(),
             answer: v1::ContactAnswer::Accept.into(),
@@ -345,6 +350,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 welcome: b(0xe1, 4),
                 from: alice().to_string(),
                 contact_request: true,
+                without_tree: true,
             }
             .encode_to_vec(),
         ),
@@ -397,6 +403,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 welcome: Bytes::new(),
                 from: alice().to_string(),
                 contact_request: false,
+                without_tree: false,
             }
             .encode_to_vec(),
         ),

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use qpc_proto::{
     address::{AccountName, Address},
-    id::{AccountId, ConversationName, DeviceId},
+    id::{AccountId, ConversationName, DeviceId, Seq},
     suite::Suite,
 };
 
@@ -165,6 +165,14 @@ pub trait Store: Send + Sync + 'static {
         conversation: &ConversationName,
         known: Option<GroupVersion>,
     ) -> Reply<StoredGroup, ReadError>;
+    /// At most so many bytes from an offset on of the tree that a commit made, for a member who was in by then.
+    fn welcome_tree(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        seq: Seq,
+        part: (usize, usize),
+    ) -> Reply<TreePage, ReadError>;
     /// Devices that are gone and have a leaf in a group still, at most so many: those about whom nothing was done in the
     /// group's current epoch.
     fn departures(&self, limit: usize) -> Reply<Vec<Departure>, StoreFault>;
@@ -190,7 +198,7 @@ pub trait Store: Send + Sync + 'static {
     fn positions(
         &self,
         actor: &Actor,
-        cursors: Arc<[(ConversationName, qpc_proto::id::Seq)]>,
+        cursors: Arc<[(ConversationName, Seq)]>,
     ) -> Reply<Vec<Option<Position>>, Refusal>;
     /// The actor's conversations whose id is greater than `after`, in order, at most `limit`.
     fn list_conversations(

@@ -18,7 +18,7 @@ use crate::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
-        entry, key_packages, message as messages, pending, unjoined,
+        entry, key_packages, message as messages, pending, unjoined, welcome_tree,
     },
     trust::{self, Me},
 };
@@ -110,7 +110,8 @@ impl<'b> Batch<'b> {
         if notice.welcome.is_empty() {
             return Ok(self.named(&name, kind)?);
         }
-        let joined = match self.mls.join(&name, &notice.welcome) {
+        let tree = welcome_tree::get(self.tx, &name, Seq(notice.seq))?;
+        let joined = match self.mls.join(&name, &notice.welcome, tree.as_deref()) {
             Ok(joined) => joined,
             Err(JoinError::Fault(fault)) => return Err(fault.into()),
             Err(JoinError::AlreadyMember) => return Ok(()),
@@ -142,6 +143,7 @@ impl<'b> Batch<'b> {
             return Ok(self.mls.group(&name).delete()?);
         };
         unjoined::remove(self.tx, &name)?;
+        welcome_tree::remove(self.tx, &name)?;
         let local = conversation.local;
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
         conversation::set_state(self.tx, local, State::Active)?;

@@ -187,6 +187,7 @@ fn met() -> (Ledger, Desk, Desk) {
         welcome: bundle.welcome,
         from: alice.me.address().to_string(),
         contact_request: true,
+        without_tree: false,
     };
     let body = prost::Message::encode_to_vec(&notice);
     let welcome = bob.inbox.append(EntryKind::Welcome, None, 0, pending.id, &body);

@@ -52,6 +52,12 @@ pub struct HubSender {
     pub signature_key: [u8; 32],
 }
 
+/// Do welcomes and group infos carry the group's tree? In the post-quantum suite it is too long for that, and the server
+/// gives it to whoever comes in.
+pub(super) const fn carries_tree(suite: Suite) -> bool {
+    matches!(suite, Suite::Classical)
+}
+
 /// What this release understands, in every leaf it makes.
 pub(super) fn capabilities() -> Capabilities {
     Capabilities::new(

@@ -122,8 +122,7 @@ impl<'m> Group<'m> {
     /// # Errors
     /// [`GroupError`].
     pub fn suite(&mut self) -> Result<Suite, GroupError> {
-        let ciphersuite = self.active()?.ciphersuite();
-        Ok(config::suite(ciphersuite).ok_or_else(|| Fault::engine("the group has a suite that groups do not have"))?)
+        Ok(suite_of(self.active()?)?)
     }
 
     /// The devices in the group, in order of their leaves. Whether the server serves the same people
@@ -223,6 +222,11 @@ pub(super) fn members_of(group: &MlsGroup) -> Result<Vec<Member>, Fault> {
             Ok(Member { leaf: leaf.index.u32(), device })
         })
         .collect()
+}
+
+/// The suite of a group that was made or joined before.
+pub(super) fn suite_of(group: &MlsGroup) -> Result<Suite, Fault> {
+    config::suite(group.ciphersuite()).ok_or_else(|| Fault::engine("the group has a suite that groups do not have"))
 }
 
 /// The roles of a group that was judged before.

@@ -3,7 +3,7 @@
 use openmls::{
     group::{MlsGroup, StagedWelcome, WelcomeError},
     prelude::{
-        Extensions, GroupContext, GroupId, Member as Leaf, MlsMessageBodyIn, MlsMessageIn,
+        Extensions, GroupContext, GroupId, Member as Leaf, MlsMessageBodyIn, MlsMessageIn, RatchetTreeIn,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
 };
@@ -87,21 +87,34 @@ impl Mls<'_> {
         })
     }
 
-    /// Joins a conversation's group by the welcome that came with the conversation's name.
+    /// Joins a conversation's group by the welcome that came with the conversation's name, and by the tree where it came
+    /// beside the welcome.
     ///
     /// # Errors
     /// [`JoinError`].
-    pub fn join(&self, conversation: &ConversationName, welcome: &[u8]) -> Result<Joined, JoinError> {
+    pub fn join(
+        &self,
+        conversation: &ConversationName,
+        welcome: &[u8],
+        tree: Option<&[u8]>,
+    ) -> Result<Joined, JoinError> {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)
             .map_err(|_| JoinError::Malformed("not an MLS message"))?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
             return Err(JoinError::Malformed("not a welcome"));
         };
+        let tree = tree
+            .map(RatchetTreeIn::tls_deserialize_exact_bytes)
+            .transpose()
+            .map_err(|_| JoinError::Malformed("not a tree"))?;
         self.provider.storage().atomically(|| {
             let id = group_id(conversation);
             self.make_room(&id)?;
-            let builder =
+            let mut builder =
                 StagedWelcome::build_from_welcome(&self.provider, &config::join(), welcome).map_err(invalid)?;
+            if let Some(tree) = tree {
+                builder = builder.with_ratchet_tree(tree);
+            }
             let processed = builder.processed_welcome();
             let info = processed.unverified_group_info();
             if info.group_id() != &id {

@@ -216,8 +216,9 @@ fn group_with(suite: Suite, people: &[&Person]) -> ConversationName {
     if let Some(staged) = staged {
         owner.merges(&name);
         let welcome = staged.welcome.unwrap();
+        let tree = (suite == Suite::PostQuantum).then(|| external::shown(owner, &name).1);
         for person in others {
-            person.with(|mls| mls.join(&name, &welcome).unwrap());
+            person.with(|mls| mls.join(&name, &welcome, tree.as_deref()).unwrap());
         }
     }
     name

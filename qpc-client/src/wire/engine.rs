@@ -166,12 +166,25 @@ impl Engine {
         self.with(|mls| mls.group(conversation).epoch().map(|epoch| epoch.0).map_err(EngineError::from_any))
     }
 
-    /// Joins by the welcome.
+    /// Joins by the welcome, to a classical group.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn join(&mut self, conversation: &ConversationName, welcome: &[u8]) -> Result<(), EngineError> {
-        self.with(|mls| mls.join(conversation, welcome).map(drop).map_err(EngineError::from_any))
+        self.join_with(conversation, welcome, None)
+    }
+
+    /// Joins by the welcome and the tree that came beside it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn join_with(
+        &mut self,
+        conversation: &ConversationName,
+        welcome: &[u8],
+        tree: Option<&[u8]>,
+    ) -> Result<(), EngineError> {
+        self.with(|mls| mls.join(conversation, welcome, tree).map(drop).map_err(EngineError::from_any))
     }
 
     /// Encrypts a message.

@@ -81,7 +81,7 @@ suite! { $
         a_device_that_is_gone_is_proposed_for_removal_in_each_epoch,
         an_account_that_is_gone_leaves_its_groups_with_all_devices;
     groups:
-        one_commit_an_epoch, a_commit_welcomes_those_it_adds, only_contacts_are_added,
+        one_commit_an_epoch, a_commit_welcomes_those_it_adds, the_tree_that_a_welcome_needs_is_kept_with_its_commit, only_contacts_are_added,
         roles_follow_the_group, a_groups_state_is_stored_with_its_change,
         a_judgement_counts_for_the_state_it_was_passed_on, only_enrolled_devices_are_added,
         a_device_that_joins_by_itself_reads_from_there, a_group_has_a_limit, a_commit_changes_so_many,

@@ -39,7 +39,10 @@ pub(super) trait Transact: Send + Sync + 'static {
 
 fn weight(bundle: &CommitBundle) -> usize {
     let welcomes = bundle.welcome.len().saturating_mul(bundle.welcome_devices.len());
-    let state = bundle.judged.as_ref().map_or(0, |judged| state_weight(&judged.change.state));
+    let state = bundle.judged.as_ref().map_or(0, |judged| {
+        let tree = judged.change.welcome_tree.as_ref().map_or(0, bytes::Bytes::len);
+        state_weight(&judged.change.state).saturating_add(tree)
+    });
     bundle.commit.len().saturating_add(bundle.group_info.len()).saturating_add(welcomes).saturating_add(state)
 }
 
@@ -163,6 +166,17 @@ impl<A: Transact> Store for A {
     ) -> Reply<StoredGroup, ReadError> {
         let (actor, conversation) = (actor.clone(), conversation.clone());
         self.read(move |tables| verbs::public_group(tables, &actor, &conversation, known))
+    }
+
+    fn welcome_tree(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        seq: Seq,
+        part: (usize, usize),
+    ) -> Reply<TreePage, ReadError> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.read(move |tables| verbs::welcome_tree(tables, &actor, &conversation, seq, part))
     }
 
     fn departures(&self, limit: usize) -> Reply<Vec<Departure>, StoreFault> {

@@ -33,7 +33,7 @@ fn three() -> (Ledger, [Desk; 3], Local) {
         (conversation::insert(tx, &new).unwrap(), welcome)
     });
     for desk in [&mut bob, &mut carol] {
-        desk.tx(|tx, me| me.with_mls(tx, |mls| mls.join(&name, &welcome).map(drop).unwrap()));
+        desk.tx(|tx, me| me.with_mls(tx, |mls| mls.join(&name, &welcome, None).map(drop).unwrap()));
     }
     (Ledger::of(name), [alice, bob, carol], local)
 }

@@ -128,7 +128,7 @@ fn a_ghost_in_a_welcome_is_refused() {
             let (_, bob) = mls.check_invitee(Suite::Classical, &bob.invitee(&package)).unwrap();
             rules::raw_welcome(mls, &name, [ghost, bob])
         });
-        let refused = bob.with(|mls| mls.join(&name, &welcome));
+        let refused = bob.with(|mls| mls.join(&name, &welcome, None));
         let Err(JoinError::Refused(refusal)) = refused else { panic!("a ghost was let in: {n} {refused:?}") };
         assert!(expected(&refusal), "{refusal}");
         assert!(!bob.on(&name, |group| group.exists().unwrap()));
@@ -150,7 +150,7 @@ fn a_changed_account_key_is_refused_until_it_is_confirmed() {
     assert!(matches!(refused, Err(CommitError::NotAllowed(Violation::TwoKeys(_)))), "{refused:?}");
     commits(&bob, &[], &name, |group| group.remove(&[alice.address().clone()]));
     let (staged, _) = commits(&bob, &[], &name, add);
-    reset.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    reset.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     assert!(bob.reads(&name, &reset.send(&name, "it is really me")).is_ok());
 }
 

@@ -216,7 +216,7 @@ fn who_may_not_add_may_not_welcome() {
         let (_, key_package) = mls.check_invitee(Suite::Classical, &friend.invitee(&package)).unwrap();
         raw_welcome(mls, &name, [key_package])
     });
-    let refused = friend.with(|mls| mls.join(&name, &welcome));
+    let refused = friend.with(|mls| mls.join(&name, &welcome, None));
     assert!(matches!(refused, Err(JoinError::NotAllowed(Violation::Role { .. }))), "{refused:?}");
 }
 
@@ -280,7 +280,7 @@ fn the_hub_proposes_removals_and_nothing_else() {
     });
     alice.merges(&name);
     for person in [&bob, &carol] {
-        person.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+        person.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     }
     let epoch = alice.on(&name, |group| group.epoch().unwrap());
     let index = SenderExtensionIndex::new(0);

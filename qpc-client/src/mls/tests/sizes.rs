@@ -27,7 +27,7 @@ fn sizes_of_groups() {
         });
         owner.merges(&name);
         let reader = &people[1];
-        reader.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+        reader.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
         let update = owner.on(&name, |group| group.update().unwrap());
         owner.merges(&name);
         reader.follows(&name, &update.commit).unwrap();

@@ -16,7 +16,10 @@ fn a_post_quantum_group_lives_as_any_other() {
 
     let package = carol.key_package_of(Suite::PostQuantum);
     let (staged, _) = commits(&alice, &[&bob], &name, |group| group.add(&[carol.invitee(&package)]));
-    let joined = carol.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    let joined = carol.with(|mls| {
+        let (welcome, tree) = (staged.welcome.as_ref().unwrap(), shown(&alice, &name).1);
+        mls.join(&name, welcome, Some(&tree)).unwrap()
+    });
     assert_eq!(joined.suite, Suite::PostQuantum);
     assert!(bob.reads(&name, &carol.send(&name, "hi")).is_ok());
     commits(&bob, &[&alice, &carol], &name, |group| group.update());
@@ -67,6 +70,40 @@ fn the_last_resort_of_a_suite_says_which_it_was() {
         mls.create_group(&conversation(1), Suite::PostQuantum, &roles, None, &[bob.invitee(&package)]).unwrap()
     });
     let welcome = made.staged.unwrap().welcome.unwrap();
-    let joined = bob.with(|mls| mls.join(&conversation(1), &welcome).unwrap());
+    alice.merges(&conversation(1));
+    let tree = shown(&alice, &conversation(1)).1;
+    let joined = bob.with(|mls| mls.join(&conversation(1), &welcome, Some(&tree)).unwrap());
     assert_eq!((joined.suite, joined.last_resort), (Suite::PostQuantum, true));
+}
+
+#[test]
+fn a_post_quantum_welcome_needs_the_tree_of_its_own_commit() {
+    let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
+    let name = group_with(Suite::PostQuantum, &[&alice, &bob]);
+    let before = shown(&alice, &name).1;
+    let package = carol.key_package_of(Suite::PostQuantum);
+    let (staged, _) = commits(&alice, &[&bob], &name, |group| group.add(&[carol.invitee(&package)]));
+    let (welcome, tree) = (staged.welcome.unwrap(), shown(&alice, &name).1);
+    // Neither carries it.
+    assert!(staged.group_info.len() < 2_500 && welcome.len() < 3_500, "{} {}", staged.group_info.len(), welcome.len());
+    commits(&bob, &[&alice], &name, |group| group.update());
+    let later = shown(&alice, &name).1;
+    for wrong in [None, Some(before.as_slice()), Some(later.as_slice()), Some(b"noise".as_slice())] {
+        let refused = carol.with(|mls| mls.join(&name, &welcome, wrong));
+        assert!(matches!(refused, Err(JoinError::Invalid(_) | JoinError::Malformed(_))), "{refused:?}");
+    }
+    carol.with(|mls| mls.join(&name, &welcome, Some(&tree)).unwrap());
+}
+
+#[test]
+fn a_change_that_no_server_takes_is_not_made() {
+    let alice = Person::new("alice");
+    let name = group_with(Suite::PostQuantum, &[&alice]);
+    let many: Vec<_> = (0..420).map(|number| Person::new(&format!("p{number}"))).collect();
+    let packages: Vec<_> = many.iter().map(|person| person.key_package_of(Suite::PostQuantum)).collect();
+    let invitees: Vec<_> = many.iter().zip(&packages).map(|(person, package)| person.invitee(package)).collect();
+    let refused = alice.on(&name, |group| group.add(&invitees));
+    assert!(matches!(refused, Err(CommitError::TooLarge)), "{refused:?}");
+    // Nothing of it is left, and fewer fit.
+    assert!(alice.on(&name, |group| group.add(&invitees[..300])).is_ok());
 }

@@ -194,7 +194,7 @@ mod tests {
         let connection = open(&path, &key, Purpose::Write, 100).unwrap();
         connection
             .execute_batch(
-                "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; \
+                "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
                  DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
                  CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
                  CREATE INDEX key_packages_device ON key_packages (device); \

@@ -14,3 +14,11 @@ CREATE TABLE last_resorts (
 );
 INSERT INTO last_resorts SELECT device, 3, body FROM kept;
 DROP TABLE kept;
+
+-- Trees of groups as the commits made them that welcomed somebody by a welcome without one, while the commit is kept.
+CREATE TABLE welcome_trees (
+    log INTEGER NOT NULL REFERENCES logs (id) ON DELETE CASCADE,
+    seq INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (log, seq)
+);
