@@ -1,4 +1,4 @@
-//! What a change of a group costs with its size: making it, adding one, removing one, and a message beside them.
+//! What a change of a group costs with its size: making it, adding one, joining, removing one, and a message beside them.
 //!
 //! Its owner is the only one who is connected, so that a message has no deliveries: what is left is what it costs whatever
 //! the number of members. The others' key packages are made before the clock runs, because that is the others' work.
@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use qpc_client::wire::{Device, Engine, Invited, Wire};
 use qpc_proto::{
@@ -135,10 +136,59 @@ impl Cast {
     }
 
     async fn adds(&mut self, group: &mut Group, others: &[Device], phase: &mut Phase) -> anyhow::Result<()> {
-        let (invited, name) = (invited(others, self.suite)?, group.name.clone());
-        let commit = phase.made(|| group.engine.commit(&name, &invited))?;
+        let invited = invited(others, self.suite)?;
+        self.adds_invited(group, &invited, phase).await.map(drop)
+    }
+
+    /// Gives the welcome, and the commit's place.
+    async fn adds_invited(
+        &mut self,
+        group: &mut Group,
+        invited: &[Invited],
+        phase: &mut Phase,
+    ) -> anyhow::Result<(Bytes, u64)> {
+        let name = group.name.clone();
+        let commit = phase.made(|| group.engine.commit(&name, invited))?;
+        let welcome = commit.welcome.clone();
         let request = self.request(group, commit);
-        committed(phase.shown(&self.wire, request).await.context("adding")?)
+        match phase.shown(&self.wire, request).await.context("adding")? {
+            Answer::SubmitCommit(answer) => Ok((welcome, answer.seq)),
+            _ => bail!("an answer of another kind"),
+        }
+    }
+
+    /// The one that comes and goes joins, with the tree that its welcome lacks, where it lacks one.
+    async fn joins(
+        &mut self,
+        group: &Group,
+        joiner: &mut Engine,
+        given: (Bytes, u64),
+        phase: &mut Phase,
+    ) -> anyhow::Result<()> {
+        let (welcome, seq) = given;
+        let tree = match self.suite {
+            Suite::Classical => None,
+            Suite::PostQuantum => Some(self.tree(&group.name, seq).await?),
+        };
+        let received = welcome.len().saturating_add(tree.as_ref().map_or(0, BytesMut::len));
+        phase.bytes = phase.bytes.saturating_add(received);
+        phase.made(|| joiner.join_with(&group.name, &welcome, tree.as_deref()))
+    }
+
+    async fn tree(&self, name: &ConversationName, welcome_seq: u64) -> anyhow::Result<BytesMut> {
+        let mut tree = BytesMut::new();
+        loop {
+            let offset = u64::try_from(tree.len())?;
+            let read = v1::ReadGroup { conversation: Some(name.to_wire()), offset, welcome_seq, ..Default::default() };
+            let Answer::ReadGroup(page) = self.wire.call(Method::ReadGroup(read)).await.context("reading a tree")?
+            else {
+                bail!("an answer of another kind")
+            };
+            tree.extend_from_slice(&page.tree);
+            if page.tree.is_empty() || u64::try_from(tree.len())? >= page.tree_size {
+                return Ok(tree);
+            }
+        }
     }
 
     async fn removes(&mut self, group: &mut Group, phase: &mut Phase) -> anyhow::Result<()> {
@@ -212,7 +262,7 @@ pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<
     }
     (created.ops, created.cost) = (number, Reading::take(pid)?.since(&before));
 
-    let added = added(&mut cast, &mut groups, pid).await?;
+    let (added, joined) = added(&mut cast, &mut groups, pid).await?;
     let mut removed = Phase::new()?;
     let before = Reading::take(pid)?;
     for group in &mut groups {
@@ -246,6 +296,8 @@ pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<
         "making",
     );
     tell(&mut report, &added, ["add_cpu_us", "add_sent_bytes", "add_disk_bytes", "add_client_ms"], "adding one");
+    report.figure("join_received_bytes", "joining", joined.each(joined.bytes as f64), "bytes received");
+    report.figure("join_client_ms", "joining", joined.each(1e3 * joined.client.as_secs_f64()), "ms on the new device");
     tell(
         &mut report,
         &removed,
@@ -257,16 +309,23 @@ pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<
     Ok(report)
 }
 
-async fn added(cast: &mut Cast, groups: &mut [Group], pid: &ServerPid) -> anyhow::Result<Phase> {
-    let mut added = Phase::new()?;
+/// One is added to each group, and joins it once all have been made.
+async fn added(cast: &mut Cast, groups: &mut [Group], pid: &ServerPid) -> anyhow::Result<(Phase, Phase)> {
+    let (mut added, mut joined) = (Phase::new()?, Phase::new()?);
     let before = Reading::take(pid)?;
-    let extra = [cast.extra.clone()];
+    let mut welcomed = Vec::with_capacity(groups.len());
     for group in groups.iter_mut() {
-        cast.adds(group, &extra, &mut added).await?;
+        let mut joiner = Engine::new(&cast.extra)?;
+        let invited = [joiner.invited(cast.suite)?];
+        welcomed.push((joiner, cast.adds_invited(group, &invited, &mut added).await?));
         added.ops = added.ops.saturating_add(1);
     }
     added.cost = Reading::take(pid)?.since(&before);
-    Ok(added)
+    for (group, (mut joiner, given)) in groups.iter().zip(welcomed) {
+        cast.joins(group, &mut joiner, given, &mut joined).await?;
+        joined.ops = joined.ops.saturating_add(1);
+    }
+    Ok((added, joined))
 }
 
 fn tell(report: &mut Report, phase: &Phase, keys: [&'static str; 4], what: &'static str) {
