@@ -50,10 +50,10 @@ pub(super) async fn for_new_group(
             Err(obstacle) if wanted == GroupSuite::PostQuantum => {
                 return Err(usage(format!("{}; no group was made", told(&obstacle))));
             }
-            Err(obstacle) => note = Some(format!("It is a classical group: {}.", told(&obstacle))),
+            Err(obstacle) => note = Some(format!("made a classical group: {}", told(&obstacle))),
         }
     }
-    let own = async { Ok(claim_own(core, link, Suite::Classical).await?.key_packages) };
+    let own = async { Ok(claim_own(core, link).await?) };
     let (people, own) = tokio::try_join!(of_people(link, &people, Suite::Classical), own)?;
     Ok(Gathered { suite: Suite::Classical, people: people.0, own, note })
 }
@@ -67,8 +67,7 @@ async fn take_post_quantum(
         return Ok(Err(Obstacle::Server));
     }
     let suite = Suite::PostQuantum;
-    let own = async { Ok(claim_own(core, link, suite).await?) };
-    let ((people, lacking), own) = tokio::try_join!(of_people(link, people, suite), own)?;
+    let ((people, lacking), own) = tokio::try_join!(of_people(link, people, suite), own_post_quantum(core, link))?;
     let ours = Some((None, own.devices_without.len())).filter(|(_, devices)| *devices > 0);
     let lacking: Vec<_> =
         ours.into_iter().chain(lacking.into_iter().map(|(who, devices)| (Some(who), devices))).collect();
@@ -76,6 +75,17 @@ async fn take_post_quantum(
         Ok(Ok(Gathered { suite, people, own: own.key_packages, note: None }))
     } else {
         Ok(Err(Obstacle::Devices(lacking)))
+    }
+}
+
+/// Of this account's other devices. What is not known of them is in the way, for they could not come by themselves.
+async fn own_post_quantum(core: &Core, link: &Link) -> Result<v1::ClaimKeyPackagesAnswer, CommandError> {
+    let (address, suite) = (core.me.address().to_string(), Suite::PostQuantum.to_wire());
+    match link.call(v1::ClaimKeyPackages { address, suite }).await {
+        Ok(answer) => Ok(answer),
+        // There are none.
+        Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => Ok(Default::default()),
+        Err(error) => Err(error.into()),
     }
 }
 

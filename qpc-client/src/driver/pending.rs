@@ -100,7 +100,7 @@ fn wanted(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
 async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> Result<Result<(), CallError>, End> {
     let Some(peer) = wanted.peer.clone() else { return create_personal(core, link, wanted.local).await };
     let theirs = link.call(v1::ClaimKeyPackages { address: peer.to_string(), ..Default::default() });
-    let (theirs, own) = tokio::join!(theirs, claim_own(core, link, Suite::Classical));
+    let (theirs, own) = tokio::join!(theirs, claim_own(core, link));
     let claimed = match theirs {
         Ok(claimed) => claimed.key_packages,
         Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
@@ -115,7 +115,7 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
         Err(error) => return Ok(Err(error)),
     };
     let own = match own {
-        Ok(own) => own.key_packages,
+        Ok(own) => own,
         Err(error) => return Ok(Err(error)),
     };
     let (me, teller, hub) = (core.me.clone(), Arc::clone(core), link.hub.clone());
@@ -134,8 +134,8 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
 
 /// Makes the conversation of this account's devices. The inner error may pass.
 async fn create_personal(core: &Arc<Core>, link: &Link, local: Local) -> Result<Result<(), CallError>, End> {
-    let own = match claim_own(core, link, Suite::Classical).await {
-        Ok(own) => own.key_packages,
+    let own = match claim_own(core, link).await {
+        Ok(own) => own,
         Err(error) => return Ok(Err(error)),
     };
     let (me, teller, hub) = (core.me.clone(), Arc::clone(core), link.hub.clone());
@@ -154,10 +154,11 @@ async fn create_personal(core: &Arc<Core>, link: &Link, local: Local) -> Result<
 
 /// Key packages of this account's other devices, so that what is made here reaches them at once. Where there are none
 /// to be had, they join by themselves.
-pub(crate) async fn claim_own(core: &Core, link: &Link, suite: Suite) -> Result<v1::ClaimKeyPackagesAnswer, CallError> {
-    match link.call(v1::ClaimKeyPackages { address: core.me.address().to_string(), suite: suite.to_wire() }).await {
-        Ok(claimed) => Ok(claimed),
-        Err(CallError::Refused(_)) => Ok(v1::ClaimKeyPackagesAnswer::default()),
+pub(crate) async fn claim_own(core: &Core, link: &Link) -> Result<Vec<v1::ClaimedKeyPackage>, CallError> {
+    let address = core.me.address().to_string();
+    match link.call(v1::ClaimKeyPackages { address, ..Default::default() }).await {
+        Ok(claimed) => Ok(claimed.key_packages),
+        Err(CallError::Refused(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
