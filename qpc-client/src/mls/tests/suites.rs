@@ -1,5 +1,7 @@
 //! Groups of the post-quantum suite live as the others do, and key packages fit groups of their own suite alone.
 
+use qpc_proto::limits::{FRAME_MAX, HANDSHAKE_BODY_MAX};
+
 use super::{
     external::{joins, shown},
     *,
@@ -96,14 +98,23 @@ fn a_post_quantum_welcome_needs_the_tree_of_its_own_commit() {
 }
 
 #[test]
-fn a_change_that_no_server_takes_is_not_made() {
-    let alice = Person::new("alice");
-    let name = group_with(Suite::PostQuantum, &[&alice]);
-    let many: Vec<_> = (0..420).map(|number| Person::new(&format!("p{number}"))).collect();
-    let packages: Vec<_> = many.iter().map(|person| person.key_package_of(Suite::PostQuantum)).collect();
-    let invitees: Vec<_> = many.iter().zip(&packages).map(|(person, package)| person.invitee(package)).collect();
-    let refused = alice.on(&name, |group| group.add(&invitees));
-    assert!(matches!(refused, Err(CommitError::TooLarge)), "{refused:?}");
-    // Nothing of it is left, and fewer fit.
-    assert!(alice.on(&name, |group| group.add(&invitees[..300])).is_ok());
+fn a_change_that_no_server_takes_is_none() {
+    let [alice, bob] = Person::many(["alice", "bob"]);
+    let name = group_of(&[&alice, &bob]);
+    let staged = alice.on(&name, |group| group.update().unwrap());
+    let (bytes, frame) = (|length| vec![0; length], FRAME_MAX - HANDSHAKE_BODY_MAX);
+    let with = |commit, welcome, group_info| Staged {
+        commit: bytes(commit),
+        welcome: Some(bytes(welcome)),
+        group_info: bytes(group_info),
+        ..staged.clone()
+    };
+    assert!(staged.fits() && with(HANDSHAKE_BODY_MAX, 1, 1).fits() && with(1, 1, HANDSHAKE_BODY_MAX).fits());
+    for (commit, welcome, group_info) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+        let over = |part: usize| if part == 1 { HANDSHAKE_BODY_MAX + 1 } else { 10 };
+        assert!(!with(over(commit), over(welcome), over(group_info)).fits());
+    }
+    // Each fits, and together they are longer than a frame.
+    assert!(with(HANDSHAKE_BODY_MAX, frame - 2_000, 10).fits());
+    assert!(!with(HANDSHAKE_BODY_MAX, frame - 1_000, 10).fits());
 }
