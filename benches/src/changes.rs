@@ -52,12 +52,21 @@ struct Phase {
     client: Duration,
     /// What it sent for each, in bytes.
     bytes: usize,
+    /// The commits in it, which every member reads.
+    commits: usize,
     latencies: Latencies,
 }
 
 impl Phase {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { cost: Cost::default(), ops: 0, client: Duration::ZERO, bytes: 0, latencies: Latencies::new()? })
+        Ok(Self {
+            cost: Cost::default(),
+            ops: 0,
+            client: Duration::ZERO,
+            bytes: 0,
+            commits: 0,
+            latencies: Latencies::new()?,
+        })
     }
 
     fn each(&self, whole: f64) -> f64 {
@@ -149,6 +158,7 @@ impl Cast {
     ) -> anyhow::Result<(Bytes, u64)> {
         let name = group.name.clone();
         let commit = phase.made(|| group.engine.commit(&name, invited))?;
+        phase.commits = phase.commits.saturating_add(commit.commit.len());
         let welcome = commit.welcome.clone();
         let request = self.request(group, commit);
         match phase.shown(&self.wire, request).await.context("adding")? {
@@ -194,6 +204,7 @@ impl Cast {
     async fn removes(&mut self, group: &mut Group, phase: &mut Phase) -> anyhow::Result<()> {
         let (name, gone) = (group.name.clone(), self.extra.address().clone());
         let commit = phase.made(|| group.engine.remove(&name, &gone))?;
+        phase.commits = phase.commits.saturating_add(commit.commit.len());
         let request = self.request(group, commit);
         committed(phase.shown(&self.wire, request).await.context("removing")?)
     }
@@ -296,6 +307,7 @@ pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<
         "making",
     );
     tell(&mut report, &added, ["add_cpu_us", "add_sent_bytes", "add_disk_bytes", "add_client_ms"], "adding one");
+    report.figure("add_commit_bytes", "adding one", added.each(added.commits as f64), "bytes for each member");
     report.figure("join_received_bytes", "joining", joined.each(joined.bytes as f64), "bytes received");
     report.figure("join_client_ms", "joining", joined.each(1e3 * joined.client.as_secs_f64()), "ms on the new device");
     tell(
@@ -304,6 +316,7 @@ pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<
         ["remove_cpu_us", "remove_sent_bytes", "remove_disk_bytes", "remove_client_ms"],
         "removing one",
     );
+    report.figure("remove_commit_bytes", "removing one", removed.each(removed.commits as f64), "bytes for each member");
     tell(&mut report, &sent, ["send_cpu_us", "send_sent_bytes", "send_disk_bytes", "send_client_ms"], "a message");
     dialer.close().await;
     Ok(report)
