@@ -256,8 +256,8 @@ pub(super) enum GroupVerb {
         #[arg(value_name = "MEMBER")]
         members: Vec<String>,
         /// How its keys are exchanged, for good. Post-quantum protects what is said from being recorded today and read
-        /// with a quantum computer later, and makes each change of the group about ten times as large. `auto` takes it
-        /// where every device of every member knows it.
+        /// with a quantum computer later, and makes what members read of a change of the group about ten times as long.
+        /// `auto` takes it where every device of every member knows it.
         #[arg(long, value_name = "SUITE", env = "QPC_GROUP_SUITE", default_value = "classical")]
         suite: SuiteWord,
     },
