@@ -129,6 +129,9 @@ pub(super) enum Command {
         /// Members of each group, at most 999.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=999))]
         members: u32,
+        /// Groups of the post-quantum suite.
+        #[arg(long)]
+        post_quantum: bool,
     },
     /// Direct messages: what one costs the server, and how long it takes.
     Direct {
@@ -285,7 +288,7 @@ impl Cli {
             Command::Timing { pairs, .. } => 120_u64.saturating_add(u64::try_from(*pairs).unwrap_or(u64::MAX) / 50),
             Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),
             Command::Login { users: of, .. } => users(*of),
-            Command::Changes { members } => users(*members).saturating_add(600),
+            Command::Changes { members, .. } => users(*members).saturating_add(600),
             Command::Direct { pairs, duration, .. } => users(*pairs).saturating_add((*duration).into()),
             Command::Ccu { users: of, duration, .. } => users(*of).saturating_add((*duration).into()),
             // Filling takes some 50 microseconds for each message, on a busy machine.

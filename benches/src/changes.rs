@@ -1,4 +1,4 @@
-//! What a change of a group costs with its size: making it, adding one, removing one, and a message beside them.
+//! What a change of a group costs with its size: making it, adding one, joining, removing one, and a message beside them.
 //!
 //! Its owner is the only one who is connected, so that a message has no deliveries: what is left is what it costs whatever
 //! the number of members. The others' key packages are made before the clock runs, because that is the others' work.
@@ -6,11 +6,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use qpc_client::wire::{Device, Engine, Invited, Wire};
 use qpc_proto::{
     id::ConversationName,
     limits::MEMBERS_PER_COMMIT_MAX,
+    suite::Suite,
     v1::{self, answer::Result as Answer, request::Method},
 };
 
@@ -50,12 +52,21 @@ struct Phase {
     client: Duration,
     /// What it sent for each, in bytes.
     bytes: usize,
+    /// The commits in it, which every member reads.
+    commits: usize,
     latencies: Latencies,
 }
 
 impl Phase {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { cost: Cost::default(), ops: 0, client: Duration::ZERO, bytes: 0, latencies: Latencies::new()? })
+        Ok(Self {
+            cost: Cost::default(),
+            ops: 0,
+            client: Duration::ZERO,
+            bytes: 0,
+            commits: 0,
+            latencies: Latencies::new()?,
+        })
     }
 
     fn each(&self, whole: f64) -> f64 {
@@ -91,6 +102,8 @@ struct Cast {
     others: Vec<Device>,
     /// Comes and goes.
     extra: Device,
+    /// Of the groups.
+    suite: Suite,
     random: Random,
 }
 
@@ -110,8 +123,8 @@ impl Cast {
         let name = ConversationName { domain: self.wire.domain().clone(), id: self.random.conversation_id() };
         let (first, rest) = self.others.split_at(self.others.len().min(MEMBERS_PER_COMMIT_MAX));
         let rest: Vec<Vec<Device>> = rest.chunks(MEMBERS_PER_COMMIT_MAX).map(<[Device]>::to_vec).collect();
-        let (mut engine, invited) = (Engine::new(&self.owner)?, invited(first)?);
-        let founded = phase.made(|| engine.found(&name, &invited))?;
+        let (mut engine, invited) = (Engine::new(&self.owner)?, invited(first, self.suite)?);
+        let founded = phase.made(|| engine.found(&name, self.suite, &invited))?;
         let create = v1::CreateConversation {
             conversation: Some(name.to_wire()),
             kind: v1::ConversationKind::Group.into(),
@@ -132,15 +145,66 @@ impl Cast {
     }
 
     async fn adds(&mut self, group: &mut Group, others: &[Device], phase: &mut Phase) -> anyhow::Result<()> {
-        let (invited, name) = (invited(others)?, group.name.clone());
-        let commit = phase.made(|| group.engine.commit(&name, &invited))?;
+        let invited = invited(others, self.suite)?;
+        self.adds_invited(group, &invited, phase).await.map(drop)
+    }
+
+    /// Gives the welcome, and the commit's place.
+    async fn adds_invited(
+        &mut self,
+        group: &mut Group,
+        invited: &[Invited],
+        phase: &mut Phase,
+    ) -> anyhow::Result<(Bytes, u64)> {
+        let name = group.name.clone();
+        let commit = phase.made(|| group.engine.commit(&name, invited))?;
+        phase.commits = phase.commits.saturating_add(commit.commit.len());
+        let welcome = commit.welcome.clone();
         let request = self.request(group, commit);
-        committed(phase.shown(&self.wire, request).await.context("adding")?)
+        match phase.shown(&self.wire, request).await.context("adding")? {
+            Answer::SubmitCommit(answer) => Ok((welcome, answer.seq)),
+            _ => bail!("an answer of another kind"),
+        }
+    }
+
+    /// The one that comes and goes joins, with the tree that its welcome lacks, where it lacks one.
+    async fn joins(
+        &mut self,
+        group: &Group,
+        joiner: &mut Engine,
+        given: (Bytes, u64),
+        phase: &mut Phase,
+    ) -> anyhow::Result<()> {
+        let (welcome, seq) = given;
+        let tree = match self.suite {
+            Suite::Classical => None,
+            Suite::PostQuantum => Some(self.tree(&group.name, seq).await?),
+        };
+        let received = welcome.len().saturating_add(tree.as_ref().map_or(0, BytesMut::len));
+        phase.bytes = phase.bytes.saturating_add(received);
+        phase.made(|| joiner.join_with(&group.name, &welcome, tree.as_deref()))
+    }
+
+    async fn tree(&self, name: &ConversationName, welcome_seq: u64) -> anyhow::Result<BytesMut> {
+        let mut tree = BytesMut::new();
+        loop {
+            let offset = u64::try_from(tree.len())?;
+            let read = v1::ReadGroup { conversation: Some(name.to_wire()), offset, welcome_seq, ..Default::default() };
+            let Answer::ReadGroup(page) = self.wire.call(Method::ReadGroup(read)).await.context("reading a tree")?
+            else {
+                bail!("an answer of another kind")
+            };
+            tree.extend_from_slice(&page.tree);
+            if page.tree.is_empty() || u64::try_from(tree.len())? >= page.tree_size {
+                return Ok(tree);
+            }
+        }
     }
 
     async fn removes(&mut self, group: &mut Group, phase: &mut Phase) -> anyhow::Result<()> {
         let (name, gone) = (group.name.clone(), self.extra.address().clone());
         let commit = phase.made(|| group.engine.remove(&name, &gone))?;
+        phase.commits = phase.commits.saturating_add(commit.commit.len());
         let request = self.request(group, commit);
         committed(phase.shown(&self.wire, request).await.context("removing")?)
     }
@@ -173,15 +237,15 @@ fn committed(answer: Answer) -> anyhow::Result<()> {
 }
 
 /// Key packages, whose secrets nobody keeps.
-fn invited(devices: &[Device]) -> anyhow::Result<Vec<Invited>> {
-    devices.iter().map(|device| Ok(Engine::new(device)?.invited()?)).collect()
+fn invited(devices: &[Device], suite: Suite) -> anyhow::Result<Vec<Invited>> {
+    devices.iter().map(|device| Ok(Engine::new(device)?.invited(suite)?)).collect()
 }
 
-/// Runs it with groups of so many members.
+/// Runs it with groups of so many members and of this suite.
 ///
 /// # Errors
 /// When something goes wrong that is no figure.
-pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
+pub async fn run(common: &Common, members: u32, suite: Suite) -> anyhow::Result<Report> {
     if members < 2 {
         bail!("at least two members");
     }
@@ -196,7 +260,7 @@ pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
     wire.authenticate(owner).await?;
     let random = Random::new(unix_ms());
     let (owner, others, extra) = (owner.clone(), others.to_vec(), extra.clone());
-    let mut cast = Cast { owner, wire, others, extra, random };
+    let mut cast = Cast { owner, wire, others, extra, suite, random };
     let number = MEMBERS_IN_ALL.checked_div(members).unwrap_or(GROUPS.0).clamp(GROUPS.0, GROUPS.1);
     let pid = bed.pid();
 
@@ -209,7 +273,7 @@ pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
     }
     (created.ops, created.cost) = (number, Reading::take(pid)?.since(&before));
 
-    let added = added(&mut cast, &mut groups, pid).await?;
+    let (added, joined) = added(&mut cast, &mut groups, pid).await?;
     let mut removed = Phase::new()?;
     let before = Reading::take(pid)?;
     for group in &mut groups {
@@ -233,6 +297,7 @@ pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
     outcome.latency(&added.latencies);
     outcome.setting("groups", number);
     outcome.setting("members", members);
+    outcome.setting("suite", suite.name());
     outcome.setting("load", "one after the other; nobody but the owner is connected");
     let mut report = Report::of(outcome);
     tell(
@@ -242,27 +307,38 @@ pub async fn run(common: &Common, members: u32) -> anyhow::Result<Report> {
         "making",
     );
     tell(&mut report, &added, ["add_cpu_us", "add_sent_bytes", "add_disk_bytes", "add_client_ms"], "adding one");
+    report.figure("add_commit_bytes", "adding one", added.each(added.commits as f64), "bytes for each member");
+    report.figure("join_received_bytes", "joining", joined.each(joined.bytes as f64), "bytes received");
+    report.figure("join_client_ms", "joining", joined.each(1e3 * joined.client.as_secs_f64()), "ms on the new device");
     tell(
         &mut report,
         &removed,
         ["remove_cpu_us", "remove_sent_bytes", "remove_disk_bytes", "remove_client_ms"],
         "removing one",
     );
+    report.figure("remove_commit_bytes", "removing one", removed.each(removed.commits as f64), "bytes for each member");
     tell(&mut report, &sent, ["send_cpu_us", "send_sent_bytes", "send_disk_bytes", "send_client_ms"], "a message");
     dialer.close().await;
     Ok(report)
 }
 
-async fn added(cast: &mut Cast, groups: &mut [Group], pid: &ServerPid) -> anyhow::Result<Phase> {
-    let mut added = Phase::new()?;
+/// One is added to each group, and joins it once all have been made.
+async fn added(cast: &mut Cast, groups: &mut [Group], pid: &ServerPid) -> anyhow::Result<(Phase, Phase)> {
+    let (mut added, mut joined) = (Phase::new()?, Phase::new()?);
     let before = Reading::take(pid)?;
-    let extra = [cast.extra.clone()];
+    let mut welcomed = Vec::with_capacity(groups.len());
     for group in groups.iter_mut() {
-        cast.adds(group, &extra, &mut added).await?;
+        let mut joiner = Engine::new(&cast.extra)?;
+        let invited = [joiner.invited(cast.suite)?];
+        welcomed.push((joiner, cast.adds_invited(group, &invited, &mut added).await?));
         added.ops = added.ops.saturating_add(1);
     }
     added.cost = Reading::take(pid)?.since(&before);
-    Ok(added)
+    for (group, (mut joiner, given)) in groups.iter().zip(welcomed) {
+        cast.joins(group, &mut joiner, given, &mut joined).await?;
+        joined.ops = joined.ops.saturating_add(1);
+    }
+    Ok((added, joined))
 }
 
 fn tell(report: &mut Report, phase: &Phase, keys: [&'static str; 4], what: &'static str) {

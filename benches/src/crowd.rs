@@ -8,6 +8,7 @@ use qpc_client::wire::{Device, Dialer, Engine, EngineError, Invited, Wire};
 use qpc_proto::{
     chain::ChainValue,
     id::{ConversationName, Counter, MessageId, Seq},
+    suite::Suite,
     v1::{self, answer::Result as Outcome, request::Method},
 };
 
@@ -116,7 +117,7 @@ pub async fn creation(
     let (creator, members, of) = (creator.device.clone(), devices(members), name.clone());
     let (founded, engine) = aside(move || {
         let mut engine = Engine::new(&creator)?;
-        let mut founded = engine.found(&of, &invited(&members)?)?;
+        let mut founded = engine.found(&of, Suite::Classical, &invited(&members)?)?;
         // Alone, they begin with a commit all the same: every conversation here has a first entry.
         if founded.commit.is_none() {
             founded.commit = Some(engine.commit(&of, &[])?);
@@ -154,7 +155,7 @@ fn devices(people: &[&Person]) -> Vec<Device> {
 
 /// Key packages, whose secrets nobody keeps.
 fn invited(devices: &[Device]) -> Result<Vec<Invited>, EngineError> {
-    devices.iter().map(|device| Engine::new(device)?.invited()).collect()
+    devices.iter().map(|device| Engine::new(device)?.invited(Suite::Classical)).collect()
 }
 
 /// Does what keeps a thread busy on one of its own.

@@ -15,6 +15,7 @@ use qpc_bench::{
     storm::{self, Ending},
     timing, torture,
 };
+use qpc_proto::suite::Suite;
 use tokio::time::timeout;
 
 use self::args::{Cli, Command, Profile};
@@ -68,7 +69,10 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let plan = fanout::Plan { members, senders, rate: *rate, window: *window, seconds: *duration };
             fanout::run(&cli.common()?, &plan).await
         }
-        Command::Changes { members } => changes::run(&cli.common()?, *members).await,
+        Command::Changes { members, post_quantum } => {
+            let suite = if *post_quantum { Suite::PostQuantum } else { Suite::Classical };
+            changes::run(&cli.common()?, *members, suite).await
+        }
         Command::Ccu { users, profile: Profile::Seed, duration } => ccu::run(&cli.common()?, *users, *duration).await,
         Command::History { messages, pairs, rate, duration } => {
             let (messages, pairs) = (*messages, *pairs);

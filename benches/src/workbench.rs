@@ -114,6 +114,7 @@ impl Workbench {
             judged: Some(Judged {
                 basis: GroupVersion::default(),
                 change: GroupChange {
+                    welcome_tree: None,
                     state: GroupState { core: BODY, tree: Some(BODY) },
                     added: added.iter().map(added_device).collect(),
                     joined: false,

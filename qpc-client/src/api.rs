@@ -92,6 +92,9 @@ pub enum Command {
         name: String,
         /// Its first members.
         members: Vec<String>,
+        /// How its keys are exchanged.
+        #[serde(default)]
+        suite: GroupSuite,
     },
     /// Adds members.
     GroupAdd {
@@ -328,6 +331,22 @@ pub struct Conversation {
     pub request: bool,
     /// Is this account still in it?
     pub active: bool,
+    /// Are its keys exchanged by the post-quantum suite?
+    #[serde(default)]
+    pub post_quantum: bool,
+}
+
+/// How the keys of a new group are exchanged, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupSuite {
+    /// By X25519.
+    #[default]
+    Classical,
+    /// By X25519 and ML-KEM-768 together where all devices of all members know it, classically otherwise.
+    Auto,
+    /// By both, or the group is not made.
+    PostQuantum,
 }
 
 /// Two or many.

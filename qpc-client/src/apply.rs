@@ -15,6 +15,7 @@ mod tests;
 use qpc_proto::{
     chain::{ChainValue, LogEntry},
     id::{ConversationName, Seq},
+    suite::Suite,
 };
 use rusqlite::Transaction;
 
@@ -74,8 +75,8 @@ pub(crate) struct Applied {
     pub(crate) described: bool,
     /// A key package was used.
     pub(crate) welcomed: bool,
-    /// The last-resort key package was used.
-    pub(crate) last_resort: bool,
+    /// Suites whose last-resort key package was used.
+    pub(crate) last_resort: Vec<Suite>,
 }
 
 impl Applied {

@@ -2,6 +2,7 @@
 
 mod account;
 mod alarms;
+mod claim;
 mod contacts;
 mod groups;
 mod problem;
@@ -39,7 +40,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::Decline { who } => contacts::decline(core, who).await,
         Command::Block { who } => contacts::block(core, who).await,
         Command::Unblock { who } => contacts::unblock(core, who).await,
-        Command::GroupCreate { name, members } => groups::create(core, name, members).await,
+        Command::GroupCreate { name, members, suite } => groups::create(core, name, members, suite).await,
         Command::GroupAdd { group, members } => groups::add(core, group, members).await,
         Command::GroupRemove { group, members } => groups::remove(core, group, members).await,
         Command::GroupDescribe { group, name, topic } => groups::describe(core, group, name, topic).await,

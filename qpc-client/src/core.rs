@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use qpc_proto::suite::Suite;
 use rusqlite::Transaction;
 use tokio::{
     sync::{Notify, watch},
@@ -85,6 +86,7 @@ pub(crate) struct Core {
     pub(crate) one_change: tokio::sync::Mutex<()>,
     changing: Mutex<HashSet<Local>>,
     last_resort_used: AtomicBool,
+    post_quantum_last_resort_used: AtomicBool,
 }
 
 impl Core {
@@ -110,6 +112,7 @@ impl Core {
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),
             last_resort_used: AtomicBool::new(false),
+            post_quantum_last_resort_used: AtomicBool::new(false),
         }
     }
 
@@ -118,8 +121,8 @@ impl Core {
         for event in &applied.events {
             self.events.tell(event.clone());
         }
-        if applied.last_resort {
-            self.set_last_resort_used(true);
+        for suite in &applied.last_resort {
+            self.set_last_resort_used(*suite, true);
         }
         for (due, who) in [
             (applied.outbox, &self.outbox),
@@ -142,13 +145,20 @@ impl Core {
         self.progress.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Was the last-resort key package used since it was published?
-    pub(crate) fn last_resort_used(&self) -> bool {
-        self.last_resort_used.load(Ordering::Relaxed)
+    /// Was the last-resort key package of a suite used since it was published?
+    pub(crate) fn last_resort_used(&self, suite: Suite) -> bool {
+        self.used(suite).load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_last_resort_used(&self, used: bool) {
-        self.last_resort_used.store(used, Ordering::Relaxed);
+    pub(crate) fn set_last_resort_used(&self, suite: Suite, used: bool) {
+        self.used(suite).store(used, Ordering::Relaxed);
+    }
+
+    fn used(&self, suite: Suite) -> &AtomicBool {
+        match suite {
+            Suite::Classical => &self.last_resort_used,
+            Suite::PostQuantum => &self.post_quantum_last_resort_used,
+        }
     }
 
     /// Keeps messages of a conversation unencrypted while its group is about to change.

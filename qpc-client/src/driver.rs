@@ -16,6 +16,7 @@ pub(crate) mod renew;
 pub(crate) mod roster;
 mod send;
 mod session;
+mod welcome_trees;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ use qpc_proto::error::CloseCode;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::session::End;
+use self::{key_packages::Stock, session::End};
 use crate::{
     api::Event,
     auth::{self, AuthError},
@@ -100,18 +101,18 @@ fn longest_pause(failures: u32) -> Duration {
 }
 
 async fn one_connection(core: &Arc<Core>, first: &mut Option<Link>) -> Next {
-    let (link, key_packages) = match first.take() {
+    let (link, stock) = match first.take() {
         // It has published key packages just before.
-        Some(link) => (link, u32::MAX),
+        Some(link) => (link, None),
         None => match connect(core).await {
-            Ok(connected) => connected,
+            Ok((link, stock)) => (link, Some(stock)),
             Err(next) => return next,
         },
     };
     core.line.send_replace(Line::Up(link.clone()));
     core.events.tell(Event::Online { online: true, problem: None });
     tracing::debug!("connected and authenticated");
-    let end = session::run(core, &link, key_packages).await;
+    let end = session::run(core, &link, stock).await;
     let next = match end {
         End::Call(error) => after_loss(error),
         End::GoAway(after) => Next::Again { after: Some(after), problem: "the server stops for now".into() },
@@ -125,13 +126,16 @@ async fn one_connection(core: &Arc<Core>, first: &mut Option<Link>) -> Next {
 }
 
 /// An authenticated connection, and how many key packages the server has.
-async fn connect(core: &Arc<Core>) -> Result<(Link, u32), Next> {
+async fn connect(core: &Arc<Core>) -> Result<(Link, Stock), Next> {
     let link = core.transport.connect().await.map_err(|error| {
         let problem = error.to_string();
         if error.needs_person() { Next::Park { problem, gone: false } } else { Next::Again { after: None, problem } }
     })?;
     let refused = match auth::authenticate(&link, &core.me.identity).await {
-        Ok(answer) => return Ok((link, answer.key_packages)),
+        Ok(answer) => {
+            let stock = Stock { classical: answer.key_packages, post_quantum: answer.post_quantum_key_packages };
+            return Ok((link, stock));
+        }
         Err(AuthError::Call(error)) if !error.is_final() => after_loss(error),
         Err(AuthError::Call(CallError::Refused(_))) => Next::Park {
             problem:

@@ -22,6 +22,7 @@ pub(crate) mod undescribed;
 pub(crate) mod unheard;
 pub(crate) mod unjoined;
 pub(crate) mod verification;
+pub(crate) mod welcome_tree;
 
 use std::{path::Path, sync::Arc, thread};
 

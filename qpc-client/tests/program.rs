@@ -343,7 +343,7 @@ fn simple_commands_ask_and_print() {
     assert_eq!(code(&home.run(&["group", "create", "friends", "bob", "carol"], "")), 0);
     assert_eq!(code(&home.run(&["password", "change"], "old\nnew\n")), 0);
     let done = driver.change(|state| std::mem::take(&mut state.done));
-    assert!(matches!(&done[0], Command::GroupCreate { name, members } if name == "friends" && members.len() == 2));
+    assert!(matches!(&done[0], Command::GroupCreate { name, members, .. } if name == "friends" && members.len() == 2));
     assert!(matches!(&done[1], Command::PasswordChange { old, new } if old.0 == "old" && new.0 == "new"));
 }
 

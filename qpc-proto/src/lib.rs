@@ -17,6 +17,7 @@ pub mod limits;
 mod redacted;
 pub mod role;
 pub mod safety;
+pub mod suite;
 pub mod transcript;
 
 /// The generated message types of package `qpc.v1`.

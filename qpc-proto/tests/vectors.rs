@@ -125,8 +125,8 @@ fn requests() -> Vec<Req> {
         Req::ListDevices(v1::ListDevices {}),
         Req::RevokeDevice(v1::RevokeDevice { device_id: device().to_bytes() }),
         Req::PublishKeyPackages(v1::PublishKeyPackages { key_packages: vec![b(10, 4)], last_resort: b(11, 4) }),
-        Req::ClaimKeyPackages(v1::ClaimKeyPackages { address: alice().to_string() }),
-        Req::CountKeyPackages(v1::CountKeyPackages {}),
+        Req::ClaimKeyPackages(v1::ClaimKeyPackages { address: alice().to_string(), suite: 0x4d }),
+        Req::CountKeyPackages(v1::CountKeyPackages { suite: 0x4d }),
         Req::CreateConversation(v1::CreateConversation {
             conversation: Some(name().to_wire()),
             kind: v1::ConversationKind::Direct.into(),
@@ -152,7 +152,12 @@ fn requests() -> Vec<Req> {
         }),
         Req::ReadLog(v1::ReadLog { conversation: Some(name().to_wire()), after_seq: 41, limit: 50 }),
         Req::ListConversations(v1::ListConversations { after_id: name().id.to_bytes() }),
-        Req::ReadGroup(v1::ReadGroup { conversation: Some(name().to_wire()), offset: 262_144, epoch: 3 }),
+        Req::ReadGroup(v1::ReadGroup {
+            conversation: Some(name().to_wire()),
+            offset: 262_144,
+            epoch: 3,
+            welcome_seq: 7,
+        }),
         Req::AnswerContact(v1::AnswerContact {
             address: "bob@chat.example".into(),
             answer: v1::ContactAnswer::Accept.into(),
@@ -217,6 +222,7 @@ fn answers() -> Vec<Ans> {
             nonce: b(12, 32),
             ksf_version: 1,
             hub_key: b(0x4b, 32),
+            suites: vec![3, 0x4d],
         }),
         Ans::RegisterStart(v1::RegisterStartAnswer { registration_response: b(13, 64) }),
         Ans::RegisterFinish(v1::RegisterFinishAnswer { address: alice().to_string() }),
@@ -227,7 +233,11 @@ fn answers() -> Vec<Ans> {
             wrapped_account_secret: b(3, 73),
         }),
         Ans::EnrolDevice(v1::EnrolDeviceAnswer {}),
-        Ans::Authenticate(v1::AuthenticateAnswer { address: alice().to_string(), key_packages: 20 }),
+        Ans::Authenticate(v1::AuthenticateAnswer {
+            address: alice().to_string(),
+            key_packages: 20,
+            post_quantum_key_packages: 5,
+        }),
         Ans::ChangePasswordStart(v1::ChangePasswordStartAnswer { registration_response: b(15, 64) }),
         Ans::ChangePasswordFinish(v1::ChangePasswordFinishAnswer {}),
         Ans::DeleteAccount(v1::DeleteAccountAnswer {}),
@@ -244,6 +254,7 @@ fn answers() -> Vec<Ans> {
         Ans::PublishKeyPackages(v1::PublishKeyPackagesAnswer { key_packages: 20 }),
         Ans::ClaimKeyPackages(v1::ClaimKeyPackagesAnswer {
             key_packages: vec![v1::ClaimedKeyPackage { device_id: device().to_bytes(), key_package: b(10, 4) }],
+            devices_without: vec![DeviceId::new(1_700_000_000_001, [0xd2; 10]).to_bytes()],
         }),
         Ans::CountKeyPackages(v1::CountKeyPackagesAnswer { key_packages: 20, last_resort: true }),
         Ans::CreateConversation(v1::CreateConversationAnswer { seq: 1, chain: chain.clone() }),
@@ -339,6 +350,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 welcome: b(0xe1, 4),
                 from: alice().to_string(),
                 contact_request: true,
+                without_tree: true,
             }
             .encode_to_vec(),
         ),
@@ -391,6 +403,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 welcome: Bytes::new(),
                 from: alice().to_string(),
                 contact_request: false,
+                without_tree: false,
             }
             .encode_to_vec(),
         ),

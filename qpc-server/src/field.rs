@@ -4,6 +4,7 @@
 use qpc_proto::{
     address::Address,
     id::{ConversationName, Counter, DeviceId, MessageId},
+    suite::Suite,
     v1,
 };
 
@@ -56,6 +57,14 @@ pub fn device_id(wire: &[u8]) -> Result<DeviceId, FieldError> {
 /// [`FieldError::Malformed`].
 pub fn address(wire: &str) -> Result<Address, FieldError> {
     Address::parse(wire).map_err(|_| FieldError::Malformed("address"))
+}
+
+/// A ciphersuite of key packages.
+///
+/// # Errors
+/// [`FieldError::Malformed`].
+pub fn suite(wire: u32) -> Result<Suite, FieldError> {
+    Suite::from_wire(wire).ok_or(FieldError::Malformed("suite"))
 }
 
 /// A device's counter in a conversation, which begins at 1.

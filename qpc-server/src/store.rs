@@ -30,7 +30,8 @@ use std::sync::Arc;
 
 use qpc_proto::{
     address::{AccountName, Address},
-    id::{AccountId, ConversationName, DeviceId},
+    id::{AccountId, ConversationName, DeviceId, Seq},
+    suite::Suite,
 };
 
 pub use self::{account::*, aftermath::*, contact::*, group::*, key_package::*, log::*, reply::*};
@@ -137,9 +138,9 @@ pub trait Store: Send + Sync + 'static {
     fn publish_key_packages(&self, actor: &Actor, packages: NewKeyPackages) -> Reply<KeyPackageCount, Refusal>;
     /// Takes one key package of each device of an account; a one-time one is handed out at most once
     /// (invariant 7), the last-resort one only where no other is left.
-    fn claim_key_packages(&self, actor: &Actor, target: &Address) -> Reply<Vec<ClaimedKeyPackage>, ClaimError>;
+    fn claim_key_packages(&self, actor: &Actor, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError>;
     /// What the actor's device has left.
-    fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal>;
+    fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal>;
 
     // -- contacts
 
@@ -166,6 +167,14 @@ pub trait Store: Send + Sync + 'static {
         conversation: &ConversationName,
         known: Option<GroupVersion>,
     ) -> Reply<StoredGroup, ReadError>;
+    /// At most so many bytes from an offset on of the tree that a commit made, for a member who was in by then.
+    fn welcome_tree(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        seq: Seq,
+        part: (usize, usize),
+    ) -> Reply<TreePage, ReadError>;
     /// Devices that are gone and have a leaf in a group still, at most so many: those about whom nothing was done in the
     /// group's current epoch.
     fn departures(&self, limit: usize) -> Reply<Vec<Departure>, StoreFault>;
@@ -191,7 +200,7 @@ pub trait Store: Send + Sync + 'static {
     fn positions(
         &self,
         actor: &Actor,
-        cursors: Arc<[(ConversationName, qpc_proto::id::Seq)]>,
+        cursors: Arc<[(ConversationName, Seq)]>,
     ) -> Reply<Vec<Option<Position>>, Refusal>;
     /// The actor's conversations whose id is greater than `after`, in order, at most `limit`.
     fn list_conversations(

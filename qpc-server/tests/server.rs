@@ -58,6 +58,8 @@ mod roots;
 mod safety;
 #[path = "server/stopping.rs"]
 mod stopping;
+#[path = "server/suites.rs"]
+mod suites;
 #[path = "../../qpc-client/tests/program/terminal.rs"]
 mod terminal;
 #[path = "server/verify.rs"]

@@ -17,7 +17,10 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use qpc_client::wire::{Device, Engine, Invited};
-use qpc_proto::id::{ConversationName, DeviceId, MessageId};
+use qpc_proto::{
+    id::{ConversationName, DeviceId, MessageId},
+    suite::Suite,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::add;
@@ -170,7 +173,7 @@ impl Budget {
 /// Makes the MLS group of these members.
 fn group(engines: &mut HashMap<u32, Engine>, name: &ConversationName, members: &[u32]) -> anyhow::Result<()> {
     let (creator, others) = members.split_first().context("a group of nobody")?;
-    let invited = |member: &u32| Ok(engines.get_mut(member).context("no engine")?.invited()?);
+    let invited = |member: &u32| Ok(engines.get_mut(member).context("no engine")?.invited(Suite::Classical)?);
     let invited = others.iter().map(invited).collect::<anyhow::Result<Vec<Invited>>>()?;
     let welcome = engines.get_mut(creator).context("no engine")?.create(name, &invited)?;
     for other in others {

@@ -52,7 +52,7 @@ impl Sizes {
             domain: one.address().domain.clone(),
             id: Random::new(1).conversation_id(),
         };
-        let welcome = alice.create(&name, &[bob.invited()?])?;
+        let welcome = alice.create(&name, &[bob.invited(qpc_proto::suite::Suite::Classical)?])?;
         bob.join(&name, &welcome)?;
         let clock = Clock::start();
         let mut classes = Vec::new();

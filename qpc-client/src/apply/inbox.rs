@@ -18,7 +18,7 @@ use crate::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
-        entry, key_packages, message as messages, pending, returned, unjoined,
+        entry, key_packages, message as messages, pending, returned, unjoined, welcome_tree,
     },
     trust::{self, Me},
 };
@@ -105,7 +105,10 @@ impl<'b> Batch<'b> {
         for body in entry::welcomes(self.tx)? {
             let notice = v1::WelcomeNotice::decode(body).unwrap_or_default();
             let named = ConversationName::parse(notice.conversation.as_ref());
-            if named.is_ok_and(|named| named == *name) && Seq(notice.seq) > read {
+            let (fits, seq) = (named.is_ok_and(|named| named == *name), Seq(notice.seq));
+            // Without its tree it can't be opened: then this device comes by itself.
+            let whole = !notice.without_tree || welcome_tree::get(self.tx, name, seq)?.is_some();
+            if fits && seq > read && whole {
                 self.welcome(&notice)?;
             }
         }
@@ -122,7 +125,8 @@ impl<'b> Batch<'b> {
         if notice.welcome.is_empty() {
             return Ok(self.named(&name, kind)?);
         }
-        let joined = match self.mls.join(&name, &notice.welcome) {
+        let tree = welcome_tree::get(self.tx, &name, Seq(notice.seq))?;
+        let joined = match self.mls.join(&name, &notice.welcome, tree.as_deref()) {
             Ok(joined) => joined,
             Err(JoinError::Fault(fault)) => return Err(fault.into()),
             Err(JoinError::AlreadyMember) => return Ok(()),
@@ -146,12 +150,15 @@ impl<'b> Batch<'b> {
         if !joined.last_resort {
             key_packages::welcomed(self.tx)?;
         }
-        self.out.last_resort |= joined.last_resort;
+        if joined.last_resort {
+            self.out.last_resort.push(joined.suite);
+        }
         self.me.pin_all(self.tx, joined.members.iter().map(|member| &member.device))?;
         let Some(conversation) = self.enter(&name, kind, &joined)? else {
             return Ok(self.mls.group(&name).delete()?);
         };
         unjoined::remove(self.tx, &name)?;
+        welcome_tree::remove(self.tx, &name)?;
         let local = conversation.local;
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
         conversation::set_state(self.tx, local, State::Active)?;

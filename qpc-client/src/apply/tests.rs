@@ -60,7 +60,9 @@ impl Desk {
     }
 
     fn key_package(&mut self) -> Vec<u8> {
-        self.tx(|tx, me| me.with_mls(tx, |mls| mls.make_key_packages(1, false).unwrap().one_time.remove(0)))
+        self.tx(|tx, me| {
+            me.with_mls(tx, |mls| mls.make_key_packages(Suite::Classical, 1, false).unwrap().one_time.remove(0))
+        })
     }
 
     fn take(&mut self, items: impl IntoIterator<Item = Item>) -> Result<Applied, ApplyError> {
@@ -185,6 +187,7 @@ fn met() -> (Ledger, Desk, Desk) {
         welcome: bundle.welcome,
         from: alice.me.address().to_string(),
         contact_request: true,
+        without_tree: false,
     };
     let body = prost::Message::encode_to_vec(&notice);
     let welcome = bob.inbox.append(EntryKind::Welcome, None, 0, pending.id, &body);

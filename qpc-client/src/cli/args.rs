@@ -255,6 +255,11 @@ pub(super) enum GroupVerb {
         /// Its first members.
         #[arg(value_name = "MEMBER")]
         members: Vec<String>,
+        /// How its keys are exchanged, for good. Post-quantum protects what is said from being recorded today and read
+        /// with a quantum computer later, and makes what members read of a change of the group about ten times as long.
+        /// `auto` takes it where every device of every member knows it.
+        #[arg(long, value_name = "SUITE", env = "QPC_GROUP_SUITE", default_value = "classical")]
+        suite: SuiteWord,
     },
     /// Add members.
     Add(GroupMembers),
@@ -306,6 +311,14 @@ pub(super) enum RoleWord {
     Member,
     Admin,
     Owner,
+}
+
+/// How the keys of a group are exchanged.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum SuiteWord {
+    Classical,
+    Auto,
+    PostQuantum,
 }
 
 /// A group and people.
@@ -415,6 +428,8 @@ mod tests {
             "verify bob --accept-new-key",
             "group create friends",
             "group create friends bob carol",
+            "group create friends bob --suite post-quantum",
+            "group create --suite auto friends bob",
             "group add friends bob carol",
             "group remove friends bob",
             "group role friends bob owner",
@@ -444,6 +459,7 @@ mod tests {
             "history bob --limit 0",
             "group add friends",
             "group role friends bob king",
+            "group create friends --suite quantum",
             "contacts",
             "alarms acknowledge",
             "alarms acknowledge all",

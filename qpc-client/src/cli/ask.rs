@@ -1,9 +1,9 @@
 //! The commands that are one question and one answer.
 
-use qpc_client::api::{Command, Outcome, Role};
+use qpc_client::api::{Command, GroupSuite, Outcome, Role};
 
 use super::{
-    args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, RoleWord, Verb},
+    args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, RoleWord, SuiteWord, Verb},
     done,
     failure::Failure,
     hint,
@@ -35,7 +35,15 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             ContactsVerb::Trust(who) => Command::TrustKey { who: who.who, though_verified: false },
         },
         Verb::Group { verb } => match verb {
-            GroupVerb::Create { name, members } => Command::GroupCreate { name, members },
+            GroupVerb::Create { name, members, suite } => Command::GroupCreate {
+                name,
+                members,
+                suite: match suite {
+                    SuiteWord::Classical => GroupSuite::Classical,
+                    SuiteWord::Auto => GroupSuite::Auto,
+                    SuiteWord::PostQuantum => GroupSuite::PostQuantum,
+                },
+            },
             GroupVerb::Add(typed) => Command::GroupAdd { group: typed.group, members: typed.members },
             GroupVerb::Remove(typed) => Command::GroupRemove { group: typed.group, members: typed.members },
             GroupVerb::Describe { group, name, topic } => Command::GroupDescribe { group, name, topic },

@@ -22,10 +22,10 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         Command::TrustKey { who, .. } => format!("the new key of {} is accepted", name(who)),
         Command::Verify { who, .. } => format!("{} is verified: you both have the same", name(who)),
         Command::Unverify { who } => format!("{} is not marked as verified any more", name(who)),
-        Command::GroupCreate { name: group, members } if members.is_empty() => {
+        Command::GroupCreate { name: group, members, .. } if members.is_empty() => {
             format!("made the group {}, with you alone in it", name(group))
         }
-        Command::GroupCreate { name: group, members } => {
+        Command::GroupCreate { name: group, members, .. } => {
             format!("made the group {} with {}", name(group), names(members))
         }
         Command::GroupAdd { group, members } => format!("added {} to {}", names(members), name(group)),

@@ -41,13 +41,14 @@ pub(super) fn manual() -> std::io::Result<Vec<u8>> {
 }
 
 /// What the environment can say.
-const ENVIRONMENT: [(&str, &str); 8] = [
+const ENVIRONMENT: [(&str, &str); 9] = [
     ("QPC_SERVER", "as --server"),
     ("QPC_HOME", "as --home"),
     ("QPC_AUTH_TOKEN", "as --auth-token"),
     ("QPC_AUTH_TOKEN_FILE", "a file whose first line is the token"),
     ("QPC_PASSWORD_FILE", "as --password-file"),
     ("QPC_PASSPHRASE_FILE", "as --passphrase-file"),
+    ("QPC_GROUP_SUITE", "as --suite of group create"),
     ("QPC_LOG", "what to log on standard error, such as qpc_client=debug; nothing unless set"),
     ("NO_COLOR", "set and not empty: no colours"),
 ];
@@ -105,7 +106,7 @@ mod tests {
         for part in [
             ".TH qpc-client 1",
             "\\fBregister <NAME> [\\-\\-passphrase]\\fR",
-            "\\fBgroup create <NAME> [MEMBER]...\\fR",
+            "\\fBgroup create <NAME> [MEMBER]... [\\-\\-suite <SUITE>]\\fR",
             "\\fBhistory <TO> [\\-\\-limit <N>]\\fR",
             "\\fBpassword change\\fR",
             "\\fB77\\fR",

@@ -243,7 +243,8 @@ impl Render {
                 (None, ..) => String::new(),
             };
             let members = cut(&self.names(&conversation.members), MEMBERS_WIDTH);
-            let title = format!("{}{}", self.title(conversation), Self::mark(conversation.standing.as_ref()));
+            let suite = if conversation.post_quantum { " (post-quantum)" } else { "" };
+            let title = format!("{}{}{suite}", self.title(conversation), Self::mark(conversation.standing.as_ref()));
             table.row([number.to_string(), title, unread, last, members]);
         }
         self.headed(table)

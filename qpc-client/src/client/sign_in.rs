@@ -10,7 +10,7 @@ use crate::{
     api::{CommandError, Password},
     auth::{self, AuthError},
     core::Core,
-    driver::key_packages::publish,
+    driver::key_packages::publish_first,
     home::LockedHome,
     identity::Identity,
     store::{
@@ -192,7 +192,7 @@ async fn begin(
             None => auth::authenticate(&link, &core.me.identity).await,
         };
         authenticated.map_err(|error| error.to_string())?;
-        publish(core, &link, true).await.map_err(|end| format!("{end:?}"))?.map_err(|error| error.to_string())
+        publish_first(core, &link).await.map_err(|end| format!("{end:?}"))?.map_err(|error| error.to_string())
     };
     match begun.await {
         Ok(()) => Some(link),

@@ -8,18 +8,21 @@ use qpc_proto::{
     id::ConversationName,
     limits::{GROUP_NAME_MAX, GROUP_TOPIC_MAX, MEMBERS_PER_COMMIT_MAX},
     role::{Role, RoleTable},
-    v1,
+    suite::Suite,
 };
 use rusqlite::Transaction;
 
-use super::{done, noted, target, usage};
+use super::{
+    claim::{self, Gathered},
+    done, noted, target, usage,
+};
 use crate::{
-    api::{self, CommandError, Member, Outcome},
+    api::{self, CommandError, GroupSuite, Member, Outcome},
     apply::{self, Applied},
     core::{Core, internal},
     driver::{
         change::{ChangeError, change},
-        pending::{Submitted, claim_own, create_request, found, invitees, not_created, submit},
+        pending::{Founding, Submitted, create_request, found, invitees, not_created, submit},
         roster,
     },
     fresh,
@@ -30,20 +33,22 @@ use crate::{
         outbox,
         pending::{self, Pending},
     },
-    transport::{CallError, Link},
+    transport::CallError,
     trust::{self, Me},
 };
 
-/// Key packages of the people to be added, one for each of their devices.
-type Claimed = Vec<(Address, Vec<v1::ClaimedKeyPackage>)>;
-
 /// Makes a group.
-pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>) -> Result<Outcome, CommandError> {
+pub(super) async fn create(
+    core: &Arc<Core>,
+    name: String,
+    members: Vec<String>,
+    suite: GroupSuite,
+) -> Result<Outcome, CommandError> {
     let people = people(core, &members)?;
     let title = name.clone();
     core.store.run(move |tx| is_free(tx, &title, None)).await?;
     let link = core.link().await?;
-    let (claimed, own) = tokio::try_join!(claim(&link, people), async { Ok(claim_own(core, &link).await?) })?;
+    let Gathered { suite, people: claimed, own, note } = claim::for_new_group(core, &link, people, suite).await?;
     let hub = link.hub.clone();
     let (me, teller) = (core.me.clone(), Arc::clone(core));
     let (request, _) = core
@@ -54,7 +59,8 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
                 let id = fresh::conversation_id().map_err(StoreError::from)?;
                 let conversation = ConversationName { domain: me.address().domain.clone(), id };
                 let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
-                let made = me.with_mls(tx, |mls| found(mls, &conversation, hub.as_ref(), &invited, &own, me.address()));
+                let founding = Founding { name: &conversation, suite, hub: hub.as_ref(), me: me.address() };
+                let made = me.with_mls(tx, |mls| found(mls, &founding, &invited, &own));
                 let new = match made {
                     Ok(new) => new,
                     Err(error) => return Ok((Err(usage(not_created(tx, &me, error, &mut out)?)), out)),
@@ -81,7 +87,7 @@ pub(super) async fn create(core: &Arc<Core>, name: String, members: Vec<String>)
     let local = request.conversation;
     let _hold = core.hold(local);
     match submit(core, &link, request).await.map_err(ChangeError::from)? {
-        Submitted::Accepted(_) => until_settled(core, local).await,
+        Submitted::Accepted(_) => until_settled(core, local, note).await,
         Submitted::Refused(refused) if refused.code == Some(Code::NotContact) => Err(not_contact(&members)),
         Submitted::Refused(refused) => Err(usage(refused.to_string())),
         Submitted::Raced(_) | Submitted::Reserved(..) | Submitted::Theirs => {
@@ -98,14 +104,14 @@ fn not_contact(members: &[String]) -> CommandError {
 }
 
 /// Waits until the group's first commit is applied.
-async fn until_settled(core: &Arc<Core>, local: Local) -> Result<Outcome, CommandError> {
+async fn until_settled(core: &Arc<Core>, local: Local, note: Option<String>) -> Result<Outcome, CommandError> {
     let settled = core
         .wait_for(core.transport.timeout, move |tx| {
             Ok::<_, StoreError>(pending::id_of(tx, local)?.is_none().then_some(()))
         })
         .await?;
     settled.ok_or_else(|| CommandError::from(CallError::Timeout))?;
-    Ok(done())
+    Ok(Outcome::Done { note })
 }
 
 /// Adds members.
@@ -113,7 +119,8 @@ pub(super) async fn add(core: &Arc<Core>, group: String, members: Vec<String>) -
     let people = people(core, &members)?;
     let local = find(core, group).await?;
     let link = core.link().await?;
-    let claimed = claim(&link, people).await?;
+    let suite = suite_of(core, local).await?;
+    let claimed = claim::to_add(&link, &people, suite).await?;
     let changed = change(
         core,
         &link,
@@ -297,6 +304,20 @@ fn accounts(
     accounts.into_iter().map(account).collect()
 }
 
+/// The suite that a group has.
+async fn suite_of(core: &Arc<Core>, local: Local) -> Result<Suite, CommandError> {
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            let name = conversation::get(tx, local)?.named()?.clone();
+            me.with_mls(tx, |mls| mls.group(&name).suite()).map_err(|error| match error {
+                GroupError::Fault(fault) => fault.into(),
+                error => usage(error.to_string()),
+            })
+        })
+        .await
+}
+
 async fn find(core: &Arc<Core>, group: String) -> Result<Local, CommandError> {
     let me = core.me.clone();
     core.store.run(move |tx| Ok(target::group(tx, &me, &group)?.local)).await
@@ -310,18 +331,4 @@ fn people(core: &Arc<Core>, names: &[String]) -> Result<Vec<Address>, CommandErr
     people.sort();
     people.dedup();
     Ok(people)
-}
-
-async fn claim(link: &Link, people: Vec<Address>) -> Result<Claimed, CommandError> {
-    let mut claimed = Vec::new();
-    for person in people {
-        match link.call(v1::ClaimKeyPackages { address: person.to_string() }).await {
-            Ok(answer) => claimed.push((person, answer.key_packages)),
-            Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
-                return Err(usage(format!("there is no {person}, or nobody has logged in with that name yet")));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(claimed)
 }

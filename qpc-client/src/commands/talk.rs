@@ -6,6 +6,7 @@ use qpc_proto::{
     content::{Content, Kind as Said},
     id::Seq,
     limits::TEXT_MAX,
+    suite::Suite,
 };
 use rusqlite::Transaction;
 
@@ -181,10 +182,12 @@ fn shown(
     conversation: Conversation,
 ) -> Result<api::Conversation, CommandError> {
     let mut members: BTreeSet<String> = conversation.peer.iter().map(ToString::to_string).chain([me]).collect();
-    let mut keys = Vec::new();
+    let (mut keys, mut post_quantum) = (Vec::new(), false);
     if let (Some(name), State::Active) = (&conversation.name, conversation.state) {
-        match mls.group(name).members() {
-            Ok(devices) => {
+        let mut group = mls.group(name);
+        match group.members().and_then(|devices| Ok((devices, group.suite()?))) {
+            Ok((devices, suite)) => {
+                post_quantum = suite == Suite::PostQuantum;
                 members.extend(devices.iter().map(|member| member.device.address().to_string()));
                 let peers = devices.iter().filter(|member| Some(member.device.address()) == conversation.peer.as_ref());
                 keys.extend(peers.map(|member| *member.device.account_key()));
@@ -196,6 +199,7 @@ fn shown(
     let standing = conversation.peer.as_ref().map(|peer| trust::standing_in(tx, peer, &keys)).transpose()?;
     Ok(api::Conversation {
         standing,
+        post_quantum,
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title,
         topic: conversation.topic,

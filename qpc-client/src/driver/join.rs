@@ -234,7 +234,8 @@ struct Shown {
 
 /// Reads a group, all of one epoch.
 async fn read(link: &Link, name: &ConversationName) -> Result<Shown, CallError> {
-    let request = |offset, epoch| v1::ReadGroup { conversation: Some(name.to_wire()), offset, epoch };
+    let request =
+        |offset, epoch| v1::ReadGroup { conversation: Some(name.to_wire()), offset, epoch, ..Default::default() };
     let first = link.call(request(0, 0)).await?;
     let size = usize::try_from(first.tree_size).ok().filter(|size| *size <= TREE_MAX);
     let size = size.ok_or(CallError::Protocol("a group that is larger than a group can be"))?;

@@ -12,6 +12,7 @@ use qpc_proto::{
     error::Code,
     id::{ConversationName, Counter, DeviceId, Epoch, Seq},
     role::RoleTable,
+    suite::Suite,
     v1::{self, ContactState, request::Method},
 };
 use rusqlite::Transaction;
@@ -99,7 +100,7 @@ fn wanted(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
 /// Makes the direct conversation that somebody wants. The inner error may pass.
 async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> Result<Result<(), CallError>, End> {
     let Some(peer) = wanted.peer.clone() else { return create_personal(core, link, wanted.local).await };
-    let theirs = link.call(v1::ClaimKeyPackages { address: peer.to_string() });
+    let theirs = link.call(v1::ClaimKeyPackages { address: peer.to_string(), ..Default::default() });
     let (theirs, own) = tokio::join!(theirs, claim_own(core, link));
     let claimed = match theirs {
         Ok(claimed) => claimed.key_packages,
@@ -155,28 +156,35 @@ async fn create_personal(core: &Arc<Core>, link: &Link, local: Local) -> Result<
 /// Key packages of this account's other devices, so that what is made here reaches them at once. Where there are none
 /// to be had, they join by themselves.
 pub(crate) async fn claim_own(core: &Core, link: &Link) -> Result<Vec<v1::ClaimedKeyPackage>, CallError> {
-    match link.call(v1::ClaimKeyPackages { address: core.me.address().to_string() }).await {
+    let address = core.me.address().to_string();
+    match link.call(v1::ClaimKeyPackages { address, ..Default::default() }).await {
         Ok(claimed) => Ok(claimed.key_packages),
         Err(CallError::Refused(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
+/// What a group is made as.
+pub(crate) struct Founding<'f> {
+    pub(crate) name: &'f ConversationName,
+    pub(crate) suite: Suite,
+    pub(crate) hub: Option<&'f HubSender>,
+    pub(crate) me: &'f Address,
+}
+
 /// Makes a group of these people and this account's other devices; without those where they are in the way.
 pub(crate) fn found(
     mls: &Mls<'_>,
-    name: &ConversationName,
-    hub: Option<&HubSender>,
+    &Founding { name, suite, hub, me }: &Founding<'_>,
     people: &[Invitee<'_>],
     own: &[v1::ClaimedKeyPackage],
-    me: &Address,
 ) -> Result<NewGroup, CreateError> {
     let roles = RoleTable::owned_by(me.clone());
     let all: Vec<_> = people.iter().cloned().chain(invitees(me, own)).collect();
-    match mls.create_group(name, &roles, hub, &all) {
+    match mls.create_group(name, suite, &roles, hub, &all) {
         Err(error) if !own.is_empty() && !matches!(error, CreateError::Exists) => {
             tracing::debug!(%error, "this account's other devices join by themselves");
-            mls.create_group(name, &roles, hub, people)
+            mls.create_group(name, suite, &roles, hub, people)
         }
         made => made,
     }
@@ -203,7 +211,9 @@ pub(crate) fn stage_between(
     };
     let people = wanted.peer.iter().flat_map(|peer| invitees(peer, claimed));
     let invitees: Vec<_> = people.collect();
-    let made = me.with_mls(tx, |mls| found(mls, &name, hub, &invitees, own, me.address()));
+    // Between two, and with oneself, all devices that there will be have to follow it: the suite that each knows.
+    let founding = Founding { name: &name, suite: Suite::Classical, hub, me: me.address() };
+    let made = me.with_mls(tx, |mls| found(mls, &founding, &invitees, own));
     let staged = match made {
         Ok(new) => new,
         Err(error) => {

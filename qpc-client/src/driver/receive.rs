@@ -16,7 +16,7 @@ use qpc_proto::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::session::End;
+use super::{session::End, welcome_trees};
 use crate::{
     apply::{self, Applied, Item},
     core::Core,
@@ -39,6 +39,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
     let (requests, answers) = link.open().await?;
     let mut reader = Reader {
         core,
+        link,
         requests,
         followed: HashSet::new(),
         behind: HashSet::new(),
@@ -74,6 +75,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
 
 struct Reader<'r> {
     core: &'r Arc<Core>,
+    link: &'r Link,
     requests: Requests,
     followed: HashSet<ConversationName>,
     /// Logs whose backlog has not all come yet.
@@ -116,6 +118,7 @@ impl Reader<'_> {
     }
 
     async fn apply(&mut self, items: Vec<Item>) -> Result<(), End> {
+        welcome_trees::fetch(self.core, self.link, &items).await?;
         let me = self.core.me.clone();
         let core = Arc::clone(self.core);
         let applied = self

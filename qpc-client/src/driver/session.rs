@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{describe, join, key_packages, own, pending, proposals, receive, renew, send};
+use super::{
+    describe, join,
+    key_packages::{self, Stock},
+    own, pending, proposals, receive, renew, send,
+};
 use crate::{
     apply::ApplyError,
     core::Core,
@@ -38,7 +42,7 @@ impl From<StoreError> for End {
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End {
+pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> End {
     if let Err(error) = core.store.run(outbox::ground_all).await {
         return error.into();
     }
@@ -47,7 +51,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, key_packages: u32) -> End
         ended = receive::run(core, link) => ended,
         ended = send::run(core, link) => ended,
         ended = pending::run(core, link) => ended,
-        ended = key_packages::run(core, link, key_packages) => ended,
+        ended = key_packages::run(core, link, stock) => ended,
         ended = proposals::run(core, link) => ended,
         ended = join::run(core, link) => ended,
         ended = own::run(core) => ended,

@@ -11,19 +11,21 @@ use openmls::{
     prelude::{LeafNodeIndex, MlsMessageOut, Proposal, QueuedProposal, Sender, tls_codec::Serialize as _},
 };
 use openmls_traits::OpenMlsProvider as _;
+use prost::Message as _;
 pub use qpc_proto::judge::Departure;
 use qpc_proto::{
     address::Address,
     credential::VerifiedDevice,
     id::{DeviceId, Epoch},
+    limits::{FRAME_MAX, HANDSHAKE_BODY_MAX},
     role::{Role, RoleTable},
     v1,
 };
 
 use super::{
     CommitError, Encrypted, Fault, Group, GroupError, Invitee, MergeError, Mls,
-    config::roles_extension,
-    group::{epoch_of, stored_roles},
+    config::{self, roles_extension},
+    group::{epoch_of, stored_roles, suite_of},
     judge::Judge,
 };
 
@@ -69,6 +71,13 @@ pub struct Staged {
 }
 
 impl Staged {
+    /// Does a server take it?
+    pub(super) fn fits(&self) -> bool {
+        let parts = [self.commit.len(), self.welcome.as_ref().map_or(0, Vec::len), self.group_info.len()];
+        parts.iter().all(|part| *part <= HANDSHAKE_BODY_MAX)
+            && self.to_wire().encoded_len() <= FRAME_MAX.saturating_sub(REQUEST_ROOM)
+    }
+
     /// The bundle of the wire. Accounts that left by themselves are not among the removed: the server
     /// ended their access when they proposed it.
     #[must_use]
@@ -99,6 +108,9 @@ impl std::fmt::Debug for Staged {
     }
 }
 
+/// Bytes of a frame that the bundle in it leaves to the rest of the request.
+const REQUEST_ROOM: usize = 1024;
+
 /// What a commit is to do, besides what was proposed.
 #[derive(Default)]
 struct Plan {
@@ -113,7 +125,9 @@ impl Group<'_> {
     /// # Errors
     /// [`CommitError`].
     pub fn add(&mut self, invitees: &[Invitee<'_>]) -> Result<Staged, CommitError> {
-        let add = invitees.iter().map(|invitee| self.mls.check_invitee(invitee)).collect::<Result<Vec<_>, _>>()?;
+        let suite = self.suite()?;
+        let check = |invitee| self.mls.check_invitee(suite, invitee);
+        let add = invitees.iter().map(check).collect::<Result<Vec<_>, _>>()?;
         if add.is_empty() {
             return Err(CommitError::Nothing);
         }
@@ -332,6 +346,7 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, 
     let new_roles = next_roles(&roles, &plan.roles, &members);
     let welcome_devices = plan.add.iter().map(|(device, _)| device.device()).collect();
     let mut extensions = group.extensions().clone();
+    let group_suite = suite_of(group)?;
 
     let mut builder = group
         .commit_builder()
@@ -345,6 +360,8 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, 
     let bundle = builder
         .load_psks(mls.provider.storage())
         .map_err(Fault::engine)?
+        .create_group_info(true)
+        .use_ratchet_tree_extension(config::carries_tree(group_suite))
         .build(mls.provider.rand(), mls.provider.crypto(), mls.device.signer(), |_| true)
         .map_err(Fault::engine)?
         .stage_commit(&mls.provider)
@@ -354,14 +371,15 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, 
     let change = Judge::of(group, mls.trust)?.commit(&Sender::Member(group.own_leaf_index()), pending)?;
     let (commit, welcome, group_info) = bundle.into_messages();
     let encode = |message: MlsMessageOut| message.tls_serialize_detached().map_err(Fault::engine);
-    Ok(Staged {
+    let staged = Staged {
         epoch,
         commit: encode(commit)?,
         welcome: welcome.map(encode).transpose()?,
         welcome_devices,
         group_info: encode(group_info.ok_or_else(|| Fault::engine("no group info was made"))?)?,
         change,
-    })
+    };
+    if staged.fits() { Ok(staged) } else { Err(CommitError::TooLarge) }
 }
 
 /// The leaf that a queued proposal removes.

@@ -1,4 +1,4 @@
-//! How our groups and leaves are made: suite, capabilities, extensions, and the figures that
+//! How our groups and leaves are made: suites, capabilities, extensions, and the figures that
 //! trade comfort against forward secrecy.
 
 use openmls::key_packages::Lifetime;
@@ -10,12 +10,21 @@ use openmls::prelude::{
 use qpc_proto::{
     address::Domain,
     role::{ROLES_EXTENSION, RoleTable},
+    suite::Suite,
 };
 
-/// The suite of every group so far.
-pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
-/// The post-quantum suite that leaves advertise, so that groups can move to it.
-const POST_QUANTUM_SUITE: Ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
+/// OpenMLS's name for a suite.
+pub(super) const fn ciphersuite(suite: Suite) -> Ciphersuite {
+    match suite {
+        Suite::Classical => Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519,
+        Suite::PostQuantum => Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519,
+    }
+}
+
+/// The suite that OpenMLS names, if groups may have it.
+pub(super) fn suite(ciphersuite: Ciphersuite) -> Option<Suite> {
+    Suite::of_number(ciphersuite.into())
+}
 
 /// Messages are padded to a multiple of this many bytes, so that most short ones look alike.
 pub const PADDING: usize = 128;
@@ -43,11 +52,17 @@ pub struct HubSender {
     pub signature_key: [u8; 32],
 }
 
+/// Do welcomes and group infos carry the group's tree? In the post-quantum suite it is too long for that, and the server
+/// gives it to whoever comes in.
+pub(super) const fn carries_tree(suite: Suite) -> bool {
+    matches!(suite, Suite::Classical)
+}
+
 /// What this release understands, in every leaf it makes.
 pub(super) fn capabilities() -> Capabilities {
     Capabilities::new(
         None,
-        Some(&[SUITE, POST_QUANTUM_SUITE]),
+        Some(&Suite::ALL.map(ciphersuite)),
         Some(&[ExtensionType::Unknown(ROLES_EXTENSION), ExtensionType::LastResort]),
         Some(&[ProposalType::SelfRemove]),
         Some(&[CredentialType::Basic]),
@@ -66,6 +81,7 @@ pub(super) fn lifetime() -> Lifetime {
 
 /// How a group is created.
 pub(super) fn create(
+    suite: Suite,
     roles: &RoleTable,
     hub: Option<&HubSender>,
 ) -> Result<MlsGroupCreateConfig, InvalidExtensionError> {
@@ -82,7 +98,7 @@ pub(super) fn create(
     }
     let extensions: Extensions<GroupContext> = Extensions::from_vec(extensions)?;
     Ok(MlsGroupCreateConfig::builder()
-        .ciphersuite(SUITE)
+        .ciphersuite(ciphersuite(suite))
         .capabilities(capabilities())
         .lifetime(lifetime())
         .with_group_context_extensions(extensions)

@@ -69,6 +69,9 @@ pub enum CommitError {
     /// The only owner of a group with others in it may not leave it: nobody could make another one.
     #[error("you are the only owner of this group, and others are in it: make one of them an owner first")]
     LastOwner,
+    /// It would be longer than a server takes.
+    #[error("this change of the group would be larger than a server takes: fewer people at a time may be possible")]
+    TooLarge,
     /// There is nothing to commit.
     #[error("there is nothing to commit")]
     Nothing,

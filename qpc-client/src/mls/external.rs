@@ -16,11 +16,12 @@ use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
     id::{ConversationName, Epoch},
     judge::{Departure, same_account},
+    suite::Suite,
 };
 
 use super::{
     Change, Fault, JoinError, Joined, Mls, Staged, StorageError, Violation,
-    config::{self, SUITE, capabilities},
+    config::{self, capabilities},
     group::{epoch_of, group_id},
 };
 
@@ -65,9 +66,8 @@ impl Mls<'_> {
         if info.group_id() != &id {
             return Err(JoinError::Malformed("the group is another conversation's"));
         }
-        if info.ciphersuite() != SUITE {
-            return Err(JoinError::Invalid("a group of another suite".into()));
-        }
+        let suite =
+            config::suite(info.ciphersuite()).ok_or_else(|| JoinError::Invalid("a group of another suite".into()))?;
         let epoch = Epoch(info.group_context().epoch().as_u64());
         let again = match coming {
             Coming::First => false,
@@ -89,6 +89,8 @@ impl Mls<'_> {
                 .leaf_node_parameters(leaf)
                 .load_psks(self.provider.storage())
                 .map_err(Fault::engine)?
+                .create_group_info(true)
+                .use_ratchet_tree_extension(config::carries_tree(suite))
                 .build(self.provider.rand(), self.provider.crypto(), self.device.signer(), |queued| {
                     // The only one there can be: of this device's own leaf.
                     replaces |= matches!(queued.proposal(), Proposal::Remove(_));
@@ -97,7 +99,7 @@ impl Mls<'_> {
                 .map_err(|error| JoinError::Invalid(error.to_string()))?
                 .finalize(&self.provider)
                 .map_err(Fault::engine)?;
-            let joined = self.inspect_joined(&group, again && replaces)?;
+            let joined = self.inspect_joined(&group, suite, again && replaces)?;
             let replaced = replaces.then(|| Departure { device: joined.inviter.clone(), left: false });
             let (commit, _, group_info) = bundle.into_messages();
             let encode = |message: MlsMessageOut| message.tls_serialize_detached().map_err(Fault::engine);
@@ -125,14 +127,14 @@ impl Mls<'_> {
 
     /// Admits every member, of whom one is another device of this account, or was this one: nobody else may come by
     /// itself.
-    fn inspect_joined(&self, group: &MlsGroup, came_back: bool) -> Result<Joined, JoinError> {
+    fn inspect_joined(&self, group: &MlsGroup, suite: Suite, came_back: bool) -> Result<Joined, JoinError> {
         let (members, roles) = self.admit_all(group.members(), group.extensions())?;
         let own = self.device.verified();
         let ours = |other: &super::Member| same_account(&other.device, own) && other.device != *own;
         if !came_back && !members.iter().any(ours) {
             return Err(Violation::Stranger(own.address().clone()).into());
         }
-        Ok(Joined { inviter: own.clone(), epoch: epoch_of(group), members, roles, last_resort: false })
+        Ok(Joined { inviter: own.clone(), epoch: epoch_of(group), members, roles, suite, last_resort: false })
     }
 }
 

@@ -11,10 +11,11 @@ use qpc_proto::{
     credential::VerifiedDevice,
     id::{ConversationName, Epoch, MessageId},
     role::{ROLES_EXTENSION, RoleTable},
+    suite::Suite,
 };
 use zeroize::Zeroizing;
 
-use super::{EncryptError, ExportError, Fault, GroupError, Mls, credential::identify, storage::key};
+use super::{EncryptError, ExportError, Fault, GroupError, Mls, config, credential::identify, storage::key};
 
 /// A message, encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,14 @@ impl<'m> Group<'m> {
         self.active().map(|group| epoch_of(group))
     }
 
+    /// The suite the group was made with.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn suite(&mut self) -> Result<Suite, GroupError> {
+        Ok(suite_of(self.active()?)?)
+    }
+
     /// The devices in the group, in order of their leaves. Whether the server serves the same people
     /// is for the caller to compare.
     ///
@@ -213,6 +222,11 @@ pub(super) fn members_of(group: &MlsGroup) -> Result<Vec<Member>, Fault> {
             Ok(Member { leaf: leaf.index.u32(), device })
         })
         .collect()
+}
+
+/// The suite of a group that was made or joined before.
+pub(super) fn suite_of(group: &MlsGroup) -> Result<Suite, Fault> {
+    config::suite(group.ciphersuite()).ok_or_else(|| Fault::engine("the group has a suite that groups do not have"))
 }
 
 /// The roles of a group that was judged before.

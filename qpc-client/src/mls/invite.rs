@@ -7,11 +7,11 @@ use openmls::{
     },
 };
 use openmls_traits::OpenMlsProvider as _;
-use qpc_proto::{address::Address, credential::VerifiedDevice, id::DeviceId, role::ROLES_EXTENSION};
+use qpc_proto::{address::Address, credential::VerifiedDevice, id::DeviceId, role::ROLES_EXTENSION, suite::Suite};
 
 use super::{
     CommitError, Mls, Refusal,
-    config::{KEY_PACKAGE_LIFETIME_SECONDS, SUITE},
+    config::{KEY_PACKAGE_LIFETIME_SECONDS, suite},
     credential::admit_leaf,
 };
 
@@ -30,11 +30,15 @@ pub struct Invitee<'a> {
 }
 
 impl Mls<'_> {
-    /// Checks that a key package is of the device it is said to be, is believed, and fits our groups.
+    /// Checks that a key package is of the device it is said to be, is believed, and fits our groups of a suite.
     ///
     /// # Errors
     /// [`CommitError::KeyPackage`] and [`CommitError::Refused`].
-    pub(super) fn check_invitee(&self, invitee: &Invitee<'_>) -> Result<(VerifiedDevice, KeyPackage), CommitError> {
+    pub(super) fn check_invitee(
+        &self,
+        wanted: Suite,
+        invitee: &Invitee<'_>,
+    ) -> Result<(VerifiedDevice, KeyPackage), CommitError> {
         let unusable =
             |reason: &str| CommitError::KeyPackage { address: invitee.address.clone(), reason: reason.to_owned() };
         let message =
@@ -53,7 +57,7 @@ impl Mls<'_> {
         let capabilities = key_package.leaf_node().capabilities();
         let lifetime = key_package.life_time();
         let longest = KEY_PACKAGE_LIFETIME_SECONDS.saturating_add(CLOCK_MARGIN_SECONDS);
-        if key_package.ciphersuite() != SUITE {
+        if suite(key_package.ciphersuite()) != Some(wanted) {
             Err(unusable("of another suite"))
         } else if !capabilities.extensions().contains(&ExtensionType::Unknown(ROLES_EXTENSION))
             || !capabilities.proposals().contains(&ProposalType::SelfRemove)

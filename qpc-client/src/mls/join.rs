@@ -3,7 +3,7 @@
 use openmls::{
     group::{MlsGroup, StagedWelcome, WelcomeError},
     prelude::{
-        Extensions, GroupContext, GroupId, Member as Leaf, MlsMessageBodyIn, MlsMessageIn,
+        Extensions, GroupContext, GroupId, Member as Leaf, MlsMessageBodyIn, MlsMessageIn, RatchetTreeIn,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
 };
@@ -13,11 +13,12 @@ use qpc_proto::{
     id::{ConversationName, Epoch},
     judge::{one_key_each, same_account},
     role::{Action, RoleTable, may},
+    suite::Suite,
 };
 
 use super::{
     CreateError, Fault, Invitee, JoinError, Member, Mls, Staged, StorageError, Violation,
-    config::{self, HubSender, SUITE},
+    config::{self, HubSender},
     credential::admit_member,
     group::{epoch_of, group_id, roles_of},
     storage::key,
@@ -43,12 +44,15 @@ pub struct Joined {
     pub members: Vec<Member>,
     /// Their roles.
     pub roles: RoleTable,
+    /// The suite of the group.
+    pub suite: Suite,
     /// The last-resort key package was used: a new one should take its place.
     pub last_resort: bool,
 }
 
 impl Mls<'_> {
-    /// Makes the group of a new conversation, with this device in it, and a commit that adds the invitees.
+    /// Makes the group of a new conversation, with this device in it, and a commit that adds the invitees. Its suite is for
+    /// good.
     /// If the server refuses the conversation, [`super::Group::delete`] undoes it.
     ///
     /// # Errors
@@ -56,12 +60,13 @@ impl Mls<'_> {
     pub fn create_group(
         &self,
         conversation: &ConversationName,
+        suite: Suite,
         roles: &RoleTable,
         hub: Option<&HubSender>,
         invitees: &[Invitee<'_>],
     ) -> Result<NewGroup, CreateError> {
         self.provider.storage().atomically(|| {
-            let config = config::create(roles, hub).map_err(Fault::engine)?;
+            let config = config::create(suite, roles, hub).map_err(Fault::engine)?;
             let signer = self.device.signer();
             let group = MlsGroup::new_with_group_id(
                 &self.provider,
@@ -82,36 +87,48 @@ impl Mls<'_> {
         })
     }
 
-    /// Joins a conversation's group by the welcome that came with the conversation's name.
+    /// Joins a conversation's group by the welcome that came with the conversation's name, and by the tree where it came
+    /// beside the welcome.
     ///
     /// # Errors
     /// [`JoinError`].
-    pub fn join(&self, conversation: &ConversationName, welcome: &[u8]) -> Result<Joined, JoinError> {
+    pub fn join(
+        &self,
+        conversation: &ConversationName,
+        welcome: &[u8],
+        tree: Option<&[u8]>,
+    ) -> Result<Joined, JoinError> {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)
             .map_err(|_| JoinError::Malformed("not an MLS message"))?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
             return Err(JoinError::Malformed("not a welcome"));
         };
+        let tree = tree
+            .map(RatchetTreeIn::tls_deserialize_exact_bytes)
+            .transpose()
+            .map_err(|_| JoinError::Malformed("not a tree"))?;
         self.provider.storage().atomically(|| {
             let id = group_id(conversation);
             self.make_room(&id)?;
-            let builder =
+            let mut builder =
                 StagedWelcome::build_from_welcome(&self.provider, &config::join(), welcome).map_err(invalid)?;
+            if let Some(tree) = tree {
+                builder = builder.with_ratchet_tree(tree);
+            }
             let processed = builder.processed_welcome();
             let info = processed.unverified_group_info();
             if info.group_id() != &id {
                 return Err(JoinError::Malformed("the welcome is to another conversation"));
             }
-            if info.ciphersuite() != SUITE {
-                return Err(JoinError::Invalid("a group of another suite".into()));
-            }
+            let suite = config::suite(info.ciphersuite())
+                .ok_or_else(|| JoinError::Invalid("a group of another suite".into()))?;
             let last_resort = processed.own_key_package().is_some_and(|package| package.last_resort());
             // Leaves that nobody has refreshed for a year are no reason to stay out (RFC 9420 section 7.3).
             let staged = builder.skip_lifetime_validation().build().map_err(invalid)?;
             let inspected = self.inspect(&staged)?;
             let group = staged.into_group(&self.provider).map_err(invalid)?;
             let (inviter, members, roles) = inspected;
-            Ok(Joined { inviter, epoch: epoch_of(&group), members, roles, last_resort })
+            Ok(Joined { inviter, epoch: epoch_of(&group), members, roles, suite, last_resort })
         })
     }
 

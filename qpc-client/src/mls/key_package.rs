@@ -5,14 +5,15 @@ use openmls::{
     prelude::{MlsMessageOut, tls_codec::Serialize as _},
 };
 use openmls_traits::OpenMlsProvider as _;
+use qpc_proto::suite::Suite;
 
 use super::{
     Fault, KeyPackageError, Mls,
-    config::{SUITE, capabilities, lifetime},
+    config::{capabilities, ciphersuite, lifetime},
     storage::Kind,
 };
 
-/// Key packages to publish, encoded MLSMessage each.
+/// Key packages of one suite to publish, encoded MLSMessage each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyPackages {
     /// To be handed out once each.
@@ -22,25 +23,30 @@ pub struct KeyPackages {
 }
 
 impl Mls<'_> {
-    /// Makes key packages and keeps their secrets. After a [`super::Joined`] by the last resort, a
+    /// Makes key packages for groups of a suite, and keeps their secrets. After a [`super::Joined`] by the last resort, a
     /// new one should be published.
     ///
     /// # Errors
     /// [`KeyPackageError`].
-    pub fn make_key_packages(&self, one_time: usize, last_resort: bool) -> Result<KeyPackages, KeyPackageError> {
+    pub fn make_key_packages(
+        &self,
+        suite: Suite,
+        one_time: usize,
+        last_resort: bool,
+    ) -> Result<KeyPackages, KeyPackageError> {
         self.provider.storage().atomically(|| {
             Ok(KeyPackages {
-                one_time: (0..one_time).map(|_| self.make_key_package(false)).collect::<Result<_, _>>()?,
-                last_resort: last_resort.then(|| self.make_key_package(true)).transpose()?,
+                one_time: (0..one_time).map(|_| self.make_key_package(suite, false)).collect::<Result<_, _>>()?,
+                last_resort: last_resort.then(|| self.make_key_package(suite, true)).transpose()?,
             })
         })
     }
 
-    fn make_key_package(&self, last_resort: bool) -> Result<Vec<u8>, Fault> {
+    fn make_key_package(&self, suite: Suite, last_resort: bool) -> Result<Vec<u8>, Fault> {
         let builder = KeyPackage::builder().leaf_node_capabilities(capabilities()).key_package_lifetime(lifetime());
         let builder = if last_resort { builder.mark_as_last_resort() } else { builder };
         let bundle = builder
-            .build(SUITE, &self.provider, self.device.signer(), self.device.credential())
+            .build(ciphersuite(suite), &self.provider, self.device.signer(), self.device.credential())
             .map_err(Fault::engine)?;
         MlsMessageOut::from(bundle.into_key_package()).tls_serialize_detached().map_err(Fault::engine)
     }

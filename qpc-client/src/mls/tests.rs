@@ -10,6 +10,7 @@ mod members;
 mod races;
 mod rules;
 mod sizes;
+mod suites;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use qpc_proto::{
     credential::VerifiedDevice,
     id::{ConversationId, ConversationName, DeviceId, MessageId},
     role::RoleTable,
+    suite::Suite,
     transcript, v1,
 };
 use rusqlite::Connection;
@@ -129,7 +131,11 @@ impl Person {
     }
 
     fn key_package(&self) -> Vec<u8> {
-        self.with(|mls| mls.make_key_packages(1, false).unwrap().one_time.remove(0))
+        self.key_package_of(Suite::Classical)
+    }
+
+    fn key_package_of(&self, suite: Suite) -> Vec<u8> {
+        self.with(|mls| mls.make_key_packages(suite, 1, false).unwrap().one_time.remove(0))
     }
 
     fn invitee<'a>(&'a self, key_package: &'a [u8]) -> Invitee<'a> {
@@ -195,19 +201,24 @@ fn conversation(seed: u8) -> ConversationName {
 
 /// A group that `people[0]` has made and the others have joined.
 fn group_of(people: &[&Person]) -> ConversationName {
+    group_with(Suite::Classical, people)
+}
+
+fn group_with(suite: Suite, people: &[&Person]) -> ConversationName {
     let name = conversation(1);
     let (owner, others) = people.split_first().unwrap();
-    let packages: Vec<_> = others.iter().map(|person| person.key_package()).collect();
+    let packages: Vec<_> = others.iter().map(|person| person.key_package_of(suite)).collect();
     let roles = RoleTable::owned_by(owner.address().clone());
     let staged = owner.with(|mls| {
         let invitees: Vec<_> = others.iter().zip(&packages).map(|(person, package)| person.invitee(package)).collect();
-        mls.create_group(&name, &roles, None, &invitees).unwrap().staged
+        mls.create_group(&name, suite, &roles, None, &invitees).unwrap().staged
     });
     if let Some(staged) = staged {
         owner.merges(&name);
         let welcome = staged.welcome.unwrap();
+        let tree = (suite == Suite::PostQuantum).then(|| external::shown(owner, &name).1);
         for person in others {
-            person.with(|mls| mls.join(&name, &welcome).unwrap());
+            person.with(|mls| mls.join(&name, &welcome, tree.as_deref()).unwrap());
         }
     }
     name

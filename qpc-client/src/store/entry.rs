@@ -72,9 +72,14 @@ pub(crate) fn promise(
     Ok(true)
 }
 
+/// What came before this is not kept.
+pub(super) fn kept_since(now_ms: u64) -> u64 {
+    now_ms.saturating_sub(u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Removes what is older than it needs to be, a little at a time; says whether there is more.
 pub(crate) fn prune(tx: &Transaction<'_>, most: u32) -> Result<bool, StoreError> {
-    let before = fresh::now_ms().saturating_sub(u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX));
+    let before = kept_since(fresh::now_ms());
     let removed = tx
         .prepare_cached(
             "DELETE FROM entry WHERE (conversation, seq) IN \

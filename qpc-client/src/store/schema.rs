@@ -236,6 +236,17 @@ CREATE TABLE returned (
 CREATE INDEX returned_of_conversation ON returned (conversation, at_ms);
 ";
 
+/// Trees that welcomes need which come without, until they are applied.
+const WELCOME_TREES: &str = "
+CREATE TABLE welcome_tree (
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    tree BLOB NOT NULL,
+    PRIMARY KEY (name, seq)
+) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -248,6 +259,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(KEY_PACKAGES),
         M::up(RENEWALS),
         M::up(RETURNS),
+        M::up(WELCOME_TREES),
     ])
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use qpc_proto::{
     address::Domain,
+    suite::Suite,
     transcript::{EXPORTER_LABEL, EXPORTER_LEN},
     v1,
 };
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     pub(crate) domain: Domain,
     /// What groups that are made there name as their hub; `None` where the server has no key to propose with.
     pub(crate) hub: Option<HubSender>,
+    /// Does the server tell key packages of the post-quantum suite apart, and follow such groups?
+    pub(crate) post_quantum: bool,
     /// To be signed.
     pub(crate) nonce: [u8; 32],
     /// The key stretching the server's new registrations use.
@@ -60,6 +63,7 @@ impl Link {
             connection,
             timeout,
             door,
+            post_quantum: hello.suites.contains(&Suite::PostQuantum.to_wire()),
             hub: hub_key.map(|signature_key| HubSender { domain: domain.clone(), signature_key }),
             domain,
             nonce: hello.nonce.as_ref().try_into().map_err(|_| CallError::Protocol("a nonce has 32 bytes"))?,

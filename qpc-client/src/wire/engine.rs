@@ -10,6 +10,7 @@ use qpc_proto::{
     credential::VerifiedDevice,
     id::{ConversationName, DeviceId, MessageId},
     role::RoleTable,
+    suite::Suite,
     v1,
 };
 use rusqlite::Connection;
@@ -78,23 +79,23 @@ impl Engine {
         Ok(Self { store, device: device.mls().map_err(EngineError::from_any)? })
     }
 
-    /// A key package, with which another engine adds this one to a group.
+    /// A key package, with which another engine adds this one to a group of the suite.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn invited(&mut self) -> Result<Invited, EngineError> {
-        let made = self.with(|mls| mls.make_key_packages(1, false).map_err(EngineError::from_any))?;
+    pub fn invited(&mut self, suite: Suite) -> Result<Invited, EngineError> {
+        let made = self.with(|mls| mls.make_key_packages(suite, 1, false).map_err(EngineError::from_any))?;
         let key_package = made.one_time.into_iter().next().ok_or_else(|| EngineError("no key package".into()))?;
         let verified = self.device.verified();
         Ok(Invited { address: verified.address().clone(), device: verified.device(), key_package })
     }
 
-    /// Makes the group of a conversation, with others in it. Gives the welcome that lets them join.
+    /// Makes the classical group of a conversation, with others in it. Gives the welcome that lets them join.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn create(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Vec<u8>, EngineError> {
-        let welcome = self.found(conversation, others)?.commit.map(|commit| commit.welcome.to_vec());
+        let welcome = self.found(conversation, Suite::Classical, others)?.commit.map(|commit| commit.welcome.to_vec());
         welcome.ok_or_else(|| EngineError("a group of one".into()))
     }
 
@@ -102,11 +103,17 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn found(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Founded, EngineError> {
+    pub fn found(
+        &mut self,
+        conversation: &ConversationName,
+        suite: Suite,
+        others: &[Invited],
+    ) -> Result<Founded, EngineError> {
         let roles = RoleTable::owned_by(self.device.verified().address().clone());
         self.with(|mls| {
-            let made =
-                mls.create_group(conversation, &roles, None, &invitees(others)).map_err(EngineError::from_any)?;
+            let made = mls
+                .create_group(conversation, suite, &roles, None, &invitees(others))
+                .map_err(EngineError::from_any)?;
             if made.staged.is_some() {
                 mls.group(conversation).merge_pending().map_err(EngineError::from_any)?;
             }
@@ -159,12 +166,25 @@ impl Engine {
         self.with(|mls| mls.group(conversation).epoch().map(|epoch| epoch.0).map_err(EngineError::from_any))
     }
 
-    /// Joins by the welcome.
+    /// Joins by the welcome, to a classical group.
     ///
     /// # Errors
     /// [`EngineError`].
     pub fn join(&mut self, conversation: &ConversationName, welcome: &[u8]) -> Result<(), EngineError> {
-        self.with(|mls| mls.join(conversation, welcome).map(drop).map_err(EngineError::from_any))
+        self.join_with(conversation, welcome, None)
+    }
+
+    /// Joins by the welcome and the tree that came beside it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn join_with(
+        &mut self,
+        conversation: &ConversationName,
+        welcome: &[u8],
+        tree: Option<&[u8]>,
+    ) -> Result<(), EngineError> {
+        self.with(|mls| mls.join(conversation, welcome, tree).map(drop).map_err(EngineError::from_any))
     }
 
     /// Encrypts a message.
@@ -230,7 +250,7 @@ mod tests {
         let ((mut alice, id), (mut bob, _), (mut carol, _)) = (engine("alice"), engine("bob"), engine("carol"));
         let domain = "chat.example".parse().unwrap();
         let name = ConversationName { domain, id: ConversationId::new(3, [1; 10]) };
-        let invited = [bob.invited().unwrap(), carol.invited().unwrap()];
+        let invited = [bob.invited(Suite::Classical).unwrap(), carol.invited(Suite::Classical).unwrap()];
         let welcome = alice.create(&name, &invited).unwrap();
         bob.join(&name, &welcome).unwrap();
         carol.join(&name, &welcome).unwrap();

@@ -153,6 +153,7 @@ impl State {
             standing: None,
             request: false,
             active: true,
+            post_quantum: false,
         }
     }
 }
@@ -197,7 +198,14 @@ impl Home {
 /// The program on a home, in an environment that decides nothing.
 pub(crate) fn program(home: &Path, arguments: &[&str]) -> Process {
     let mut program = Process::new(env!("CARGO_BIN_EXE_qpc-client"));
-    for name in ["QPC_SERVER", "QPC_AUTH_TOKEN", "QPC_AUTH_TOKEN_FILE", "QPC_PASSWORD_FILE", "QPC_PASSPHRASE_FILE"] {
+    for name in [
+        "QPC_SERVER",
+        "QPC_AUTH_TOKEN",
+        "QPC_AUTH_TOKEN_FILE",
+        "QPC_PASSWORD_FILE",
+        "QPC_PASSPHRASE_FILE",
+        "QPC_GROUP_SUITE",
+    ] {
         program.env_remove(name);
     }
     program.env("QPC_HOME", home).env("TZ", "UTC").env("NO_COLOR", "1").env("TERM", "xterm").args(arguments);

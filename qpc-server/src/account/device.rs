@@ -131,6 +131,7 @@ impl Accounts {
                 account_key: proved.account_key,
                 key: new.key,
                 key_packages: 0,
+                post_quantum_key_packages: 0,
                 last_seen_ms: clock::day(new.now_ms),
             },
         );
@@ -176,7 +177,11 @@ impl Accounts {
         let proved = verify_device_signature(key, &signed.bytes(), &request.signature);
         let Some(record) = known.filter(|_| proved) else { return Err(AuthenticateError::Refused) };
 
-        let answer = v1::AuthenticateAnswer { address: record.address.to_string(), key_packages: record.key_packages };
+        let answer = v1::AuthenticateAnswer {
+            address: record.address.to_string(),
+            key_packages: record.key_packages,
+            post_quantum_key_packages: record.post_quantum_key_packages,
+        };
         let actor = Actor::authenticated(record.account, device, record.address);
         Ok(Recognised { actor, answer, as_of, last_seen_ms: record.last_seen_ms })
     }

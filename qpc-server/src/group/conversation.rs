@@ -5,8 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use qpc_proto::{
     address::Address,
-    id::{ConversationId, Epoch},
-    limits::{DEVICES_PER_ACCOUNT_MAX, FRAME_MAX, HANDSHAKE_BODY_MAX, LIST_PAGE_MAX, MEMBERS_PER_COMMIT_MAX},
+    id::{ConversationId, Epoch, Seq},
+    limits::{DEVICES_PER_ACCOUNT_MAX, HANDSHAKE_BODY_MAX, LIST_PAGE_MAX, MEMBERS_PER_COMMIT_MAX},
     role::Role,
     v1,
 };
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Bytes of a page of conversations after which it ends: members make one conversation large.
-const LIST_BYTES: usize = FRAME_MAX / 2;
+const LIST_BYTES: usize = 512 * 1024;
 
 impl Groups {
     /// Creates a conversation with its group and first members.
@@ -94,7 +94,8 @@ impl Groups {
         async move { this.follower.propose(&actor, proposal).await }
     }
 
-    /// One page of the tree of a group that the actor's account is in, and with the first the group info.
+    /// One page of the tree of a group that the actor's account is in, and with the first the group info; or of the one that
+    /// a welcome needs.
     ///
     /// # Errors
     /// [`FieldError`] at once; the future carries the store's judgement.
@@ -106,8 +107,14 @@ impl Groups {
         let name = field::conversation(request.conversation.as_ref())?;
         let offset = usize::try_from(request.offset).map_err(|_| FieldError::Malformed("offset"))?;
         let of = (offset > 0).then_some(Epoch(request.epoch));
+        let welcome = (request.welcome_seq > 0).then_some(Seq(request.welcome_seq));
         let (this, actor) = (Arc::clone(self), actor.clone());
-        Ok(async move { this.follower.read(&actor, &name, of, offset).await })
+        Ok(async move {
+            match welcome {
+                Some(seq) => this.follower.read_welcome_tree(&actor, &name, seq, offset).await,
+                None => this.follower.read(&actor, &name, of, offset).await,
+            }
+        })
     }
 
     /// One page of the actor's conversations.
@@ -196,7 +203,8 @@ mod tests {
     use bytes::Bytes;
     use qpc_proto::{
         address::Domain,
-        id::{ConversationName, Counter, Seq},
+        id::{ConversationName, Counter},
+        limits::FRAME_MAX,
     };
 
     use super::*;

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use qpc_proto::{
     address::Domain,
-    id::{ConversationName, Epoch},
+    id::{ConversationName, Epoch, Seq},
     limits::TREE_PAGE_MAX,
     v1,
 };
@@ -302,6 +302,18 @@ impl Follower {
             tree: page,
             tree_size: u64::try_from(size).unwrap_or(u64::MAX),
         })
+    }
+
+    /// One page of the tree that a commit made.
+    pub(super) async fn read_welcome_tree(
+        &self,
+        actor: &Actor,
+        name: &ConversationName,
+        seq: Seq,
+        offset: usize,
+    ) -> Result<v1::ReadGroupAnswer, ChangeError> {
+        let page = self.store.welcome_tree(actor, name, seq, (offset, TREE_PAGE_MAX)).await?;
+        Ok(v1::ReadGroupAnswer { tree: page.bytes, tree_size: page.size, ..Default::default() })
     }
 
     /// The group as it is stored now.

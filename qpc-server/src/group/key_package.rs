@@ -1,15 +1,19 @@
-//! Key packages: uploaded, handed out, counted. Opaque bytes of a device.
+//! Key packages: uploaded, handed out, counted. But for the suite that each says it is for, opaque bytes of a device:
+//! whoever adds with one checks it.
 
+use bytes::Bytes;
 use qpc_proto::{
     address::Address,
+    id::DeviceId,
     limits::{KEY_PACKAGE_MAX, KEY_PACKAGES_PER_REQUEST_MAX},
+    suite::Suite,
     v1,
 };
 
 use super::Groups;
 use crate::{
     field::{self, FieldError},
-    store::{Actor, ClaimError, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, Reply},
+    store::{Actor, ClaimError, Claimed, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, Reply},
 };
 
 impl Groups {
@@ -26,12 +30,10 @@ impl Groups {
         for package in request.key_packages.iter().chain([&request.last_resort]) {
             field::at_most(package.len(), KEY_PACKAGE_MAX, "key_package")?;
         }
-        if request.key_packages.iter().any(bytes::Bytes::is_empty) {
-            return Err(FieldError::Malformed("key_packages"));
-        }
         let last_resort = Some(request.last_resort).filter(|package| !package.is_empty());
+        let suite = one_suite(request.key_packages.iter().chain(&last_resort))?;
         let uploaded = request.key_packages.len().saturating_add(usize::from(last_resort.is_some()));
-        let packages = NewKeyPackages { one_time: request.key_packages, last_resort };
+        let packages = NewKeyPackages { suite, one_time: request.key_packages, last_resort };
         let counter = self.metrics.key_package_upload.clone();
         let reply = self.store.publish_key_packages(actor, packages);
         Ok(async move {
@@ -41,22 +43,58 @@ impl Groups {
         })
     }
 
-    /// Takes one key package of each device of an account (invariant 7).
+    /// Takes one key package of each device of an account (invariant 7), for groups of a suite.
     pub fn claim_key_packages(
         &self,
         actor: &Actor,
         target: &Address,
+        suite: Suite,
     ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimError>> + Send + use<> {
-        let reply = self.store.claim_key_packages(actor, target);
+        let reply = self.store.claim_key_packages(actor, target, suite);
         let to_wire = |claimed: ClaimedKeyPackage| v1::ClaimedKeyPackage {
             device_id: claimed.device.to_bytes(),
             key_package: claimed.key_package,
         };
-        async move { Ok(v1::ClaimKeyPackagesAnswer { key_packages: reply.await?.into_iter().map(to_wire).collect() }) }
+        async move {
+            let Claimed { key_packages, without } = reply.await?;
+            Ok(v1::ClaimKeyPackagesAnswer {
+                key_packages: key_packages.into_iter().map(to_wire).collect(),
+                devices_without: without.iter().map(DeviceId::to_bytes).collect(),
+            })
+        }
     }
 
-    /// What the actor's device has left.
-    pub fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal> {
-        self.store.count_key_packages(actor)
+    /// What the actor's device has left of a suite.
+    pub fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal> {
+        self.store.count_key_packages(actor, suite)
+    }
+}
+
+/// The suite that all of them say they are for; of none, the classical one.
+fn one_suite<'p>(mut packages: impl Iterator<Item = &'p Bytes>) -> Result<Suite, FieldError> {
+    let of = |package: &Bytes| Suite::of_key_package(package).ok_or(FieldError::Malformed("key_packages"));
+    let first = packages.next().map(of).transpose()?.unwrap_or_default();
+    for package in packages {
+        if of(package)? != first {
+            return Err(FieldError::Malformed("key_packages"));
+        }
+    }
+    Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_that_come_together_are_of_one_suite_that_is_known() {
+        let package = |suite: u8| Bytes::copy_from_slice(&[0, 1, 0, 5, 0, 1, 0, suite, 9, 9]);
+        let one = |packages: &[Bytes]| one_suite(packages.iter());
+        assert_eq!(one(&[]), Ok(Suite::Classical));
+        assert_eq!(one(&[package(3), package(3)]), Ok(Suite::Classical));
+        assert_eq!(one(&[package(0x4D), package(0x4D)]), Ok(Suite::PostQuantum));
+        for refused in [vec![package(3), package(0x4D)], vec![package(2)], vec![Bytes::new()], vec!["noise".into()]] {
+            assert_eq!(one(&refused), Err(FieldError::Malformed("key_packages")), "{refused:?}");
+        }
     }
 }

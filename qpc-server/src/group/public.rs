@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use openmls::{
     group::PublicGroup,
-    prelude::{Ciphersuite, ProcessedMessage, PublicMessageIn, tls_codec::Serialize as _},
+    prelude::{ProcessedMessage, PublicMessageIn, tls_codec::Serialize as _},
 };
 use openmls_libcrux_crypto::CryptoProvider;
 use qpc_proto::{
@@ -38,9 +38,6 @@ pub use self::{
     state::StateError,
 };
 use crate::store::GroupState;
-
-/// The suite of every group so far.
-const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
 
 /// What judging needs of cryptography: verification and hashes.
 pub struct Crypto(CryptoProvider);

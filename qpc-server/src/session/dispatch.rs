@@ -90,14 +90,15 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
         }
         Method::ClaimKeyPackages(request) => {
             let (actor, target) = (actor(link)?, field::address(&request.address)?);
+            let suite = field::suite(request.suite)?;
             policy.claim(actor.account(), &target)?;
-            let claimed = context.groups.claim_key_packages(actor, &target);
+            let claimed = context.groups.claim_key_packages(actor, &target, suite);
             later(async { Ok(Answer::ClaimKeyPackages(claimed.await?)) })
         }
-        Method::CountKeyPackages(v1::CountKeyPackages {}) => {
-            let actor = actor(link)?;
+        Method::CountKeyPackages(v1::CountKeyPackages { suite }) => {
+            let (actor, suite) = (actor(link)?, field::suite(suite)?);
             policy.request(actor.account())?;
-            let count = context.groups.count_key_packages(actor);
+            let count = context.groups.count_key_packages(actor, suite);
             later(async {
                 let KeyPackageCount { one_time: key_packages, last_resort } = count.await?;
                 Ok(Answer::CountKeyPackages(v1::CountKeyPackagesAnswer { key_packages, last_resort }))

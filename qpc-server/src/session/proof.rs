@@ -8,6 +8,7 @@ use std::sync::Arc;
 use qpc_proto::{
     KSF_VERSION,
     limits::DEVICE_NAME_MAX,
+    suite::Suite,
     v1::{self, answer::Result as Answer},
 };
 
@@ -27,6 +28,7 @@ pub(super) async fn greet(link: Arc<Link>, hello: v1::Hello) -> Outcome {
         nonce,
         ksf_version: KSF_VERSION,
         hub_key: bytes::Bytes::copy_from_slice(&link.context.hub_key),
+        suites: Suite::ALL.iter().map(|suite| suite.number().into()).collect(),
     }))
 }
 

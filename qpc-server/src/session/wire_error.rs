@@ -183,6 +183,7 @@ impl From<Refused> for WireError {
             Refused::Rule(violation) => violation.into(),
             Refused::Members => Self::new(Code::MembershipDiffers, "not the members that the commit changes"),
             Refused::Welcome => Self::new(Code::WelcomeDiffers, "not the devices that the commit adds"),
+            Refused::TooLarge => Self::new(Code::TooLarge, "the group's tree"),
             Refused::Info(reason) => Self::new(Code::GroupInfoDiffers, reason),
             Refused::State(error) => {
                 tracing::error!(%error, "a group's state can't be used");

@@ -90,8 +90,10 @@ pub struct DeviceRecord {
     pub account_key: [u8; 32],
     /// The device's key.
     pub key: [u8; 32],
-    /// One-time key packages left.
+    /// One-time key packages left of the classical suite.
     pub key_packages: u32,
+    /// And of the post-quantum one.
+    pub post_quantum_key_packages: u32,
     /// The day it was last here, as milliseconds since 1970.
     pub last_seen_ms: u64,
 }

@@ -81,7 +81,7 @@ suite! { $
         a_device_that_is_gone_is_proposed_for_removal_in_each_epoch,
         an_account_that_is_gone_leaves_its_groups_with_all_devices;
     groups:
-        one_commit_an_epoch, a_commit_welcomes_those_it_adds, only_contacts_are_added,
+        one_commit_an_epoch, a_commit_welcomes_those_it_adds, the_tree_that_a_welcome_needs_is_kept_with_its_commit, only_contacts_are_added,
         roles_follow_the_group, a_groups_state_is_stored_with_its_change,
         a_judgement_counts_for_the_state_it_was_passed_on, only_enrolled_devices_are_added,
         a_device_that_joins_by_itself_reads_from_there, a_group_has_a_limit, a_commit_changes_so_many,
@@ -90,7 +90,8 @@ suite! { $
         a_group_of_one_begins_without_an_entry, a_creation_is_answered_alike, a_name_is_used_once,
         conversations_are_listed_in_pages;
     key_packages:
-        a_key_package_is_handed_out_once, the_oldest_go_beyond_the_limit, many_claim_at_once;
+        a_key_package_is_handed_out_once, each_suite_has_its_own_key_packages,
+        of_the_newer_suite_all_devices_have_some_or_none_is_taken, the_oldest_go_beyond_the_limit, many_claim_at_once;
     reading:
         pages_end_at_their_limits, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use qpc_proto::{
     address::{AccountName, Address},
     id::{AccountId, ConversationId, ConversationName, DeviceId, Epoch, Seq},
+    suite::Suite,
 };
 
 use super::{tables::Tables, verbs, *};
@@ -38,7 +39,10 @@ pub(super) trait Transact: Send + Sync + 'static {
 
 fn weight(bundle: &CommitBundle) -> usize {
     let welcomes = bundle.welcome.len().saturating_mul(bundle.welcome_devices.len());
-    let state = bundle.judged.as_ref().map_or(0, |judged| state_weight(&judged.change.state));
+    let state = bundle.judged.as_ref().map_or(0, |judged| {
+        let tree = judged.change.welcome_tree.as_ref().map_or(0, bytes::Bytes::len);
+        state_weight(&judged.change.state).saturating_add(tree)
+    });
     bundle.commit.len().saturating_add(bundle.group_info.len()).saturating_add(welcomes).saturating_add(state)
 }
 
@@ -116,14 +120,14 @@ impl<A: Transact> Store for A {
         self.write(bytes, move |tables| verbs::publish_key_packages(tables, &actor, &packages))
     }
 
-    fn claim_key_packages(&self, actor: &Actor, target: &Address) -> Reply<Vec<ClaimedKeyPackage>, ClaimError> {
+    fn claim_key_packages(&self, actor: &Actor, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError> {
         let (actor, target) = (actor.clone(), target.clone());
-        self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target))
+        self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target, suite))
     }
 
-    fn count_key_packages(&self, actor: &Actor) -> Reply<KeyPackageCount, Refusal> {
+    fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal> {
         let actor = actor.clone();
-        self.read(move |tables| verbs::count_key_packages(tables, &actor))
+        self.read(move |tables| verbs::count_key_packages(tables, &actor, suite))
     }
 
     fn answer_contact(&self, actor: &Actor, answer: ContactDecision) -> Reply<(), ContactError> {
@@ -162,6 +166,17 @@ impl<A: Transact> Store for A {
     ) -> Reply<StoredGroup, ReadError> {
         let (actor, conversation) = (actor.clone(), conversation.clone());
         self.read(move |tables| verbs::public_group(tables, &actor, &conversation, known))
+    }
+
+    fn welcome_tree(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        seq: Seq,
+        part: (usize, usize),
+    ) -> Reply<TreePage, ReadError> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.read(move |tables| verbs::welcome_tree(tables, &actor, &conversation, seq, part))
     }
 
     fn departures(&self, limit: usize) -> Reply<Vec<Departure>, StoreFault> {

@@ -58,6 +58,8 @@ pub struct GroupChange {
     pub removed_devices: Vec<DeviceId>,
     /// Accounts with another role than before.
     pub roles: Vec<(Address, Role)>,
+    /// The tree it makes, where those who are welcomed have to be given it.
+    pub welcome_tree: Option<Bytes>,
 }
 
 /// A judgement and the state that it was passed on.
@@ -80,6 +82,15 @@ pub struct StoredGroup {
     pub state: Option<GroupState>,
     /// Of the epoch, as it came with the commit that made it.
     pub group_info: Bytes,
+}
+
+/// A part of the tree that a welcome needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreePage {
+    /// Of the whole tree, in bytes.
+    pub size: u64,
+    /// From the offset on that was asked for.
+    pub bytes: Bytes,
 }
 
 /// A device that is no longer enrolled, and has a leaf in a group still.

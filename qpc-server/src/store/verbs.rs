@@ -25,7 +25,7 @@ pub(super) use self::{
     conversation::create_conversation,
     departure::{departures, hub_group, propose_removal, settle_departure},
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
-    group::public_group,
+    group::{public_group, welcome_tree},
     key_package::{claim_key_packages, count_key_packages, publish_key_packages},
     read::{list_conversations, positions, read_log, record_cursors},
     reset::{delete_account, reset_account},

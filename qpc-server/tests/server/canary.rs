@@ -16,7 +16,10 @@ use qpc_client::{
     api::{Command, Outcome, Password},
 };
 
-use crate::program::{Program, program};
+use crate::{
+    net::new_group,
+    program::{Program, program},
+};
 
 const TEXT: &str = "canary-text-5f1c9a7e30d24b68";
 const TITLE: &str = "canary-title-91b7e2c45d0f38a6";
@@ -127,7 +130,7 @@ async fn exchange(server: &Program, homes: &Path) {
     run(&bob, Command::Send { to: "alice".into(), text: TEXT.into() }).await;
     run(&bob, Command::Flush).await;
     run(&alice, Command::CatchUp).await;
-    run(&alice, Command::GroupCreate { name: TITLE.into(), members: vec!["bob".into()] }).await;
+    run(&alice, new_group(TITLE, ["bob"])).await;
     run(&alice, Command::Send { to: TITLE.into(), text: TEXT.into() }).await;
     let mut events = bob.events();
     run(&alice, Command::Flush).await;

@@ -7,7 +7,7 @@ use qpc_client::{
 
 use qpc_server::store::Store;
 
-use crate::net::{Net, Person};
+use crate::net::{Net, Person, new_group};
 
 #[test]
 fn offline_device_gets_its_backlog_in_order() {
@@ -182,7 +182,7 @@ fn a_group_is_made_grows_shrinks_and_is_left() {
     let (alice, bob) = net.pair();
     let carol = net.person("carol");
     net.acquaint(&alice, &carol);
-    alice.do_it(Command::GroupCreate { name: "Friends of tea".into(), members: vec!["bob".into()] });
+    alice.do_it(new_group("Friends of tea", ["bob"]));
     alice.write("Friends of tea", ["welcome"]);
     bob.expects(["welcome"]);
     bob.until("the title", |bob| bob.conversations().iter().any(|one| one.title == "Friends of tea"));
@@ -216,7 +216,7 @@ fn a_group_is_made_grows_shrinks_and_is_left() {
 fn only_who_has_accepted_can_be_added() {
     let net = Net::start();
     let (alice, _carol) = (net.person("alice"), net.person("carol"));
-    let error = alice.attempt(Command::GroupCreate { name: "us".into(), members: vec!["carol".into()] }).unwrap_err();
+    let error = alice.attempt(new_group("us", ["carol"])).unwrap_err();
     assert!(matches!(&error, CommandError::Usage { message } if message.contains("accepted")), "{error:?}");
     assert_eq!(alice.conversations().len(), 0, "nothing is left of it");
 }
@@ -283,7 +283,7 @@ fn messages_and_changes_of_a_group_cross_without_harm() {
     let (carol, dave) = (net.person("carol"), net.person("dave"));
     net.acquaint(&alice, &carol);
     net.acquaint(&alice, &dave);
-    alice.do_it(Command::GroupCreate { name: "the group".into(), members: vec!["bob".into()] });
+    alice.do_it(new_group("the group", ["bob"]));
     bob.until("the title", |bob| bob.conversations().iter().any(|one| one.title == "the group"));
     let texts: Vec<String> = (0..200).map(|number| format!("number {number}")).collect();
     let (first, rest) = texts.split_at(50);

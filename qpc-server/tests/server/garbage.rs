@@ -51,7 +51,7 @@ fn plain_methods() -> Vec<Method> {
     vec![
         Method::ListDevices(v1::ListDevices {}),
         Method::PublishKeyPackages(v1::PublishKeyPackages::default()),
-        Method::CountKeyPackages(v1::CountKeyPackages {}),
+        Method::CountKeyPackages(v1::CountKeyPackages::default()),
         Method::ListConversations(v1::ListConversations::default()),
         Method::ListContacts(v1::ListContacts::default()),
     ]
@@ -120,7 +120,7 @@ async fn an_unknown_method_is_said_and_the_stream_goes_on() {
     // Field 9999, which no version has; and an empty frame, which has no method at all.
     call.raw(&[0, 0, 0, 4, 0xfa, 0xf0, 0x04, 0x00]).await;
     call.raw(&[0, 0, 0, 0]).await;
-    call.request(Method::CountKeyPackages(v1::CountKeyPackages {})).await;
+    call.request(Method::CountKeyPackages(v1::CountKeyPackages::default())).await;
     assert_eq!(call.refusal().await, Some(Code::UnknownMethod));
     assert_eq!(call.refusal().await, Some(Code::UnknownMethod));
     assert!(matches!(call.answer().await, Some(answer::Result::CountKeyPackages(_))));
@@ -182,7 +182,7 @@ async fn random_bytes_leave_nothing_behind() {
     assert!(grown < 2 * 1024, "{grown} KiB more than before");
     // The server still serves, and has forgotten the strangers.
     assert!(matches!(
-        guest.call(Method::CountKeyPackages(v1::CountKeyPackages {})).await,
+        guest.call(Method::CountKeyPackages(v1::CountKeyPackages::default())).await,
         answer::Result::CountKeyPackages(_)
     ));
     let forgotten = async {
@@ -265,7 +265,7 @@ async fn pipelining_beyond_the_limit_waits_and_is_answered_in_order() {
     for n in 0..rounds {
         // Alternately one that succeeds and one that is refused, so that order can be seen.
         let method = if n % 2 == 0 {
-            Method::CountKeyPackages(v1::CountKeyPackages {})
+            Method::CountKeyPackages(v1::CountKeyPackages::default())
         } else {
             Method::Send(v1::Send::default())
         };
@@ -288,7 +288,7 @@ async fn a_sync_call_takes_no_other_requests_and_bounded_lists() {
     let house = House::new().await;
     let guest = house.register("alice").await;
     let mut call = guest.sync(vec![]).await;
-    call.request(Method::CountKeyPackages(v1::CountKeyPackages {})).await;
+    call.request(Method::CountKeyPackages(v1::CountKeyPackages::default())).await;
     assert_eq!(call.refusal().await, Some(Code::WrongState));
     assert_eq!(call.refusal().await, None);
 
@@ -317,7 +317,7 @@ async fn streams_that_are_opened_and_reset_leave_nothing_behind() {
         call.send.reset(round.into()).unwrap();
         drop(call);
     }
-    let count = guest.wire.call(Method::CountKeyPackages(v1::CountKeyPackages {})).await;
+    let count = guest.wire.call(Method::CountKeyPackages(v1::CountKeyPackages::default())).await;
     assert!(matches!(count, answer::Result::CountKeyPackages(_)));
     // The endpoint, the book of cursors, and this one connection.
     house.until(|context| context.tasks.running() <= 4).await;
@@ -336,11 +336,11 @@ async fn a_client_that_reads_no_answers_is_read_no_further() {
     let deaf = house.through(&narrow, &guest).await;
     let mut call = deaf.wire.open().await;
     // Far more than the windows of both sides hold.
-    let flood = request_frame(Method::CountKeyPackages(v1::CountKeyPackages {})).repeat(200_000);
+    let flood = request_frame(Method::CountKeyPackages(v1::CountKeyPackages::default())).repeat(200_000);
     let written = tokio::time::timeout(Duration::from_millis(1500), call.send.write_all(&flood)).await;
     assert!(written.is_err(), "everything was taken");
     // Its other streams, and other connections, are served.
-    let count = guest.wire.call(Method::CountKeyPackages(v1::CountKeyPackages {})).await;
+    let count = guest.wire.call(Method::CountKeyPackages(v1::CountKeyPackages::default())).await;
     assert!(matches!(count, answer::Result::CountKeyPackages(_)));
 }
 

@@ -5,7 +5,7 @@ use qpc_client::{
     api::{Command, CommandError, Role},
 };
 
-use crate::net::{Net, Person};
+use crate::net::{Net, Person, new_group};
 
 const GROUP: &str = "the group";
 
@@ -25,7 +25,7 @@ fn is_in(person: &Person) -> bool {
 fn a_group_is_called_and_about_what_was_said_last_for_who_comes_later_too() {
     let net = Net::start();
     let (alice, bob) = net.pair();
-    alice.do_it(Command::GroupCreate { name: "tea".into(), members: vec!["bob".into()] });
+    alice.do_it(new_group("tea", ["bob"]));
     let describe = |group: &str, name: Option<&str>, topic: Option<&str>| Command::GroupDescribe {
         group: group.into(),
         name: name.map(Into::into),
@@ -65,7 +65,7 @@ fn a_group_is_called_and_about_what_was_said_last_for_who_comes_later_too() {
 fn the_only_owner_makes_another_before_leaving() {
     let net = Net::start();
     let (alice, bob) = net.pair();
-    alice.do_it(Command::GroupCreate { name: GROUP.into(), members: vec!["bob".into()] });
+    alice.do_it(new_group(GROUP, ["bob"]));
     bob.until("the group", is_in);
     let refused = alice.attempt(leave());
     assert!(
@@ -95,7 +95,7 @@ fn who_leaves_while_the_group_changes_is_out_all_the_same() {
     }
     let names = |people: &[Person]| people.iter().map(|person| person.name.clone()).collect::<Vec<_>>();
     let members = [names(std::slice::from_ref(&stays)), names(&leavers)].concat();
-    alice.do_it(Command::GroupCreate { name: GROUP.into(), members });
+    alice.do_it(new_group(GROUP, members));
     let at_alice = net.block(Session::open(net.home("alice"), net.options())).unwrap();
     let mut role_of_bob = [Role::Admin, Role::Member].into_iter().cycle();
     for (gone, leaver) in (1..).zip(&leavers) {
@@ -118,7 +118,7 @@ fn who_leaves_while_the_group_changes_is_out_all_the_same() {
 fn who_left_and_is_added_again_reads_on_over_the_same_connection() {
     let net = Net::start();
     let (alice, bob) = net.pair();
-    alice.do_it(Command::GroupCreate { name: GROUP.into(), members: vec!["bob".into()] });
+    alice.do_it(new_group(GROUP, ["bob"]));
     for round in ["one", "two", "three"] {
         bob.until("the group", is_in);
         alice.write(GROUP, [round]);
@@ -139,7 +139,7 @@ fn who_was_made_an_admin_adds_people_also_after_a_restart_and_a_refusal() {
     let (alice, bob) = net.pair();
     let (carol, dave) = (net.person("carol"), net.person("dave"));
     net.acquaint(&bob, &carol);
-    alice.do_it(Command::GroupCreate { name: GROUP.into(), members: vec!["bob".into()] });
+    alice.do_it(new_group(GROUP, ["bob"]));
     bob.until("the group", is_in);
     alice.do_it(role(&bob, Role::Admin));
     bob.until("the role", |bob| bob.history(GROUP).iter().any(|said| said.body.contains("made bob@localhost admin")));
@@ -166,7 +166,7 @@ fn who_was_made_an_admin_adds_people_also_after_a_restart_and_a_refusal() {
 fn who_is_removed_and_added_again_while_away_is_in_it_when_they_come_back() {
     let net = Net::start();
     let (alice, bob) = net.pair();
-    alice.do_it(Command::GroupCreate { name: "team".into(), members: vec!["bob".into()] });
+    alice.do_it(new_group("team", ["bob"]));
     bob.until("the group", |bob| bob.conversations().iter().any(|one| one.title == "team"));
     bob.disconnect();
     alice.write("team", ["never read"]);

@@ -357,8 +357,14 @@ async fn a_further_device_joins_by_itself() {
     let mut scene = Scene::new().await;
     let (person, device) = (scene.bob.guest.person.clone(), Device::new());
     let mut tablet = Hand::new(&person.certify(&device), &device.key.to_bytes());
-    let read =
-        |offset, epoch| Method::ReadGroup(v1::ReadGroup { conversation: Some(scene.name.to_wire()), offset, epoch });
+    let read = |offset, epoch| {
+        Method::ReadGroup(v1::ReadGroup {
+            conversation: Some(scene.name.to_wire()),
+            offset,
+            epoch,
+            ..Default::default()
+        })
+    };
     let answer = scene.bob.guest.wire.call(read(0, 0)).await;
     let answer::Result::ReadGroup(group) = answer else { panic!("{answer:?}") };
     assert_eq!((group.epoch, group.tree_size), (1, group.tree.len() as u64));

@@ -9,10 +9,10 @@ use qpc_client::{
     api::{Alarm, Command, CommandError, Event, OutboxState, Outcome},
     mls,
 };
-use qpc_proto::{address::Address, credential::VerifiedDevice, id::DeviceId, transcript, v1};
+use qpc_proto::{address::Address, credential::VerifiedDevice, id::DeviceId, suite::Suite, transcript, v1};
 use qpc_server::store::{Actor, NewDevice, NewKeyPackages, Store};
 
-use crate::net::{Net, Person};
+use crate::net::{Net, Person, new_group};
 
 struct TrustsAll;
 
@@ -42,8 +42,9 @@ pub(crate) fn plant_ghost(net: &Net, name: &str) {
     database.execute_batch(mls::SCHEMA).unwrap();
     let device = mls::Device::new(&certificate, &zeroize::Zeroizing::new(key.to_bytes())).unwrap();
     let transaction = database.transaction().unwrap();
-    let made = mls::Mls::new(&transaction, &device, &TrustsAll).make_key_packages(1, true).unwrap();
+    let made = mls::Mls::new(&transaction, &device, &TrustsAll).make_key_packages(Suite::Classical, 1, true).unwrap();
     let packages = NewKeyPackages {
+        suite: Suite::Classical,
         one_time: made.one_time.into_iter().map(Into::into).collect(),
         last_resort: made.last_resort.map(Into::into),
     };
@@ -77,7 +78,7 @@ fn a_ghost_of_a_known_account_is_refused_from_a_group() {
     let net = Net::start();
     let (alice, bob) = net.pair();
     plant_ghost(&net, "bob");
-    let made = alice.attempt(Command::GroupCreate { name: "us two".into(), members: vec!["bob".into()] });
+    let made = alice.attempt(new_group("us two", ["bob"]));
     assert!(
         matches!(&made, Err(CommandError::Usage { message }) if message.contains("another account key")),
         "{made:?}"

@@ -13,7 +13,10 @@ use std::{
 use futures_util::FutureExt;
 use qpc_client::{
     Client, EventStream, Home, KeySource, KsfParams, Login, Notice, Options, Registration, Session, Trust,
-    api::{Command, CommandError, Contact, Conversation, Event, Message, OutboxState, Outcome, Password, Status},
+    api::{
+        Command, CommandError, Contact, Conversation, Event, GroupSuite, Message, OutboxState, Outcome, Password,
+        Status,
+    },
 };
 use qpc_proto::address::AccountName;
 use qpc_server::{
@@ -32,6 +35,12 @@ use tokio::runtime::Runtime;
 const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const TOKEN: &str = "the standing token of this net";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Makes a group as people do who say nothing of how.
+pub(crate) fn new_group<M: Into<String>>(name: &str, members: impl IntoIterator<Item = M>) -> Command {
+    let members = members.into_iter().map(Into::into).collect();
+    Command::GroupCreate { name: name.into(), members, suite: GroupSuite::default() }
+}
 
 /// A server and its people.
 pub(crate) struct Net {

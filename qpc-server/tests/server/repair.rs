@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use qpc_client::api::{Command, Role};
 
-use crate::net::{Net, Person};
+use crate::net::{Net, Person, new_group};
 
 const GROUP: &str = "tea";
 
@@ -38,8 +38,7 @@ fn members_come_back_from_a_change_that_nobody_can_follow() {
     for other in [&bob, &carol, &mallory] {
         net.acquaint(&alice, other);
     }
-    let members = ["bob", "carol", "mallory"].map(String::from).into();
-    alice.do_it(Command::GroupCreate { name: GROUP.into(), members });
+    alice.do_it(new_group(GROUP, ["bob", "carol", "mallory"]));
     alice.do_it(Command::GroupRole { group: GROUP.into(), member: "mallory".into(), role: Role::Admin });
     alice.write(GROUP, ["hello"]);
     for person in [&bob, &mallory] {

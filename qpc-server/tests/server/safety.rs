@@ -7,7 +7,7 @@ use qpc_client::api::{
 
 use crate::{
     lies::{alarms, plant_ghost},
-    net::{Net, Person},
+    net::{Net, Person, new_group},
 };
 
 fn number(person: &Person, who: &str) -> SafetyNumber {
@@ -147,7 +147,7 @@ fn a_servers_key_in_place_of_a_verified_one_is_refused_and_told() {
     let net = Net::start();
     let (alice, bob) = verified_pair(&net);
     plant_ghost(&net, "bob");
-    let made = alice.attempt(Command::GroupCreate { name: "us two".into(), members: vec!["bob".into()] });
+    let made = alice.attempt(new_group("us two", ["bob"]));
     assert!(
         matches!(&made, Err(CommandError::Usage { message }) if message.contains("another account key")),
         "{made:?}"
@@ -222,7 +222,7 @@ fn a_new_key_that_is_accepted_unseen_is_not_verified() {
 fn what_goes_on_with_an_earlier_key_is_not_written_to_after_another_was_accepted() {
     let net = Net::start();
     let (alice, bob) = net.pair();
-    alice.do_it(Command::GroupCreate { name: "we".into(), members: vec!["bob".into()] });
+    alice.do_it(new_group("we", ["bob"]));
     bob.until("the group", |bob| bob.conversations().iter().any(|one| one.title == "we"));
     let of_bob = |alice: &Person| {
         let bob = members(alice, "we").into_iter().find(|member| member.address == "bob@localhost");
@@ -231,7 +231,7 @@ fn what_goes_on_with_an_earlier_key_is_not_written_to_after_another_was_accepted
     assert_eq!(of_bob(&alice), Some(Verification::Unverified));
     assert_eq!(members(&alice, "we")[0].standing, None, "of oneself there is nothing to compare");
     plant_ghost(&net, "bob");
-    alice.attempt(Command::GroupCreate { name: "us two".into(), members: vec!["bob".into()] }).unwrap_err();
+    alice.attempt(new_group("us two", ["bob"])).unwrap_err();
     assert_eq!(of_bob(&alice), Some(Verification::Changed));
     alice.do_it(Command::TrustKey { who: "bob".into(), though_verified: false });
 
@@ -249,14 +249,14 @@ fn those_with_another_key_are_listed_for_a_person_a_group_or_all() {
     let (alice, bob) = net.pair();
     let carol = net.person("carol");
     net.acquaint(&alice, &carol);
-    alice.do_it(Command::GroupCreate { name: "we".into(), members: vec!["bob".into()] });
+    alice.do_it(new_group("we", ["bob"]));
     let changed = |to: Option<&str>| match alice.do_it(Command::ChangedKeys { to: to.map(str::to_owned) }) {
         Outcome::Contacts { contacts } => contacts.into_iter().map(|one| one.address).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     assert!(changed(None).is_empty());
     plant_ghost(&net, "bob");
-    alice.attempt(Command::GroupCreate { name: "us two".into(), members: vec!["bob".into()] }).unwrap_err();
+    alice.attempt(new_group("us two", ["bob"])).unwrap_err();
     for to in [None, Some("bob"), Some("we")] {
         assert_eq!(changed(to), ["bob@localhost"], "{to:?}");
     }

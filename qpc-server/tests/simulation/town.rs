@@ -9,7 +9,7 @@ use std::{
 };
 
 use qpc_client::{
-    api::{Command, ConversationKind, Outcome, Role},
+    api::{Command, ConversationKind, GroupSuite, Outcome, Role},
     simulation,
 };
 use tokio::time::{Instant, sleep};
@@ -22,6 +22,11 @@ use crate::{
 };
 
 const PEOPLE: [&str; 4] = ["alice", "bob", "carol", "dave"];
+/// A third of the groups are post-quantum.
+fn suite() -> GroupSuite {
+    *chance::one_of(&[GroupSuite::Classical, GroupSuite::Classical, GroupSuite::PostQuantum])
+}
+
 /// Who has accepted whom.
 fn acquaintances(account: &str) -> &'static [&'static str] {
     match account {
@@ -167,8 +172,9 @@ impl Town {
     async fn make_group(&self, owner: usize, members: &[&str]) {
         let name = format!("g{}", self.groups.borrow().len() + 1);
         let members: Vec<String> = members.iter().map(|name| (*name).into()).collect();
+        let suite = suite();
         for _ in 0..100 {
-            let create = Command::GroupCreate { name: name.clone(), members: members.clone() };
+            let create = Command::GroupCreate { name: name.clone(), members: members.clone(), suite };
             match self.device(owner).lock().await.attempt(create).await {
                 Ok(_) => return self.groups.borrow_mut().push(name),
                 Err(_) => sleep(Duration::from_millis(200)).await,
@@ -257,7 +263,7 @@ impl Town {
                 let members = vec![who, (*chance::one_of(&PEOPLE)).to_owned()];
                 // Whether it comes about or not: nobody else makes one of that name.
                 self.groups.borrow_mut().push(name.clone());
-                Command::GroupCreate { name, members }
+                Command::GroupCreate { name, members, suite: suite() }
             }
         };
         let device = self.device(index);

@@ -84,7 +84,7 @@ fn a_member_that_nobody_added_is_refused() {
     let name = log.name.clone();
     let commit = mallory.tx(|tx, me| {
         me.with_mls(tx, |mls| {
-            mls.create_group(&name, &roles, None, &[]).unwrap();
+            mls.create_group(&name, Suite::Classical, &roles, None, &[]).unwrap();
             mls.group(&name).update().unwrap();
             mls.group(&name).merge_pending().unwrap();
             mls.group(&name).update().unwrap().commit

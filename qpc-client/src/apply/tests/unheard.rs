@@ -16,7 +16,7 @@ fn three() -> (Ledger, [Desk; 3], Local) {
     let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(Desk::of);
     let name = ConversationName { domain: alice.me.address().domain.clone(), id: fresh::conversation_id().unwrap() };
     let packages = [&mut bob, &mut carol].map(|desk| {
-        let made = desk.tx(|tx, me| me.with_mls(tx, |mls| mls.make_key_packages(1, false).unwrap()));
+        let made = desk.tx(|tx, me| me.with_mls(tx, |mls| mls.make_key_packages(Suite::Classical, 1, false).unwrap()));
         (desk.me.address().clone(), desk.me.identity.device, made.one_time[0].clone())
     });
     let invited =
@@ -24,7 +24,7 @@ fn three() -> (Ledger, [Desk; 3], Local) {
     let (local, welcome) = alice.tx(|tx, me| {
         let roles = RoleTable::owned_by(me.address().clone());
         let welcome = me.with_mls(tx, |mls| {
-            let made = mls.create_group(&name, &roles, None, &invited).unwrap();
+            let made = mls.create_group(&name, Suite::Classical, &roles, None, &invited).unwrap();
             mls.group(&name).merge_pending().unwrap();
             made.staged.unwrap().welcome.unwrap()
         });
@@ -33,7 +33,7 @@ fn three() -> (Ledger, [Desk; 3], Local) {
         (conversation::insert(tx, &new).unwrap(), welcome)
     });
     for desk in [&mut bob, &mut carol] {
-        desk.tx(|tx, me| me.with_mls(tx, |mls| mls.join(&name, &welcome).map(drop).unwrap()));
+        desk.tx(|tx, me| me.with_mls(tx, |mls| mls.join(&name, &welcome, None).map(drop).unwrap()));
     }
     (Ledger::of(name), [alice, bob, carol], local)
 }

@@ -107,6 +107,7 @@ mod tests {
             standing: None,
             request: false,
             active,
+            post_quantum: false,
         }
     }
 

@@ -68,6 +68,7 @@ fn the_list_of_conversations() {
         unread,
         last,
         standing: (kind == ConversationKind::Direct).then(|| standing(Verification::Verified)),
+        post_quantum: title == "old",
         request,
         active,
     };
@@ -82,11 +83,11 @@ fn the_list_of_conversations() {
     assert_eq!(
         lines,
         [
-            "   WITH                UNREAD  LAST                                            MEMBERS",
-            "1  bob ✓               2       09:05 bob: a long message that goes on␊and on…  alice, bob",
-            "2  #bob@localhost                                                              alice, bob",
-            "3  eve@evil.example ✓  1       wants to talk to you: accept, decline or block  alice, bob",
-            "4  #old                        (you are not in it any more)                    alice, bob",
+            "   WITH                 UNREAD  LAST                                            MEMBERS",
+            "1  bob ✓                2       09:05 bob: a long message that goes on␊and on…  alice, bob",
+            "2  #bob@localhost                                                               alice, bob",
+            "3  eve@evil.example ✓   1       wants to talk to you: accept, decline or block  alice, bob",
+            "4  #old (post-quantum)          (you are not in it any more)                    alice, bob",
         ]
     );
 }

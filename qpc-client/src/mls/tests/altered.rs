@@ -77,7 +77,7 @@ proptest! {
             let Scene { name, bob, carol, tablet, welcome, commit, message, leave, info, tree } = scene;
             let altered = |bytes: &[u8]| Some(altered(bytes, &turned, kept)).filter(|other| other != bytes);
             if let Some(welcome) = altered(welcome) {
-                refused(carol, "welcome", |mls| mls.join(name, &welcome));
+                refused(carol, "welcome", |mls| mls.join(name, &welcome, None));
             }
             if let Some(info) = altered(info) {
                 refused(tablet, "group info", |mls| mls.join_by_commit(name, Coming::First, &info, tree));
@@ -101,5 +101,5 @@ fn unaltered_it_is_all_taken() {
     bob.process(&name, EntryKind::Message, &message).unwrap();
     bob.process(&name, EntryKind::Proposal, &leave).unwrap();
     bob.process(&name, EntryKind::Commit, &commit).unwrap();
-    carol.with(|mls| mls.join(&name, &welcome)).unwrap();
+    carol.with(|mls| mls.join(&name, &welcome, None)).unwrap();
 }

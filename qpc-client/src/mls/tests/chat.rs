@@ -165,10 +165,10 @@ fn no_single_byte_that_is_changed_on_the_way_is_taken() {
     for place in (0..welcome.len()).step_by(11) {
         let mut spoilt = welcome.clone();
         spoilt[place] ^= 0x10;
-        assert!(dave.with(|mls| mls.join(&name, &spoilt)).is_err(), "welcome byte {place} of {}", welcome.len());
+        assert!(dave.with(|mls| mls.join(&name, &spoilt, None)).is_err(), "welcome byte {place} of {}", welcome.len());
     }
     // None of that has done any harm.
     assert!(bob.process(&name, entries[0].0, &entries[0].1).is_ok());
     assert!(bob.process(&name, entries[2].0, &entries[2].1).is_ok());
-    assert!(dave.with(|mls| mls.join(&name, &welcome)).is_ok());
+    assert!(dave.with(|mls| mls.join(&name, &welcome, None)).is_ok());
 }

@@ -14,7 +14,7 @@ fn story(people: &[Person; 4]) {
     }
     let package = dave.key_package();
     let (staged, _) = commits(alice, &[bob, carol], &name, |group| group.add(&[dave.invitee(&package)]));
-    dave.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    dave.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
 
     let lost = alice.on(&name, |group| group.update().unwrap());
     let (won, _) = commits(bob, &[carol, dave], &name, |group| group.update());
@@ -60,7 +60,7 @@ fn a_failed_operation_in_a_transaction_that_is_kept_leaves_nothing() {
         assert!(group.add(&[alice.invitee(b"noise")]).is_err());
         assert!(group.remove(&[alice.address().clone()]).is_err());
         assert!(group.leave().is_ok());
-        assert!(mls.join(&conversation(3), b"noise").is_err());
+        assert!(mls.join(&conversation(3), b"noise", None).is_err());
     });
     assert_eq!(state(&bob), before);
 }

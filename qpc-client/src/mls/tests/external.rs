@@ -16,7 +16,11 @@ pub(super) fn shown(person: &Person, name: &ConversationName) -> (Vec<u8>, Vec<u
     })
 }
 
-fn joins(device: &Person, name: &ConversationName, shown: &(Vec<u8>, Vec<u8>)) -> Result<Joining, JoinError> {
+pub(super) fn joins(
+    device: &Person,
+    name: &ConversationName,
+    shown: &(Vec<u8>, Vec<u8>),
+) -> Result<Joining, JoinError> {
     device.with(|mls| mls.join_by_commit(name, Coming::First, &shown.0, &shown.1))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn forge(mls: &Mls<'_>, certificate: Vec<u8>, signer: &str) -> KeyPac
     let bundle = KeyPackage::builder()
         .leaf_node_capabilities(config::capabilities())
         .key_package_lifetime(config::lifetime())
-        .build(config::SUITE, &mls.provider, &signer, credential)
+        .build(config::ciphersuite(Suite::Classical), &mls.provider, &signer, credential)
         .unwrap();
     bundle.into_key_package()
 }
@@ -72,6 +72,7 @@ fn a_ghost_in_a_key_package_is_refused() {
         let created = bob.with(|mls| {
             mls.create_group(
                 &conversation(2),
+                Suite::Classical,
                 &RoleTable::owned_by(bob.address().clone()),
                 None,
                 std::slice::from_ref(&ghost),
@@ -124,10 +125,10 @@ fn a_ghost_in_a_welcome_is_refused() {
         let package = bob.key_package();
         let welcome = mallory.with(|mls| {
             let ghost = forge(mls, certificate.clone(), signer);
-            let (_, bob) = mls.check_invitee(&bob.invitee(&package)).unwrap();
+            let (_, bob) = mls.check_invitee(Suite::Classical, &bob.invitee(&package)).unwrap();
             rules::raw_welcome(mls, &name, [ghost, bob])
         });
-        let refused = bob.with(|mls| mls.join(&name, &welcome));
+        let refused = bob.with(|mls| mls.join(&name, &welcome, None));
         let Err(JoinError::Refused(refusal)) = refused else { panic!("a ghost was let in: {n} {refused:?}") };
         assert!(expected(&refusal), "{refusal}");
         assert!(!bob.on(&name, |group| group.exists().unwrap()));
@@ -149,7 +150,7 @@ fn a_changed_account_key_is_refused_until_it_is_confirmed() {
     assert!(matches!(refused, Err(CommitError::NotAllowed(Violation::TwoKeys(_)))), "{refused:?}");
     commits(&bob, &[], &name, |group| group.remove(&[alice.address().clone()]));
     let (staged, _) = commits(&bob, &[], &name, add);
-    reset.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    reset.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     assert!(bob.reads(&name, &reset.send(&name, "it is really me")).is_ok());
 }
 

@@ -12,7 +12,7 @@ fn members_are_added_and_removed() {
     let (staged, change) = commits(&alice, &[&bob], &name, |group| group.add(&[carol.invitee(&package)]));
     assert_eq!(names(&change.accounts_added), ["carol"]);
     assert_eq!(staged.welcome_devices, [carol.device.verified().device()]);
-    let joined = carol.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    let joined = carol.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     assert_eq!(joined.inviter.address(), alice.address());
     assert_eq!(joined.members.len(), 3);
     assert!(!joined.last_resort);
@@ -37,8 +37,8 @@ fn members_are_added_and_removed() {
     let (staged, _) =
         commits(&alice, &[&carol], &name, |group| group.add(&[bob.invitee(&package), dave.invitee(&other)]));
     let welcome = staged.welcome.unwrap();
-    bob.with(|mls| mls.join(&name, &welcome).unwrap());
-    dave.with(|mls| mls.join(&name, &welcome).unwrap());
+    bob.with(|mls| mls.join(&name, &welcome, None).unwrap());
+    dave.with(|mls| mls.join(&name, &welcome, None).unwrap());
     assert!(bob.reads(&name, &dave.send(&name, "hi")).is_ok());
 }
 
@@ -113,7 +113,7 @@ fn a_device_of_ones_own_is_added_and_removed_by_anybody() {
     let package = tablet.key_package();
     let (staged, change) = commits(&bob, &[&alice], &name, |group| group.add(&[tablet.invitee(&package)]));
     assert!(change.accounts_added.is_empty() && staged.to_wire().added.is_empty());
-    tablet.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    tablet.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     assert!(alice.reads(&name, &tablet.send(&name, "from my tablet")).is_ok());
     let gone = tablet.device.verified().device();
     let (_, change) = commits(&bob, &[&alice], &name, |group| group.remove_devices(&[gone]));
@@ -123,24 +123,29 @@ fn a_device_of_ones_own_is_added_and_removed_by_anybody() {
 #[test]
 fn the_last_resort_key_package_is_used_again_and_a_one_time_one_is_not() {
     let [alice, bob, carol] = Person::many(["alice", "bob", "carol"]);
-    let packages = bob.with(|mls| mls.make_key_packages(1, true).unwrap());
+    let packages = bob.with(|mls| mls.make_key_packages(Suite::Classical, 1, true).unwrap());
     let (once, last_resort) = (&packages.one_time[0], packages.last_resort.as_ref().unwrap());
     let invite = |who: &Person, name: &ConversationName, package: &[u8]| {
         let roles = RoleTable::owned_by(who.address().clone());
         who.with(|mls| {
-            mls.create_group(name, &roles, None, &[bob.invitee(package)]).unwrap().staged.unwrap().welcome.unwrap()
+            mls.create_group(name, Suite::Classical, &roles, None, &[bob.invitee(package)])
+                .unwrap()
+                .staged
+                .unwrap()
+                .welcome
+                .unwrap()
         })
     };
     for (n, who) in [&alice, &carol].into_iter().enumerate() {
         let name = conversation(u8::try_from(n).unwrap() + 10);
         let welcome = invite(who, &name, last_resort);
-        assert!(bob.with(|mls| mls.join(&name, &welcome).unwrap()).last_resort);
+        assert!(bob.with(|mls| mls.join(&name, &welcome, None).unwrap()).last_resort);
     }
     let (first, second) = (conversation(20), conversation(21));
     let welcome = invite(&alice, &first, once);
-    assert!(!bob.with(|mls| mls.join(&first, &welcome).unwrap()).last_resort);
+    assert!(!bob.with(|mls| mls.join(&first, &welcome, None).unwrap()).last_resort);
     let again = invite(&carol, &second, once);
-    assert!(matches!(bob.with(|mls| mls.join(&second, &again)), Err(JoinError::NoKeyPackage)));
+    assert!(matches!(bob.with(|mls| mls.join(&second, &again, None)), Err(JoinError::NoKeyPackage)));
 }
 
 #[test]
@@ -149,15 +154,19 @@ fn a_welcome_is_to_its_conversation_and_counts_once() {
     let (name, other) = (conversation(1), conversation(2));
     let package = bob.key_package();
     let roles = RoleTable::owned_by(alice.address().clone());
-    let staged =
-        alice.with(|mls| mls.create_group(&name, &roles, None, &[bob.invitee(&package)]).unwrap().staged.unwrap());
+    let staged = alice.with(|mls| {
+        mls.create_group(&name, Suite::Classical, &roles, None, &[bob.invitee(&package)]).unwrap().staged.unwrap()
+    });
     let welcome = staged.welcome.unwrap();
-    assert!(matches!(bob.with(|mls| mls.join(&other, &welcome)), Err(JoinError::Malformed(_))));
-    assert!(matches!(bob.with(|mls| mls.join(&name, &staged.commit)), Err(JoinError::Malformed(_))));
+    assert!(matches!(bob.with(|mls| mls.join(&other, &welcome, None)), Err(JoinError::Malformed(_))));
+    assert!(matches!(bob.with(|mls| mls.join(&name, &staged.commit, None)), Err(JoinError::Malformed(_))));
     // The refusals have not used the key package up.
-    bob.with(|mls| mls.join(&name, &welcome).unwrap());
-    assert!(matches!(bob.with(|mls| mls.join(&name, &welcome)), Err(JoinError::AlreadyMember)));
-    assert!(matches!(alice.with(|mls| mls.create_group(&name, &roles, None, &[])), Err(CreateError::Exists)));
+    bob.with(|mls| mls.join(&name, &welcome, None).unwrap());
+    assert!(matches!(bob.with(|mls| mls.join(&name, &welcome, None)), Err(JoinError::AlreadyMember)));
+    assert!(matches!(
+        alice.with(|mls| mls.create_group(&name, Suite::Classical, &roles, None, &[])),
+        Err(CreateError::Exists)
+    ));
 }
 
 #[test]
@@ -176,7 +185,7 @@ fn a_deleted_group_leaves_nothing() {
 #[test]
 fn old_key_packages_are_forgotten_and_the_newest_kept() {
     let bob = Person::new("bob");
-    bob.with(|mls| mls.make_key_packages(5, true).unwrap());
+    bob.with(|mls| mls.make_key_packages(Suite::Classical, 5, true).unwrap());
     assert_eq!(bob.with(|mls| mls.forget_key_packages(0, 0).unwrap()), 0);
     assert_eq!(bob.with(|mls| mls.forget_key_packages(u64::MAX, 2).unwrap()), 4);
     assert_eq!(bob.rows(Some(storage::Kind::KeyPackage)), 2);

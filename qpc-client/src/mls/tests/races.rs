@@ -18,10 +18,10 @@ fn the_loser_follows_the_winner_and_tries_again() {
     assert!(matches!(bob.follows(&name, &lost.commit), Err(ProcessError::TooOld { .. })));
 
     let (staged, _) = commits(&alice, &[&bob], &name, |group| group.add(&[dave.invitee(&package)]));
-    dave.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+    dave.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     assert_eq!(dave.authenticator(&name), bob.authenticator(&name));
     // The welcome of the commit that lost opens nothing: its key package is used.
-    assert!(dave.with(|mls| mls.join(&name, lost.welcome.as_ref().unwrap())).is_err());
+    assert!(dave.with(|mls| mls.join(&name, lost.welcome.as_ref().unwrap(), None)).is_err());
 }
 
 #[test]
@@ -70,12 +70,14 @@ fn two_who_make_the_same_conversation_end_in_one() {
     let make = |who: &Person, with: &Person, name: &ConversationName| {
         let package = with.key_package();
         let roles = RoleTable::owned_by(who.address().clone());
-        who.with(|mls| mls.create_group(name, &roles, None, &[with.invitee(&package)]).unwrap().staged.unwrap())
+        who.with(|mls| {
+            mls.create_group(name, Suite::Classical, &roles, None, &[with.invitee(&package)]).unwrap().staged.unwrap()
+        })
     };
     let won = make(&alice, &bob, &first);
     make(&bob, &alice, &second);
     alice.merges(&first);
     bob.on(&second, |group| group.delete().unwrap());
-    bob.with(|mls| mls.join(&first, won.welcome.as_ref().unwrap()).unwrap());
+    bob.with(|mls| mls.join(&first, won.welcome.as_ref().unwrap(), None).unwrap());
     assert!(alice.reads(&first, &bob.send(&first, "hello")).is_ok());
 }

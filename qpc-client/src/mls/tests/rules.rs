@@ -130,7 +130,7 @@ fn what_a_role_does_not_allow_is_not_followed() {
         })
     };
     let adds = mallory.with(|mls| {
-        let (_, key_package) = mls.check_invitee(&friend.invitee(&package)).unwrap();
+        let (_, key_package) = mls.check_invitee(Suite::Classical, &friend.invitee(&package)).unwrap();
         raw_commit(mls, &name, |builder| builder.propose_adds([key_package]))
     });
     mallory.on(&name, |group| group.discard_pending().unwrap());
@@ -213,10 +213,10 @@ fn who_may_not_add_may_not_welcome() {
     let name = group_of(&[&alice, &mallory]);
     let package = friend.key_package();
     let welcome = mallory.with(|mls| {
-        let (_, key_package) = mls.check_invitee(&friend.invitee(&package)).unwrap();
+        let (_, key_package) = mls.check_invitee(Suite::Classical, &friend.invitee(&package)).unwrap();
         raw_welcome(mls, &name, [key_package])
     });
-    let refused = friend.with(|mls| mls.join(&name, &welcome));
+    let refused = friend.with(|mls| mls.join(&name, &welcome, None));
     assert!(matches!(refused, Err(JoinError::NotAllowed(Violation::Role { .. }))), "{refused:?}");
 }
 
@@ -276,11 +276,11 @@ fn the_hub_proposes_removals_and_nothing_else() {
     let roles = RoleTable::owned_by(alice.address().clone());
     let staged = alice.with(|mls| {
         let invitees = [bob.invitee(&packages[0]), carol.invitee(&packages[1])];
-        mls.create_group(&name, &roles, Some(&hub), &invitees).unwrap().staged.unwrap()
+        mls.create_group(&name, Suite::Classical, &roles, Some(&hub), &invitees).unwrap().staged.unwrap()
     });
     alice.merges(&name);
     for person in [&bob, &carol] {
-        person.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap()).unwrap());
+        person.with(|mls| mls.join(&name, staged.welcome.as_ref().unwrap(), None).unwrap());
     }
     let epoch = alice.on(&name, |group| group.epoch().unwrap());
     let index = SenderExtensionIndex::new(0);
@@ -302,7 +302,7 @@ fn the_hub_proposes_removals_and_nothing_else() {
     let friend = Person::new("friend");
     let package = friend.key_package();
     let add = alice.with(|mls| {
-        let (_, key_package) = mls.check_invitee(&friend.invitee(&package)).unwrap();
+        let (_, key_package) = mls.check_invitee(Suite::Classical, &friend.invitee(&package)).unwrap();
         let epoch = mls.group(&name).epoch().unwrap();
         let add = ExternalProposal::new_add::<Provider<'_>>(key_package, id(), epoch.0.into(), &signer, index);
         add.unwrap().tls_serialize_detached().unwrap()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use openmls::{
     group::StagedCommit,
     prelude::{ContentType, ProcessedMessageContent, RatchetTreeIn, Sender},
@@ -11,6 +12,7 @@ use qpc_proto::{
     credential::VerifiedDevice,
     id::DeviceId,
     judge::{Author, Commit, Outcome, Violation},
+    limits::TREE_MAX,
     role::RoleTable,
 };
 
@@ -25,6 +27,7 @@ use crate::store::{AddedDevice, CommitBundle, GroupChange};
 pub struct Approved {
     staged: StagedCommit,
     tree: Option<RatchetTreeIn>,
+    welcomes: bool,
     outcome: Outcome,
     roles: RoleTable,
 }
@@ -61,7 +64,7 @@ impl Followed {
         let (context, key) = (staged.group_context(), outcome.committer.device_key());
         info.check(crypto, &Expected { context, tag: &tag, signer: signer.u32(), key })?;
         let tree = info.tree().cloned();
-        Ok(Approved { staged: *staged, tree, outcome, roles })
+        Ok(Approved { staged: *staged, tree, welcomes: !bundle.welcome.is_empty(), outcome, roles })
     }
 
     /// Makes the change. After an error the group is of no use any more.
@@ -69,8 +72,13 @@ impl Followed {
     /// # Errors
     /// [`Refused`].
     pub fn apply(&mut self, approved: Approved) -> Result<GroupChange, Refused> {
-        let Approved { staged, tree, outcome, roles } = approved;
+        let Approved { staged, tree, welcomes, outcome, roles } = approved;
         self.public.merge_commit(&self.values, staged).map_err(|error| Refused::Invalid(error.to_string()))?;
+        // What the group info lacks the welcome lacks, too, as one who makes both: it can't be looked into.
+        let welcome_tree = if welcomes && tree.is_none() { Some(self.tree()?.into()) } else { None };
+        if welcome_tree.as_ref().is_some_and(|tree: &Bytes| tree.len() > TREE_MAX) {
+            return Err(Refused::TooLarge);
+        }
         if tree.is_some_and(|tree| tree != RatchetTreeIn::from(self.public.export_ratchet_tree())) {
             return Err(Refused::Info("another tree"));
         }
@@ -98,6 +106,7 @@ impl Followed {
             removed_devices: outcome.removed.iter().map(|gone| gone.device.device()).collect(),
             removed: outcome.accounts_removed,
             roles: outcome.roles_changed,
+            welcome_tree,
         })
     }
 

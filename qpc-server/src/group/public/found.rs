@@ -11,9 +11,10 @@ use qpc_proto::{
     id::{ConversationName, Epoch},
     judge::Violation,
     role::RoleTable,
+    suite::Suite,
 };
 
-use super::{Caller, Crypto, Followed, Refused, SUITE, info::Info, state, terms};
+use super::{Caller, Crypto, Followed, Refused, info::Info, state, terms};
 
 /// Of which conversation it is to be the group, and who may propose in it besides its members.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +64,9 @@ impl Followed {
     /// [`Refused`].
     pub fn rebuild(crypto: &Crypto, name: &ConversationName, group_info: &[u8]) -> Result<Self, Refused> {
         let info = Info::parse(group_info)?;
-        if info.verifiable.group_id() != &state::group_id(name) || info.verifiable.ciphersuite() != SUITE {
+        // Its suite stays with the group: OpenMLS compares that of whatever comes later.
+        let suite = Suite::of_number(info.verifiable.ciphersuite().into());
+        if info.verifiable.group_id() != &state::group_id(name) || suite.is_none() {
             return Err(Refused::Info("of another group or suite"));
         }
         let tree = info.tree().cloned().ok_or(Refused::Info("without a tree"))?;

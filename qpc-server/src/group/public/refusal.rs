@@ -35,6 +35,9 @@ pub enum Refused {
     /// The group info is not that of the group which the change makes.
     #[error("the group info does not fit: {0}")]
     Info(&'static str),
+    /// The group's tree would be longer than a device that comes into it reads.
+    #[error("the group would be larger than a device that comes into it reads")]
+    TooLarge,
     /// The group's state can't be written or read.
     #[error(transparent)]
     State(#[from] StateError),

@@ -366,6 +366,31 @@ fn a_group_begins_with_its_creator_alone_as_owner() {
 }
 
 #[test]
+fn groups_of_two_suites_are_followed_and_of_no_other() {
+    let made = |suite| {
+        let crypto = Crypto::new().unwrap();
+        let (mut alice, mut bob) = (person("alice"), person("bob"));
+        (alice.suite, bob.suite) = (suite, suite);
+        let info = alice.found(&name(), &RoleTable::owned_by(alice.address.clone()));
+        let group = found(&crypto, &alice, &info)?;
+        let mut server = Server { crypto, state: group.state().unwrap() };
+        let commit = bundle(alice.adding(&[&bob]), &[&bob], &[]);
+        let change = server.store(&alice, &commit);
+        alice.merge();
+        let tree = server.group().tree().unwrap();
+        // Its next one tells what it made of the first, and welcomes nobody.
+        let update = bundle(alice.commit(Plan::default()), &[], &[]);
+        assert_eq!(server.store(&alice, &update).welcome_tree, None);
+        Ok(change.welcome_tree.map(|kept| kept == tree))
+    };
+    // Of the post-quantum suite the tree is kept for whom it welcomes; the other one's welcomes carry theirs.
+    assert_eq!(made(hand::SUITE), Ok(None));
+    assert_eq!(made(hand::POST_QUANTUM), Ok(Some(true)));
+    let refused = made(openmls::prelude::Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519);
+    assert_eq!(refused, Err(Refused::Info("of another group or suite")));
+}
+
+#[test]
 fn a_state_of_another_format_is_not_misread() {
     let (server, ..) = three();
     let mut core = server.state.core.to_vec();

@@ -3,6 +3,7 @@
 use qpc_proto::{
     chain::{EntryContent, EntryKind},
     limits::DEVICES_PER_ACCOUNT_MAX,
+    suite::Suite,
     v1::{AccountEvent, AccountNotice},
 };
 
@@ -118,7 +119,7 @@ pub fn a_revoked_device_can_do_nothing(backend: &dyn Backend) {
     let world = World::new(backend);
     let (alice, bob) = (world.person("alice"), world.person("bob"));
     let other = world.another_device(&alice);
-    let packages = NewKeyPackages { one_time: vec![b"package".as_slice().into()], last_resort: None };
+    let packages = NewKeyPackages { one_time: vec![b"package".as_slice().into()], ..NewKeyPackages::default() };
     wait(world.store.publish_key_packages(&other, packages)).unwrap();
     let talk = world.friends(&alice, &bob);
     let message = world.message(&alice, &talk, b"hello");
@@ -134,7 +135,8 @@ pub fn a_revoked_device_can_do_nothing(backend: &dyn Backend) {
     assert_eq!(world.page(&other, &inbox_of(&other), 0).err(), Some(ReadError::DeviceGone));
     assert_eq!(wait(world.store.touch_device(&other, 1)), Err(Refusal::DeviceGone));
     assert_eq!(world.answer(&other, &bob, Consent::Block), Err(ContactError::DeviceGone));
-    assert_eq!(wait(world.store.claim_key_packages(&bob, alice.address())), Err(ClaimError::NotFound));
+    let claimed = wait(world.store.claim_key_packages(&bob, alice.address(), Suite::Classical));
+    assert_eq!(claimed, Err(ClaimError::NotFound));
     // Its id is never used again.
     let mut back = world.new_device();
     back.id = other.device();

@@ -13,6 +13,7 @@ use qpc_proto::{
 use super::{
     Backend,
     contacts::last_welcome,
+    upkeep::retain,
     world::{World, bundle, genesis, state, wait},
 };
 use crate::store::*;
@@ -62,6 +63,42 @@ pub fn a_commit_welcomes_those_it_adds(backend: &dyn Backend) {
     assert_eq!(told[1].audience, Audience::Device(carol.account(), carol.device()));
     assert_eq!(names(&world.info(&carol, &group)), ["alice", "bob", "carol"]);
     world.say(&carol, &group, "hello");
+}
+
+pub fn the_tree_that_a_welcome_needs_is_kept_with_its_commit(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let group = world.group(&alice, &[&bob]);
+    world.friends(&alice, &carol);
+    assert!(!last_welcome(&world, &bob).without_tree);
+    let mut commit = world.next_commit(&alice, &group, &[&carol], &[]);
+    let judged = commit.bundle.judged.as_mut().unwrap();
+    judged.change.welcome_tree = Some(Bytes::from_static(b"0123456789"));
+    let at = world.commit(&alice, &commit).unwrap();
+    let welcome = last_welcome(&world, &carol);
+    assert_eq!((welcome.seq, welcome.without_tree), (at.seq.0, true));
+    // The next commit has a tree of its own, and changes nothing here.
+    world.commit(&alice, &world.next_commit(&alice, &group, &[], &[])).unwrap();
+    let look = |world: &World, actor: &Actor, seq: Seq, part: (usize, usize)| {
+        let page = wait(world.store.welcome_tree(actor, &group, seq, part));
+        page.map(|page| (page.size, page.bytes))
+    };
+    let part = |text: &'static str| Ok((10, Bytes::from_static(text.as_bytes())));
+    assert_eq!(look(&world, &carol, at.seq, (0, 4)), part("0123"));
+    assert_eq!(look(&world, &carol, at.seq, (8, 4)), part("89"));
+    assert_eq!(look(&world, &carol, at.seq, (10, 4)), part(""));
+    assert_eq!(look(&world, &bob, at.seq, (0, 10)), part("0123456789"));
+    // Not of another commit, for nobody else, for nobody who was not in by then, and not for who is out.
+    assert_eq!(look(&world, &carol, at.seq.next(), (0, 4)), Err(ReadError::NotFound));
+    let dave = world.person("dave");
+    assert_eq!(look(&world, &dave, at.seq, (0, 4)), Err(ReadError::NotFound));
+    world.friends(&alice, &dave);
+    world.commit(&alice, &world.next_commit(&alice, &group, &[&dave], &[&bob])).unwrap();
+    assert_eq!(look(&world, &dave, at.seq, (0, 4)), Err(ReadError::NotFound));
+    assert_eq!(look(&world, &bob, at.seq, (0, 4)), Err(ReadError::NotFound));
+    assert_eq!(look(&world, &carol, at.seq, (0, 4)), part("0123"));
+    retain(&world, u64::MAX, u64::MAX);
+    assert_eq!(look(&world, &carol, at.seq, (0, 4)), Err(ReadError::NotFound));
 }
 
 pub fn only_contacts_are_added(backend: &dyn Backend) {

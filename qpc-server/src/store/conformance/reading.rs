@@ -1,6 +1,6 @@
 //! Reading: pages, positions, inboxes, restarts.
 
-use qpc_proto::id::Seq;
+use qpc_proto::{id::Seq, suite::Suite};
 
 use super::{
     Backend,
@@ -101,15 +101,17 @@ pub fn everything_is_there_after_a_restart(backend: &dyn Backend) {
     world.say(&bob, &group, "one");
     world.say(&carol, &group, "two");
     world.answer(&carol, &bob, Consent::Block).unwrap();
-    let packages = NewKeyPackages { one_time: vec!["package".into()], last_resort: Some("last".into()) };
-    wait(world.store.publish_key_packages(&bob, packages)).unwrap();
+    let packages = |suite| NewKeyPackages { suite, one_time: vec!["package".into()], last_resort: Some("last".into()) };
+    for suite in Suite::ALL {
+        wait(world.store.publish_key_packages(&bob, packages(suite))).unwrap();
+    }
     let look = |world: &World| {
         let people = [&alice, &bob, &carol];
         let lists = people.map(|actor| {
             let conversations = wait(world.store.list_conversations(actor, None, 100)).unwrap();
             let contacts = wait(world.store.list_contacts(actor, None, 100)).unwrap();
             let devices = wait(world.store.list_devices(actor)).unwrap();
-            let packages = wait(world.store.count_key_packages(actor)).unwrap();
+            let packages = Suite::ALL.map(|suite| wait(world.store.count_key_packages(actor, suite)).unwrap());
             (conversations, contacts, devices, packages)
         });
         let device = wait(world.store.device(alice.device())).unwrap();

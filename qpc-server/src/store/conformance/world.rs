@@ -375,6 +375,7 @@ fn change(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> GroupChange {
         key: [7; 32],
     };
     GroupChange {
+        welcome_tree: None,
         state: state(&format!("after epoch {epoch}"), Some("tree")),
         added: add.iter().map(added).collect(),
         joined: false,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use qpc_proto::{
     address::AccountName,
     id::{AccountId, DeviceId},
+    suite::Suite,
 };
 
 use super::World;
@@ -28,7 +29,7 @@ pub(super) struct Accounts {
     /// In order of enrolment.
     enrolled: HashMap<AccountId, Vec<DeviceId>>,
     pub(super) invites: HashMap<InviteToken, InviteRow>,
-    packages: HashMap<DeviceId, Packages>,
+    packages: HashMap<(DeviceId, Suite), Packages>,
 }
 
 #[derive(Default)]
@@ -141,7 +142,7 @@ impl AccountTables for World {
         {
             ids.retain(|other| *other != id);
         }
-        self.accounts.packages.remove(&id);
+        self.accounts.packages.retain(|(device, _), _| *device != id);
         self.contacts.forget_device(id);
         self.logs.forget_device(id);
         Ok(())
@@ -166,27 +167,29 @@ impl AccountTables for World {
         Ok(())
     }
 
-    fn add_key_packages(&mut self, device: DeviceId, packages: &[Bytes], keep: usize) -> Fallible<()> {
-        let stored = &mut self.accounts.packages.entry(device).or_default().one_time;
+    fn add_key_packages(&mut self, device: DeviceId, suite: Suite, packages: &[Bytes], keep: usize) -> Fallible<()> {
+        let stored = &mut self.accounts.packages.entry((device, suite)).or_default().one_time;
         stored.extend(packages.iter().cloned());
         stored.drain(..stored.len().saturating_sub(keep));
         Ok(())
     }
 
-    fn set_last_resort(&mut self, device: DeviceId, package: &Bytes) -> Fallible<()> {
-        self.accounts.packages.entry(device).or_default().last_resort = Some(package.clone());
+    fn set_last_resort(&mut self, device: DeviceId, suite: Suite, package: &Bytes) -> Fallible<()> {
+        self.accounts.packages.entry((device, suite)).or_default().last_resort = Some(package.clone());
         Ok(())
     }
 
-    fn take_key_package(&mut self, device: DeviceId) -> Fallible<Option<Bytes>> {
-        let packages = self.accounts.packages.get_mut(&device);
+    fn take_key_package(&mut self, device: DeviceId, suite: Suite) -> Fallible<Option<Bytes>> {
+        let packages = self.accounts.packages.get_mut(&(device, suite));
         Ok(packages.and_then(|packages| packages.one_time.pop_front().or_else(|| packages.last_resort.clone())))
     }
 
-    fn count_key_packages(&mut self, device: DeviceId) -> Fallible<KeyPackageCount> {
-        Ok(self.accounts.packages.get(&device).map_or_else(KeyPackageCount::default, |packages| KeyPackageCount {
-            one_time: u32::try_from(packages.one_time.len()).unwrap_or(u32::MAX),
-            last_resort: packages.last_resort.is_some(),
+    fn count_key_packages(&mut self, device: DeviceId, suite: Suite) -> Fallible<KeyPackageCount> {
+        Ok(self.accounts.packages.get(&(device, suite)).map_or_else(KeyPackageCount::default, |packages| {
+            KeyPackageCount {
+                one_time: u32::try_from(packages.one_time.len()).unwrap_or(u32::MAX),
+                last_resort: packages.last_resort.is_some(),
+            }
         }))
     }
 }

@@ -15,7 +15,7 @@ use qpc_proto::{
 
 use super::World;
 use crate::store::{
-    Departure, GroupState, StoreFault,
+    Departure, GroupState, StoreFault, TreePage,
     tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -41,6 +41,8 @@ pub(super) struct Log {
     group_info: Option<Bytes>,
     /// The group's state, and how many proposals are in it.
     group: Option<(u64, GroupState)>,
+    /// By the commits that made them.
+    welcome_trees: BTreeMap<Seq, Bytes>,
 }
 
 #[derive(Clone, Copy)]
@@ -72,6 +74,7 @@ impl Log {
             self.ids.remove(&entry.id);
         }
         let floor = self.ends.floor;
+        self.welcome_trees.retain(|seq, _| *seq > floor);
         self.members.retain(|_, member| member.until.is_none_or(|until| until > floor));
         self.cursors.retain(|_, cursor| cursor.until.is_none_or(|until| until > floor));
     }
@@ -112,6 +115,7 @@ impl LogTables for World {
             counters: HashMap::new(),
             ids: HashMap::new(),
             cursors: BTreeMap::new(),
+            welcome_trees: BTreeMap::new(),
             group_info: None,
             group: None,
         };
@@ -163,6 +167,19 @@ impl LogTables for World {
         let state = GroupState { core: state.core.clone(), tree: state.tree.clone().or(stored) };
         log.group = Some((proposals, state));
         Ok(())
+    }
+
+    fn put_welcome_tree(&mut self, log: LogId, seq: Seq, tree: &Bytes) -> Fallible<()> {
+        self.logs.get_mut(log)?.welcome_trees.insert(seq, tree.clone());
+        Ok(())
+    }
+
+    fn welcome_tree(&mut self, log: LogId, seq: Seq, offset: usize, most: usize) -> Fallible<Option<TreePage>> {
+        Ok(self.logs.get(log)?.welcome_trees.get(&seq).map(|tree| {
+            let begin = offset.min(tree.len());
+            let end = begin.saturating_add(most).min(tree.len());
+            TreePage { size: u64::try_from(tree.len()).unwrap_or(u64::MAX), bytes: tree.slice(begin..end) }
+        }))
     }
 
     fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()> {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use qpc_proto::{
     address::AccountName,
     id::{AccountId, DeviceId},
+    suite::Suite,
 };
 use rusqlite::{Row, params};
 
@@ -257,37 +258,38 @@ impl AccountTables for Rows<'_> {
         Ok(())
     }
 
-    fn add_key_packages(&mut self, device: DeviceId, packages: &[Bytes], keep: usize) -> Fallible<()> {
+    fn add_key_packages(&mut self, device: DeviceId, suite: Suite, packages: &[Bytes], keep: usize) -> Fallible<()> {
         for package in packages {
-            let sql = "INSERT INTO key_packages (device, body) VALUES (?1, ?2)";
-            self.run(sql, params![device.as_bytes(), package.as_ref()])?;
+            let sql = "INSERT INTO key_packages (device, suite, body) VALUES (?1, ?2, ?3)";
+            self.run(sql, params![device.as_bytes(), suite.number(), package.as_ref()])?;
         }
         let sql = "DELETE FROM key_packages WHERE row IN \
-                   (SELECT row FROM key_packages WHERE device = ?1 ORDER BY row DESC LIMIT -1 OFFSET ?2)";
-        self.run(sql, params![device.as_bytes(), size(keep)])?;
+                   (SELECT row FROM key_packages WHERE device = ?1 AND suite = ?2 ORDER BY row DESC LIMIT -1 OFFSET ?3)";
+        self.run(sql, params![device.as_bytes(), suite.number(), size(keep)])?;
         Ok(())
     }
 
-    fn set_last_resort(&mut self, device: DeviceId, package: &Bytes) -> Fallible<()> {
-        let sql = "INSERT OR REPLACE INTO last_resorts (device, body) VALUES (?1, ?2)";
-        self.run(sql, params![device.as_bytes(), package.as_ref()])?;
+    fn set_last_resort(&mut self, device: DeviceId, suite: Suite, package: &Bytes) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO last_resorts (device, suite, body) VALUES (?1, ?2, ?3)";
+        self.run(sql, params![device.as_bytes(), suite.number(), package.as_ref()])?;
         Ok(())
     }
 
-    fn take_key_package(&mut self, device: DeviceId) -> Fallible<Option<Bytes>> {
+    fn take_key_package(&mut self, device: DeviceId, suite: Suite) -> Fallible<Option<Bytes>> {
         let body = |row: &Row<'_>| row.get::<_, Vec<u8>>(0).map(Bytes::from);
-        let sql = "DELETE FROM key_packages WHERE row = (SELECT min(row) FROM key_packages WHERE device = ?1) \
-                   RETURNING body";
-        if let Some(package) = self.one(sql, [device.as_bytes()], body)? {
+        let whose = params![device.as_bytes(), suite.number()];
+        let sql = "DELETE FROM key_packages WHERE row = \
+                   (SELECT min(row) FROM key_packages WHERE device = ?1 AND suite = ?2) RETURNING body";
+        if let Some(package) = self.one(sql, whose, body)? {
             return Ok(Some(package));
         }
-        self.one("SELECT body FROM last_resorts WHERE device = ?1", [device.as_bytes()], body)
+        self.one("SELECT body FROM last_resorts WHERE device = ?1 AND suite = ?2", whose, body)
     }
 
-    fn count_key_packages(&mut self, device: DeviceId) -> Fallible<KeyPackageCount> {
-        let sql = "SELECT (SELECT count(*) FROM key_packages WHERE device = ?1), \
-                   EXISTS (SELECT 1 FROM last_resorts WHERE device = ?1)";
-        let count = self.one(sql, [device.as_bytes()], |row| {
+    fn count_key_packages(&mut self, device: DeviceId, suite: Suite) -> Fallible<KeyPackageCount> {
+        let sql = "SELECT (SELECT count(*) FROM key_packages WHERE device = ?1 AND suite = ?2), \
+                   EXISTS (SELECT 1 FROM last_resorts WHERE device = ?1 AND suite = ?2)";
+        let count = self.one(sql, params![device.as_bytes(), suite.number()], |row| {
             Ok(KeyPackageCount { one_time: row.get(0)?, last_resort: row.get(1)? })
         })?;
         count.ok_or_else(|| StoreFault::Engine("a count gave no row".into()))

@@ -17,7 +17,7 @@ const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// The number of migrations.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -82,6 +82,7 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("schema.sql")),
         M::up(include_str!("groups.sql")),
         M::up(include_str!("departures.sql")),
+        M::up(include_str!("suites.sql")),
     ])
 }
 
@@ -193,7 +194,13 @@ mod tests {
         let connection = open(&path, &key, Purpose::Write, 100).unwrap();
         connection
             .execute_batch(
-                "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; PRAGMA user_version = 1",
+                "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
+                 DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
+                 CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
+                 CREATE INDEX key_packages_device ON key_packages (device); \
+                 CREATE TABLE last_resorts (device BLOB NOT NULL UNIQUE, body BLOB NOT NULL); \
+                 INSERT INTO key_packages (device, body) VALUES (x'01', x'02'); \
+                 INSERT INTO last_resorts VALUES (x'01', x'03'); PRAGMA user_version = 1",
             )
             .unwrap();
         drop(connection);
@@ -203,6 +210,12 @@ mod tests {
         connection
             .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed")
             .unwrap();
+        // What was published before suites were told apart is of the classical one.
+        for kept in ["SELECT suite, body FROM key_packages", "SELECT suite, body FROM last_resorts"] {
+            let (suite, body): (u16, Vec<u8>) =
+                connection.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            assert_eq!((suite, body.len()), (3, 1), "{kept}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
     rows::{Rows, domain, id, maybe_id, number},
 };
 use crate::store::{
-    Departure, GroupState,
+    Departure, GroupState, TreePage,
     tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -252,6 +252,19 @@ impl LogTables for Rows<'_> {
             self.run(sql, params![log.0, tree.as_ref()])?;
         }
         Ok(())
+    }
+
+    fn put_welcome_tree(&mut self, log: LogId, seq: Seq, tree: &Bytes) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO welcome_trees (log, seq, body) VALUES (?1, ?2, ?3)";
+        self.run(sql, params![log.0, int(seq.0), tree.as_ref()])?;
+        Ok(())
+    }
+
+    fn welcome_tree(&mut self, log: LogId, seq: Seq, offset: usize, most: usize) -> Fallible<Option<TreePage>> {
+        let sql = "SELECT length(body), substr(body, ?3 + 1, ?4) FROM welcome_trees WHERE log = ?1 AND seq = ?2";
+        self.one(sql, params![log.0, int(seq.0), size(offset), size(most)], |row| {
+            Ok(TreePage { size: number(row, 0)?, bytes: bytes(row, 1)? })
+        })
     }
 
     fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()> {

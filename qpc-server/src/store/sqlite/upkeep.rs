@@ -63,6 +63,7 @@ impl Rows<'_> {
         let sql = "UPDATE logs SET floor_seq = ?2, floor_chain = ?3 WHERE id = ?1";
         self.run(sql, params![log.0, seq, chain])?;
         self.run("DELETE FROM members WHERE log = ?1 AND until_seq <= ?2", params![log.0, seq])?;
+        self.run("DELETE FROM welcome_trees WHERE log = ?1 AND seq <= ?2", params![log.0, seq])?;
         self.run("DELETE FROM cursors WHERE log = ?1 AND until_seq <= ?2", params![log.0, seq])?;
         if let Some(state) = self.state(log)? {
             state.ends.floor = Seq(num(seq));

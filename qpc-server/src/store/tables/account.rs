@@ -4,6 +4,7 @@ use bytes::Bytes;
 use qpc_proto::{
     address::{AccountName, Address},
     id::{AccountId, DeviceId},
+    suite::Suite,
 };
 
 use super::Fallible;
@@ -85,10 +86,10 @@ pub(in crate::store) trait AccountTables {
     /// Removes the reset tokens of a name.
     fn remove_reset_tokens(&mut self, name: &AccountName) -> Fallible<()>;
 
-    /// Adds one-time key packages and removes the oldest beyond `keep`.
-    fn add_key_packages(&mut self, device: DeviceId, packages: &[Bytes], keep: usize) -> Fallible<()>;
-    fn set_last_resort(&mut self, device: DeviceId, package: &Bytes) -> Fallible<()>;
-    /// Takes the oldest one-time key package, or copies the last-resort one.
-    fn take_key_package(&mut self, device: DeviceId) -> Fallible<Option<Bytes>>;
-    fn count_key_packages(&mut self, device: DeviceId) -> Fallible<KeyPackageCount>;
+    /// Adds one-time key packages of a suite and removes its oldest beyond `keep`.
+    fn add_key_packages(&mut self, device: DeviceId, suite: Suite, packages: &[Bytes], keep: usize) -> Fallible<()>;
+    fn set_last_resort(&mut self, device: DeviceId, suite: Suite, package: &Bytes) -> Fallible<()>;
+    /// Takes the oldest one-time key package of a suite, or copies its last-resort one.
+    fn take_key_package(&mut self, device: DeviceId, suite: Suite) -> Fallible<Option<Bytes>>;
+    fn count_key_packages(&mut self, device: DeviceId, suite: Suite) -> Fallible<KeyPackageCount>;
 }

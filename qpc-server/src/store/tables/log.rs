@@ -11,7 +11,7 @@ use qpc_proto::{
 };
 
 use super::Fallible;
-use crate::store::{Departure, GroupState};
+use crate::store::{Departure, GroupState, TreePage};
 
 /// Names a log inside an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +112,11 @@ pub(in crate::store) trait LogTables {
     fn group(&mut self, log: LogId) -> Fallible<Option<GroupState>>;
     /// Replaces it; a tree that does not come along stays.
     fn put_group(&mut self, log: LogId, proposals: u64, state: &GroupState) -> Fallible<()>;
+
+    /// Keeps the tree that a commit made for those it welcomed, as long as its entry.
+    fn put_welcome_tree(&mut self, log: LogId, seq: Seq, tree: &Bytes) -> Fallible<()>;
+    /// At most so many bytes of it from an offset on.
+    fn welcome_tree(&mut self, log: LogId, seq: Seq, offset: usize, most: usize) -> Fallible<Option<TreePage>>;
 
     /// A device that is gone has a leaf in the group still.
     fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()>;

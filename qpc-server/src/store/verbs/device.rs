@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use qpc_proto::{
     address::Domain,
     id::{AccountId, ConversationName, DeviceId, Seq},
+    suite::Suite,
 };
 
 use super::present;
@@ -107,7 +108,8 @@ pub(in crate::store) fn device(tables: &mut dyn Tables, id: DeviceId) -> Result<
         address: account.address,
         account_key: account.key,
         key: device.key,
-        key_packages: tables.count_key_packages(id)?.one_time,
+        key_packages: tables.count_key_packages(id, Suite::Classical)?.one_time,
+        post_quantum_key_packages: tables.count_key_packages(id, Suite::PostQuantum)?.one_time,
         last_seen_ms: device.last_seen_ms,
     }))
 }

@@ -1,10 +1,10 @@
 //! The public state of a group: read, compared with what a judgement relied on, written.
 
-use qpc_proto::id::ConversationName;
+use qpc_proto::id::{ConversationName, Seq};
 
 use super::{active, present};
 use crate::store::{
-    Actor, AddedDevice, AppendError, GroupState, GroupVersion, Judged, ReadError, StoreFault, StoredGroup,
+    Actor, AddedDevice, AppendError, GroupState, GroupVersion, Judged, ReadError, StoreFault, StoredGroup, TreePage,
     tables::{LogId, LogKind, Tables},
 };
 
@@ -19,6 +19,21 @@ pub(in crate::store) fn public_group(
     // Who was a member may ask again about a commit of theirs.
     let member = tables.member(log, actor.account())?.ok_or(ReadError::NotFound)?.until.is_none();
     Ok(stored(tables, log, known, member)?)
+}
+
+/// The tree that a commit made, for members who were in by then.
+pub(in crate::store) fn welcome_tree(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    name: &ConversationName,
+    seq: Seq,
+    (offset, most): (usize, usize),
+) -> Result<TreePage, ReadError> {
+    present(tables, actor)?;
+    let log = tables.log(name)?.ok_or(ReadError::NotFound)?.0;
+    let member = tables.member(log, actor.account())?.filter(|member| member.until.is_none() && member.from <= seq);
+    member.ok_or(ReadError::NotFound)?;
+    tables.welcome_tree(log, seq, offset, most)?.ok_or(ReadError::NotFound)
 }
 
 /// A group as it is stored; `member` is who asks.

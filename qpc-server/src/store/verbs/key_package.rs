@@ -1,9 +1,11 @@
 //! Key packages: published, handed out once, counted.
 
-use qpc_proto::{address::Address, limits::KEY_PACKAGES_PER_DEVICE_MAX};
+use qpc_proto::{address::Address, limits::KEY_PACKAGES_PER_DEVICE_MAX, suite::Suite};
 
 use super::{active, present};
-use crate::store::{Actor, ClaimError, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, tables::Tables};
+use crate::store::{
+    Actor, ClaimError, Claimed, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, tables::Tables,
+};
 
 pub(in crate::store) fn publish_key_packages(
     tables: &mut dyn Tables,
@@ -11,34 +13,54 @@ pub(in crate::store) fn publish_key_packages(
     packages: &NewKeyPackages,
 ) -> Result<KeyPackageCount, Refusal> {
     present(tables, actor)?;
-    tables.add_key_packages(actor.device(), &packages.one_time, KEY_PACKAGES_PER_DEVICE_MAX)?;
+    let (device, suite) = (actor.device(), packages.suite);
+    tables.add_key_packages(device, suite, &packages.one_time, KEY_PACKAGES_PER_DEVICE_MAX)?;
     if let Some(last_resort) = &packages.last_resort {
-        tables.set_last_resort(actor.device(), last_resort)?;
+        tables.set_last_resort(device, suite, last_resort)?;
     }
-    Ok(tables.count_key_packages(actor.device())?)
+    Ok(tables.count_key_packages(device, suite)?)
 }
 
 pub(in crate::store) fn claim_key_packages(
     tables: &mut dyn Tables,
     actor: &Actor,
     target: &Address,
-) -> Result<Vec<ClaimedKeyPackage>, ClaimError> {
+    suite: Suite,
+) -> Result<Claimed, ClaimError> {
     present(tables, actor)?;
     let account = active(tables, target)?.ok_or(ClaimError::NotFound)?;
-    let mut claimed = Vec::new();
+    let mut claimed = Claimed::default();
+    let mut having = Vec::new();
     for device in tables.devices_of(account.id)? {
         // Nobody adds the device they act with.
         if device.id == actor.device() {
             continue;
         }
-        if let Some(key_package) = tables.take_key_package(device.id)? {
-            claimed.push(ClaimedKeyPackage { device: device.id, key_package });
+        let count = tables.count_key_packages(device.id, suite)?;
+        if count.one_time > 0 || count.last_resort {
+            having.push(device.id);
+        } else {
+            claimed.without.push(device.id);
         }
     }
-    if claimed.is_empty() { Err(ClaimError::NotFound) } else { Ok(claimed) }
+    // A device without may not know the suite, and could not be in the group: then the others' are not used up for it.
+    // The classical one all know, and who has none left joins by itself.
+    if suite != Suite::Classical && !claimed.without.is_empty() {
+        return Ok(claimed);
+    }
+    for device in having {
+        if let Some(key_package) = tables.take_key_package(device, suite)? {
+            claimed.key_packages.push(ClaimedKeyPackage { device, key_package });
+        }
+    }
+    if claimed.key_packages.is_empty() { Err(ClaimError::NotFound) } else { Ok(claimed) }
 }
 
-pub(in crate::store) fn count_key_packages(tables: &mut dyn Tables, actor: &Actor) -> Result<KeyPackageCount, Refusal> {
+pub(in crate::store) fn count_key_packages(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    suite: Suite,
+) -> Result<KeyPackageCount, Refusal> {
     present(tables, actor)?;
-    Ok(tables.count_key_packages(actor.device())?)
+    Ok(tables.count_key_packages(actor.device(), suite)?)
 }

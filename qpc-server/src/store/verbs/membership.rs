@@ -34,6 +34,7 @@ pub(super) struct Change {
     removed: Vec<MemberRow>,
     removed_devices: Vec<DeviceId>,
     welcomed: Vec<DeviceRow>,
+    welcome_tree: Option<Bytes>,
 }
 
 /// May the membership change in this way? Who may do it by their role was judged with the group itself. Consent of
@@ -61,7 +62,8 @@ pub(super) fn judge(
     // In a direct conversation everybody is a plain member to the server.
     let roles = if kind == LogKind::Group { made.roles.clone() } else { Vec::new() };
     let removed_devices = made.removed_devices.clone();
-    Ok(Change { state: made.state.clone(), joined: made.joined, roles, added, removed, removed_devices, welcomed })
+    let (state, welcome_tree) = (made.state.clone(), made.welcome_tree.clone());
+    Ok(Change { state, joined: made.joined, roles, added, removed, removed_devices, welcomed, welcome_tree })
 }
 
 fn judge_removed(
@@ -157,6 +159,9 @@ pub(super) fn apply(
 ) -> Result<(), StoreFault> {
     tables.set_epoch(made.log, bundle.epoch.next(), &bundle.group_info)?;
     group::put(tables, made.log, 0, &change.state)?;
+    if let Some(tree) = &change.welcome_tree {
+        tables.put_welcome_tree(made.log, made.at.seq, tree)?;
+    }
     for member in change.removed {
         end_access(tables, made.log, member, made.at.seq)?;
     }
@@ -179,7 +184,8 @@ pub(super) fn apply(
         tables.start_cursor(made.log, actor.device(), made.at.seq)?;
     }
     for device in &change.welcomed {
-        welcome(tables, actor, made, bundle.welcome.clone(), device)?;
+        let given = Given { welcome: bundle.welcome.clone(), without_tree: change.welcome_tree.is_some() };
+        welcome(tables, actor, made, given, device)?;
     }
     let welcomed: BTreeSet<DeviceId> = change.welcomed.iter().map(|device| device.id).collect();
     for (account, _) in change.added {
@@ -198,10 +204,18 @@ pub(super) fn name_to_others(
 ) -> Result<(), StoreFault> {
     for device in tables.devices_of(account)? {
         if device.id != actor.device() && !welcomed.contains(&device.id) {
-            welcome(tables, actor, made, Bytes::new(), &device)?;
+            welcome(tables, actor, made, Given::default(), &device)?;
         }
     }
     Ok(())
+}
+
+/// What a device is welcomed with.
+#[derive(Default)]
+struct Given {
+    welcome: Bytes,
+    /// It asks for the tree.
+    without_tree: bool,
 }
 
 /// Welcomes a device through its inbox, or holds the welcome while its owner blocks the actor. Without a welcome in
@@ -210,7 +224,7 @@ fn welcome(
     tables: &mut dyn Tables,
     actor: &Actor,
     made: &Made<'_>,
-    welcome: Bytes,
+    Given { welcome, without_tree }: Given,
     device: &DeviceRow,
 ) -> Result<(), StoreFault> {
     let theirs = tables.stance(device.account, actor.account())?;
@@ -229,6 +243,7 @@ fn welcome(
         welcome,
         from: actor.address().to_string(),
         contact_request: direct && !own && theirs.say != Say::Accepted,
+        without_tree,
     };
     let body = notice.encode_to_vec().into();
     if theirs.blocked {

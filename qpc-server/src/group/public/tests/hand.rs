@@ -26,7 +26,8 @@ use qpc_proto::{
     v1,
 };
 
-const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
+pub(crate) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
+pub(crate) const POST_QUANTUM: Ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
 
 /// A century: what is made here once is fuzzed for as long.
 const LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
@@ -39,6 +40,8 @@ pub(crate) struct Hand {
     pub(crate) address: Address,
     pub(crate) device: DeviceId,
     group: Option<MlsGroup>,
+    /// Of the groups that it makes and of its key packages.
+    pub(crate) suite: Ciphersuite,
 }
 
 /// What a commit does.
@@ -52,7 +55,7 @@ pub(crate) struct Plan {
 fn capabilities() -> Capabilities {
     Capabilities::new(
         None,
-        Some(&[SUITE]),
+        Some(&[SUITE, POST_QUANTUM, Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519]),
         Some(&[ExtensionType::Unknown(ROLES_EXTENSION), ExtensionType::LastResort]),
         Some(&[ProposalType::SelfRemove]),
         Some(&[CredentialType::Basic]),
@@ -84,6 +87,7 @@ impl Hand {
             address: Address::parse(&certificate.address).unwrap(),
             device: DeviceId::parse(&certificate.device_id).unwrap(),
             group: None,
+            suite: SUITE,
         }
     }
 
@@ -94,7 +98,7 @@ impl Hand {
     pub(crate) fn key_package(&self) -> KeyPackage {
         let lifetime = Lifetime::new(LIFETIME_SECONDS);
         let builder = KeyPackage::builder().leaf_node_capabilities(capabilities()).key_package_lifetime(lifetime);
-        let bundle = builder.build(SUITE, &self.provider, &self.signer, self.credential.clone()).unwrap();
+        let bundle = builder.build(self.suite, &self.provider, &self.signer, self.credential.clone()).unwrap();
         bundle.into_key_package()
     }
 
@@ -107,12 +111,12 @@ impl Hand {
         );
         let extensions = vec![Extension::RequiredCapabilities(required), roles_extension(roles)];
         let config = MlsGroupCreateConfig::builder()
-            .ciphersuite(SUITE)
+            .ciphersuite(self.suite)
             .capabilities(capabilities())
             .lifetime(Lifetime::new(LIFETIME_SECONDS))
             .with_group_context_extensions(Extensions::from_vec(extensions).unwrap())
             .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
-            .use_ratchet_tree_extension(true)
+            .use_ratchet_tree_extension(self.suite == SUITE)
             .build();
         let id = GroupId::from_slice(&name.canonical());
         let made = MlsGroup::new_with_group_id(&self.provider, &self.signer, &config, id, self.credential.clone());
@@ -142,6 +146,7 @@ impl Hand {
         let bundle = builder
             .load_psks(provider.storage())
             .unwrap()
+            .create_group_info(true)
             .build(provider.rand(), provider.crypto(), signer, |_| true)
             .unwrap()
             .stage_commit(provider)

@@ -8,6 +8,7 @@ use qpc_proto::{
     chain::EntryKind,
     id::{ConversationName, Counter, DeviceId, Epoch},
     limits::DEVICES_PER_ACCOUNT_MAX,
+    suite::Suite,
 };
 
 use super::*;
@@ -43,6 +44,11 @@ enum Step {
     Later(u64),
     Retain(u64, u64),
     Restart,
+}
+
+/// Some of the people have key packages of one suite, some of the other.
+fn suite_of(person: usize) -> Suite {
+    if person.is_multiple_of(2) { Suite::Classical } else { Suite::PostQuantum }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -187,6 +193,7 @@ impl Life {
             }
             Step::Publish(one, count) => {
                 let packages = NewKeyPackages {
+                    suite: suite_of(*one),
                     one_time: (0..*count).map(|n| Bytes::from(vec![n])).collect(),
                     last_resort: (*count == 3).then(|| "last".into()),
                 };
@@ -194,7 +201,10 @@ impl Life {
             }
             Step::Claim(one, other) => {
                 let target = self.people[*other].address();
-                format!("{:?}", wait(self.world().store.claim_key_packages(&self.people[*one], target)))
+                format!(
+                    "{:?}",
+                    wait(self.world().store.claim_key_packages(&self.people[*one], target, suite_of(*other)))
+                )
             }
             Step::NewDevice(one) => {
                 let before = self.people[*one].clone();

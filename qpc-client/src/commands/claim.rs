@@ -1,0 +1,155 @@
+//! The suite of a group that is made, by what everybody's devices have key packages for, and those key packages.
+//!
+//! A device without a key package of the post-quantum suite may not know it and could not be in such a group, now or by
+//! coming itself. So all devices of all who are to be in it have one, or it is not made with that suite.
+
+use std::sync::Arc;
+
+use qpc_proto::{address::Address, error::Code, suite::Suite, v1};
+
+use super::usage;
+use crate::{
+    api::{CommandError, GroupSuite},
+    core::Core,
+    driver::pending::claim_own,
+    transport::{CallError, Link},
+};
+
+/// Key packages of the people to be added, one for each of their devices.
+pub(super) type Claimed = Vec<(Address, Vec<v1::ClaimedKeyPackage>)>;
+
+/// What a group can be made of.
+pub(super) struct Gathered {
+    pub(super) suite: Suite,
+    pub(super) people: Claimed,
+    /// Of this account's other devices.
+    pub(super) own: Vec<v1::ClaimedKeyPackage>,
+    /// Why it is not the suite that was preferred.
+    pub(super) note: Option<String>,
+}
+
+/// What stands in the way of the post-quantum suite, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Obstacle {
+    Server,
+    /// Who, and how many devices of theirs; this account's own first, without a name.
+    Devices(Vec<(Option<Address>, usize)>),
+}
+
+/// Takes key packages for a group with these people and this account's other devices.
+pub(super) async fn for_new_group(
+    core: &Arc<Core>,
+    link: &Link,
+    people: Vec<Address>,
+    wanted: GroupSuite,
+) -> Result<Gathered, CommandError> {
+    let mut note = None;
+    if wanted != GroupSuite::Classical {
+        match take_post_quantum(core, link, &people).await? {
+            Ok(gathered) => return Ok(gathered),
+            Err(obstacle) if wanted == GroupSuite::PostQuantum => {
+                return Err(usage(format!("{}; no group was made", told(&obstacle))));
+            }
+            Err(obstacle) => note = Some(format!("made a classical group: {}", told(&obstacle))),
+        }
+    }
+    let own = async { Ok(claim_own(core, link).await?) };
+    let (people, own) = tokio::try_join!(of_people(link, &people, Suite::Classical), own)?;
+    Ok(Gathered { suite: Suite::Classical, people: people.0, own, note })
+}
+
+async fn take_post_quantum(
+    core: &Arc<Core>,
+    link: &Link,
+    people: &[Address],
+) -> Result<Result<Gathered, Obstacle>, CommandError> {
+    if !link.post_quantum {
+        return Ok(Err(Obstacle::Server));
+    }
+    let suite = Suite::PostQuantum;
+    let ((people, lacking), own) = tokio::try_join!(of_people(link, people, suite), own_post_quantum(core, link))?;
+    let ours = Some((None, own.devices_without.len())).filter(|(_, devices)| *devices > 0);
+    let lacking: Vec<_> =
+        ours.into_iter().chain(lacking.into_iter().map(|(who, devices)| (Some(who), devices))).collect();
+    if lacking.is_empty() {
+        Ok(Ok(Gathered { suite, people, own: own.key_packages, note: None }))
+    } else {
+        Ok(Err(Obstacle::Devices(lacking)))
+    }
+}
+
+/// Of this account's other devices. What is not known of them is in the way, for they could not come by themselves.
+async fn own_post_quantum(core: &Core, link: &Link) -> Result<v1::ClaimKeyPackagesAnswer, CommandError> {
+    let (address, suite) = (core.me.address().to_string(), Suite::PostQuantum.to_wire());
+    match link.call(v1::ClaimKeyPackages { address, suite }).await {
+        Ok(answer) => Ok(answer),
+        // There are none.
+        Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => Ok(Default::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes key packages of people who are to be added to a group of this suite.
+pub(super) async fn to_add(link: &Link, people: &[Address], suite: Suite) -> Result<Claimed, CommandError> {
+    let (claimed, lacking) = of_people(link, people, suite).await?;
+    if lacking.is_empty() {
+        return Ok(claimed);
+    }
+    let obstacle = Obstacle::Devices(lacking.into_iter().map(|(who, devices)| (Some(who), devices)).collect());
+    Err(usage(format!("{}; nobody was added", told(&obstacle))))
+}
+
+/// Those whom it gave, and those who have devices that are in the way of the suite.
+async fn of_people(
+    link: &Link,
+    people: &[Address],
+    suite: Suite,
+) -> Result<(Claimed, Vec<(Address, usize)>), CommandError> {
+    let (mut claimed, mut lacking) = (Vec::new(), Vec::new());
+    for person in people {
+        match link.call(v1::ClaimKeyPackages { address: person.to_string(), suite: suite.to_wire() }).await {
+            // In a classical group they come by themselves.
+            Ok(answer) if suite == Suite::Classical || answer.devices_without.is_empty() => {
+                claimed.push((person.clone(), answer.key_packages));
+            }
+            Ok(answer) => lacking.push((person.clone(), answer.devices_without.len())),
+            Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
+                return Err(usage(format!("there is no {person}, or nobody has logged in with that name yet")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((claimed, lacking))
+}
+
+fn told(obstacle: &Obstacle) -> String {
+    let lacking = match obstacle {
+        Obstacle::Server => return "this server does not know post-quantum groups".to_owned(),
+        Obstacle::Devices(lacking) => lacking,
+    };
+    let names = lacking.iter().map(|(who, devices)| {
+        let devices = if *devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") };
+        match who {
+            Some(who) => format!("{who} ({devices})"),
+            None => format!("you ({devices} besides this one)"),
+        }
+    });
+    format!(
+        "not ready for a post-quantum group: {}. Such a device runs an earlier release, or was not connected since it \
+         was upgraded",
+        names.collect::<Vec<_>>().join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_ready_is_named() {
+        let bob = Address::parse("bob@chat.example").unwrap();
+        let text = told(&Obstacle::Devices(vec![(None, 2), (Some(bob), 1)]));
+        assert!(text.contains("you (2 devices besides this one), bob@chat.example (1 device)"), "{text}");
+        assert!(told(&Obstacle::Server).contains("this server"));
+    }
+}
