@@ -237,7 +237,10 @@ pub(crate) fn internal(error: &dyn std::error::Error) -> CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        internal(&error)
+        match error {
+            StoreError::Busy => Self::TryLater { message: error.to_string() },
+            error => internal(&error),
+        }
     }
 }
 

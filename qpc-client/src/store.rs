@@ -27,16 +27,16 @@ pub(crate) mod welcome_tree;
 use std::{path::Path, sync::Arc, thread};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::{
-    sync::{Mutex, mpsc, oneshot},
-    task::unconstrained,
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
 };
 
 pub(crate) use self::conversation::Local;
 use crate::home::HomeKey;
 
-/// Closures that may wait for the thread; then callers wait.
-const JOBS_MAX: usize = 256;
+/// Closures that may wait for the thread, each with a caller; one more is refused.
+const JOBS_MAX: usize = 16_384;
 /// Closures that share one commit, at most.
 const BATCH_MAX: usize = 64;
 
@@ -53,6 +53,8 @@ pub(crate) enum StoreError {
     Corrupt(&'static str),
     #[error("the home is closed")]
     Closed,
+    #[error("too much waits for the home's database")]
+    Busy,
     #[error(transparent)]
     Randomness(#[from] crate::fresh::NoRandomness),
 }
@@ -65,8 +67,6 @@ type Job = Box<dyn FnOnce(&Transaction<'_>) -> Result<Finish, StoreError> + Send
 pub(crate) struct Store {
     // Goes first: the thread ends when all of these are gone.
     jobs: mpsc::Sender<Job>,
-    /// Held by who waits for room, so that nobody who comes later gets it first.
-    turn: Arc<Mutex<()>>,
     _thread: Arc<Ended>,
 }
 
@@ -92,7 +92,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let serving = thread::Builder::new().name("qpc-store".into()).spawn(move || serve(connection, queue));
         let thread = serving.map_err(|_| StoreError::Closed)?;
-        Ok(Self { jobs, turn: Arc::default(), _thread: Arc::new(Ended(Some(thread))) })
+        Ok(Self { jobs, _thread: Arc::new(Ended(Some(thread))) })
     }
 
     /// A home in memory, which a task has instead of a thread: it takes a moment before it does a transaction and
@@ -116,7 +116,7 @@ impl Store {
                 done.tell();
             }
         };
-        (Self { jobs, turn: Arc::default(), _thread: Arc::new(Ended(None)) }, task)
+        (Self { jobs, _thread: Arc::new(Ended(None)) }, task)
     }
 
     /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`
@@ -157,15 +157,12 @@ impl Store {
                 drop(reply.send(outcome));
             }) as Finish)
         });
-        self.enqueue(job).await?;
+        // Nobody waits for room: who does keeps a place while nothing polls it, and what would may be waiting behind it.
+        self.jobs.try_send(job).map_err(|unsent| match unsent {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Closed(_) => StoreError::Closed,
+        })?;
         answer.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// Queues a job in the order of the first polls. Waiting for the turn is fair, and whose turn it is waits for room
-    /// alone; the runtime's budget is kept out of both, because it would put one aside and let the next pass.
-    async fn enqueue(&self, job: Job) -> Result<(), StoreError> {
-        let _turn = unconstrained(self.turn.lock()).await;
-        unconstrained(self.jobs.send(job)).await.map_err(|_| StoreError::Closed)
     }
 }
 
@@ -273,8 +270,9 @@ mod tests {
         assert_eq!(order, (1..=1_000).collect::<Vec<i64>>());
     }
 
+    /// A command that waits while something else of the same task asks: what was asked first is not in the way.
     #[tokio::test]
-    async fn who_waits_for_room_is_not_overtaken_by_who_comes_when_there_is_some() {
+    async fn who_is_not_polled_keeps_nobody_waiting() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
         let (began, begun) = std::sync::mpsc::sync_channel(1);
@@ -287,25 +285,39 @@ mod tests {
         tokio::pin!(holding);
         assert!(futures_util::poll!(&mut holding).is_pending());
         begun.recv().unwrap();
-        // The thread is held up, the queue is full, and one more waits for room.
-        let mut full: Vec<_> = (0..JOBS_MAX).map(|_| Box::pin(store.run(|_| Ok::<_, StoreError>(())))).collect();
-        for job in &mut full {
+        // The thread is held up, and a thousand wait that nobody looks at any more.
+        let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(store.run(|_| Ok::<_, StoreError>(())))).collect();
+        for job in &mut waiting {
             assert!(futures_util::poll!(job).is_pending());
         }
-        let order = |name: &'static str| store.run(move |tx| alarm::raise(tx, name));
-        let early = order("early");
-        tokio::pin!(early);
-        assert!(futures_util::poll!(&mut early).is_pending());
         go.send(()).unwrap();
-        futures_util::future::join_all(full).await.into_iter().for_each(|done| done.unwrap());
-        // There is room now, and whoever waited has not looked yet.
-        let late = order("late");
-        tokio::pin!(late);
-        assert!(futures_util::poll!(&mut late).is_pending());
-        let (late, early, holding) = tokio::join!(late, early, holding);
-        assert!(late.unwrap() && early.unwrap() && holding.is_ok());
-        let raised: Vec<String> = store.run(alarm::open).await.unwrap();
-        assert_eq!(raised, ["early", "late"]);
+        assert!(store.run(|tx| alarm::raise(tx, "asked last")).await.unwrap());
+        futures_util::future::join_all(waiting).await.into_iter().for_each(|done| done.unwrap());
+        holding.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_refused_and_the_others_are_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+        let (go, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let (began, begun) = std::sync::mpsc::sync_channel(1);
+        let holding = Box::pin(store.run(move |_| {
+            began.send(()).unwrap();
+            held.recv().unwrap();
+            Ok::<_, StoreError>(())
+        }));
+        let mut all = vec![holding];
+        assert!(futures_util::poll!(&mut all[0]).is_pending());
+        begun.recv().unwrap();
+        let mut waiting: Vec<_> = (0..JOBS_MAX).map(|_| Box::pin(store.run(|_| Ok::<_, StoreError>(())))).collect();
+        for job in &mut waiting {
+            assert!(futures_util::poll!(job).is_pending());
+        }
+        assert!(matches!(store.run(|_| Ok::<_, StoreError>(())).await, Err(StoreError::Busy)));
+        go.send(()).unwrap();
+        all.remove(0).await.unwrap();
+        futures_util::future::join_all(waiting).await.into_iter().for_each(|done| done.unwrap());
     }
 
     #[tokio::test]
