@@ -1,14 +1,24 @@
 //! Whether a leaf may be believed: its account signed its device, its device's key signed it,
 //! and the caller knows no better (invariant 13).
 
+use std::{cell::RefCell, collections::HashMap};
+
+use blake3::Hash;
 use openmls::prelude::{BasicCredential, Credential, LeafNode, Member as Leaf};
 use prost::Message;
 use qpc_proto::{
     address::Address,
-    credential::{CertificateError, LeafError, VerifiedDevice},
+    credential::{CertificateError, VerifiedDevice},
     id::DeviceId,
     v1,
 };
+
+/// Certificates of which a thread keeps that they hold; with so many it begins anew.
+const VERIFIED_MAX: usize = 4_096;
+
+thread_local! {
+    static VERIFIED: RefCell<HashMap<Hash, VerifiedDevice>> = RefCell::default();
+}
 
 /// What the caller knows about accounts: above all, which identity key each has had before.
 pub trait Trust {
@@ -89,11 +99,10 @@ pub(super) fn admit(
     signature_key: &[u8],
     trust: &dyn Trust,
 ) -> Result<VerifiedDevice, Refusal> {
-    let credential = basic(credential)?;
-    let device = VerifiedDevice::verify_leaf(credential.identity(), signature_key).map_err(|error| match error {
-        LeafError::Certificate(error) => unproved(credential.identity(), error),
-        LeafError::ForeignKey(device) => Refusal::ForeignKey(device),
-    })?;
+    let device = identify(credential)?;
+    if signature_key != device.device_key() {
+        return Err(Refusal::ForeignKey(Box::new(device)));
+    }
     match trust.judge(&device) {
         Verdict::Trusted => Ok(device),
         Verdict::AccountKeyChanged => Err(Refusal::AccountKeyChanged(Box::new(device))),
@@ -114,7 +123,23 @@ pub(super) fn admit_member(leaf: &Leaf, trust: &dyn Trust) -> Result<VerifiedDev
 /// Whose credential it is. Enough for a leaf that was admitted before.
 pub(super) fn identify(credential: &Credential) -> Result<VerifiedDevice, Refusal> {
     let credential = basic(credential)?;
-    VerifiedDevice::verify_encoded(credential.identity()).map_err(|error| unproved(credential.identity(), error))
+    verify(credential.identity()).map_err(|error| unproved(credential.identity(), error))
+}
+
+/// Verifies a certificate, once: a group's are looked at with every change of it, and a sender's with every message.
+fn verify(certificate: &[u8]) -> Result<VerifiedDevice, CertificateError> {
+    let digest = blake3::hash(certificate);
+    if let Some(known) = VERIFIED.with_borrow(|verified| verified.get(&digest).cloned()) {
+        return Ok(known);
+    }
+    let device = VerifiedDevice::verify_encoded(certificate)?;
+    VERIFIED.with_borrow_mut(|verified| {
+        if verified.len() >= VERIFIED_MAX {
+            verified.clear();
+        }
+        verified.insert(digest, device.clone());
+    });
+    Ok(device)
 }
 
 fn basic(credential: &Credential) -> Result<BasicCredential, Refusal> {
