@@ -84,6 +84,7 @@ fn live(seed: u64, bug: Planted) -> Life {
         let mut wrong: Vec<String> = town.settle().await.err().into_iter().collect();
         town.probe().await;
         wrong.extend(town.quiet().await.err());
+        wrong.extend(town.never_catch_up().await);
         let views = verdict::views(&town).await;
         if town::is_told() {
             views.iter().for_each(verdict::View::tell);

@@ -126,6 +126,10 @@ impl<'b> Batch<'b> {
             return Ok(self.named(&name, kind)?);
         }
         let tree = welcome_tree::get(self.tx, &name, Seq(notice.seq))?;
+        if notice.without_tree && tree.is_none() {
+            // The server gives it to members: this account is out of it again, or this device has to come by itself.
+            return Ok(self.named(&name, kind)?);
+        }
         let joined = match self.mls.join(&name, &notice.welcome, tree.as_deref()) {
             Ok(joined) => joined,
             Err(JoinError::Fault(fault)) => return Err(fault.into()),

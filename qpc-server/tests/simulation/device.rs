@@ -19,7 +19,7 @@ use crate::{
     server::{self, ADDRESS, TOKEN},
 };
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Longest simulated wait for one command.
 const PATIENCE: Duration = Duration::from_secs(120);
 

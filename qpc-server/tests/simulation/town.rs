@@ -9,14 +9,14 @@ use std::{
 };
 
 use qpc_client::{
-    api::{Command, ConversationKind, GroupSuite, Outcome, Role},
+    api::{Command, ConversationKind, GroupSuite, Outcome, Password, Role},
     simulation,
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{
     chance,
-    device::Device,
+    device::{Device, PASSWORD},
     network::{Network, Weather},
     server::Server,
 };
@@ -207,6 +207,7 @@ impl Town {
             92..95 => self.server_crash().await,
             95..97 => self.log_in().await,
             97..98 => self.revoke(index).await,
+            98 => self.delete_account(index).await,
             _ => self.network.set_weather(Weather::rough()),
         }
     }
@@ -364,6 +365,28 @@ impl Town {
         }
     }
 
+    /// Whoever nobody else depends on goes for good.
+    async fn delete_account(self: &Rc<Self>, index: usize) {
+        let device = self.device(index);
+        let mut device = device.lock().await;
+        if device.account == PEOPLE[3] {
+            self.note(|| format!("{} deletes the account", device.name));
+            device.ask(Command::AccountDelete { password: Password(PASSWORD.into()) }, |_| ());
+        }
+    }
+
+    /// Devices in use that do not come to the end of what there is for them.
+    pub(crate) async fn never_catch_up(&self) -> Vec<String> {
+        let mut stuck = Vec::new();
+        for device in self.in_use().await {
+            let device = device.lock().await;
+            if let Err(error) = device.attempt(Command::CatchUp).await {
+                stuck.push(format!("{} does not catch up: {error}", device.name));
+            }
+        }
+        stuck
+    }
+
     /// All is well again, and what was begun comes to its end.
     pub(crate) async fn settle(&self) -> Result<(), String> {
         self.network.set_weather(Weather::CALM);
@@ -448,7 +471,7 @@ impl Town {
             if !locked.is_on() {
                 continue;
             }
-            if locked.status().await.problem.is_some_and(|problem| problem.contains("revoked")) {
+            if locked.status().await.problem.is_some_and(|problem| problem.contains("was revoked")) {
                 locked.revoked = true;
             }
             if !locked.revoked {
