@@ -133,13 +133,15 @@ fn verify(certificate: &[u8]) -> Result<VerifiedDevice, CertificateError> {
         return Ok(known);
     }
     let device = VerifiedDevice::verify_encoded(certificate)?;
-    VERIFIED.with_borrow_mut(|verified| {
-        if verified.len() >= VERIFIED_MAX {
-            verified.clear();
-        }
-        verified.insert(digest, device.clone());
-    });
+    VERIFIED.with_borrow_mut(|verified| remember(verified, digest, &device));
     Ok(device)
+}
+
+fn remember(verified: &mut HashMap<Hash, VerifiedDevice>, digest: Hash, device: &VerifiedDevice) {
+    if verified.len() >= VERIFIED_MAX {
+        verified.clear();
+    }
+    verified.insert(digest, device.clone());
 }
 
 fn basic(credential: &Credential) -> Result<BasicCredential, Refusal> {
@@ -150,4 +152,40 @@ fn unproved(certificate: &[u8], error: CertificateError) -> Refusal {
     let claim = v1::DeviceCertificate::decode(certificate).ok();
     let address = claim.and_then(|claim| Address::parse(&claim.address).ok());
     Refusal::Certificate { address, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{AccountSecret, Identity};
+
+    fn certificate() -> Vec<u8> {
+        let secret = AccountSecret::generate().unwrap();
+        Identity::certified(&secret, "a@a.example".parse().unwrap(), "a.example:7000".into()).unwrap().certificate
+    }
+
+    #[test]
+    fn a_certificate_that_is_remembered_vouches_for_no_other() {
+        let certificate = certificate();
+        let device = verify(&certificate).unwrap();
+        assert_eq!(verify(&certificate).unwrap(), device);
+        for place in [0, certificate.len() / 2, certificate.len() - 1] {
+            let mut altered = certificate.clone();
+            altered[place] ^= 1;
+            assert!(verify(&altered).is_err(), "{place}");
+            assert!(verify(&altered).is_err(), "{place}, once more");
+        }
+    }
+
+    #[test]
+    fn so_many_are_remembered_and_then_it_begins_anew() {
+        let device = verify(&certificate()).unwrap();
+        let mut verified = HashMap::new();
+        for number in 0..VERIFIED_MAX {
+            remember(&mut verified, blake3::hash(&number.to_be_bytes()), &device);
+        }
+        assert_eq!(verified.len(), VERIFIED_MAX);
+        remember(&mut verified, blake3::hash(b"one more"), &device);
+        assert_eq!(verified.len(), 1);
+    }
 }
