@@ -152,6 +152,11 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
                         is_out(core, name).await?;
                         return Ok(true);
                     }
+                    // Who is alone in a conversation of two has lost the other one: it is over.
+                    Some(Code::Forbidden) if kind == Kind::Direct => {
+                        is_out(core, name).await?;
+                        return Ok(true);
+                    }
                     // It is in it once the other one has accepted, of which the inbox tells.
                     Some(Code::ContactPending) => {
                         forget(core, name).await?;
@@ -198,7 +203,7 @@ async fn is_settled(core: &Arc<Core>, name: &ConversationName) -> Result<bool, E
     Ok(settled.await?.is_some())
 }
 
-/// The account is not in it any more: a group that this device was about to come into has ended.
+/// The account is not in it any more: what this device was about to come into has ended.
 async fn is_out(core: &Arc<Core>, name: &ConversationName) -> Result<(), End> {
     let (me, teller, name) = (core.me.clone(), Arc::clone(core), name.clone());
     core.store
@@ -207,7 +212,8 @@ async fn is_out(core: &Arc<Core>, name: &ConversationName) -> Result<(), End> {
                 let mut out = Applied::default();
                 unjoined::remove(tx, &name)?;
                 if let Some(known) = conversation::by_name(tx, &name)?
-                    && (known.kind, known.state) == (Kind::Group, State::Awaiting)
+                    && matches!(known.kind, Kind::Group | Kind::Direct)
+                    && known.state == State::Awaiting
                 {
                     let told = message::notice(tx, known.local, "You are no longer in this conversation.")?;
                     out.events.push(Event::Message(told));
