@@ -1,8 +1,6 @@
 //! What is new each time: the time and randomness, from the operating system.
 
-use std::time::Duration;
-#[cfg(not(feature = "simulation"))]
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use qpc_proto::id::{ConversationId, DeviceId, MessageId};
 
@@ -12,22 +10,25 @@ use qpc_proto::id::{ConversationId, DeviceId, MessageId};
 pub struct NoRandomness;
 
 /// Milliseconds since 1970 by this machine's clock.
-#[cfg(not(feature = "simulation"))]
 pub(crate) fn now_ms() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(simulated) = crate::simulation::clock_ms() {
+        return simulated;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Random bytes.
-#[cfg(not(feature = "simulation"))]
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
+    #[cfg(feature = "simulation")]
+    if crate::simulation::fill(&mut bytes) {
+        return Ok(bytes);
+    }
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(bytes)
 }
-
-#[cfg(feature = "simulation")]
-pub(crate) use crate::simulation::{now_ms, random};
 
 pub(crate) fn message_id() -> Result<MessageId, NoRandomness> {
     Ok(MessageId::new(now_ms(), random()?))

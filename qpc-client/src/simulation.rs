@@ -8,7 +8,6 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use blake3::{Hasher, OutputReader};
@@ -20,9 +19,9 @@ use rusqlite::Connection;
 use tokio::time::Instant;
 
 use crate::{
-    fresh::NoRandomness,
+    fresh::{self, NoRandomness},
     mls::{Group, GroupError},
-    store::{StoreError, schema},
+    store::schema,
 };
 
 /// The simulated clock begins at a whole hour: what is made with the system's own clock is valid then.
@@ -103,8 +102,7 @@ fn with<T>(work: impl FnOnce(&mut World) -> T) -> Option<T> {
 
 /// From now on this thread's clients live by this seed, until [`end`]. To be called where the runtime's clock is stopped.
 pub fn begin(seed: u64, bug: Option<Bug>) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let now_ms = fresh::now_ms();
     let began_ms = now_ms.saturating_sub(now_ms.checked_rem(HOUR_MS).unwrap_or_default());
     let stream = Hasher::new_derive_key("quicprochat simulation").update(&seed.to_le_bytes()).finalize_xof();
     let world = World { stream, began: Instant::now(), began_ms, bug, witness: Witness::default() };
@@ -135,14 +133,7 @@ pub(crate) fn has(bug: Bug) -> bool {
 /// The simulated time, or the system's.
 #[must_use]
 pub fn now_ms() -> u64 {
-    let simulated = |world: &mut World| {
-        let elapsed = u64::try_from(world.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        world.began_ms.saturating_add(elapsed)
-    };
-    with(simulated).unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+    fresh::now_ms()
 }
 
 /// Bytes of the seed's stream; the system's where there is none. Keys that MLS makes are random in any case.
@@ -150,11 +141,20 @@ pub fn now_ms() -> u64 {
 /// # Errors
 /// The system's.
 pub fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
-    let mut bytes = [0; N];
-    if with(|world| world.stream.fill(&mut bytes)).is_none() {
-        getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    }
-    Ok(bytes)
+    fresh::random()
+}
+
+/// The simulated time, in milliseconds since 1970.
+pub(crate) fn clock_ms() -> Option<u64> {
+    with(|world| {
+        let elapsed = u64::try_from(world.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        world.began_ms.saturating_add(elapsed)
+    })
+}
+
+/// Fills with bytes of the seed's stream, where there is one.
+pub(crate) fn fill(bytes: &mut [u8]) -> bool {
+    with(|world| world.stream.fill(bytes)).is_some()
 }
 
 /// A client reads an entry.
@@ -173,19 +173,18 @@ pub(crate) fn read(entry: &LogEntry) {
 }
 
 /// A client's group is in an epoch that the server has accepted.
-pub(crate) fn entered(name: &ConversationName, group: &mut Group<'_>) -> Result<(), StoreError> {
+pub(crate) fn entered(name: &ConversationName, group: &mut Group<'_>) {
     let look = |group: &mut Group<'_>| {
         let members = group.members()?.into_iter().map(|member| member.device.device()).collect();
         let now = InEpoch { members, authenticator: group.epoch_authenticator()? };
         Ok::<_, GroupError>((group.epoch()?, now))
     };
     // Who is out of it is in no epoch.
-    let Ok((epoch, now)) = look(group) else { return Ok(()) };
+    let Ok((epoch, now)) = look(group) else { return };
     with(|world| {
         let known = world.witness.epochs.entry((name.clone(), epoch)).or_insert_with(|| now.clone());
         if *known != now {
             world.witness.contradictions.push(format!("epoch {} of {name} is not the same for all", epoch.0));
         }
     });
-    Ok(())
 }

@@ -161,7 +161,7 @@ impl<'b> Batch<'b> {
         conversation::set_epoch(self.tx, local, change.epoch)?;
         log.conversation.epoch = change.epoch;
         #[cfg(feature = "simulation")]
-        crate::simulation::entered(&log.name, &mut log.group)?;
+        crate::simulation::entered(&log.name, &mut log.group);
         self.me.pin_all(self.tx, &change.added)?;
         if own {
             conversation::set_renewed(self.tx, local, fresh::now_ms())?;

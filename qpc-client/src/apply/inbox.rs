@@ -168,7 +168,7 @@ impl<'b> Batch<'b> {
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;
         #[cfg(feature = "simulation")]
-        crate::simulation::entered(&name, &mut self.mls.group(&name))?;
+        crate::simulation::entered(&name, &mut self.mls.group(&name));
         conversation::set_waiting(self.tx, local, None)?;
         conversation::set_renewed(self.tx, local, fresh::now_ms())?;
         let own = joined.inviter.address() == self.me.address();

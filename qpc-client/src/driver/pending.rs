@@ -368,7 +368,7 @@ pub(crate) fn joined(
     conversation::set_renewed(tx, local, fresh::now_ms())?;
     unjoined::remove(tx, name)?;
     #[cfg(feature = "simulation")]
-    me.with_mls(tx, |mls| crate::simulation::entered(name, &mut mls.group(name)))?;
+    me.with_mls(tx, |mls| crate::simulation::entered(name, &mut mls.group(name)));
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();
     conversation::set_request(tx, local, known.is_some_and(|known| known.state == ContactState::Pending))?;
     if conversation.kind != Kind::Personal {
