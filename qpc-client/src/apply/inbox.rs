@@ -151,11 +151,10 @@ impl<'b> Batch<'b> {
             }
         };
         self.out.welcomed = true;
-        if !joined.last_resort {
-            key_packages::welcomed(self.tx)?;
-        }
         if joined.last_resort {
             self.out.last_resort.push(joined.suite);
+        } else {
+            key_packages::welcomed(self.tx)?;
         }
         self.me.pin_all(self.tx, joined.members.iter().map(|member| &member.device))?;
         let Some(conversation) = self.enter(&name, kind, &joined)? else {
