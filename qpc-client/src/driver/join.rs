@@ -84,6 +84,8 @@ async fn round(core: &Arc<Core>, link: &Link) -> Result<bool, End> {
     for (name, kind) in core.store.run(unjoined::all).await? {
         left |= !join(core, link, &name, kind).await?;
     }
+    // What waited for all to be joined.
+    core.own.notify_one();
     Ok(left)
 }
 

@@ -92,7 +92,8 @@ enum Asks {
 /// may still be about to come into conversations.
 pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool, joining: bool) -> Result<Next, StoreError> {
     let asks = asks(tx, first, joining)?;
-    let soon = Next::Later(PAUSE);
+    // Whoever joins says when it is done.
+    let soon = Next::Later(JOINING);
     let personal = match conversation::personal(tx)? {
         Some(personal) => personal,
         None if asks == Asks::Now => conversation::want_personal(tx, me.address())?,
