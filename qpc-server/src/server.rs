@@ -24,7 +24,7 @@ use crate::{
     delivery::Delivery,
     group::{Groups, HubKey, public::NoRandomness},
     metrics::Metrics,
-    policy::Policy,
+    policy::{Limits, Policy},
     registry::Registry,
     rng::{self, Rng},
     session::Context,
@@ -116,7 +116,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
-    let limits = config.edge_limits();
+    let limits = Arc::new(config.edge_limits());
     let Parts { certificate, reset_key, metrics, .. } = &parts;
     let endpoint = transport::bind(config.server.listen, identity(certificate), reset_key, &limits, metrics)?;
     let address = config.metrics.listen;
@@ -126,7 +126,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         None => None,
     };
     let tasks = Tasks::new(Arc::clone(metrics));
-    open(config, parts, tasks, Doors { endpoint, http: Some(http), admin }).await
+    open(config, (limits, tasks), parts, Doors { endpoint, http: Some(http), admin }).await
 }
 
 /// The same on a socket of any kind, with no thread besides the runtime's and nothing else that listens: for a simulation,
@@ -135,13 +135,13 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start_on(socket: Arc<dyn AsyncUdpSocket>, config: &Config, parts: Parts) -> Result<Running, StartError> {
-    let limits = config.edge_limits();
+    let limits = Arc::new(config.edge_limits());
     let Parts { certificate, reset_key, metrics, .. } = &parts;
     let mut endpoint = reset_key.endpoint_config();
     endpoint.rng_seed(Some(rng::bytes(&*parts.rng)));
     let endpoint = transport::on(socket, endpoint, identity(certificate), &limits, metrics)?;
     let tasks = Tasks::new(Arc::clone(metrics)).on_one_thread();
-    open(config, parts, tasks, Doors { endpoint, http: None, admin: None }).await
+    open(config, (limits, tasks), parts, Doors { endpoint, http: None, admin: None }).await
 }
 
 /// Where others come in.
@@ -156,11 +156,15 @@ fn identity(certificate: &ServerCertificate) -> Identity {
 }
 
 /// Builds the rooms behind doors that are there: nothing has to be undone when an address is taken.
-async fn open(config: &Config, parts: Parts, tasks: Tasks, doors: Doors) -> Result<Running, StartError> {
+async fn open(
+    config: &Config,
+    (limits, tasks): (Arc<Limits>, Tasks),
+    parts: Parts,
+    doors: Doors,
+) -> Result<Running, StartError> {
     let Parts { store, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
     let Doors { endpoint, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
-    let limits = Arc::new(config.edge_limits());
     let fingerprint = certificate.fingerprint();
     let listen = endpoint.local_addr().map_err(StartError::Address)?;
     let metrics_listen = match &http {
