@@ -27,8 +27,8 @@ const ATTEMPTS: usize = 5;
 /// Pause before each.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Reads what the welcomes among these items need. What the server does not have any more is left out: such a welcome
-/// can't be opened, and the person is told.
+/// Reads what the welcomes among these items need. What the server does not give is left out: such a welcome can't be
+/// opened, and the device comes by itself, if its account is still in the group.
 pub(super) async fn fetch(core: &Arc<Core>, link: &Link, items: &[Item]) -> Result<(), End> {
     for (name, seq) in items.iter().filter_map(needed) {
         let wanted = name.clone();
