@@ -114,6 +114,7 @@ impl Workbench {
             judged: Some(Judged {
                 basis: GroupVersion::default(),
                 change: GroupChange {
+                    welcomes: Vec::new(),
                     welcome_tree: None,
                     state: GroupState { core: BODY, tree: Some(BODY) },
                     added: added.iter().map(added_device).collect(),
@@ -165,6 +166,7 @@ impl Workbench {
             body: BODY,
             leave: false,
             group: None,
+            reports: None,
             now_ms: NOW_MS,
         }
     }

@@ -9,6 +9,7 @@ mod inbox;
 mod log;
 mod message;
 mod own;
+mod report;
 #[cfg(test)]
 mod tests;
 

@@ -13,6 +13,7 @@ pub(crate) mod pending;
 pub(crate) mod proposals;
 mod receive;
 pub(crate) mod renew;
+mod report;
 pub(crate) mod roster;
 mod send;
 mod session;

@@ -31,12 +31,14 @@ mod judge;
 mod key_package;
 mod process;
 mod provider;
+mod repair;
 mod storage;
 
 use qpc_proto::id::ConversationName;
 use rusqlite::Transaction;
 
 use self::provider::Provider;
+pub(crate) use self::repair::is_external;
 pub use self::{
     change::{Change, Departure, Staged},
     config::{COMMIT_SLACK_SECONDS, HubSender, KEY_PACKAGE_LIFETIME_SECONDS, PADDING, PAST_EPOCHS_MAX},

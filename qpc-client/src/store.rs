@@ -15,6 +15,8 @@ pub(crate) mod key_packages;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod report;
+pub(crate) mod reported;
 pub(crate) mod returned;
 mod row;
 pub(crate) mod schema;

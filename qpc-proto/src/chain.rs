@@ -84,6 +84,8 @@ pub enum EntryKind {
     Commit = 2,
     /// MLS proposal.
     Proposal = 3,
+    /// A member can't follow a commit, and says so: [`crate::report`].
+    Report = 4,
     /// Inbox: this device was added to a group.
     Welcome = 16,
     /// Inbox: a contact answered.
@@ -100,6 +102,7 @@ impl EntryKind {
             1 => Self::Message,
             2 => Self::Commit,
             3 => Self::Proposal,
+            4 => Self::Report,
             16 => Self::Welcome,
             17 => Self::Contact,
             18 => Self::Account,
@@ -114,6 +117,7 @@ impl EntryKind {
             Self::Message => v1::EntryKind::Message,
             Self::Commit => v1::EntryKind::Commit,
             Self::Proposal => v1::EntryKind::Proposal,
+            Self::Report => v1::EntryKind::Report,
             Self::Welcome => v1::EntryKind::Welcome,
             Self::Contact => v1::EntryKind::Contact,
             Self::Account => v1::EntryKind::Account,

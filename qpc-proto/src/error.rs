@@ -73,7 +73,7 @@ codes! {
     ContactPending = 35, "CONTACT_PENDING", false, "The other person has not accepted yet; the message may be sent when they have.";
     NotContact = 36, "NOT_CONTACT", false, "Only people who have accepted the caller's contact can be added.";
     Forbidden = 37, "FORBIDDEN", false, "The caller's role does not allow this.";
-    HandshakeMalformed = 40, "HANDSHAKE_MALFORMED", false, "A commit, proposal, welcome or group info is not a message of this group and epoch.";
+    HandshakeMalformed = 40, "HANDSHAKE_MALFORMED", false, "A commit, proposal, report, welcome or group info is not a message of this group and epoch.";
     HandshakeInvalid = 41, "HANDSHAKE_INVALID", false, "The commit or proposal does not verify: its signature, tree, path or proposals.";
     HandshakeSender = 42, "HANDSHAKE_SENDER", false, "The commit or proposal was made by another device than the one that sends it.";
     LeafUnsigned = 43, "LEAF_UNSIGNED", false, "A device in the change was not signed by the account that it claims to be of.";

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     address::Address,
     credential::VerifiedDevice,
+    id::DeviceId,
     role::{Action, Role, RoleTable, may},
 };
 
@@ -210,13 +211,14 @@ impl Group {
     pub fn commit(&self, commit: Commit) -> Result<Outcome, Violation> {
         let Commit { author, path, proposals, roles, settings_kept } = commit;
         let (committer, joined) = self.committer(author, path)?;
+        let anew = self.anew(author, &proposals);
         let mut added = Vec::from_iter(joined.then(|| committer.clone()));
         let mut removed = BTreeMap::new();
         for (proposer, deed) in proposals {
             if deed == Deed::Settings && proposer != author {
                 return Err(Violation::Proposal);
             }
-            match self.effect(proposer, Some(&committer), &deed)? {
+            match self.effect(proposer, Some((&committer, &anew)), &deed)? {
                 Effect::Adds(device) => added.push(device),
                 Effect::Removes { leaf, left } => {
                     removed.insert(leaf, Departure { device: self.member(leaf)?.clone(), left });
@@ -270,13 +272,38 @@ impl Group {
         }
     }
 
-    /// What a proposal does, if its author may. `committer` is who carries it out, where somebody does.
-    fn effect(&self, author: Author, committer: Option<&VerifiedDevice>, deed: &Deed) -> Result<Effect, Violation> {
+    /// Devices that a member's commit takes out and puts in again: who can't follow the group is added anew by whoever is
+    /// asked ([`crate::report`]), because it changes nothing of who is in the group.
+    fn anew(&self, author: Author, proposals: &[(Author, Deed)]) -> BTreeSet<DeviceId> {
+        let own = || proposals.iter().filter(|(proposer, _)| *proposer == author).map(|(_, deed)| deed);
+        let removed: BTreeMap<DeviceId, &VerifiedDevice> = own()
+            .filter_map(|deed| match deed {
+                Deed::Remove(leaf) => self.members.get(leaf).map(|device| (device.device(), device)),
+                _ => None,
+            })
+            .collect();
+        own()
+            .filter_map(|deed| match deed {
+                Deed::Add(device) if removed.get(&device.device()) == Some(&device) => Some(device.device()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// What a proposal does, if its author may. `committer` is who carries it out, where somebody does, and which devices
+    /// that puts in anew.
+    fn effect(
+        &self,
+        author: Author,
+        committer: Option<(&VerifiedDevice, &BTreeSet<DeviceId>)>,
+        deed: &Deed,
+    ) -> Result<Effect, Violation> {
+        let anew = |device: &VerifiedDevice| committer.is_some_and(|(_, anew)| anew.contains(&device.device()));
         match (deed, author) {
             (Deed::Add(device), Author::Member(leaf)) => {
                 let author = self.member(leaf)?;
                 // Another device of its own is everybody's to add.
-                if !same_account(author, device) {
+                if !same_account(author, device) && !anew(device) {
                     self.permit(author, Action::Add)?;
                 }
                 Ok(Effect::Adds(device.clone()))
@@ -288,13 +315,13 @@ impl Group {
                     (Author::Hub, _) => {}
                     (Author::Member(author), _) => {
                         let author = self.member(author)?;
-                        if !same_account(author, target) && !left {
+                        if !same_account(author, target) && !left && !anew(target) {
                             self.permit(author, Action::Remove(self.roles.of(target.address())))?;
                         }
                     }
                     // A device that comes back takes out the leaf that it had.
-                    (Author::Joiner, Some(joiner)) if same_device(joiner, target) => {}
-                    (Author::Joiner, Some(joiner)) => return Err(Violation::Stranger(joiner.address().clone())),
+                    (Author::Joiner, Some((joiner, _))) if same_device(joiner, target) => {}
+                    (Author::Joiner, Some((joiner, _))) => return Err(Violation::Stranger(joiner.address().clone())),
                     _ => return Err(Violation::Proposal),
                 }
                 Ok(Effect::Removes { leaf: *leaf, left })

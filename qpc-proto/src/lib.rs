@@ -15,6 +15,7 @@ pub mod id;
 pub mod judge;
 pub mod limits;
 mod redacted;
+pub mod report;
 pub mod role;
 pub mod safety;
 pub mod suite;

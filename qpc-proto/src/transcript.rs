@@ -5,7 +5,8 @@
 
 use crate::{
     address::{Address, Domain},
-    id::DeviceId,
+    chain::ChainValue,
+    id::{ConversationName, DeviceId, Seq},
     safety::Party,
 };
 
@@ -61,6 +62,19 @@ pub fn device_certificate(
         account_key,
         device.as_bytes(),
         device_key,
+    ])
+}
+
+/// What a device signs to report that it can't follow a commit: which one, by its place and the chain after it, and the
+/// key package by which it is to be added anew.
+#[must_use]
+pub fn failure_report(conversation: &ConversationName, seq: Seq, chain: &ChainValue, key_package: &[u8]) -> Vec<u8> {
+    parts(&[
+        b"quicprochat qpc/1 failure report",
+        &conversation.canonical(),
+        &seq.0.to_be_bytes(),
+        &chain.0,
+        key_package,
     ])
 }
 

@@ -14,6 +14,7 @@ use qpc_proto::{
     chain::EntryKind,
     id::{ConversationName, Epoch, Seq},
     limits::{BODY_MAX, LOG_PAGE_BYTES_MAX, LOG_PAGE_MAX},
+    report::Report,
     v1,
 };
 
@@ -66,25 +67,25 @@ impl Delivery {
         Arc::new(Publisher::new(Arc::clone(&self.registry), Arc::clone(&self.clock), Arc::clone(&self.metrics)))
     }
 
-    /// Stores a message.
+    /// Stores a message or a failure report.
     ///
     /// # Errors
     /// [`FieldError`] at once; the reply carries the store's judgement.
     pub fn send(&self, actor: &Actor, send: v1::Send) -> Result<Reply<Appended, AppendError>, FieldError> {
         let append = self.parse(send)?;
-        if append.kind != EntryKind::Message {
+        if append.kind == EntryKind::Proposal {
             return Err(FieldError::Malformed("kind"));
         }
         Ok(self.store.append(actor, append))
     }
 
-    /// A message or proposal as its sender wants it stored. Who stores a proposal judges it first.
+    /// A message, proposal or report as its sender wants it stored. Who stores a proposal judges it first.
     ///
     /// # Errors
     /// [`FieldError`].
     pub fn parse(&self, send: v1::Send) -> Result<Append, FieldError> {
         let kind = match EntryKind::from_number(send.kind) {
-            Some(kind @ (EntryKind::Message | EntryKind::Proposal)) => kind,
+            Some(kind @ (EntryKind::Message | EntryKind::Proposal | EntryKind::Report)) => kind,
             _ => return Err(FieldError::Malformed("kind")),
         };
         if send.leave && kind != EntryKind::Proposal {
@@ -94,6 +95,14 @@ impl Delivery {
             return Err(FieldError::Malformed("body"));
         }
         field::at_most(send.body.len(), BODY_MAX, "body")?;
+        let reports = match kind {
+            // Who made it the connection says, and whether it is true the members look at.
+            EntryKind::Report => {
+                let report = Report::decode(send.body.clone()).map_err(|_| FieldError::Malformed("body"))?;
+                Some(report.seq)
+            }
+            _ => None,
+        };
         Ok(Append {
             conversation: field::conversation(send.conversation.as_ref())?,
             id: field::message_id(&send.message_id)?,
@@ -103,6 +112,7 @@ impl Delivery {
             body: send.body,
             leave: send.leave,
             group: None,
+            reports,
             now_ms: self.clock.unix_ms(),
         })
     }

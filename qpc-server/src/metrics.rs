@@ -84,6 +84,8 @@ pub struct Metrics {
     pub group_turns: IntCounter,
     /// Leaves of devices that are gone, proposed for removal.
     pub removals_proposed: IntCounter,
+    /// Commits that a member has reported as impossible to follow: somebody's client is hostile or broken.
+    pub failures_reported: IntCounter,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -166,6 +168,10 @@ impl Metrics {
             removals_proposed: new.counter(
                 "qpc_group_removal_proposed_total",
                 "Leaves of devices that are gone, which the server has proposed to remove.",
+            )?,
+            failures_reported: new.counter(
+                "qpc_group_failure_reported_total",
+                "Reports of members that they can't follow a commit: the client that made it is hostile or broken.",
             )?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",

@@ -54,6 +54,8 @@ mod races;
 mod repair;
 #[path = "server/roots.rs"]
 mod roots;
+#[path = "server/sabotage.rs"]
+mod sabotage;
 #[path = "server/safety.rs"]
 mod safety;
 #[path = "server/stopping.rs"]

@@ -119,6 +119,7 @@ impl Filling<'_> {
                 body,
                 leave: false,
                 group: None,
+                reports: None,
                 now_ms,
             },
         );

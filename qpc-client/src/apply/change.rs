@@ -21,7 +21,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        outbox, pending,
+        outbox, pending, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -99,7 +99,9 @@ impl<'b> Batch<'b> {
     /// The server took a change that is wrong in what only members can check: this device leaves the group as it has it,
     /// and comes back by itself, into whatever the group is by then.
     fn comes_back(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<Step, ApplyError> {
-        let members = self.leaves_to_come_back(log)?;
+        let members = super::members(&mut log.group)?;
+        self.reports(log, entry, &members)?;
+        self.leaves_to_come_back(log)?;
         // Of what was encrypted for the group as it was, nothing that is still here was taken: it would stand in the log
         // before this change.
         let local = log.conversation.local;
@@ -114,8 +116,8 @@ impl<'b> Batch<'b> {
             None => ("somebody".to_owned(), "go on in a new group".to_owned()),
         };
         let text = format!(
-            "{}: {maker} changed it in a way that this device can't follow. It comes back by itself; what was said in that \
-             moment may be missing here. If it happens again, {advice}.",
+            "{}: {maker} changed it in a way that this device can't follow. The others are asked to put it in anew, or else it \
+             comes back by itself; what was said in that moment may be missing here. If it happens again, {advice}.",
             log.words()
         );
         self.out.alarm(self.tx, text)?;
@@ -139,13 +141,17 @@ impl<'b> Batch<'b> {
         self.welcome_again(&name, read)
     }
 
-    /// This device lets go of the group as it has it, to come back by itself; gives who was in it.
-    fn leaves_to_come_back(&mut self, log: &mut Open<'b>) -> Result<Vec<Member>, ApplyError> {
-        let (local, name) = (log.conversation.local, log.name.clone());
+    /// This device lets go of the group as it has it, to come back.
+    fn leaves_to_come_back(&mut self, log: &mut Open<'b>) -> Result<(), ApplyError> {
         let members = super::members(&mut log.group)?;
         let accounts = members.iter().map(|member| member.device.address().clone()).collect();
         let left = Left { epoch: log.conversation.epoch, members: accounts };
-        returned::put(self.tx, local, fresh::now_ms(), &left)?;
+        self.awaits(log, &left)
+    }
+
+    fn awaits(&mut self, log: &mut Open<'b>, left: &Left) -> Result<(), ApplyError> {
+        let (local, name) = (log.conversation.local, log.name.clone());
+        returned::put(self.tx, local, fresh::now_ms(), left)?;
         log.group.delete()?;
         conversation::set_state(self.tx, local, State::Awaiting)?;
         conversation::set_waiting(self.tx, local, Some("waiting until this device has come back into the group"))?;
@@ -153,7 +159,7 @@ impl<'b> Batch<'b> {
         (log.conversation.state, log.conversation.trusted) = (State::Awaiting, Trusted::Never);
         self.out.elsewhere = true;
         self.out.gone.push(name);
-        Ok(members)
+        Ok(())
     }
 
     fn changed(&mut self, log: &mut Open<'b>, change: &Change, own: bool) -> Result<(), ApplyError> {
@@ -171,6 +177,10 @@ impl<'b> Batch<'b> {
         for text in told(change, own, self.me.address(), log.conversation.kind, &unheard) {
             self.notice(log, &text)?;
         }
+        self.reported(local, change)?;
+        if change.removed_self && change.added.iter().any(|device| device.device() == self.me.identity.device) {
+            return self.put_in_anew(log, change);
+        }
         if change.removed_self {
             end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
             self.out.gone.push(log.name.clone());
@@ -185,6 +195,32 @@ impl<'b> Batch<'b> {
             }
         }
         Ok(())
+    }
+
+    /// Who reported something and is in again by this change waits no more; who is out is not blamed any more.
+    fn reported(&mut self, local: Local, change: &Change) -> Result<(), StoreError> {
+        for device in change.added.iter().chain(change.removed.iter().map(|gone| &gone.device)) {
+            reported::in_again(self.tx, local, device.device())?;
+        }
+        for gone in &change.accounts_removed {
+            reported::pardon(self.tx, local, gone)?;
+        }
+        Ok(())
+    }
+
+    /// Somebody has taken this device out and put it in again by one commit, which it could follow: it goes on with the
+    /// welcome, as one who could not.
+    fn put_in_anew(&mut self, log: &mut Open<'b>, change: &Change) -> Result<(), ApplyError> {
+        let local = log.conversation.local;
+        conversation::set_position(self.tx, local, log.seq, &log.chain)?;
+        // The welcome is of the epoch that this change makes, and it missed nothing of who came and went.
+        let left = Left { epoch: Epoch(change.epoch.0.saturating_sub(1)), members: BTreeSet::new() };
+        log.moved = false;
+        self.awaits(log, &left)?;
+        outbox::unseal_from(self.tx, local, i64::MIN)?;
+        self.out.outbox = true;
+        let (name, read) = (log.name.clone(), log.seq);
+        self.welcome_again(&name, read)
     }
 
     /// Devices have come in: whoever brought them tells them what the group is called, and who comes by itself is told by
@@ -218,6 +254,9 @@ impl<'b> Batch<'b> {
 
 /// Who came and went while this device was out of a group, which no commit has told.
 pub(crate) fn meanwhile(members: &[Member], left: &Left) -> Vec<String> {
+    if left.members.is_empty() {
+        return Vec::new();
+    }
     let members: BTreeSet<_> = members.iter().map(|member| member.device.address().clone()).collect();
     let came = members.difference(&left.members).map(|address| format!("{address} has come in meanwhile."));
     let went = left.members.difference(&members).map(|address| format!("{address} has gone meanwhile."));
@@ -252,13 +291,26 @@ fn devices(change: &Change, me: &Address) -> Vec<String> {
         address => format!("{address} {did} a device."),
     };
     let gone: Vec<_> = change.removed.iter().map(|gone| &gone.device).collect();
-    let added = change.added.iter().filter(|device| !change.accounts_added.contains(device.address()));
-    // One that lost its place and has come by itself has gone and come at once.
+    // One that lost its place has gone and come at once: by itself, or put in anew by somebody else.
+    let anew = |device: &&VerifiedDevice| gone.contains(device) && device.address() != change.committer.address();
+    let put: BTreeSet<_> = change.added.iter().filter(anew).map(VerifiedDevice::address).collect();
+    let added = change.added.iter().filter(|device| !change.accounts_added.contains(device.address()) && !anew(device));
     let added = added.map(|device| told(device, if gone.contains(&device) { "brought back" } else { "added" }));
+    let added = added.chain(put_in_anew(change.committer.address(), &put, me));
     let removed = gone
         .iter()
         .filter(|device| !change.accounts_removed.contains(device.address()) && !change.added.contains(device));
     added.chain(removed.map(|device| told(device, "removed"))).collect()
+}
+
+/// Whose devices somebody has put in anew: by name while they are few.
+fn put_in_anew(who: &Address, whose: &BTreeSet<&Address>, me: &Address) -> Option<String> {
+    let who = if who == me { "You".to_owned() } else { who.to_string() };
+    let mut names: Vec<_> = whose.iter().take(3).map(ToString::to_string).collect();
+    if let Some(more) = whose.len().checked_sub(3).filter(|more| *more > 0) {
+        names.push(format!("{more} more"));
+    }
+    (!names.is_empty()).then(|| format!("{who} put devices in anew, of {}.", names.join(", ")))
 }
 
 fn members(change: &Change, own: bool, unheard: &BTreeSet<Address>) -> Vec<String> {
@@ -282,6 +334,8 @@ pub(crate) fn end(
 ) -> Result<(), ApplyError> {
     group.delete()?;
     unheard::forget(tx, conversation.local)?;
+    reported::forget(tx, conversation.local)?;
+    report::remove(tx, conversation.local)?;
     undescribed::remove(tx, conversation.local)?;
     conversation::set_state(tx, conversation.local, State::Ended)?;
     if let Some(id) = pending::id_of(tx, conversation.local)? {

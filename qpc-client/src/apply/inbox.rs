@@ -13,12 +13,12 @@ use super::{ApplyError, Batch, change, message::set_contact};
 use crate::{
     api::Event,
     fresh,
-    mls::{JoinError, Joined},
+    mls::{Coming, JoinError, Joined},
     store::{
         StoreError, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
-        entry, key_packages, message as messages, pending, returned, unjoined, welcome_tree,
+        entry, key_packages, message as messages, pending, report, returned, unjoined, welcome_tree,
     },
     trust::{self, Me},
 };
@@ -96,7 +96,7 @@ impl<'b> Batch<'b> {
                 Ok(notice) => self.account(&notice),
                 Err(_) => Ok(()),
             },
-            EntryKind::Message | EntryKind::Commit | EntryKind::Proposal => Ok(()),
+            EntryKind::Message | EntryKind::Commit | EntryKind::Proposal | EntryKind::Report => Ok(()),
         }
     }
 
@@ -130,7 +130,10 @@ impl<'b> Batch<'b> {
             // The server gives it to members: this account is out of it again, or this device has to come by itself.
             return Ok(self.named(&name, kind)?);
         }
-        let joined = match self.mls.join(&name, &notice.welcome, tree.as_deref()) {
+        let known = conversation::by_name(self.tx, &name)?.filter(|known| known.state == State::Awaiting);
+        let left = known.map(|known| returned::last(self.tx, known.local)).transpose()?.flatten();
+        let coming = left.as_ref().map_or(Coming::First, |left| Coming::Again { after: left.epoch });
+        let joined = match self.mls.join_coming(&name, coming, &notice.welcome, tree.as_deref()) {
             Ok(joined) => joined,
             Err(JoinError::Fault(fault)) => return Err(fault.into()),
             Err(JoinError::AlreadyMember) => return Ok(()),
@@ -163,6 +166,8 @@ impl<'b> Batch<'b> {
         unjoined::remove(self.tx, &name)?;
         welcome_tree::remove(self.tx, &name)?;
         let local = conversation.local;
+        let reported = report::exists(self.tx, local)?;
+        report::remove(self.tx, local)?;
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;
@@ -188,15 +193,15 @@ impl<'b> Batch<'b> {
                 (false, _) => set_contact(self.tx, peer, ContactState::Accepted, &mut self.out)?,
             }
         } else if kind == Kind::Group {
+            let anew = reported || left.as_ref().is_some_and(|left| left.members.is_empty());
             let text = if own {
                 "This device was added.".to_owned()
+            } else if anew {
+                format!("{} has put this device in anew.", joined.inviter.address())
             } else {
                 format!("{} added you.", joined.inviter.address())
             };
-            let meanwhile = match (conversation.state, returned::last(self.tx, local)?) {
-                (State::Awaiting, Some(left)) => change::meanwhile(&joined.members, &left),
-                _ => Vec::new(),
-            };
+            let meanwhile = left.map(|left| change::meanwhile(&joined.members, &left)).unwrap_or_default();
             for text in std::iter::once(text).chain(meanwhile) {
                 let told = messages::notice(self.tx, local, &text)?;
                 self.out.events.push(Event::Message(told));

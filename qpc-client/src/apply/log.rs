@@ -55,6 +55,10 @@ impl<'b> Batch<'b> {
                 Ok(Step::On)
             }
             _ if log.conversation.kind == Kind::Inbox => Ok(Step::On),
+            // Said before this device came in again.
+            (EntryKind::Report, _) if own => Ok(Step::On),
+            (EntryKind::Report, EntryContent::Body(body)) => self.report(log, entry, body),
+            (EntryKind::Report, EntryContent::Removed(_)) => Ok(Step::On),
             (EntryKind::Message | EntryKind::Proposal, _) if own => self.own_entry(log, entry, promise),
             (EntryKind::Message, EntryContent::Body(body)) => self.message(log, entry, body),
             (EntryKind::Message, EntryContent::Removed(_)) => self.withheld(log),

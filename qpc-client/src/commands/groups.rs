@@ -125,7 +125,7 @@ pub(super) async fn add(core: &Arc<Core>, group: String, members: Vec<String>) -
         core,
         &link,
         local,
-        Arc::new(move |group| {
+        Arc::new(move |_, group| {
             let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
             group.add(&invited)
         }),
@@ -141,7 +141,7 @@ pub(super) async fn remove(core: &Arc<Core>, group: String, members: Vec<String>
     let people = people(core, &members)?;
     let local = find(core, group).await?;
     let link = core.link().await?;
-    change(core, &link, local, Arc::new(move |group| group.remove(&people))).await?;
+    change(core, &link, local, Arc::new(move |_, group| group.remove(&people))).await?;
     Ok(done())
 }
 
@@ -203,7 +203,7 @@ pub(super) async fn set_role(
     let person = target::person(&core.me, &member)?;
     let local = find(core, group).await?;
     let link = core.link().await?;
-    let changed = change(core, &link, local, Arc::new(move |group| group.set_role(&person, role.into())));
+    let changed = change(core, &link, local, Arc::new(move |_, group| group.set_role(&person, role.into())));
     match changed.await {
         Err(ChangeError::Mls(CommitError::Nothing)) => Ok(noted(format!("{member} has that role already."))),
         changed => Ok(changed.map(|()| done())?),

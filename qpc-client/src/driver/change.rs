@@ -31,8 +31,8 @@ const ATTEMPTS: usize = 8;
 /// Longest time for the log to bring what was stored before the server answered.
 const REACHED: Duration = Duration::from_millis(500);
 
-/// What to do with the group. It may be asked more than once.
-pub(crate) type Operation = dyn Fn(&mut Group<'_>) -> Result<Staged, CommitError> + Send + Sync;
+/// What to do with the group. It is asked anew after a lost race, when things may stand differently.
+pub(crate) type Operation = dyn Fn(&Transaction<'_>, &mut Group<'_>) -> Result<Staged, CommitError> + Send + Sync;
 
 /// Why a group was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +150,7 @@ pub(crate) fn stage(
         return Ok((Err(ChangeError::Busy), out));
     }
     let name = conversation.named()?;
-    let staged = match me.with_mls(tx, |mls| operation(&mut mls.group(name))) {
+    let staged = match me.with_mls(tx, |mls| operation(tx, &mut mls.group(name))) {
         Ok(staged) => staged,
         Err(CommitError::Group(GroupError::Fault(fault))) => return Err(fault.into()),
         Err(error) => {

@@ -20,6 +20,7 @@ use super::{
     change::submit_commit,
     contacts,
     pending::{Submitted, submit},
+    report,
     roster::{self, Pages},
     session::End,
 };
@@ -124,6 +125,7 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
         if !is_settled(core, name).await? {
             return Ok(false);
         }
+        report::and_wait(core, link, name).await?;
         let group = match read(link, name).await {
             Ok(group) => group,
             // This account is not in it any more.
@@ -176,7 +178,7 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
 }
 
 /// Takes the server's word for this device's last counter.
-async fn count_on(core: &Arc<Core>, link: &Link, name: &ConversationName) -> Result<(), End> {
+pub(super) async fn count_on(core: &Arc<Core>, link: &Link, name: &ConversationName) -> Result<(), End> {
     let Some(listed) = roster::find(link, name).await? else { return Ok(()) };
     let name = name.clone();
     core.store

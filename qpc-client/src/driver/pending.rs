@@ -30,6 +30,7 @@ use crate::{
         conversation::{self, Conversation, Kind, State},
         entry, message, outbox,
         pending::{self, Pending},
+        report,
         returned::{self, Left},
         unjoined,
     },
@@ -367,6 +368,7 @@ pub(crate) fn joined(
     conversation::set_waiting(tx, local, None)?;
     conversation::set_renewed(tx, local, fresh::now_ms())?;
     unjoined::remove(tx, name)?;
+    report::remove(tx, local)?;
     #[cfg(feature = "simulation")]
     me.with_mls(tx, |mls| crate::simulation::entered(name, &mut mls.group(name)));
     let known = conversation.peer.as_ref().map(|peer| contact::get(tx, peer)).transpose()?.flatten();

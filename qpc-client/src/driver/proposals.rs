@@ -4,11 +4,14 @@
 //! A leave that a change of the group has overtaken is void in MLS, and its sender is served no more and can't
 //! repeat it. Those who may remove them do so instead, as often as it takes: what is due is in the store.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use qpc_proto::{
     address::Address,
-    role::{Action, may},
+    id::DeviceId,
+    limits::HANDSHAKE_BODY_MAX,
+    role::{Action, RoleTable, may},
 };
 use rusqlite::Transaction;
 use tokio::time::sleep;
@@ -21,11 +24,11 @@ use crate::{
     apply::ApplyError,
     core::Core,
     fresh,
-    mls::{Group, GroupError},
+    mls::{CommitError, Fault, Group, GroupError, Invitee, Staged},
     store::{
-        Local,
+        Local, StoreError,
         conversation::{self, Kind},
-        unheard,
+        reported, unheard,
     },
     transport::Link,
     trust::Me,
@@ -33,6 +36,10 @@ use crate::{
 
 /// Longest moment before a commit.
 const MOMENT: Duration = Duration::from_millis(1500);
+/// So long one who puts devices in anew waits for others that report the same.
+const GATHER: Duration = Duration::from_secs(2);
+/// Bytes of key packages in one commit that does so: with the welcome it fits into what a server takes.
+const KEY_PACKAGES_MAX: usize = HANDSHAKE_BODY_MAX * 3 / 4;
 /// Commits of one group in a row, before others are waited for.
 const ROUNDS: usize = 4;
 
@@ -40,12 +47,14 @@ const ROUNDS: usize = 4;
 pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
     loop {
         for _ in 0..ROUNDS {
-            if all_due(core).await?.is_empty() {
+            let due = all_due(core).await?;
+            if due.is_empty() {
                 break;
             }
-            sleep(fresh::jitter(MOMENT)).await;
-            for (conversation, due) in all_due(core).await? {
-                if let Err(error) = change(core, link, conversation, due.operation()).await {
+            let gather = if due.iter().any(|(_, due)| due.repairs()) { GATHER } else { Duration::ZERO };
+            sleep(fresh::jitter(MOMENT).saturating_add(gather)).await;
+            for (conversation, _) in all_due(core).await? {
+                if let Err(error) = change(core, link, conversation, operation(&core.me, conversation)).await {
                     tracing::debug!(%error, "proposals were not committed");
                 }
             }
@@ -55,25 +64,53 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
 }
 
 /// What a group waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     /// Who left unheard and may be removed by this account; with them go the proposals.
     remove: Vec<Address>,
+    /// Devices that can't follow the group and are put in anew.
+    anew: Vec<(Address, DeviceId, Bytes)>,
+    /// Whose commits they could not follow, where this account may remove them.
+    culprits: Vec<Address>,
 }
 
 impl Due {
     #[cfg(test)]
     pub(crate) fn removing<const N: usize>(remove: [Address; N]) -> Self {
-        Self { remove: remove.into() }
+        Self { remove: remove.into(), ..Self::default() }
     }
 
-    pub(crate) fn operation(self) -> Arc<Operation> {
-        Arc::new(
-            move |group| {
-                if self.remove.is_empty() { group.commit_proposals() } else { group.remove(&self.remove) }
-            },
-        )
+    fn repairs(&self) -> bool {
+        !self.anew.is_empty() || !self.culprits.is_empty()
     }
+
+    fn carry_out(&self, group: &mut Group<'_>) -> Result<Staged, CommitError> {
+        if self.repairs() {
+            let devices = self.anew.iter();
+            let devices =
+                devices.map(|(address, device, key_package)| Invitee { address, device: *device, key_package });
+            let devices: Vec<_> = devices.collect();
+            match group.repair(&devices, &self.culprits) {
+                Err(CommitError::Nothing) => {}
+                done => return done,
+            }
+        }
+        if self.remove.is_empty() { group.commit_proposals() } else { group.remove(&self.remove) }
+    }
+}
+
+/// Does what a group waits for by the time it is done: another member may have been first.
+pub(crate) fn operation(me: &Me, conversation: Local) -> Arc<Operation> {
+    let me = me.clone();
+    Arc::new(move |tx, group| {
+        let fault = |error: StoreError| CommitError::Group(GroupError::Fault(Fault::engine(error)));
+        let unheard = unheard::of(tx, conversation).map_err(fault)?;
+        let reported = reported::open(tx, conversation).map_err(fault)?;
+        match of_group(group, &me, unheard.into_iter(), reported)? {
+            Some(due) => due.carry_out(group),
+            None => Err(CommitError::Nothing),
+        }
+    })
 }
 
 async fn all_due(core: &Arc<Core>) -> Result<Vec<(Local, Due)>, End> {
@@ -81,14 +118,15 @@ async fn all_due(core: &Arc<Core>) -> Result<Vec<(Local, Due)>, End> {
     Ok(core.store.run(move |tx| due(tx, &me)).await?)
 }
 
-/// Groups with proposals that wait, or with somebody in them who has left unheard.
+/// Groups with proposals that wait, with somebody in them who has left unheard, or with devices that can't follow them.
 pub(crate) fn due(tx: &Transaction<'_>, me: &Me) -> Result<Vec<(Local, Due)>, ApplyError> {
     me.with_mls(tx, |mls| {
         let mut all = Vec::new();
         for log in conversation::followed(tx)? {
             let (false, Some(name)) = (log.kind == Kind::Inbox, &log.name) else { continue };
             let unheard = unheard::of(tx, log.local)?;
-            match of_group(&mut mls.group(name), me, unheard.into_iter()) {
+            let reported = reported::open(tx, log.local)?;
+            match of_group(&mut mls.group(name), me, unheard.into_iter(), reported) {
                 Ok(due) => all.extend(due.map(|due| (log.local, due))),
                 Err(GroupError::NoGroup | GroupError::Removed) => {}
                 Err(GroupError::Fault(fault)) => return Err(ApplyError::from(fault)),
@@ -98,9 +136,40 @@ pub(crate) fn due(tx: &Transaction<'_>, me: &Me) -> Result<Vec<(Local, Due)>, Ap
     })
 }
 
-fn of_group(group: &mut Group<'_>, me: &Me, unheard: impl Iterator<Item = Address>) -> Result<Option<Due>, GroupError> {
+fn of_group(
+    group: &mut Group<'_>,
+    me: &Me,
+    unheard: impl Iterator<Item = Address>,
+    reported: reported::Open,
+) -> Result<Option<Due>, GroupError> {
     let roles = group.roles()?;
     let mine = roles.of(me.address());
-    let remove: Vec<_> = unheard.filter(|address| may(mine, Action::Remove(roles.of(address)))).collect();
-    Ok((!remove.is_empty() || group.has_proposals()?).then_some(Due { remove }))
+    let mut due = Due {
+        remove: unheard.filter(|address| may(mine, Action::Remove(roles.of(address)))).collect(),
+        culprits: culprits(&reported, &roles, me.address()),
+        anew: Vec::new(),
+    };
+    if !(reported.waiting.is_empty() && due.culprits.is_empty()) {
+        let members = group.members()?;
+        due.culprits.retain(|culprit| members.iter().any(|member| member.device.address() == culprit));
+        let members: BTreeSet<_> = members.iter().map(|member| member.device.device()).collect();
+        let mut bytes = 0_usize;
+        let waiting = reported.waiting.into_iter().filter(|(_, device, _)| members.contains(device));
+        due.anew.extend(waiting.take_while(|(_, _, key_package)| {
+            bytes = bytes.saturating_add(key_package.len());
+            bytes <= KEY_PACKAGES_MAX
+        }));
+    }
+    Ok((!due.remove.is_empty() || due.repairs() || group.has_proposals()?).then_some(due))
+}
+
+/// Who is taken out for commits that others could not follow. A report proves nothing: its maker may lie to have somebody
+/// thrown out. So it counts where the reporter could do that alone, or where two accounts say the same.
+fn culprits(reported: &reported::Open, roles: &RoleTable, me: &Address) -> Vec<Address> {
+    let removable = |by: &Address, whom: &Address| may(roles.of(by), Action::Remove(roles.of(whom)));
+    let blamed = reported.blamed.iter().filter(|(maker, by)| {
+        let believed = by.len() > 1 || by.iter().any(|reporter| removable(reporter, maker));
+        believed && *maker != me && removable(me, maker)
+    });
+    blamed.map(|(maker, _)| maker.clone()).collect()
 }

@@ -24,7 +24,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
         let before = fresh::now_ms().saturating_sub(u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX));
         let due = core.store.run(move |tx| conversation::to_renew(tx, before, AT_ONCE)).await?;
         for local in due {
-            if let Err(error) = change(core, link, local, Arc::new(|group| group.update())).await {
+            if let Err(error) = change(core, link, local, Arc::new(|_, group| group.update())).await {
                 tracing::debug!(%error, "keys were not renewed");
             }
         }

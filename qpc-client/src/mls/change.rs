@@ -113,10 +113,10 @@ const REQUEST_ROOM: usize = 1024;
 
 /// What a commit is to do, besides what was proposed.
 #[derive(Default)]
-struct Plan {
-    add: Vec<(VerifiedDevice, KeyPackage)>,
-    remove: BTreeSet<u32>,
-    roles: Vec<(Address, Role)>,
+pub(super) struct Plan {
+    pub(super) add: Vec<(VerifiedDevice, KeyPackage)>,
+    pub(super) remove: BTreeSet<u32>,
+    pub(super) roles: Vec<(Address, Role)>,
 }
 
 impl Group<'_> {
@@ -314,7 +314,7 @@ impl super::Trust for Everybody {
 }
 
 /// Makes a commit and lets it wait. It carries out all proposals that are queued, too.
-fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, CommitError> {
+pub(super) fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, CommitError> {
     if group.pending_commit().is_some() {
         return Err(CommitError::Pending);
     }
@@ -344,7 +344,7 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, 
         stay.iter().map(|device| device.address()).chain(plan.add.iter().map(|(device, _)| device.address())).collect();
     let roles = stored_roles(group)?;
     let new_roles = next_roles(&roles, &plan.roles, &members);
-    let welcome_devices = plan.add.iter().map(|(device, _)| device.device()).collect();
+    let welcome_devices: Vec<DeviceId> = plan.add.iter().map(|(device, _)| device.device()).collect();
     let mut extensions = group.extensions().clone();
     let group_suite = suite_of(group)?;
 
@@ -361,7 +361,7 @@ fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Result<Staged, 
         .load_psks(mls.provider.storage())
         .map_err(Fault::engine)?
         .create_group_info(true)
-        .use_ratchet_tree_extension(config::carries_tree(group_suite))
+        .use_ratchet_tree_extension(config::carries_tree(group_suite, welcome_devices.len()))
         .build(mls.provider.rand(), mls.provider.crypto(), mls.device.signer(), |_| true)
         .map_err(Fault::engine)?
         .stage_commit(&mls.provider)

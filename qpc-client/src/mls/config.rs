@@ -52,10 +52,13 @@ pub struct HubSender {
     pub signature_key: [u8; 32],
 }
 
-/// Do welcomes and group infos carry the group's tree? In the post-quantum suite it is too long for that, and the server
-/// gives it to whoever comes in.
-pub(super) const fn carries_tree(suite: Suite) -> bool {
-    matches!(suite, Suite::Classical)
+/// Devices that a commit adds at most with the tree in their welcome: every inbox holds its own copy of it.
+const TREE_IN_WELCOMES_MAX: usize = 8;
+
+/// Does the welcome for so many devices carry the group's tree, and with it the group info that goes to the server? In the
+/// post-quantum suite the tree is too long for that. The server gives it to whoever comes in without.
+pub(super) const fn carries_tree(suite: Suite, added: usize) -> bool {
+    matches!(suite, Suite::Classical) && added > 0 && added <= TREE_IN_WELCOMES_MAX
 }
 
 /// What this release understands, in every leaf it makes.

@@ -18,7 +18,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) fn engine(error: impl ToString) -> Self {
+    pub(crate) fn engine(error: impl ToString) -> Self {
         Self::Engine(error.to_string())
     }
 }

@@ -90,7 +90,7 @@ impl Mls<'_> {
                 .load_psks(self.provider.storage())
                 .map_err(Fault::engine)?
                 .create_group_info(true)
-                .use_ratchet_tree_extension(config::carries_tree(suite))
+                .use_ratchet_tree_extension(false)
                 .build(self.provider.rand(), self.provider.crypto(), self.device.signer(), |queued| {
                     // The only one there can be: of this device's own leaf.
                     replaces |= matches!(queued.proposal(), Proposal::Remove(_));

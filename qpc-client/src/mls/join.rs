@@ -17,7 +17,7 @@ use qpc_proto::{
 };
 
 use super::{
-    CreateError, Fault, Invitee, JoinError, Member, Mls, Staged, StorageError, Violation,
+    Coming, CreateError, Fault, Invitee, JoinError, Member, Mls, Staged, StorageError, Violation,
     config::{self, HubSender},
     credential::admit_member,
     group::{epoch_of, group_id, roles_of},
@@ -98,6 +98,20 @@ impl Mls<'_> {
         welcome: &[u8],
         tree: Option<&[u8]>,
     ) -> Result<Joined, JoinError> {
+        self.join_coming(conversation, Coming::First, welcome, tree)
+    }
+
+    /// The same for a device that may have been in the group before: any member puts such a one in anew, in a later epoch.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn join_coming(
+        &self,
+        conversation: &ConversationName,
+        coming: Coming,
+        welcome: &[u8],
+        tree: Option<&[u8]>,
+    ) -> Result<Joined, JoinError> {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(welcome)
             .map_err(|_| JoinError::Malformed("not an MLS message"))?;
         let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
@@ -125,7 +139,7 @@ impl Mls<'_> {
             let last_resort = processed.own_key_package().is_some_and(|package| package.last_resort());
             // Leaves that nobody has refreshed for a year are no reason to stay out (RFC 9420 section 7.3).
             let staged = builder.skip_lifetime_validation().build().map_err(invalid)?;
-            let inspected = self.inspect(&staged)?;
+            let inspected = self.inspect(&staged, coming)?;
             let group = staged.into_group(&self.provider).map_err(invalid)?;
             let (inviter, members, roles) = inspected;
             Ok(Joined { inviter, epoch: epoch_of(&group), members, roles, suite, last_resort })
@@ -158,8 +172,12 @@ impl Mls<'_> {
         Ok((members, roles))
     }
 
-    /// Admits every member of the group, and judges who added us.
-    fn inspect(&self, staged: &StagedWelcome) -> Result<(VerifiedDevice, Vec<Member>, RoleTable), JoinError> {
+    /// Admits every member of the group, and judges who added us: any member puts a device in anew.
+    fn inspect(
+        &self,
+        staged: &StagedWelcome,
+        coming: Coming,
+    ) -> Result<(VerifiedDevice, Vec<Member>, RoleTable), JoinError> {
         let (members, roles) = self.admit_all(staged.members(), staged.group_context().extensions())?;
         let at = |leaf: u32| members.iter().find(|member| member.leaf == leaf).map(|member| &member.device);
         let own = self.device.verified();
@@ -170,7 +188,11 @@ impl Mls<'_> {
             .ok_or_else(|| JoinError::Invalid("who welcomes is not a member".into()))?
             .clone();
         let role = roles.of(inviter.address());
-        if !may(role, Action::Add) && !same_account(&inviter, own) {
+        let anew = match coming {
+            Coming::First => false,
+            Coming::Again { after } => staged.group_context().epoch().as_u64() > after.0,
+        };
+        if !anew && !may(role, Action::Add) && !same_account(&inviter, own) {
             return Err(Violation::Role { who: inviter.address().clone(), role, action: Action::Add }.into());
         }
         Ok((inviter, members, roles))

@@ -42,7 +42,7 @@ impl Mls<'_> {
         })
     }
 
-    fn make_key_package(&self, suite: Suite, last_resort: bool) -> Result<Vec<u8>, Fault> {
+    pub(super) fn make_key_package(&self, suite: Suite, last_resort: bool) -> Result<Vec<u8>, Fault> {
         let builder = KeyPackage::builder().leaf_node_capabilities(capabilities()).key_package_lifetime(lifetime());
         let builder = if last_resort { builder.mark_as_last_resort() } else { builder };
         let bundle = builder

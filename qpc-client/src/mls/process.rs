@@ -98,8 +98,8 @@ fn parse(kind: EntryKind, body: &[u8]) -> Result<ProtocolMessage, ProcessError> 
         EntryKind::Message => (WireFormat::PrivateMessage, ContentType::Application),
         EntryKind::Commit => (WireFormat::PublicMessage, ContentType::Commit),
         EntryKind::Proposal => (WireFormat::PublicMessage, ContentType::Proposal),
-        EntryKind::Welcome | EntryKind::Contact | EntryKind::Account => {
-            return Err(ProcessError::Malformed("an entry of an inbox"));
+        EntryKind::Report | EntryKind::Welcome | EntryKind::Contact | EntryKind::Account => {
+            return Err(ProcessError::Malformed("an entry that is not MLS's"));
         }
     };
     if (message.wire_format(), message.content_type()) == fits {

@@ -89,6 +89,16 @@ pub(crate) fn prune(tx: &Transaction<'_>, most: u32) -> Result<bool, StoreError>
     Ok(u32::try_from(removed).is_ok_and(|removed| removed == most))
 }
 
+/// An entry that is still kept.
+pub(crate) fn get(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<Option<v1::Entry>, StoreError> {
+    let bytes: Option<Vec<u8>> = tx
+        .prepare_cached("SELECT bytes FROM entry WHERE conversation = ?1 AND seq = ?2")?
+        .query_one((conversation, row::signed(seq.0)), |row| row.get(0))
+        .optional()?;
+    let decode = |bytes: Vec<u8>| v1::Entry::decode(bytes.as_slice()).map_err(|_| StoreError::Corrupt("an entry"));
+    bytes.map(decode).transpose()
+}
+
 /// The bodies of welcomes that are still kept, oldest first.
 pub(crate) fn welcomes(tx: &Transaction<'_>) -> Result<Vec<Bytes>, StoreError> {
     let mut select = tx.prepare_cached(

@@ -16,7 +16,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) epoch: Epoch,
-    /// Accounts.
+    /// Accounts; empty where it missed none of who came and went.
     pub(crate) members: BTreeSet<Address>,
 }
 

@@ -247,6 +247,30 @@ CREATE TABLE welcome_tree (
 ) STRICT;
 ";
 
+/// report: that this device can't follow a group, on its way to the others, until it is in again. counter and
+/// answered_ms: once it is sent, and once the server has it.
+/// reported: what devices have said of commits; key_package until they are in again, maker where there was one to blame.
+const REPORTS: &str = "
+CREATE TABLE report (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    counter INTEGER,
+    answered_ms INTEGER
+) STRICT;
+CREATE TABLE reported (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    at_ms INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    address TEXT NOT NULL,
+    maker TEXT,
+    seq INTEGER NOT NULL,
+    key_package BLOB
+) STRICT;
+CREATE INDEX reported_of_conversation ON reported (conversation, at_ms);
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -260,6 +284,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(RENEWALS),
         M::up(RETURNS),
         M::up(WELCOME_TREES),
+        M::up(REPORTS),
     ])
 }
 

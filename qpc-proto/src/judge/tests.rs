@@ -140,3 +140,21 @@ fn only_removals_wait_to_be_committed() {
     assert_eq!(group.proposal(Author::Hub, &Deed::Leave), Err(Violation::Hub));
     assert_eq!(group.proposal(Author::Other, &Deed::Remove(2)), Err(Violation::Proposal));
 }
+
+#[test]
+fn any_member_puts_a_device_in_anew_and_no_other_in_its_place() {
+    let anew = |device| commit(3, &[(Author::Member(3), Deed::Remove(2)), (Author::Member(3), Deed::Add(device))]);
+    let outcome = group(&[]).commit(anew(device("carol", 3))).unwrap();
+    assert!(outcome.accounts_added.is_empty() && outcome.accounts_removed.is_empty());
+    assert_eq!(outcome.added, [device("carol", 3)]);
+    assert_eq!(outcome.removed.len(), 1);
+    // Another device, or one of another key: a member may neither add nor remove.
+    for other in [device("carol", 9), device_with("carol", 3, 77), device("dave", 3)] {
+        assert!(matches!(group(&[]).commit(anew(other)), Err(Violation::Role { .. } | Violation::TwoKeys(_))));
+    }
+    // Even the owner's, and not by a proposal of somebody else's.
+    let owner = [(Author::Member(3), Deed::Remove(0)), (Author::Member(3), Deed::Add(device("alice", 1)))];
+    assert!(group(&[]).commit(commit(3, &owner)).is_ok());
+    let split = [(Author::Member(2), Deed::Remove(0)), (Author::Member(3), Deed::Add(device("alice", 1)))];
+    assert!(matches!(group(&[]).commit(commit(3, &split)), Err(Violation::Role { .. })));
+}

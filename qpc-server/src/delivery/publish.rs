@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use qpc_proto::{
-    chain::{Digest, EntryContent, LogEntry},
+    chain::{Digest, EntryContent, EntryKind, LogEntry},
     error::CloseCode,
     frame,
     id::DeviceId,
@@ -43,6 +43,9 @@ impl CommitSink for Publisher {
                     let withheld = withheld.as_ref().map(|(account, form)| (*account, form));
                     self.registry.offer(accounts, &offer, withheld);
                     self.metrics.enqueue.inc();
+                    if entry.kind == EntryKind::Report {
+                        self.metrics.failures_reported.inc();
+                    }
                     self.metrics.enqueue_bytes.inc_by(body_len(&entry));
                     let waited = Duration::from_millis(now_ms.saturating_sub(entry.stored_ms));
                     self.metrics.send_to_delivery.observe(waited.as_secs_f64());

@@ -17,6 +17,7 @@ mod refusal;
 mod removal;
 mod state;
 mod terms;
+mod welcome;
 
 use std::collections::BTreeMap;
 

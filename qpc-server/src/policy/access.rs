@@ -54,7 +54,7 @@ pub struct Rule {
     pub pace: Option<Pace>,
 }
 
-/// Whether it is a proposal that is sent: it is judged before it is stored.
+/// Whether it is a proposal that is sent: it is judged before it is stored. Messages and reports are not.
 #[must_use]
 pub fn is_proposal(send: &v1::Send) -> bool {
     send.kind == i32::from(v1::EntryKind::Proposal)

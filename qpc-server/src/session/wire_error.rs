@@ -128,6 +128,9 @@ impl From<AppendError> for WireError {
             }
             AppendError::IdConflict => Self::new(Code::IdConflict, "the counter or id was used for another message"),
             AppendError::ContactPending => Self::new(Code::ContactPending, "the other person has not accepted yet"),
+            AppendError::NoSuchCommit => {
+                Self::new(Code::HandshakeMalformed, "what is reported is no commit of another device's in that epoch")
+            }
             AppendError::NotContact => Self::new(Code::NotContact, "somebody to be added is no contact"),
             AppendError::Forbidden => Self::new(Code::Forbidden, "the role does not allow this"),
             AppendError::NotEnrolled => Self::new(Code::DeviceNotEnrolled, "a device to be added is not enrolled"),

@@ -83,7 +83,8 @@ suite! { $
     groups:
         one_commit_an_epoch, a_commit_welcomes_those_it_adds, the_tree_that_a_welcome_needs_is_kept_with_its_commit, only_contacts_are_added,
         roles_follow_the_group, a_groups_state_is_stored_with_its_change,
-        a_judgement_counts_for_the_state_it_was_passed_on, only_enrolled_devices_are_added,
+        a_judgement_counts_for_the_state_it_was_passed_on,
+        a_report_names_a_commit_of_somebody_else_in_an_epoch_that_has_passed, only_enrolled_devices_are_added,
         a_device_that_joins_by_itself_reads_from_there, a_group_has_a_limit, a_commit_changes_so_many,
         who_is_removed_reads_up_to_that_entry, who_leaves_reads_up_to_that_entry,
         who_joins_reads_from_the_commit_that_added_them, a_direct_conversation_keeps_its_two,

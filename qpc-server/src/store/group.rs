@@ -58,6 +58,8 @@ pub struct GroupChange {
     pub removed_devices: Vec<DeviceId>,
     /// Accounts with another role than before.
     pub roles: Vec<(Address, Role)>,
+    /// What each device that it adds is welcomed with; where it is not said, the bundle's.
+    pub welcomes: Vec<(DeviceId, Bytes)>,
     /// The tree it makes, where those who are welcomed have to be given it.
     pub welcome_tree: Option<Bytes>,
 }

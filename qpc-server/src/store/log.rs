@@ -26,7 +26,7 @@ pub enum ConversationKind {
     Personal,
 }
 
-/// A message or proposal to append.
+/// A message, proposal or failure report to append.
 #[derive(Clone)]
 pub struct Append {
     /// Where.
@@ -35,16 +35,18 @@ pub struct Append {
     pub id: MessageId,
     /// The device's next one, or an earlier one again (invariant 11).
     pub counter: Counter,
-    /// The epoch the body was made in.
+    /// The epoch the body was made in; of a report, that of the commit.
     pub epoch: Epoch,
-    /// [`EntryKind::Message`] or [`EntryKind::Proposal`].
+    /// [`EntryKind::Message`], [`EntryKind::Proposal`] or [`EntryKind::Report`].
     pub kind: EntryKind,
     /// Opaque.
     pub body: Bytes,
     /// The sender's account leaves with this entry.
     pub leave: bool,
-    /// The group with a proposal waiting in it; none for a message.
+    /// The group with a proposal waiting in it; only of a proposal.
     pub group: Option<Judged<GroupState>>,
+    /// The commit that can't be followed; only of a report.
+    pub reports: Option<Seq>,
     /// The server's clock.
     pub now_ms: u64,
 }
@@ -302,6 +304,9 @@ pub enum AppendError {
     /// The one message a stranger may place has been placed, or this one is too large for it.
     #[error("the other person has not accepted yet")]
     ContactPending,
+    /// What is reported is no commit of that epoch by somebody else.
+    #[error("what is reported is no commit of another device's in that epoch")]
+    NoSuchCommit,
     /// Somebody to be added has not accepted the actor, or does not exist.
     #[error("somebody to be added is no contact")]
     NotContact,

@@ -136,6 +136,10 @@ impl Net {
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listen.get()
+    }
+
     /// The server's store, behind its back.
     pub(crate) fn store(&self) -> Arc<SqliteStore> {
         Arc::clone(self.store.borrow().as_ref().expect("a server that runs"))

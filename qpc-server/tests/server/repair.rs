@@ -48,6 +48,8 @@ fn members_come_back_from_a_change_that_nobody_can_follow() {
     poison(&net.home_dir("mallory"));
     mallory.connect();
     mallory.do_it(Command::GroupRemove { group: GROUP.into(), members: vec!["carol".into()] });
+    // Before she can put in anew whoever says that they can't follow: nobody else could.
+    mallory.disconnect();
     for person in [&alice, &bob] {
         let told = |me: &Person| {
             let alarms = me.status().alarms;

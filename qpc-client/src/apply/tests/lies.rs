@@ -8,7 +8,9 @@ fn changes(log: &Ledger, alice: &mut Desk) -> v1::SubmitCommit {
     let local = alice.conversation(&log.name).local;
     let staged = alice.tx(|tx, me| {
         outbox::remove(tx, outbox::of_conversation(tx, local).unwrap()[0]).unwrap();
-        stage(tx, me, local, &(std::sync::Arc::new(|group: &mut Group<'_>| group.update()) as _)).unwrap().0
+        stage(tx, me, local, &(std::sync::Arc::new(|_: &Transaction<'_>, group: &mut Group<'_>| group.update()) as _))
+            .unwrap()
+            .0
     });
     let request = <v1::Request as prost::Message>::decode(staged.unwrap().request).unwrap();
     let Some(Method::SubmitCommit(submit)) = request.method else { panic!("a commit") };

@@ -57,9 +57,9 @@ fn who_left_unheard_is_removed_by_whoever_may_even_after_a_restart() {
 
     reopen(&mut alice);
     let mut due = alice.tx(|tx, me| proposals::due(tx, me).unwrap());
-    let (of, errand) = due.pop().expect("still to be done");
+    let (of, _) = due.pop().expect("still to be done");
     assert_eq!((of, due.len()), (local, 0));
-    let operation = errand.operation();
+    let operation = proposals::operation(&alice.me, local);
     let (staged, _) = alice.tx(|tx, me| stage(tx, me, local, &Arc::clone(&operation)).unwrap());
     let staged = staged.unwrap();
     let request = <v1::Request as prost::Message>::decode(staged.request.clone()).unwrap();

@@ -7,7 +7,7 @@ use openmls::{
     messages::group_info::VerifiableGroupInfo,
     prelude::{
         Extension, Extensions, GroupContext, LeafNodeIndex, LeafNodeParameters, MlsMessageBodyIn, MlsMessageIn,
-        MlsMessageOut, UnknownExtension,
+        MlsMessageOut, RatchetTreeIn, UnknownExtension,
         tls_codec::{DeserializeBytes as _, Serialize as _},
     },
 };
@@ -221,7 +221,7 @@ fn who_may_not_add_may_not_welcome() {
 }
 
 /// A commit by which a device joins by itself.
-fn joins_by_itself(who: &Person, group_info: &[u8]) -> Vec<u8> {
+fn joins_by_itself(who: &Person, (group_info, tree): &(Vec<u8>, Vec<u8>)) -> Vec<u8> {
     who.with(|mls| {
         let message = MlsMessageIn::tls_deserialize_exact_bytes(group_info).unwrap();
         let MlsMessageBodyIn::GroupInfo(info) = message.extract() else { panic!("no group info") };
@@ -229,6 +229,7 @@ fn joins_by_itself(who: &Person, group_info: &[u8]) -> Vec<u8> {
         let leaf = LeafNodeParameters::builder().with_capabilities(config::capabilities()).build();
         let (_, bundle) = MlsGroup::external_commit_builder()
             .with_config(config::join())
+            .with_ratchet_tree(RatchetTreeIn::tls_deserialize_exact_bytes(tree).unwrap())
             .build_group(&mls.provider, info, mls.device.credential())
             .unwrap()
             .leaf_node_parameters(leaf)
@@ -248,8 +249,9 @@ fn a_new_device_of_a_member_may_join_by_itself_and_a_stranger_may_not() {
     let tablet = Person::with_device("bob", "bob's tablet");
     let ghost = Person::with_account_key("bob", "ghost", &secret("account of the server"));
     let name = group_of(&[&alice, &bob]);
-    let (staged, _) = commits(&alice, &[&bob], &name, |group| group.update());
-    let join = |who: &Person| joins_by_itself(who, &staged.group_info);
+    commits(&alice, &[&bob], &name, |group| group.update());
+    let shown = external::shown(&alice, &name);
+    let join = |who: &Person| joins_by_itself(who, &shown);
     let refused = alice.follows(&name, &join(&mallory));
     assert!(matches!(refused, Err(ProcessError::NotAllowed(Violation::Stranger(_)))), "{refused:?}");
     let refused = alice.follows(&name, &join(&ghost));

@@ -20,6 +20,7 @@ use super::{
     Caller, Crypto, Followed, Refused,
     info::{Expected, Info},
     parse, terms,
+    welcome::Parts,
 };
 use crate::store::{AddedDevice, CommitBundle, GroupChange};
 
@@ -27,7 +28,7 @@ use crate::store::{AddedDevice, CommitBundle, GroupChange};
 pub struct Approved {
     staged: StagedCommit,
     tree: Option<RatchetTreeIn>,
-    welcomes: bool,
+    welcomes: Vec<(DeviceId, Bytes)>,
     outcome: Outcome,
     roles: RoleTable,
 }
@@ -54,7 +55,7 @@ impl Followed {
             return Err(Refused::Sender);
         }
         check_members(&outcome, &roles, bundle)?;
-        check_welcome(crypto, &staged, &outcome, bundle)?;
+        let welcomes = welcomes(crypto, &staged, &outcome, bundle)?;
 
         let signer = match sender {
             Sender::Member(leaf) => leaf,
@@ -64,7 +65,7 @@ impl Followed {
         let (context, key) = (staged.group_context(), outcome.committer.device_key());
         info.check(crypto, &Expected { context, tag: &tag, signer: signer.u32(), key })?;
         let tree = info.tree().cloned();
-        Ok(Approved { staged: *staged, tree, welcomes: !bundle.welcome.is_empty(), outcome, roles })
+        Ok(Approved { staged: *staged, tree, welcomes, outcome, roles })
     }
 
     /// Makes the change. After an error the group is of no use any more.
@@ -75,7 +76,7 @@ impl Followed {
         let Approved { staged, tree, welcomes, outcome, roles } = approved;
         self.public.merge_commit(&self.values, staged).map_err(|error| Refused::Invalid(error.to_string()))?;
         // What the group info lacks the welcome lacks, too, as one who makes both: it can't be looked into.
-        let welcome_tree = if welcomes && tree.is_none() { Some(self.tree()?.into()) } else { None };
+        let welcome_tree = if !welcomes.is_empty() && tree.is_none() { Some(self.tree()?.into()) } else { None };
         if welcome_tree.as_ref().is_some_and(|tree: &Bytes| tree.len() > TREE_MAX) {
             return Err(Refused::TooLarge);
         }
@@ -106,6 +107,7 @@ impl Followed {
             removed_devices: outcome.removed.iter().map(|gone| gone.device.device()).collect(),
             removed: outcome.accounts_removed,
             roles: outcome.roles_changed,
+            welcomes,
             welcome_tree,
         })
     }
@@ -154,13 +156,14 @@ fn check_members(outcome: &Outcome, roles: &RoleTable, bundle: &CommitBundle) ->
     if added && removed { Ok(()) } else { Err(Refused::Members) }
 }
 
-/// Is the welcome for exactly the key packages that the commit adds, and sent to exactly their devices?
-fn check_welcome(
+/// What each device is welcomed with, if the welcome is for exactly the key packages that the commit adds, and sent to
+/// exactly their devices.
+fn welcomes(
     crypto: &Crypto,
     staged: &StagedCommit,
     outcome: &Outcome,
     bundle: &CommitBundle,
-) -> Result<(), Refused> {
+) -> Result<Vec<(DeviceId, Bytes)>, Refused> {
     let invited = outcome.added.iter().skip(usize::from(outcome.joined)).map(VerifiedDevice::device);
     let mut invited: Vec<DeviceId> = invited.collect();
     let mut listed = bundle.welcome_devices.clone();
@@ -170,16 +173,22 @@ fn check_welcome(
         return Err(Refused::Welcome);
     }
     if bundle.welcome.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let welcome = parse::welcome(&bundle.welcome)?;
-    let references = staged
-        .add_proposals()
-        .map(|add| add.add_proposal().key_package().hash_ref(&crypto.0).map(|reference| reference.as_slice().to_vec()));
-    let mut wanted: Vec<_> =
-        references.collect::<Result<_, _>>().map_err(|error| Refused::Invalid(error.to_string()))?;
-    let mut given: Vec<_> = welcome.secrets().iter().map(|secret| secret.new_member().as_slice().to_vec()).collect();
-    wanted.sort_unstable();
-    given.sort_unstable();
-    if wanted == given { Ok(()) } else { Err(Refused::Welcome) }
+    let parts = Parts::of(&bundle.welcome)?;
+    let devices: BTreeMap<&[u8], DeviceId> =
+        outcome.added.iter().map(|device| (device.device_key().as_slice(), device.device())).collect();
+    let wanted = staged.add_proposals().map(|add| {
+        let key_package = add.add_proposal().key_package();
+        let reference = key_package.hash_ref(&crypto.0).map_err(|error| Refused::Invalid(error.to_string()))?;
+        let device = devices.get(key_package.leaf_node().signature_key().as_slice()).ok_or(Refused::Welcome)?;
+        Ok((reference.as_slice().to_vec(), *device))
+    });
+    let wanted: BTreeMap<_, _> = wanted.collect::<Result<_, Refused>>()?;
+    let mut given: Vec<_> = parts.welcome.secrets().iter().map(|secret| secret.new_member()).collect();
+    given.sort_unstable_by(|one, other| one.as_slice().cmp(other.as_slice()));
+    if !given.iter().map(|reference| reference.as_slice()).eq(wanted.keys().map(Vec::as_slice)) {
+        return Err(Refused::Welcome);
+    }
+    wanted.iter().map(|(reference, device)| Ok((*device, parts.only(reference)?))).collect()
 }

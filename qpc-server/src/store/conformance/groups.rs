@@ -195,6 +195,33 @@ pub fn a_judgement_counts_for_the_state_it_was_passed_on(backend: &dyn Backend) 
     assert_eq!(world.commit(&alice, &again), Ok(at));
 }
 
+pub fn a_report_names_a_commit_of_somebody_else_in_an_epoch_that_has_passed(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let group = world.group(&alice, &[&bob]);
+    let message = world.say(&alice, &group, "hello");
+    let made = world.commit(&alice, &world.next_commit(&alice, &group, &[], &[])).unwrap();
+    let report = |actor: &Actor, epoch: u64, commit: Option<Seq>| {
+        let (kind, reports) = (EntryKind::Report, commit);
+        Append { kind, reports, epoch: Epoch(epoch), ..world.message(actor, &group, b"report") }
+    };
+    let refused = Err(AppendError::NoSuchCommit);
+    // No commit, another epoch's, none at all, and one's own.
+    assert_eq!(world.append(&bob, &report(&bob, 1, Some(message.seq))), refused);
+    assert_eq!(world.append(&bob, &report(&bob, 0, Some(made.seq))), refused);
+    assert_eq!(world.append(&bob, &report(&bob, 1, Some(made.seq.next()))), refused);
+    assert_eq!(world.append(&bob, &report(&bob, 1, Some(Seq(0)))), refused);
+    assert_eq!(world.append(&bob, &report(&bob, 1, None)), refused);
+    assert_eq!(world.append(&alice, &report(&alice, 1, Some(made.seq))), refused);
+    // The epoch that everybody is in has no commit yet.
+    assert_eq!(world.append(&bob, &report(&bob, 2, Some(made.seq))), Err(AppendError::WrongEpoch(Epoch(2))));
+    assert_eq!(world.append(&world.person("eve"), &report(&bob, 1, Some(made.seq))), Err(AppendError::NotFound));
+    let good = report(&bob, 1, Some(made.seq));
+    let at = world.append(&bob, &good).unwrap();
+    assert_eq!(world.append(&bob, &good), Ok(at), "the same again is answered alike");
+    assert_eq!(world.entries(&alice, &group).last().unwrap().kind, EntryKind::Report);
+}
+
 pub fn only_enrolled_devices_are_added(backend: &dyn Backend) {
     let world = World::new(backend);
     let (alice, bob) = (world.person("alice"), world.person("bob"));

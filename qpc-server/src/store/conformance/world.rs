@@ -225,6 +225,7 @@ impl World {
             body: Bytes::copy_from_slice(body),
             leave: false,
             group: None,
+            reports: None,
             now_ms: self.now_ms.get(),
         }
     }
@@ -375,6 +376,7 @@ fn change(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> GroupChange {
         key: [7; 32],
     };
     GroupChange {
+        welcomes: Vec::new(),
         welcome_tree: None,
         state: state(&format!("after epoch {epoch}"), Some("tree")),
         added: add.iter().map(added).collect(),

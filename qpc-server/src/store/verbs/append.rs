@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use qpc_proto::{
     chain::EntryKind,
-    id::{AccountId, ConversationName, MessageId},
+    id::{AccountId, ConversationName, MessageId, Seq},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 use crate::store::{
     Actor, Append, AppendError, Appended, Audience, CommitAppend,
     rules::{self, Claim},
-    tables::{LogId, LogKind, LogRow, MemberRow, Say, Stance, Tables},
+    tables::{LogId, LogKind, LogRow, MemberRow, Range, Say, Stance, Tables},
 };
 
 /// A conversation and the actor's row in it, member or not any more.
@@ -65,6 +65,18 @@ fn other(tables: &mut dyn Tables, actor: &Actor, place: &Place) -> Result<Option
     Ok(Some((other, tables.stance(other, actor.account())?)))
 }
 
+/// What a report names is a commit of its epoch, made by another device.
+fn reported(tables: &mut dyn Tables, place: &Place, claim: &Claim, commit: Option<Seq>) -> Result<(), AppendError> {
+    let at = commit.filter(|at| *at > Seq(0)).ok_or(AppendError::NoSuchCommit)?;
+    let range = Range { after: Seq(at.0.saturating_sub(1)), upto: at, limit: 1, max_bytes: usize::MAX };
+    let found = tables.entries((place.log, &place.row.name), range)?;
+    let fits = found.first().is_some_and(|row| {
+        let entry = &row.entry;
+        entry.kind == EntryKind::Commit && entry.epoch == claim.epoch && entry.sender != Some(claim.sender)
+    });
+    if fits { Ok(()) } else { Err(AppendError::NoSuchCommit) }
+}
+
 pub(in crate::store) fn append(
     tables: &mut dyn Tables,
     actor: &Actor,
@@ -78,6 +90,7 @@ pub(in crate::store) fn append(
     }
     match (append.kind, append.leave, place.row.kind) {
         (EntryKind::Message | EntryKind::Proposal, false, _) | (EntryKind::Proposal, true, LogKind::Group) => {}
+        (EntryKind::Report, false, _) => reported(tables, &place, &claim, append.reports)?,
         _ => return Err(AppendError::Forbidden),
     }
     let proposed = match append.kind {

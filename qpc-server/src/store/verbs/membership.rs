@@ -1,6 +1,6 @@
 //! What a commit changes besides the epoch: who is a member, and who is welcomed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prost::Message;
@@ -33,7 +33,7 @@ pub(super) struct Change {
     added: Vec<(AccountRow, Role)>,
     removed: Vec<MemberRow>,
     removed_devices: Vec<DeviceId>,
-    welcomed: Vec<DeviceRow>,
+    welcomed: Vec<(DeviceRow, Bytes)>,
     welcome_tree: Option<Bytes>,
 }
 
@@ -117,7 +117,8 @@ fn judge_welcomed(
     tables: &mut dyn Tables,
     made: &GroupChange,
     bundle: &CommitBundle,
-) -> Result<Vec<DeviceRow>, AppendError> {
+) -> Result<Vec<(DeviceRow, Bytes)>, AppendError> {
+    let own: BTreeMap<DeviceId, &Bytes> = made.welcomes.iter().map(|(device, welcome)| (*device, welcome)).collect();
     let mut seen: BTreeSet<DeviceId> = BTreeSet::new();
     let mut welcomed = Vec::with_capacity(bundle.welcome_devices.len());
     for id in &bundle.welcome_devices {
@@ -126,7 +127,8 @@ fn judge_welcomed(
         if !seen.insert(device.id) {
             return Err(AppendError::Membership);
         }
-        welcomed.push(device);
+        let welcome = own.get(&device.id).copied().unwrap_or(&bundle.welcome).clone();
+        welcomed.push((device, welcome));
     }
     Ok(welcomed)
 }
@@ -183,11 +185,11 @@ pub(super) fn apply(
     if change.joined {
         tables.start_cursor(made.log, actor.device(), made.at.seq)?;
     }
-    for device in &change.welcomed {
-        let given = Given { welcome: bundle.welcome.clone(), without_tree: change.welcome_tree.is_some() };
-        welcome(tables, actor, made, given, device)?;
+    let welcomed: BTreeSet<DeviceId> = change.welcomed.iter().map(|(device, _)| device.id).collect();
+    for (device, bytes) in change.welcomed {
+        let given = Given { welcome: bytes, without_tree: change.welcome_tree.is_some() };
+        welcome(tables, actor, made, given, &device)?;
     }
-    let welcomed: BTreeSet<DeviceId> = change.welcomed.iter().map(|device| device.id).collect();
     for (account, _) in change.added {
         name_to_others(tables, actor, made, account.id, &welcomed)?;
     }

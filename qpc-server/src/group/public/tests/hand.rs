@@ -16,7 +16,6 @@ use openmls::{
     },
 };
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_libcrux_crypto::Provider;
 use openmls_traits::OpenMlsProvider as _;
 use prost::Message as _;
 use qpc_proto::{
@@ -26,6 +25,11 @@ use qpc_proto::{
     v1,
 };
 
+#[path = "sabotage.rs"]
+mod sabotage;
+
+use self::sabotage::Tools;
+
 pub(crate) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
 pub(crate) const POST_QUANTUM: Ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
 
@@ -34,7 +38,7 @@ const LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
 
 /// One device, in at most one group.
 pub(crate) struct Hand {
-    provider: Provider,
+    provider: Tools,
     signer: SignatureKeyPair,
     credential: CredentialWithKey,
     pub(crate) address: Address,
@@ -81,7 +85,7 @@ impl Hand {
         let signer = SignatureKeyPair::from_raw(SignatureScheme::ED25519, secret.to_vec(), public.to_vec());
         let credential = BasicCredential::new(certificate.encode_to_vec()).into();
         Self {
-            provider: Provider::default(),
+            provider: Tools::default(),
             credential: CredentialWithKey { credential, signature_key: public.as_slice().into() },
             signer,
             address: Address::parse(&certificate.address).unwrap(),
@@ -96,10 +100,19 @@ impl Hand {
     }
 
     pub(crate) fn key_package(&self) -> KeyPackage {
-        let lifetime = Lifetime::new(LIFETIME_SECONDS);
+        self.key_package_for(LIFETIME_SECONDS)
+    }
+
+    fn key_package_for(&self, seconds: u64) -> KeyPackage {
+        let lifetime = Lifetime::new(seconds);
         let builder = KeyPackage::builder().leaf_node_capabilities(capabilities()).key_package_lifetime(lifetime);
         let bundle = builder.build(self.suite, &self.provider, &self.signer, self.credential.clone()).unwrap();
         bundle.into_key_package()
+    }
+
+    /// One to publish, for no longer than clients accept.
+    pub(crate) fn encoded_key_package(&self) -> Bytes {
+        bytes(&MlsMessageOut::from(self.key_package_for(86_400)))
     }
 
     /// Makes a group; gives its group info, with the tree.
@@ -177,6 +190,21 @@ impl Hand {
         let mut extensions = self.group.as_ref().unwrap().extensions().clone();
         extensions.add_or_replace(roles_extension(roles)).unwrap();
         extensions
+    }
+
+    /// A commit that whoever of these people's devices is encrypted to by itself can't process.
+    pub(crate) fn sabotaging(&mut self, victims: &[Address]) -> v1::CommitBundle {
+        let of = |identity: &[u8]| v1::DeviceCertificate::decode(identity).unwrap().address;
+        let members = self.group().members();
+        let hit = members.filter(|leaf| {
+            let address = of(leaf.credential.serialized_content());
+            victims.iter().any(|victim| victim.to_string() == address)
+        });
+        let keys: Vec<Vec<u8>> = hit.map(|leaf| leaf.encryption_key).collect();
+        self.provider.spoil(keys);
+        let bundle = self.commit(Plan::default());
+        assert!(self.provider.spoil([]) > 0, "nobody was sent nonsense");
+        bundle
     }
 
     /// Its commit was stored.
