@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use prost::Message;
 use qpc_proto::{
     address::Address,
-    chain::ChainValue,
+    chain::{ChainValue, EntryContent, EntryKind, LogEntry},
     error::Code,
     id::{ConversationName, Counter, DeviceId, Epoch, Seq},
     role::RoleTable,
@@ -363,6 +363,7 @@ pub(crate) fn joined(
     }
     let chain = ChainValue::parse(chain).ok_or(StoreError::Corrupt("a chain value of the server"))?;
     conversation::set_position(tx, local, seq, &chain)?;
+    keep_own(tx, me, &conversation, pending, (seq, chain))?;
     conversation::raise_counter(tx, local, pending.counter)?;
     conversation::set_state(tx, local, State::Active)?;
     conversation::set_waiting(tx, local, None)?;
@@ -383,6 +384,36 @@ pub(crate) fn joined(
         }
     }
     Ok((Submitted::Accepted(seq), out))
+}
+
+/// Keeps the commit by which this device has come in as one that it has read: others may not be able to follow it, and say so.
+fn keep_own(
+    tx: &Transaction<'_>,
+    me: &Me,
+    conversation: &Conversation,
+    pending: &Pending,
+    (seq, chain): (Seq, ChainValue),
+) -> Result<(), StoreError> {
+    let own = || StoreError::Corrupt("our own request");
+    let request = v1::Request::decode(pending.request.clone()).map_err(|_| own())?;
+    let Some(Method::SubmitCommit(v1::SubmitCommit { commit: Some(bundle), .. })) = request.method else {
+        return Err(own());
+    };
+    let commit = LogEntry {
+        conversation: conversation.named()?.clone(),
+        seq,
+        kind: EntryKind::Commit,
+        epoch: Epoch(bundle.epoch),
+        sender: Some(me.identity.device),
+        counter: pending.counter,
+        id: pending.id,
+        // The server did not say.
+        stored_ms: 0,
+        chain,
+        content: EntryContent::Body(bundle.commit),
+    };
+    entry::keep(tx, conversation.local, &commit)?;
+    Ok(())
 }
 
 /// What is told to somebody whose device has come back: who came and went meanwhile, too, which no commit has told.

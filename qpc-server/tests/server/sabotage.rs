@@ -1,17 +1,19 @@
 //! A member whose commit some can process and some can't: those who can't say so, and one of the others puts them in anew.
 
 use bytes::Bytes;
-use qpc_client::api::Command;
+use ed25519_dalek::{Signer, SigningKey};
+use qpc_client::api::{Command, Role};
 use qpc_proto::{
     chain::ChainValue,
-    id::ConversationName,
+    id::{ConversationName, Seq},
+    report::Report,
     v1::{self, answer, request::Method},
 };
 use qpc_server::store::Store;
 
 use crate::{
     edge::{Guest, message_id},
-    hand::Hand,
+    hand::{Hand, Plan},
     net::{Net, Person, TOKEN, new_group},
     person,
     wire::{Wire, code},
@@ -56,16 +58,20 @@ impl Mallory {
 
     /// What a log holds of a kind.
     fn bodies(&self, net: &Net, log: &ConversationName, kind: v1::EntryKind) -> Vec<Bytes> {
+        self.entries(net, log, kind).into_iter().map(|(_, body)| body).collect()
+    }
+
+    fn entries(&self, net: &Net, log: &ConversationName, kind: v1::EntryKind) -> Vec<(v1::Entry, Bytes)> {
         let read = v1::ReadLog { conversation: Some(log.to_wire()), ..Default::default() };
         let answer::Result::ReadLog(page) = net.block(self.guest.wire.call(Method::ReadLog(read))) else {
             panic!("no log")
         };
-        let bodies = page.entries.into_iter().filter(|entry| entry.kind() == kind);
-        let bodies = bodies.filter_map(|entry| match entry.content {
-            Some(v1::entry::Content::Body(body)) => Some(body),
+        let entries = page.entries.into_iter().filter(|entry| entry.kind() == kind);
+        let entries = entries.filter_map(|entry| match &entry.content {
+            Some(v1::entry::Content::Body(body)) => Some((entry.clone(), body.clone())),
             _ => None,
         });
-        bodies.collect()
+        entries.collect()
     }
 
     /// Joins the group that it was welcomed to.
@@ -76,6 +82,21 @@ impl Mallory {
         let notice = notices.find(|notice| notice.kind() == v1::ConversationKind::Group).unwrap();
         self.hand.join(&notice.welcome);
         ConversationName::parse(notice.conversation.as_ref()).unwrap()
+    }
+
+    /// Sends a report.
+    fn sends(&self, net: &Net, name: &ConversationName, counter: u64, epoch: u64, body: Bytes) {
+        let request = v1::Send {
+            conversation: Some(name.to_wire()),
+            message_id: message_id(),
+            counter,
+            epoch,
+            kind: v1::EntryKind::Report.into(),
+            body,
+            leave: false,
+        };
+        let answer = net.block(self.guest.wire.call(Method::Send(request)));
+        assert!(matches!(answer, answer::Result::Send(_)), "{answer:?}");
     }
 
     fn shows(&mut self, net: &Net, name: &ConversationName, commit: v1::CommitBundle) -> (u64, ChainValue) {
@@ -152,4 +173,68 @@ fn who_can_not_follow_a_commit_is_put_in_anew_and_its_maker_taken_out() {
     all_talk(&[alice, bob, carol, dave, erin], "goes on");
     let now = net.block(net.store().hub_group(&name, None)).unwrap().unwrap().version.epoch.0;
     assert!(now <= epoch + 3, "repaired within three epochs: from {epoch} to {now}");
+}
+
+#[test]
+fn a_report_of_one_plain_member_takes_nobody_out() {
+    let net = Net::start();
+    let people = ["alice", "bob", "carol"].map(|name| net.person(name));
+    let [alice, bob, carol] = &people;
+    for other in [bob, carol] {
+        net.acquaint(alice, other);
+    }
+    let (mallory, name) = group_with(&net, alice, &[bob, carol]);
+    // A commit of bob's, in which there is nothing wrong.
+    alice.do_it(Command::GroupRole { group: GROUP.into(), member: "bob".into(), role: Role::Admin });
+    alice.do_it(Command::GroupRole { group: GROUP.into(), member: "bob".into(), role: Role::Member });
+    let commits = mallory.entries(&net, &name, v1::EntryKind::Commit);
+    let (commit, _) = commits.last().unwrap();
+    let (at, epoch) = ((Seq(commit.seq), ChainValue::parse(&commit.chain).unwrap()), commit.epoch);
+    let lie = |at, key: &SigningKey| {
+        let sign = |signed: &[u8]| key.sign(signed).to_bytes();
+        Report::new(&name, at, mallory.hand.encoded_key_package(), sign).encode()
+    };
+    let other = SigningKey::from_bytes(&[7; 32]);
+    let forged = [lie(at, &other), lie((at.0, ChainValue([9; 32])), &mallory.guest.device.key)];
+    let honest = lie(at, &mallory.guest.device.key);
+    for (counter, body) in (1..).zip(forged) {
+        mallory.sends(&net, &name, counter, epoch, body);
+    }
+    let before = net.block(net.store().hub_group(&name, None)).unwrap().unwrap().version.epoch;
+    all_talk(&[alice, bob, carol], "saw nothing");
+    assert!(!told(carol, "can't follow"), "{:?}", carol.history(GROUP));
+    // What she signs is done, for herself.
+    mallory.sends(&net, &name, 3, epoch, honest);
+    carol.until("her repair", |carol| told(carol, "put devices in anew, of mallory@localhost."));
+    assert!(told(carol, "A device of mallory@localhost can't follow a change that alice@localhost made."));
+    let now = net.block(net.store().hub_group(&name, None)).unwrap().unwrap().version.epoch;
+    assert_eq!(now, before.next());
+    all_talk(&[alice, bob, carol], "goes on");
+    assert_eq!(alice.members(GROUP), ["alice", "bob", "carol", "mallory"]);
+}
+
+#[test]
+fn who_came_in_by_a_wrong_group_info_is_not_to_blame_and_the_group_goes_on() {
+    let net = Net::start();
+    let people = ["alice", "bob", "carol"].map(|name| net.person(name));
+    let [alice, bob, carol] = &people;
+    for other in [bob, carol] {
+        net.acquaint(alice, other);
+    }
+    let (mut mallory, name) = group_with(&net, alice, &[bob, carol]);
+    let epoch = mallory.hand.epoch();
+    let mut bundle = mallory.hand.commit(Plan::default());
+    mallory.hand.merge();
+    bundle.group_info = mallory.hand.misleading(&bundle.group_info);
+    mallory.shows(&net, &name, bundle);
+    let tablet = net.device("carol", "carol's tablet");
+    tablet.until("its place", |me| told(me, "has joined") || told(me, "put this device in anew"));
+    // Nobody but the tablet is in the epoch that it has made.
+    for person in &people {
+        person.until("its place", |me| told(me, "has put this device in anew.") || told(me, "This device was added."));
+    }
+    all_talk(&[alice, bob, carol, &tablet], "goes on");
+    assert_eq!(alice.members(GROUP), ["alice", "bob", "carol", "mallory"]);
+    let now = net.block(net.store().hub_group(&name, None)).unwrap().unwrap().version.epoch.0;
+    assert!(now <= epoch + 4, "her commit, the joiner's, and the repair: from {epoch} to {now}");
 }

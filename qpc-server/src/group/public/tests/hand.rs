@@ -12,11 +12,11 @@ use openmls::{
         Extensions, GroupContext, GroupId, LeafNodeIndex, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
         PURE_PLAINTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProposalType, RatchetTreeIn,
         RequiredCapabilitiesExtension, SignatureScheme, UnknownExtension,
-        tls_codec::{DeserializeBytes as _, Serialize as _},
+        tls_codec::{DeserializeBytes as _, Serialize as _, VLBytes},
     },
 };
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_traits::OpenMlsProvider as _;
+use openmls_traits::{OpenMlsProvider as _, signatures::Signer as _};
 use prost::Message as _;
 use qpc_proto::{
     address::Address,
@@ -205,6 +205,22 @@ impl Hand {
         let bundle = self.commit(Plan::default());
         assert!(self.provider.spoil([]) > 0, "nobody was sent nonsense");
         bundle
+    }
+
+    /// A group info of its own with somebody else's key as the external one, and a signature that holds: who comes in by it
+    /// has other secrets than the members.
+    pub(crate) fn misleading(&mut self, group_info: &[u8]) -> Bytes {
+        let MlsMessageBodyIn::GroupInfo(info) = body(group_info) else { panic!("no group info") };
+        let external = info.extensions().external_pub().unwrap().external_pub().as_slice().to_vec();
+        let other = self.group().members().next().unwrap().encryption_key;
+        let at = group_info.windows(external.len()).position(|window| window == external).unwrap();
+        let mut misled = group_info.to_vec();
+        misled[at..at + other.len()].copy_from_slice(&other);
+        // MLSMessage: version and format, then what is signed, then the signature with its length.
+        let (content, _) = misled.split_at(misled.len() - 66);
+        let vector = |bytes: &[u8]| VLBytes::from(bytes.to_vec()).tls_serialize_detached().unwrap();
+        let signed = [vector(b"MLS 1.0 GroupInfoTBS"), vector(&content[4..])].concat();
+        [content, &vector(&self.signer.sign(&signed).unwrap())].concat().into()
     }
 
     /// Its commit was stored.
