@@ -1,4 +1,4 @@
-//! What is inside a decrypted message, an MLS credential or the roles extension: a
+//! What is inside a decrypted message, an MLS credential, a failure report or the roles extension: a
 //! hostile member can't make a client panic, and what is accepted reads back.
 #![no_main]
 
@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use qpc_proto::{
     content::{Content, Kind},
     credential::VerifiedDevice,
+    report::Report,
     role::RoleTable,
 };
 
@@ -19,4 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(roles.encode(), bytes);
     }
     drop(VerifiedDevice::verify_encoded(bytes));
+    if let Ok(report) = Report::decode(bytes.to_vec().into()) {
+        assert_eq!(Report::decode(report.encode()), Ok(report));
+    }
 });

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_reads_back_and_is_its_makers_for_one_conversation() {
+    fn a_report_is_its_makers_for_one_conversation() {
         let (key, other) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
         let made = report(&key);
         assert_eq!(Report::decode(made.encode()), Ok(made.clone()));

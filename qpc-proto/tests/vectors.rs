@@ -368,6 +368,11 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
             }
             .encode_to_vec(),
         ),
+        (
+            "FailureReport",
+            v1::FailureReport { seq: 7, chain: b(0xcc, 32), key_package: b(0x4e, 4), signature: b(0x51, 64) }
+                .encode_to_vec(),
+        ),
         ("Content.text", content(Kind::Text("hello".into()))),
         ("Content.edit", content(Kind::Edit(message(), "hallo".into()))),
         ("Content.delete", content(Kind::Delete(message()))),
@@ -475,6 +480,10 @@ fn derived() -> Vec<(&'static str, Vec<u8>)> {
         ("chain value after entry 2", entry.chain.after(&second).0.to_vec()),
         ("device authentication transcript", authentication.bytes()),
         ("device certificate transcript", transcript::device_certificate(&alice(), &[0xaa; 32], device(), &[0xdd; 32])),
+        (
+            "failure report transcript",
+            transcript::failure_report(&name(), Seq(7), &ChainValue([0xcc; 32]), &b(0x4e, 4)),
+        ),
         ("OPAQUE context", transcript::opaque_context(&[0xb1; 32], &domain())),
     ]
 }

@@ -75,6 +75,9 @@ pub(crate) fn judge(views: &[View], sayings: &[Saying], names: &[String], witnes
         }
     }
     wrong.extend(one_commit_for_each_epoch(witness));
+    // Nobody here is hostile.
+    let reports = witness.entries.iter().filter(|(_, seen)| seen.kind == EntryKind::Report);
+    wrong.extend(reports.map(|((name, seq), _)| format!("somebody can't follow {} at {seq}", name.id)));
     let log = Log::of(witness, sayings);
     for view in views {
         wrong.extend(completeness(view, &log, sayings, witness));

@@ -16,7 +16,8 @@ use openmls::{
     },
 };
 use openmls_basic_credential::SignatureKeyPair;
-use openmls_traits::{OpenMlsProvider as _, signatures::Signer as _};
+use openmls_libcrux_crypto::Provider;
+use openmls_traits::{OpenMlsProvider, signatures::Signer as _};
 use prost::Message as _;
 use qpc_proto::{
     address::Address,
@@ -28,13 +29,38 @@ use qpc_proto::{
 #[path = "sabotage.rs"]
 mod sabotage;
 
-use self::sabotage::Tools;
+use self::sabotage::Crypto;
 
 pub(crate) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_Ed25519;
 pub(crate) const POST_QUANTUM: Ciphersuite = Ciphersuite::MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519;
 
 /// A century: what is made here once is fuzzed for as long.
 const LIFETIME_SECONDS: u64 = 100 * 365 * 86_400;
+
+/// What a hand works with.
+#[derive(Default)]
+struct Tools {
+    honest: Provider,
+    crypto: Crypto,
+}
+
+impl OpenMlsProvider for Tools {
+    type CryptoProvider = Crypto;
+    type RandProvider = <Provider as OpenMlsProvider>::RandProvider;
+    type StorageProvider = <Provider as OpenMlsProvider>::StorageProvider;
+
+    fn storage(&self) -> &Self::StorageProvider {
+        self.honest.storage()
+    }
+
+    fn crypto(&self) -> &Crypto {
+        &self.crypto
+    }
+
+    fn rand(&self) -> &Self::RandProvider {
+        self.honest.rand()
+    }
+}
 
 /// One device, in at most one group.
 pub(crate) struct Hand {
@@ -201,9 +227,9 @@ impl Hand {
             victims.iter().any(|victim| victim.to_string() == address)
         });
         let keys: Vec<Vec<u8>> = hit.map(|leaf| leaf.encryption_key).collect();
-        self.provider.spoil(keys);
+        self.provider.crypto.spoil(keys);
         let bundle = self.commit(Plan::default());
-        assert!(self.provider.spoil([]) > 0, "nobody was sent nonsense");
+        assert!(self.provider.crypto.spoil([]) > 0, "nobody was sent nonsense");
         bundle
     }
 

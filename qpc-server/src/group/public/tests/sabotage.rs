@@ -10,9 +10,8 @@ use std::{
 };
 
 use openmls::prelude::tls_codec::SecretVLBytes;
-use openmls_libcrux_crypto::{CryptoProvider, Provider};
+use openmls_libcrux_crypto::CryptoProvider;
 use openmls_traits::{
-    OpenMlsProvider,
     crypto::OpenMlsCrypto,
     types::{
         AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair,
@@ -22,51 +21,25 @@ use openmls_traits::{
 
 type Result<T> = std::result::Result<T, CryptoError>;
 
-/// What a hand works with.
-pub(crate) struct Tools {
-    honest: Provider,
-    crypto: Crypto,
-}
-
-impl Default for Tools {
-    fn default() -> Self {
-        let crypto =
-            Crypto { honest: CryptoProvider::new().unwrap(), spoilt: Mutex::default(), hits: AtomicUsize::new(0) };
-        Self { honest: Provider::default(), crypto }
-    }
-}
-
-impl Tools {
-    /// From now on whoever holds one of these HPKE keys is sent nonsense; says how often somebody was until now.
-    pub(crate) fn spoil(&self, keys: impl IntoIterator<Item = Vec<u8>>) -> usize {
-        *self.crypto.spoilt.lock().unwrap() = keys.into_iter().collect();
-        self.crypto.hits.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl OpenMlsProvider for Tools {
-    type CryptoProvider = Crypto;
-    type RandProvider = <Provider as OpenMlsProvider>::RandProvider;
-    type StorageProvider = <Provider as OpenMlsProvider>::StorageProvider;
-
-    fn storage(&self) -> &Self::StorageProvider {
-        self.honest.storage()
-    }
-
-    fn crypto(&self) -> &Crypto {
-        &self.crypto
-    }
-
-    fn rand(&self) -> &Self::RandProvider {
-        self.honest.rand()
-    }
-}
-
 /// Cryptography as it should be, but for the keys that are spoilt.
 pub(crate) struct Crypto {
     honest: CryptoProvider,
     spoilt: Mutex<HashSet<Vec<u8>>>,
     hits: AtomicUsize,
+}
+
+impl Default for Crypto {
+    fn default() -> Self {
+        Self { honest: CryptoProvider::new().unwrap(), spoilt: Mutex::default(), hits: AtomicUsize::new(0) }
+    }
+}
+
+impl Crypto {
+    /// From now on whoever holds one of these HPKE keys is sent nonsense; says how often somebody was until now.
+    pub(crate) fn spoil(&self, keys: impl IntoIterator<Item = Vec<u8>>) -> usize {
+        *self.spoilt.lock().unwrap() = keys.into_iter().collect();
+        self.hits.swap(0, Ordering::Relaxed)
+    }
 }
 
 #[rustfmt::skip]
