@@ -5,6 +5,7 @@
 //! a log moves in the transaction that stores what the entry meant, so nothing is handled twice or not at all.
 
 mod change;
+mod ending;
 mod inbox;
 mod log;
 mod message;
@@ -30,7 +31,7 @@ use crate::{
     mls::{Fault, Group, GroupError, Member, Mls, Refusal},
     store::{
         StoreError, alarm,
-        conversation::{self, Conversation, Kind, State, Trusted},
+        conversation::{self, Conversation, Kind, Trusted},
         message as messages,
     },
     trust::Me,
@@ -136,7 +137,11 @@ pub(crate) fn batch(tx: &Transaction<'_>, me: &Me, items: Vec<Item>) -> Result<A
                     }
                     continue;
                 }
-                Item::CaughtUp(log) => batch.out.caught_up.push(log),
+                Item::CaughtUp(log) => {
+                    batch.put_back(open.take())?;
+                    batch.caught_up(&log)?;
+                    batch.out.caught_up.push(log);
+                }
                 Item::Following { log, head, after, chain } => {
                     batch.put_back(open.take())?;
                     if let Some(mut log) = batch.open(&log)? {
@@ -210,10 +215,10 @@ pub(crate) fn words(conversation: &Conversation) -> String {
 }
 
 impl<'b> Batch<'b> {
-    /// A log that is known, goes on and is trusted.
+    /// A log that is known, read and trusted.
     fn open(&self, name: &ConversationName) -> Result<Option<Open<'b>>, StoreError> {
         let Some(conversation) = conversation::by_name(self.tx, name)? else { return Ok(None) };
-        if conversation.trusted != Trusted::Yes || conversation.state != State::Active {
+        if conversation.trusted != Trusted::Yes || !conversation.is_read() {
             return Ok(None);
         }
         Ok(Some(Open {
@@ -244,7 +249,10 @@ impl<'b> Batch<'b> {
 
     fn not_followed(&mut self, name: &ConversationName) -> Result<(), ApplyError> {
         if let Some(mut log) = self.open(name)?.filter(|log| log.conversation.kind != Kind::Inbox) {
-            self.notice(&log, "You are no longer in this conversation.")?;
+            // Of one that is over, its end is told in other words.
+            if !log.conversation.is_over() {
+                self.notice(&log, "You are no longer in this conversation.")?;
+            }
             end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
         }
         self.out.gone.push(name.clone());

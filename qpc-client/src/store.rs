@@ -8,6 +8,7 @@ pub(crate) mod alarm;
 pub(crate) mod contact;
 pub(crate) mod conversation;
 pub(crate) mod due;
+pub(crate) mod ending;
 pub(crate) mod entry;
 pub(crate) mod history;
 pub(crate) mod identity;

@@ -21,7 +21,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        outbox, pending, report, reported,
+        ending, message, outbox, pending, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -99,6 +99,10 @@ impl<'b> Batch<'b> {
     /// The server took a change that is wrong in what only members can check: this device leaves the group as it has it,
     /// and comes back by itself, into whatever the group is by then.
     fn comes_back(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<Step, ApplyError> {
+        if log.conversation.is_over() {
+            self.has_ended(log)?;
+            return Ok(Step::Stopped);
+        }
         let members = super::members(&mut log.group)?;
         self.reports(log, entry, &members)?;
         self.leaves_to_come_back(log)?;
@@ -134,6 +138,9 @@ impl<'b> Batch<'b> {
             return Ok(());
         }
         self.notice(log, &format!("{missing} did not reach this device: you were out of it, or away for too long."))?;
+        if log.conversation.is_over() {
+            return self.has_ended(log);
+        }
         // What was encrypted or submitted and not answered stays as it is: it may have been taken in between.
         self.leaves_to_come_back(log)?;
         self.out.outbox = true;
@@ -325,7 +332,7 @@ fn members(change: &Change, own: bool, unheard: &BTreeSet<Address>) -> Vec<Strin
     added.chain(removed).chain(roles).collect()
 }
 
-/// This account is out of the conversation: what was to be sent never will be.
+/// This account is out of the conversation, or the other one is: what was to be sent never will be.
 pub(crate) fn end(
     tx: &Transaction<'_>,
     conversation: &Conversation,
@@ -341,7 +348,11 @@ pub(crate) fn end(
     if let Some(id) = pending::id_of(tx, conversation.local)? {
         pending::remove(tx, conversation.local, id)?;
     }
-    refuse_all(tx, conversation, "you are no longer in this conversation", out)?;
+    let farewell = ending::take(tx, conversation.local)?;
+    if let Some(text) = &farewell {
+        out.events.push(Event::Message(message::notice(tx, conversation.local, text)?));
+    }
+    refuse_all(tx, conversation, farewell.as_deref().unwrap_or("you are no longer in this conversation"), out)?;
     Ok(())
 }
 

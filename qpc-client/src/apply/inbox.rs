@@ -255,9 +255,7 @@ impl<'b> Batch<'b> {
                 conversation::set_name(self.tx, old.local, name)?;
                 return Ok(Some(conversation::get(self.tx, old.local)?));
             }
-            if let Some(own) = &old.name {
-                change::end(self.tx, &old, &mut self.mls.group(own), &mut self.out)?;
-            }
+            self.ends_when_read(&old, &format!("{peer} begins anew: this conversation has ended."))?;
         }
         Ok(Some(self.insert(name, Kind::Direct, Some(peer.clone()), peer.to_string())?))
     }
@@ -338,12 +336,7 @@ impl<'b> Batch<'b> {
                 AccountEvent::Deleted => format!("{who} has deleted the account."),
                 _ => format!("{who} begins anew: this conversation has ended."),
             };
-            let told = messages::notice(self.tx, direct.local, &text)?;
-            self.out.events.push(Event::Message(told));
-            if let Some(name) = direct.name.clone() {
-                change::end(self.tx, &direct, &mut self.mls.group(&name), &mut self.out)?;
-                self.out.gone.push(name);
-            }
+            self.ends_when_read(&direct, &text)?;
         }
         Ok(())
     }

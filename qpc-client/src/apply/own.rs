@@ -123,7 +123,7 @@ impl<'b> Batch<'b> {
         };
         let Some(conversation) = conversation::by_name(self.tx, &name)? else { return Ok(false) };
         // It is still to come, in its place.
-        if conversation.state == State::Active && Seq(told.seq) > conversation.seq {
+        if conversation.is_read() && Seq(told.seq) > conversation.seq {
             return Ok(false);
         }
         // It was heard, and is nothing to be shown.

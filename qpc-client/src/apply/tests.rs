@@ -1,5 +1,6 @@
 //! Two people, a hub that a test can make lie, and what they make of what it shows them.
 
+mod ending;
 mod lies;
 mod unheard;
 

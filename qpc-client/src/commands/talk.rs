@@ -92,7 +92,7 @@ fn full(most: u64) -> CommandError {
 }
 
 fn may_write(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), CommandError> {
-    if let Some(peer) = conversation.peer.as_ref().filter(|_| conversation.state != State::Ended)
+    if let Some(peer) = conversation.peer.as_ref().filter(|_| !conversation.is_over())
         && let Some(contact) = contact::get(tx, peer)?.filter(|contact| contact.offered_key.is_some())
         // A conversation that goes on is with the key that was known, one that is to begin would be with the other. But
         // whoever had compared the first is to look before they go on at all.
@@ -101,7 +101,7 @@ fn may_write(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), Co
         return Err(verify::changed_error(&contact));
     }
     match (conversation.state, conversation.trusted) {
-        (State::Ended, _) => Err(usage(format!("you are no longer in {}", conversation.title))),
+        (State::Ended | State::Ending, _) => Err(usage(format!("you are no longer in {}", conversation.title))),
         (_, Trusted::Yes) => Ok(()),
         (_, Trusted::OnceKeyAccepted) => Err(match contact::changed(tx)?.first() {
             Some(contact) => verify::changed_error(contact),
@@ -196,6 +196,7 @@ fn shown(
             Err(GroupError::Fault(fault)) => return Err(fault.into()),
         }
     }
+    let active = !conversation.is_over() && conversation.trusted == Trusted::Yes;
     let standing = conversation.peer.as_ref().map(|peer| trust::standing_in(tx, peer, &keys)).transpose()?;
     Ok(api::Conversation {
         standing,
@@ -212,6 +213,6 @@ fn shown(
         unread: message::unread(tx, conversation.local)?,
         last: message::last(tx, conversation.local, 1, None)?.pop(),
         request: conversation.request,
-        active: conversation.state != State::Ended && conversation.trusted == Trusted::Yes,
+        active,
     })
 }

@@ -122,7 +122,7 @@ async fn all_due(core: &Arc<Core>) -> Result<Vec<(Local, Due)>, End> {
 pub(crate) fn due(tx: &Transaction<'_>, me: &Me) -> Result<Vec<(Local, Due)>, ApplyError> {
     me.with_mls(tx, |mls| {
         let mut all = Vec::new();
-        for log in conversation::followed(tx)? {
+        for log in conversation::going_on(tx)? {
             let (false, Some(name)) = (log.kind == Kind::Inbox, &log.name) else { continue };
             let unheard = unheard::of(tx, log.local)?;
             let reported = reported::open(tx, log.local)?;

@@ -21,7 +21,10 @@ use crate::{
     apply::{self, Applied, Item},
     core::Core,
     fresh,
-    store::{conversation, entry},
+    store::{
+        conversation::{self, State},
+        entry,
+    },
     transport::{CallError, Frames, Link, Refused, Requests, request_frame},
 };
 
@@ -42,6 +45,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
         link,
         requests,
         followed: HashSet::new(),
+        ending: HashSet::new(),
         behind: HashSet::new(),
         opened: false,
         stored: HashMap::new(),
@@ -78,6 +82,8 @@ struct Reader<'r> {
     link: &'r Link,
     requests: Requests,
     followed: HashSet<ConversationName>,
+    /// Logs that were followed again because their conversations are over.
+    ending: HashSet<ConversationName>,
     /// Logs whose backlog has not all come yet.
     behind: HashSet<ConversationName>,
     opened: bool,
@@ -94,11 +100,14 @@ impl Reader<'_> {
         // One that was left, and may be joined again, is asked for anew then.
         let names: HashSet<_> = logs.iter().filter_map(|log| log.name.as_ref()).collect();
         self.followed.retain(|name| names.contains(name));
+        self.ending.retain(|name| names.contains(name));
         self.behind.retain(|name| names.contains(name));
         let mut cursors = Vec::new();
         for log in logs {
             let Some(name) = log.name else { continue };
-            if self.followed.insert(name.clone()) {
+            // What the server says from now on of one that is over is of all that there will ever be.
+            let anew = log.state == State::Ending && self.ending.insert(name.clone());
+            if self.followed.insert(name.clone()) || anew {
                 cursors.push(v1::Cursor { conversation: Some(name.to_wire()), seq: log.seq.0 });
                 self.behind.insert(name);
             }

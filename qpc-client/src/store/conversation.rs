@@ -68,6 +68,8 @@ pub(crate) enum State {
     Active = 3,
     /// This account is out of it; what was said stays.
     Ended = 4,
+    /// It is over, and what was said before that is still being read. Nothing is sent any more.
+    Ending = 5,
 }
 
 /// Is a conversation followed?
@@ -106,13 +108,23 @@ impl Conversation {
         self.name.as_ref().ok_or(StoreError::Corrupt("a conversation without a name"))
     }
 
+    /// Is it over for the person, read to its end or not?
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ending | State::Ended)
+    }
+
+    /// Is its log read?
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.state, State::Active | State::Ending)
+    }
+
     /// Is this device about to come into it, where others are already? What is written waits until it has.
     pub(crate) fn is_joining(&self) -> bool {
         match self.state {
             State::Awaiting => true,
             // What it makes itself has no epoch yet.
             State::Creating => self.epoch > Epoch(0),
-            State::Wanted | State::Active | State::Ended => false,
+            State::Wanted | State::Active | State::Ended | State::Ending => false,
         }
     }
 }
@@ -182,7 +194,7 @@ pub(crate) fn want_personal(tx: &Transaction<'_>, me: &Address) -> Result<Conver
 
 /// Conversations with a title, those that go on before those that have ended, newest first.
 pub(crate) fn by_title(tx: &Transaction<'_>, title: &str) -> Result<Vec<Conversation>, StoreError> {
-    many(tx, "WHERE kind <> 0 AND title = ?1 ORDER BY state = 4, local DESC", [title])
+    many(tx, "WHERE kind <> 0 AND title = ?1 ORDER BY state >= 4, local DESC", [title])
 }
 
 /// Everything but the inbox.
@@ -195,9 +207,14 @@ pub(crate) fn in_state(tx: &Transaction<'_>, state: State) -> Result<Vec<Convers
     many(tx, "WHERE state = ?1 ORDER BY local", [state as i64])
 }
 
-/// Logs to follow: the inbox and what goes on and is trusted.
-pub(crate) fn followed(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
+/// The inbox and what goes on and is trusted.
+pub(crate) fn going_on(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
     many(tx, "WHERE state = 3 AND distrusted = 0 ORDER BY kind, local", [])
+}
+
+/// Logs to follow: those, and what is not read to its end yet.
+pub(crate) fn followed(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
+    many(tx, "WHERE state IN (3, 5) AND distrusted = 0 ORDER BY kind, local", [])
 }
 
 /// Sets where this device stands in the log.
@@ -368,6 +385,7 @@ fn read(row: &Row<'_>) -> Result<Conversation, StoreError> {
             2 => State::Awaiting,
             3 => State::Active,
             4 => State::Ended,
+            5 => State::Ending,
             _ => return Err(StoreError::Corrupt("a state of a conversation")),
         },
         seq: Seq(row::number(row, "seq")?),

@@ -142,7 +142,16 @@ pub(crate) fn remove(tx: &Transaction<'_>, id: MessageId) -> Result<bool, StoreE
 
 /// What is queued for a conversation, in order.
 pub(crate) fn of_conversation(tx: &Transaction<'_>, conversation: Local) -> Result<Vec<MessageId>, StoreError> {
-    let mut select = tx.prepare_cached("SELECT id FROM outbox WHERE conversation = ?1 ORDER BY place")?;
+    ids(tx, "SELECT id FROM outbox WHERE conversation = ?1 ORDER BY place", conversation)
+}
+
+/// What of it was not encrypted, or has to be anew: the server has none of it.
+pub(crate) fn unsealed(tx: &Transaction<'_>, conversation: Local) -> Result<Vec<MessageId>, StoreError> {
+    ids(tx, "SELECT id FROM outbox WHERE conversation = ?1 AND body IS NULL ORDER BY place", conversation)
+}
+
+fn ids(tx: &Transaction<'_>, sql: &str, conversation: Local) -> Result<Vec<MessageId>, StoreError> {
+    let mut select = tx.prepare_cached(sql)?;
     let ids = select.query_map([conversation], |row| row.get::<_, Vec<u8>>(0))?;
     ids.map(|id| row::message_id(&id?)).collect()
 }

@@ -271,6 +271,14 @@ CREATE TABLE reported (
 CREATE INDEX reported_of_conversation ON reported (conversation, at_ms);
 ";
 
+/// Conversations that are over and not read to their end yet, and what is said there then.
+const ENDINGS: &str = "
+CREATE TABLE ending (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    text TEXT NOT NULL
+) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -285,6 +293,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(RETURNS),
         M::up(WELCOME_TREES),
         M::up(REPORTS),
+        M::up(ENDINGS),
     ])
 }
 
