@@ -447,7 +447,20 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                         unread: true,
                     }],
                     last: true,
+                    in_part: false,
                 }),
+            })),
+        ),
+        (
+            "Content.own_devices in part",
+            content(Kind::OwnDevices(v1::OwnDevices {
+                history: Some(v1::HistoryPage {
+                    request: b(0x22, 16),
+                    last: true,
+                    in_part: true,
+                    ..Default::default()
+                }),
+                ..Default::default()
             })),
         ),
         ("RoleList", roles.encode()),

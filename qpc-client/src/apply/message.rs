@@ -4,6 +4,7 @@ use bytes::Bytes;
 use qpc_proto::{
     chain::{Digest, EntryContent, LogEntry},
     content::{Content, Kind as Said},
+    credential::VerifiedDevice,
     id::{Counter, Seq},
     role::{Action, may},
     v1::ContactState,
@@ -30,7 +31,7 @@ impl<'b> Batch<'b> {
     pub(super) fn message(&mut self, log: &mut Open<'b>, entry: &LogEntry, body: &Bytes) -> Result<Step, ApplyError> {
         match log.group.process(entry.kind, body) {
             Ok(Processed::Message { sender, id, plaintext }) if id == entry.id => {
-                self.show(log, entry, sender.address().to_string(), &plaintext)?;
+                self.show(log, entry, &sender, &plaintext)?;
             }
             Ok(Processed::OwnMessage) => self.not_of_this_home(log)?,
             Ok(_) => self.notice(log, "A message was dropped: it is not the one that its sender sent.")?,
@@ -70,9 +71,10 @@ impl<'b> Batch<'b> {
         &mut self,
         log: &mut Open<'b>,
         entry: &LogEntry,
-        sender: String,
+        from: &VerifiedDevice,
         plaintext: &[u8],
     ) -> Result<(), ApplyError> {
+        let sender = from.address().to_string();
         let own = sender == self.me.address().to_string();
         let content = Content::decode(plaintext);
         let (kind, body) = match &content {
@@ -80,7 +82,7 @@ impl<'b> Batch<'b> {
             // Among this account's devices alone: others have no business to say such a thing.
             Ok(Content { kind: Said::OwnDevices(told), .. }) => {
                 let among_us = own && log.conversation.kind == Kind::Personal;
-                return if among_us { self.own_devices(log, told) } else { Ok(()) };
+                return if among_us { self.own_devices(log, from.device(), told) } else { Ok(()) };
             }
             Ok(content) => (content.kind.name(), describe(&content.kind)),
             Err(_) => (Said::Unknown.name(), KNOWN_NOT.to_owned()),

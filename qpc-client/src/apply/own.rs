@@ -2,7 +2,7 @@
 
 use qpc_proto::{
     address::Address,
-    id::{ConversationName, MessageId, Seq},
+    id::{ConversationName, DeviceId, MessageId, Seq},
     v1,
 };
 
@@ -22,11 +22,16 @@ use crate::{
 const REQUEST_LEN: usize = 16;
 /// A device that answers waits so long for each one that is older and may do so, in milliseconds.
 const TURN_MS: u64 = 2_000;
-/// And so much longer where it waits for an answer itself.
+/// And so much longer where it waits for an answer itself: it says what it has, and the rest once it has been told.
 const WAITING_MS: u64 = 10_000;
 
 impl<'b> Batch<'b> {
-    pub(super) fn own_devices(&mut self, log: &mut Open<'b>, told: &v1::OwnDevices) -> Result<(), ApplyError> {
+    pub(super) fn own_devices(
+        &mut self,
+        log: &mut Open<'b>,
+        from: DeviceId,
+        told: &v1::OwnDevices,
+    ) -> Result<(), ApplyError> {
         for read in &told.read {
             self.read_elsewhere(read)?;
         }
@@ -34,14 +39,14 @@ impl<'b> Batch<'b> {
             self.marked_elsewhere(mark)?;
         }
         if told.history_wanted.len() == REQUEST_LEN {
-            let waiting = history::wanted(self.tx)?.map_or(0, |_| WAITING_MS);
-            let begin = fresh::now_ms().saturating_add(self.rank(log)?.saturating_mul(TURN_MS)).saturating_add(waiting);
-            history::put_asked(self.tx, &told.history_wanted, begin)?;
+            let waiting = if history::is_whole(self.tx)? { 0 } else { WAITING_MS };
+            let begin = self.turn(log)?.saturating_add(waiting);
+            history::put_asked(self.tx, &told.history_wanted, from, begin)?;
             verification::tell_all(self.tx)?;
             self.out.own = true;
         }
         if let Some(page) = &told.history {
-            self.page(page)?;
+            self.page(log, from, page)?;
         }
         Ok(())
     }
@@ -67,18 +72,20 @@ impl<'b> Batch<'b> {
         Ok(())
     }
 
-    /// How many of the account's devices are older than this one: they have more to tell, and come first.
-    fn rank(&self, log: &mut Open<'b>) -> Result<u64, ApplyError> {
+    /// When it is this device's turn to answer: the account's older devices have more to tell, and come first.
+    fn turn(&self, log: &mut Open<'b>) -> Result<u64, ApplyError> {
         let members = super::members(&mut log.group)?;
         let older = members.iter().filter(|member| member.device.device() < self.me.identity.device).count();
-        Ok(u64::try_from(older).unwrap_or(u64::MAX))
+        let wait = u64::try_from(older).unwrap_or(u64::MAX).saturating_mul(TURN_MS);
+        Ok(fresh::now_ms().saturating_add(wait))
     }
 
     /// Part of an answer: to this device's question, or to another's.
-    fn page(&mut self, page: &v1::HistoryPage) -> Result<(), ApplyError> {
+    fn page(&mut self, log: &mut Open<'b>, from: DeviceId, page: &v1::HistoryPage) -> Result<(), ApplyError> {
         let ours = history::wanted(self.tx)?.is_some_and(|(request, _)| request == page.request.as_ref());
         if !ours {
-            return Ok(history::leave_to_others(self.tx, &page.request)?);
+            // What one says that was not told everything takes nothing off the others.
+            return if page.in_part { Ok(()) } else { Ok(history::leave_to_others(self.tx, &page.request)?) };
         }
         for told in &page.conversations {
             self.conversation_elsewhere(told)?;
@@ -87,11 +94,17 @@ impl<'b> Batch<'b> {
         for told in &page.messages {
             new = new.saturating_add(u64::from(self.said_before(told)?));
         }
+        let complete = page.last && !page.in_part;
         if page.last {
-            history::answered(self.tx)?;
             history::in_order(self.tx)?;
         }
-        self.out.events.push(Event::History { messages: new, complete: page.last });
+        if complete {
+            history::answered(self.tx, self.turn(log)?)?;
+            self.out.own = true;
+        } else if page.in_part {
+            history::told_in_part(self.tx, from)?;
+        }
+        self.out.events.push(Event::History { messages: new, complete });
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Two people, a hub that a test can make lie, and what they make of what it shows them.
 
 mod ending;
+mod history;
 mod lies;
 mod unheard;
 
@@ -39,11 +40,14 @@ struct Desk {
 
 impl Desk {
     fn of(name: &str) -> Self {
+        Self::of_account(name, &AccountSecret::generate().unwrap())
+    }
+
+    fn of_account(name: &str, secret: &AccountSecret) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
         let address = Address::parse(&format!("{name}@a.example")).unwrap();
-        let secret = AccountSecret::generate().unwrap();
-        let identity = Identity::certified(&secret, address.clone(), "a.example:7000".into()).unwrap();
+        let identity = Identity::certified(secret, address.clone(), "a.example:7000".into()).unwrap();
         let device = Device::new(&identity.certificate, &identity.device_secret.seed()).unwrap();
         let name = ConversationName::inbox(address.domain, identity.device);
         let me = Me { identity: identity.into(), device: device.into() };

@@ -5,6 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use qpc_proto::{
     content::{Content, Kind as Said},
+    id::DeviceId,
     limits::OWN_DEVICES_MAX,
     v1,
 };
@@ -20,6 +21,7 @@ use crate::{
         due::{self, What},
         history, message, outbox, unjoined, verification,
     },
+    transport::{CallError, Link},
     trust::Me,
 };
 
@@ -40,8 +42,9 @@ const PAGE_BYTES: usize = OWN_DEVICES_MAX / 4 * 3;
 const NEWS_MAX: u32 = 100;
 
 /// Tells until the connection ends.
-pub(super) async fn run(core: &Arc<Core>) -> Result<Infallible, End> {
+pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
     let began = Instant::now();
+    give_up(core, link).await?;
     let mut first = true;
     loop {
         let (me, joining) = (core.me.clone(), began.elapsed() < JOINING);
@@ -66,6 +69,38 @@ pub(super) async fn run(core: &Arc<Core>) -> Result<Infallible, End> {
             }
         }
     }
+}
+
+/// Where nobody has answered in time, and nobody is left who could: each other device waits itself, and has said what it has.
+/// Then there is no more to be had, and what there is is everything.
+async fn give_up(core: &Core, link: &Link) -> Result<(), End> {
+    if !core.store.run(is_overdue).await? {
+        return Ok(());
+    }
+    let listed = match link.call(v1::ListDevices {}).await {
+        Ok(listed) => listed.devices,
+        Err(CallError::Refused(refused)) => {
+            tracing::debug!(%refused, "the account's devices could not be read");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let all: Result<Vec<_>, _> = listed.iter().map(|device| DeviceId::parse(&device.device_id)).collect();
+    let Ok(mut others) = all else { return Ok(()) };
+    others.retain(|device| *device != core.me.identity.device);
+    core.store
+        .run(move |tx| match history::all_in_part(tx, &others)? {
+            true => history::answered(tx, fresh::now_ms()),
+            false => Ok(()),
+        })
+        .await?;
+    Ok(())
+}
+
+/// Has this device asked, and is not answered to the end after that long?
+fn is_overdue(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+    let wanted = history::wanted(tx)?;
+    Ok(wanted.is_some_and(|(_, asked_ms)| fresh::now_ms() >= PATIENCE_MS.saturating_add(asked_ms)))
 }
 
 /// What to do after a step.
@@ -134,9 +169,7 @@ fn asks(tx: &Transaction<'_>, first: bool, joining: bool) -> Result<Asks, StoreE
         due::done(tx, What::History, times)?;
         return Ok(Asks::Now);
     }
-    let overdue = |(_, asked_ms)| fresh::now_ms() >= PATIENCE_MS.saturating_add(asked_ms);
-    let again = first && history::wanted(tx)?.is_some_and(overdue);
-    Ok(if again { Asks::Now } else { Asks::No })
+    Ok(if first && is_overdue(tx)? { Asks::Now } else { Asks::No })
 }
 
 /// Answers another device's question, some pages at a time.

@@ -54,7 +54,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> 
         ended = key_packages::run(core, link, stock) => ended,
         ended = proposals::run(core, link) => ended,
         ended = join::run(core, link) => ended,
-        ended = own::run(core) => ended,
+        ended = own::run(core, link) => ended,
         ended = describe::run(core) => ended,
         ended = renew::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),

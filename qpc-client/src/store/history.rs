@@ -1,9 +1,17 @@
 //! What was said before this device came: asked for here, and told to others.
 
-use qpc_proto::{id::MessageId, v1};
+use qpc_proto::{
+    id::{DeviceId, MessageId},
+    v1,
+};
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Local, StoreError, conversation::Kind, row};
+use super::{
+    Local, StoreError,
+    conversation::Kind,
+    due::{self, What},
+    row,
+};
 use crate::fresh;
 
 /// Names a question.
@@ -25,18 +33,53 @@ pub(crate) fn wanted(tx: &Transaction<'_>) -> Result<Option<(Vec<u8>, u64)>, Sto
     rows.next()?.map(|row| Ok((row.get("request")?, row::number(row, "asked_ms")?))).transpose()
 }
 
-/// It is answered.
-pub(crate) fn answered(tx: &Transaction<'_>) -> Result<(), StoreError> {
+/// Was this device told what was said before it came, or is there nothing to be told?
+pub(crate) fn is_whole(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+    Ok(due::get(tx, What::History)?.is_none() && wanted(tx)?.is_none())
+}
+
+/// Its question is answered. Others that wait for it are told everything from then on.
+pub(crate) fn answered(tx: &Transaction<'_>, begin_ms: u64) -> Result<(), StoreError> {
     tx.execute("DELETE FROM history_wanted", [])?;
+    tx.execute("DELETE FROM history_in_part", [])?;
+    tx.execute(
+        "UPDATE history_asked SET conversation = 0, message = NULL, begin_ms = max(begin_ms, ?1)",
+        [row::signed(begin_ms)],
+    )?;
     Ok(())
 }
 
-/// Another device has asked; this one begins to answer then, if it has not heard another do so.
-pub(crate) fn put_asked(tx: &Transaction<'_>, request: &[u8], begin_ms: u64) -> Result<(), StoreError> {
+/// Another device has told what it has, and waits itself.
+pub(crate) fn told_in_part(tx: &Transaction<'_>, device: DeviceId) -> Result<(), StoreError> {
+    tx.execute("INSERT OR IGNORE INTO history_in_part (device) VALUES (?1)", [device.as_bytes()])?;
+    Ok(())
+}
+
+/// Have all of these devices done so?
+pub(crate) fn all_in_part(tx: &Transaction<'_>, devices: &[DeviceId]) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached("SELECT 1 FROM history_in_part WHERE device = ?1")?;
+    for device in devices {
+        if !select.exists([device.as_bytes()])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Another device has asked; this one begins to answer then, if it has not heard another do so. Who asks again has given up
+/// what it asked before, and still has what it was told.
+pub(crate) fn put_asked(
+    tx: &Transaction<'_>,
+    request: &[u8],
+    asker: DeviceId,
+    begin_ms: u64,
+) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT OR IGNORE INTO history_asked (request, begin_ms) VALUES (?1, ?2)",
-        (request, row::signed(begin_ms)),
+        "INSERT OR IGNORE INTO history_asked (request, asker, begin_ms, in_part) \
+         SELECT ?1, ?2, ?3, coalesce(max(in_part), 0) FROM history_asked WHERE asker = ?2",
+        (request, asker.as_bytes(), row::signed(begin_ms)),
     )?;
+    tx.execute("DELETE FROM history_asked WHERE asker = ?1 AND request <> ?2", (asker.as_bytes(), request))?;
     Ok(())
 }
 
@@ -55,10 +98,11 @@ pub(crate) struct Asked {
     message: Option<i64>,
 }
 
-/// The next one.
+/// The next one. Who was told what there is here while this device waits is told no more before it has been told itself.
 pub(crate) fn asked(tx: &Transaction<'_>) -> Result<Option<Asked>, StoreError> {
-    let mut select = tx.prepare_cached("SELECT * FROM history_asked ORDER BY begin_ms LIMIT 1")?;
-    let mut rows = select.query([])?;
+    let mut select =
+        tx.prepare_cached("SELECT * FROM history_asked WHERE in_part = 0 OR ?1 ORDER BY begin_ms LIMIT 1")?;
+    let mut rows = select.query([is_whole(tx)?])?;
     rows.next()?
         .map(|row| {
             Ok(Asked {
@@ -73,7 +117,8 @@ pub(crate) fn asked(tx: &Transaction<'_>) -> Result<Option<Asked>, StoreError> {
 
 /// The next page of the answer, of at most so many bytes, and that it was made.
 pub(crate) fn page(tx: &Transaction<'_>, asked: &Asked, bytes: usize) -> Result<v1::HistoryPage, StoreError> {
-    let mut page = v1::HistoryPage { request: asked.request.clone().into(), ..Default::default() };
+    let in_part = !is_whole(tx)?;
+    let mut page = v1::HistoryPage { request: asked.request.clone().into(), in_part, ..Default::default() };
     let mut room = Room(bytes);
     let mut at = asked.clone();
     if at.message.is_none() && conversations(tx, &mut at, &mut page, &mut room)? {
@@ -82,7 +127,12 @@ pub(crate) fn page(tx: &Transaction<'_>, asked: &Asked, bytes: usize) -> Result<
     if at.message.is_some() {
         page.last = messages(tx, &mut at, &mut page, &mut room)?;
     }
-    if page.last {
+    if page.last && in_part {
+        tx.execute(
+            "UPDATE history_asked SET in_part = 1, conversation = 0, message = NULL WHERE request = ?1",
+            [&at.request],
+        )?;
+    } else if page.last {
         tx.execute("DELETE FROM history_asked WHERE request = ?1", [&at.request])?;
     } else {
         tx.execute(

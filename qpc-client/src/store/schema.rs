@@ -279,6 +279,16 @@ CREATE TABLE ending (
 ) STRICT;
 ";
 
+/// Who has asked for what was said before it came, and whether it was told what there was here while this device waited
+/// itself; and who has told this one so.
+const HISTORY_IN_PART: &str = "
+ALTER TABLE history_asked ADD COLUMN asker BLOB NOT NULL DEFAULT x'';
+ALTER TABLE history_asked ADD COLUMN in_part INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE history_in_part (
+    device BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -294,6 +304,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(WELCOME_TREES),
         M::up(REPORTS),
         M::up(ENDINGS),
+        M::up(HISTORY_IN_PART),
     ])
 }
 

@@ -1,0 +1,208 @@
+//! What was said before a device came: two of an account that have come at once, and nobody who was there before.
+
+use super::*;
+use crate::{
+    driver::own::{Next, step},
+    mls::Invitee,
+    store::{
+        due::{self, What},
+        history,
+    },
+};
+
+/// Devices of alice's in her own conversation, the first of which has made it; and its log.
+fn devices<const N: usize>() -> (Ledger, [Desk; N]) {
+    let secret = AccountSecret::generate().unwrap();
+    let mut desks = [(); N].map(|()| Desk::of_account("alice", &secret));
+    let domain = desks[0].me.address().domain.clone();
+    let name = ConversationName { domain, id: fresh::conversation_id().unwrap() };
+    let (made, others) = desks.split_first_mut().unwrap();
+    let packages: Vec<_> = others.iter_mut().map(|desk| (desk.me.identity.device, desk.key_package())).collect();
+    let address = made.me.address().clone();
+    let invited: Vec<_> = packages
+        .iter()
+        .map(|(device, key_package)| Invitee { address: &address, device: *device, key_package })
+        .collect();
+    let welcome = made.tx(|tx, me| {
+        let roles = qpc_proto::role::RoleTable::owned_by(me.address().clone());
+        me.with_mls(tx, |mls| {
+            let made = mls.create_group(&name, Suite::Classical, &roles, None, &invited).unwrap();
+            mls.group(&name).merge_pending().unwrap();
+            made.staged.unwrap().welcome.unwrap()
+        })
+    });
+    for desk in others {
+        desk.tx(|tx, me| me.with_mls(tx, |mls| mls.join(&name, &welcome, None).map(drop).unwrap()));
+    }
+    for desk in &mut desks {
+        desk.tx(|tx, me| {
+            // The server's list was read.
+            due::done(tx, What::Conversations, 1).unwrap();
+            let personal = conversation::want_personal(tx, me.address()).unwrap();
+            conversation::set_name(tx, personal.local, &name).unwrap();
+            conversation::set_state(tx, personal.local, State::Active).unwrap();
+        });
+    }
+    (Ledger::of(name), desks)
+}
+
+/// What devices have for each other goes into the log, and all of them read it. Gives it.
+fn exchange(log: &mut Ledger, desks: &mut [Desk]) -> Vec<LogEntry> {
+    let mut said = Vec::new();
+    for desk in desks.iter_mut() {
+        let device = desk.me.identity.device;
+        let name = log.name.clone();
+        let sealed = desk.tx(|tx, me| {
+            let mut all = Vec::new();
+            let mut counter = conversation::by_name(tx, &name).unwrap().unwrap().counter;
+            for outgoing in outbox::next(tx, 100, |_, _| true).unwrap() {
+                let encrypt = |mls: &Mls<'_>| mls.group(&name).encrypt(outgoing.id, &outgoing.content).unwrap().bytes;
+                let body: bytes::Bytes = me.with_mls(tx, encrypt).into();
+                counter = counter.next();
+                let sealed = outbox::Sealed { counter, epoch: Epoch(1), body: body.clone() };
+                outbox::seal(tx, outgoing.place, &sealed).unwrap();
+                all.push((outgoing.id, counter, body));
+            }
+            all
+        });
+        said.extend(
+            sealed
+                .into_iter()
+                .map(|(id, counter, body)| log.append(EntryKind::Message, Some(device), counter.0, id, &body)),
+        );
+    }
+    for desk in desks {
+        desk.take(said.iter().map(item)).unwrap();
+    }
+    said
+}
+
+/// Devices do what is due, and answer at once, until nobody has anything to say any more. Gives what was said.
+fn talk(log: &mut Ledger, desks: &mut [Desk]) -> Vec<LogEntry> {
+    let mut said = Vec::new();
+    loop {
+        let mut quiet = true;
+        for desk in desks.iter_mut() {
+            let next = desk.tx(|tx, me| {
+                tx.execute("UPDATE history_asked SET begin_ms = 0", []).unwrap();
+                step(tx, me, false, false).unwrap()
+            });
+            quiet &= next == Next::Nothing;
+        }
+        said.extend(exchange(log, desks));
+        if quiet {
+            return said;
+        }
+    }
+}
+
+/// Something that this device has of a group that is over.
+fn has(desk: &mut Desk, log: &Ledger, texts: &[(u64, &str)]) {
+    desk.tx(|tx, _| {
+        let known = conversation::by_name(tx, &log.name).unwrap();
+        let local = known.map_or_else(
+            || {
+                let title = "friends".to_owned();
+                let name = Some(log.name.clone());
+                let new = New { name, kind: Kind::Group, peer: None, title, state: State::Ended };
+                conversation::insert(tx, &new).unwrap()
+            },
+            |known| known.local,
+        );
+        for (seq, text) in texts {
+            let new = messages::New {
+                conversation: local,
+                seq: Seq(*seq),
+                id: MessageId::new(*seq, [7; 10]),
+                sender: "bob@a.example",
+                own: false,
+                time_ms: *seq,
+                kind: "text",
+                body: text,
+                shown: true,
+            };
+            messages::insert(tx, &new).unwrap();
+        }
+    });
+}
+
+fn friends() -> Ledger {
+    let domain = Address::parse("alice@a.example").unwrap().domain;
+    Ledger::of(ConversationName { domain, id: fresh::conversation_id().unwrap() })
+}
+
+/// A device that has just come asks for what was said before.
+fn asks(desk: &mut Desk) {
+    desk.tx(|tx, _| due::put(tx, What::History).unwrap());
+}
+
+fn is_whole(desk: &mut Desk) -> bool {
+    desk.tx(|tx, _| history::is_whole(tx).unwrap())
+}
+
+#[test]
+fn of_two_that_come_at_once_neither_takes_the_other_for_one_that_knows() {
+    let (mut log, mut desks) = devices::<3>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one"), (2, "two")]);
+    has(&mut desks[1], &group, &[(3, "three")]);
+    let (first, others) = desks.split_first_mut().unwrap();
+    others.iter_mut().for_each(asks);
+    // The first is away: the other two tell each other what they have.
+    let said = talk(&mut log, others);
+    assert_eq!(others[1].texts(&group.name), ["three"]);
+    assert!(others.iter_mut().all(|desk| !is_whole(desk)), "nobody knew");
+    // It is back, and both are told everything.
+    first.take(said.iter().map(item)).unwrap();
+    talk(&mut log, &mut desks);
+    for desk in &mut desks[1..] {
+        assert_eq!(desk.texts(&group.name), ["one", "two", "three"]);
+        assert!(is_whole(desk));
+    }
+}
+
+#[test]
+fn whoever_is_told_tells_those_who_asked_it_meanwhile() {
+    let (mut log, mut desks) = devices::<3>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one")]);
+    let (first, others) = desks.split_first_mut().unwrap();
+    others.iter_mut().for_each(asks);
+    let said = talk(&mut log, others);
+    // The first answers one of them and is gone before the other's turn comes.
+    first.take(said.iter().map(item)).unwrap();
+    first.tx(|tx, me| {
+        tx.execute("UPDATE history_asked SET begin_ms = 0", []).unwrap();
+        step(tx, me, false, false).unwrap();
+        tx.execute("DELETE FROM history_asked", []).unwrap();
+    });
+    let said = exchange(&mut log, std::slice::from_mut(first));
+    others.iter_mut().for_each(|desk| drop(desk.take(said.iter().map(item)).unwrap()));
+    talk(&mut log, others);
+    for desk in others {
+        assert_eq!(desk.texts(&group.name), ["one"]);
+        assert!(is_whole(desk));
+    }
+}
+
+#[test]
+fn where_nobody_knows_more_each_has_what_there_is_and_it_is_told_once() {
+    let (mut log, mut desks) = devices::<2>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one"), (2, "two")]);
+    has(&mut desks[1], &group, &[(2, "two")]);
+    desks.iter_mut().for_each(asks);
+    talk(&mut log, &mut desks);
+    assert!(desks.iter_mut().all(|desk| desk.texts(&group.name) == ["one", "two"]));
+    // One asks again: the other has nothing that is new.
+    asks(&mut desks[0]);
+    assert_eq!(talk(&mut log, &mut desks).len(), 1, "the question");
+    let other = desks[1].me.identity.device;
+    desks[0].tx(|tx, _| {
+        assert!(history::all_in_part(tx, &[other]).unwrap());
+        assert!(!history::all_in_part(tx, &[other, DeviceId::new(1, [1; 10])]).unwrap(), "that one may know more");
+        history::answered(tx, 0).unwrap();
+    });
+    talk(&mut log, &mut desks);
+    assert!(desks.iter_mut().all(is_whole));
+}
