@@ -185,7 +185,8 @@ impl<'b> Batch<'b> {
             self.notice(log, &text)?;
         }
         self.reported(local, change)?;
-        if change.removed_self && change.added.iter().any(|device| device.device() == self.me.identity.device) {
+        // Its account stays: it was put in anew, or was away for so long that it was taken out.
+        if change.removed_self && !change.accounts_removed.contains(self.me.address()) {
             return self.put_in_anew(log, change);
         }
         if change.removed_self {
@@ -215,8 +216,8 @@ impl<'b> Batch<'b> {
         Ok(())
     }
 
-    /// Somebody has taken this device out and put it in again by one commit, which it could follow: it goes on with the
-    /// welcome, as one who could not.
+    /// This device alone is out by a commit that it could follow: it goes on with the welcome where there is one, as one who
+    /// could not, and comes back by itself otherwise.
     fn put_in_anew(&mut self, log: &mut Open<'b>, change: &Change) -> Result<(), ApplyError> {
         let local = log.conversation.local;
         conversation::set_position(self.tx, local, log.seq, &log.chain)?;

@@ -97,7 +97,7 @@ suite! { $
         pages_end_at_their_limits, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;
     upkeep:
-        retention_takes_bodies_then_entries_and_keeps_the_chain, counters_outlive_their_entries,
+        retention_takes_bodies_then_entries_and_keeps_the_chain, whoever_is_behind_what_is_kept_is_to_be_taken_out, counters_outlive_their_entries,
         an_inbox_keeps_what_is_not_acknowledged_until_commits_days, undelivered_entries_are_counted,
         a_cursor_is_found_by_its_place_or_by_its_name;
 }

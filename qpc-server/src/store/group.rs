@@ -95,7 +95,7 @@ pub struct TreePage {
     pub bytes: Bytes,
 }
 
-/// A device that is no longer enrolled, and has a leaf in a group still.
+/// A device that is no longer enrolled, or that has not read what is no longer kept, and has a leaf in a group still.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Departure {
     /// Whose group.

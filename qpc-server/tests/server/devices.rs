@@ -1,6 +1,10 @@
 //! Several devices of one account: they are in everything together, by themselves, and out of it when they are revoked.
 
 use qpc_client::api::{Command, Compared, Conversation, ConversationKind, Outcome, Verification};
+use qpc_server::{
+    clock::{Clock, SystemClock},
+    store::{Retention, Store},
+};
 
 use crate::net::{Net, Person, new_group};
 
@@ -129,6 +133,44 @@ fn a_revoked_device_is_taken_out_of_every_group() {
     bob.say(&alice, ["it is gone"]);
     alice.expects(["it is gone"]);
     assert_eq!(laptop.history("bob").iter().filter(|one| one.body == "it is gone").count(), 0);
+}
+
+#[test]
+fn a_device_that_was_away_for_longer_than_entries_are_kept_is_taken_out_and_comes_back() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let tablet = net.device("bob", "tablet");
+    is_in(&tablet, 1);
+    alice.do_it(new_group("team", ["bob"]));
+    tablet.until("the group", |tablet| active(tablet, "team").is_some());
+    tablet.disconnect();
+    alice.write("team", ["while it is away"]);
+    let reads = |me: &Person, text: &str| me.until(text, |me| me.history("team").iter().any(|said| said.body == text));
+    reads(&bob, "while it is away");
+    let before_ms = SystemClock.unix_ms();
+    // Whoever comes again says what it has read, and when the server stops that is written down.
+    for round in ["one", "two"] {
+        net.stop_server();
+        net.start_server();
+        for (says, other) in [(&alice, &bob), (&bob, &alice)] {
+            let text = format!("{} is here for round {round}", says.name);
+            says.write("team", [text.as_str()]);
+            reads(other, &text);
+        }
+    }
+    let old = Retention { bodies_before_ms: before_ms, entries_before_ms: before_ms, batch: 100 };
+    while net.block(net.store().retention_step(old)).unwrap() {}
+    // Whenever a device has come into a group, those are looked at that should be out.
+    let laptop = net.device("alice", "laptop");
+    is_in(&laptop, 2);
+    alice.until("its end", |alice| devices(alice, "team", "bob") == 1);
+    reads(&alice, "bob@localhost removed a device.");
+    tablet.connect();
+    alice.until("its return", |alice| devices(alice, "team", "bob") == 2);
+    alice.write("team", ["welcome back"]);
+    reads(&tablet, "welcome back");
+    tablet.write("team", ["thank you"]);
+    reads(&alice, "thank you");
 }
 
 #[test]

@@ -41,9 +41,11 @@ impl Followed {
         let Some((leaf, gone)) = self.rules.members().find(|(_, member)| member.device() == device) else {
             return Ok(Leaf::Gone);
         };
-        let last = self.rules.members().filter(|(_, member)| same_account(member, gone)).count() == 1;
-        let proposed = self.pending.iter().any(|(_, deed)| *deed == Deed::Remove(leaf));
-        if proposed || (last && !account_gone) {
+        let is_proposed = |leaf: u32| self.pending.iter().any(|(_, deed)| *deed == Deed::Remove(leaf));
+        let mut others = self.rules.members().filter(|(other, member)| *other != leaf && same_account(member, gone));
+        // Not the last one, even once all that waits is carried out.
+        let others_stay = others.any(|(other, _)| !is_proposed(other));
+        if is_proposed(leaf) || !(others_stay || account_gone) {
             return Ok(Leaf::Stays);
         }
         let index = self.sender_index(domain, key)?;

@@ -70,6 +70,36 @@ pub fn retention_takes_bodies_then_entries_and_keeps_the_chain(backend: &dyn Bac
     next(&world);
 }
 
+pub fn whoever_is_behind_what_is_kept_is_to_be_taken_out(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let group = world.group(&alice, &[&bob]);
+    let (read, unread) = (world.say(&alice, &group, "read by bob"), world.say(&alice, &group, "and not"));
+    for (reader, seq) in [(&alice, unread.seq), (&bob, read.seq)] {
+        world.acknowledge(reader, &group, seq.0);
+    }
+    let due = |world: &World| -> Vec<_> {
+        let due = wait(world.store.departures(10)).unwrap();
+        let due = due.into_iter().filter(|gone| gone.conversation == group);
+        due.map(|gone| (gone.device, gone.account_gone)).collect()
+    };
+    // Bob has read all that is gone.
+    world.now_ms.set(world.now_ms.get() + HOUR_MS);
+    let later = world.say(&alice, &group, "an hour later");
+    world.acknowledge(&alice, &group, later.seq.0);
+    world.acknowledge(&bob, &group, unread.seq.0);
+    retain(&world, u64::MAX, world.now_ms.get());
+    assert_eq!(due(&world), []);
+    retain(&world, u64::MAX, u64::MAX);
+    let behind = [(bob.device(), false)];
+    assert_eq!(due(&world), behind);
+    let world = if backend.persistent() { world.reopened(backend).unwrap() } else { world };
+    assert_eq!(due(&world), behind);
+    // He is out, or came in anew.
+    world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&bob])).unwrap();
+    assert_eq!(due(&world), []);
+}
+
 pub fn counters_outlive_their_entries(backend: &dyn Backend) {
     let world = World::new(backend);
     let (alice, bob) = (world.person("alice"), world.person("bob"));

@@ -26,8 +26,9 @@ pub(super) struct Logs {
     next: i64,
     /// Conversations of a member, in order of id.
     memberships: HashMap<AccountId, BTreeSet<(ConversationId, LogId)>>,
-    /// Devices that are gone and have a leaf still: whether their account is gone, and when something was done about it.
-    departed: BTreeMap<(LogId, DeviceId), (bool, Option<Epoch>)>,
+    /// Devices that are gone, or too far behind, and have a leaf still: whether their account is gone, and when something was
+    /// done about it.
+    pub(super) departed: BTreeMap<(LogId, DeviceId), (bool, Option<Epoch>)>,
 }
 
 pub(super) struct Log {

@@ -26,10 +26,17 @@ impl UpkeepTables for World {
 
     fn drop_entries(&mut self, before_ms: u64, limit: usize) -> Fallible<usize> {
         let mut dropped = 0_usize;
-        for log in self.logs.rows.values_mut().filter(|log| !log.is_inbox()) {
+        for (id, log) in self.logs.rows.iter_mut().filter(|(_, log)| !log.is_inbox()) {
+            let floor = log.ends.floor;
             while dropped < limit && log.entries.front().is_some_and(|row| row.entry.stored_ms < before_ms) {
                 log.drop_front();
                 dropped = dropped.saturating_add(1);
+            }
+            if log.ends.floor > floor {
+                let behind = log.cursors.iter().filter(|(_, at)| at.until.is_none() && at.seq < log.ends.floor);
+                for (device, _) in behind {
+                    self.logs.departed.entry((*id, *device)).or_insert((false, None));
+                }
             }
         }
         Ok(dropped)

@@ -107,6 +107,10 @@ impl UpkeepTables for Rows<'_> {
         }
         for (log, last) in floors {
             self.raise_floor(log, last.seq, last.chain)?;
+            // Who has not read that far can't follow the group from there.
+            let sql = "INSERT OR IGNORE INTO departed (log, device, account_gone) \
+                       SELECT log, device, 0 FROM cursors WHERE log = ?1 AND seq < ?2 AND until_seq IS NULL";
+            self.run(sql, params![log.0, last.seq])?;
         }
         self.set_mark(DROPPED, last.id)?;
         Ok(old.len())
