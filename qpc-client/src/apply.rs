@@ -241,10 +241,15 @@ impl<'b> Batch<'b> {
     }
 
     /// No longer reads a log, and says why.
-    fn stop(&mut self, log: &Open<'b>, trusted: Trusted, text: String) -> Result<(), StoreError> {
+    fn stop(&mut self, log: &Open<'b>, trusted: Trusted, text: String) -> Result<(), ApplyError> {
         conversation::set_trusted(self.tx, log.conversation.local, trusted)?;
         self.out.gone.push(log.name.clone());
-        self.out.alarm(self.tx, text)
+        self.out.alarm(self.tx, text)?;
+        // Of one that is over this is the end.
+        if log.conversation.is_over() {
+            end(self.tx, &log.conversation, &mut self.mls.group(&log.name), &mut self.out)?;
+        }
+        Ok(())
     }
 
     fn not_followed(&mut self, name: &ConversationName) -> Result<(), ApplyError> {

@@ -32,7 +32,7 @@ const MOMENT: Duration = Duration::from_millis(300);
 const JOINING: Duration = Duration::from_secs(60);
 /// A question that nobody has answered to the end within this time is asked anew, at the next connection.
 const PATIENCE_MS: u64 = 10 * 60 * 1000;
-/// Between two looks at whether pages of an answer have left.
+/// Between two looks at whether what was missed is read, or pages of an answer have left.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Pages of an answer that wait in the outbox, at most.
 const PAGES_AHEAD: usize = 4;
@@ -47,8 +47,10 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
     give_up(core, link).await?;
     let mut first = true;
     loop {
-        let (me, joining) = (core.me.clone(), began.elapsed() < JOINING);
-        let next = core.store.run(move |tx| step(tx, &me, first, joining)).await?;
+        let (me, arriving) = (core.me.clone(), began.elapsed() < JOINING);
+        let missed = !*core.caught_up.borrow();
+        let now = At { first, joining: arriving, reading: arriving && missed };
+        let next = core.store.run(move |tx| step(tx, &me, now)).await?;
         first = false;
         if next != Next::Nothing {
             // A conversation that does not exist yet is made first.
@@ -123,10 +125,20 @@ enum Asks {
     No,
 }
 
-/// Puts what is to be told into the outbox. `first` is the first step of a connection, and `joining` says that the device
-/// may still be about to come into conversations.
-pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool, joining: bool) -> Result<Next, StoreError> {
-    let asks = asks(tx, first, joining)?;
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct At {
+    /// It is its first step.
+    pub(crate) first: bool,
+    /// The device may still be about to come into conversations.
+    pub(crate) joining: bool,
+    /// It may still read what it has missed: only then it has everything that another one asks for.
+    pub(crate) reading: bool,
+}
+
+/// Puts what is to be told into the outbox.
+pub(crate) fn step(tx: &Transaction<'_>, me: &Me, at: At) -> Result<Next, StoreError> {
+    let asks = asks(tx, at)?;
     // Whoever joins says when it is done.
     let soon = Next::Later(JOINING);
     let personal = match conversation::personal(tx)? {
@@ -153,33 +165,33 @@ pub(crate) fn step(tx: &Transaction<'_>, me: &Me, first: bool, joining: bool) ->
     if asks == Asks::Soon {
         next = soon;
     }
-    Ok(answer(tx, personal.local)?.unwrap_or(next))
+    Ok(answer(tx, personal.local, at.reading)?.unwrap_or(next))
 }
 
 /// Is it time to ask for what was said before this device came?
-fn asks(tx: &Transaction<'_>, first: bool, joining: bool) -> Result<Asks, StoreError> {
+fn asks(tx: &Transaction<'_>, at: At) -> Result<Asks, StoreError> {
     // The personal conversation may be in the list that is being read.
     if due::get(tx, What::Conversations)?.is_some() {
         return Ok(Asks::No);
     }
     if let Some(times) = due::get(tx, What::History)? {
-        if joining && !unjoined::all(tx)?.is_empty() {
+        if at.joining && !unjoined::all(tx)?.is_empty() {
             return Ok(Asks::Soon);
         }
         due::done(tx, What::History, times)?;
         return Ok(Asks::Now);
     }
-    Ok(if first && is_overdue(tx)? { Asks::Now } else { Asks::No })
+    Ok(if at.first && is_overdue(tx)? { Asks::Now } else { Asks::No })
 }
 
 /// Answers another device's question, some pages at a time.
-fn answer(tx: &Transaction<'_>, personal: Local) -> Result<Option<Next>, StoreError> {
+fn answer(tx: &Transaction<'_>, personal: Local, reading: bool) -> Result<Option<Next>, StoreError> {
     let Some(asked) = history::asked(tx)? else { return Ok(None) };
     let wait = asked.begin_ms.saturating_sub(fresh::now_ms());
     if wait > 0 {
         return Ok(Some(Next::Later(Duration::from_millis(wait))));
     }
-    if outbox::of_conversation(tx, personal)?.len() < PAGES_AHEAD {
+    if !reading && outbox::of_conversation(tx, personal)?.len() < PAGES_AHEAD {
         let page = history::page(tx, &asked, PAGE_BYTES)?;
         say(tx, personal, v1::OwnDevices { history: Some(page), ..Default::default() })?;
     }

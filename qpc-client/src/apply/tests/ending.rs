@@ -108,3 +108,17 @@ fn a_conversation_that_is_over_is_not_come_back_to() {
     assert_eq!((bob.conversation(&log.name).state, applied.elsewhere), (State::Ended, false));
     assert!(bob.tx(|tx, _| unjoined::all(tx).unwrap()).is_empty());
 }
+
+#[test]
+fn a_conversation_that_is_over_and_can_not_be_read_on_has_ended() {
+    let (mut log, mut alice, mut bob) = met();
+    let mut forged = said(&mut log, &mut alice, 2, "one");
+    forged.chain = ChainValue([9; 32]);
+    let end = told(&mut bob, &alice, AccountEvent::Deleted);
+    bob.take([end]).unwrap();
+    let applied = bob.take([item(&forged)]).unwrap();
+    assert!(alarms(&applied)[0].contains("rewritten"), "{:?}", alarms(&applied));
+    let conversation = bob.conversation(&log.name);
+    assert_eq!(conversation.state, State::Ended);
+    assert_eq!(all(&mut bob, conversation.local), ["alice@a.example has deleted the account."]);
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    driver::own::{Next, step},
+    driver::own::{At, Next, step},
     mls::Invitee,
     store::{
         due::{self, What},
@@ -85,7 +85,7 @@ fn talk(log: &mut Ledger, desks: &mut [Desk]) -> Vec<LogEntry> {
         for desk in desks.iter_mut() {
             let next = desk.tx(|tx, me| {
                 tx.execute("UPDATE history_asked SET begin_ms = 0", []).unwrap();
-                step(tx, me, false, false).unwrap()
+                step(tx, me, At::default()).unwrap()
             });
             quiet &= next == Next::Nothing;
         }
@@ -173,7 +173,7 @@ fn whoever_is_told_tells_those_who_asked_it_meanwhile() {
     first.take(said.iter().map(item)).unwrap();
     first.tx(|tx, me| {
         tx.execute("UPDATE history_asked SET begin_ms = 0", []).unwrap();
-        step(tx, me, false, false).unwrap();
+        step(tx, me, At::default()).unwrap();
         tx.execute("DELETE FROM history_asked", []).unwrap();
     });
     let said = exchange(&mut log, std::slice::from_mut(first));
@@ -205,4 +205,21 @@ fn where_nobody_knows_more_each_has_what_there_is_and_it_is_told_once() {
     });
     talk(&mut log, &mut desks);
     assert!(desks.iter_mut().all(is_whole));
+}
+
+#[test]
+fn whoever_comes_back_reads_what_was_missed_before_it_answers() {
+    let (mut log, mut desks) = devices::<2>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one")]);
+    let (first, others) = desks.split_first_mut().unwrap();
+    others.iter_mut().for_each(asks);
+    let said = talk(&mut log, others);
+    first.take(said.iter().map(item)).unwrap();
+    let reading = At { first: true, joining: true, reading: true };
+    assert!(matches!(first.tx(|tx, me| step(tx, me, reading).unwrap()), Next::Later(_)));
+    assert!(exchange(&mut log, &mut desks).is_empty());
+    has(&mut desks[0], &group, &[(2, "two")]);
+    talk(&mut log, &mut desks);
+    assert_eq!(desks[1].texts(&group.name), ["one", "two"]);
 }
