@@ -347,6 +347,7 @@ pub(super) fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Resu
     let welcome_devices: Vec<DeviceId> = plan.add.iter().map(|(device, _)| device.device()).collect();
     let mut extensions = group.extensions().clone();
     let group_suite = suite_of(group)?;
+    let members = stay.len().saturating_add(welcome_devices.len());
 
     let mut builder = group
         .commit_builder()
@@ -361,7 +362,7 @@ pub(super) fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Resu
         .load_psks(mls.provider.storage())
         .map_err(Fault::engine)?
         .create_group_info(true)
-        .use_ratchet_tree_extension(config::carries_tree(group_suite, welcome_devices.len()))
+        .use_ratchet_tree_extension(config::carries_tree(group_suite, welcome_devices.len(), members))
         .build(mls.provider.rand(), mls.provider.crypto(), mls.device.signer(), |_| true)
         .map_err(Fault::engine)?
         .stage_commit(&mls.provider)

@@ -52,13 +52,13 @@ pub struct HubSender {
     pub signature_key: [u8; 32],
 }
 
-/// Devices that a commit adds at most with the tree in their welcome: every inbox holds its own copy of it.
-const TREE_IN_WELCOMES_MAX: usize = 8;
+/// Leaves that all welcomes of a commit together carry at most, in the trees in them: every inbox holds its own copy.
+const WELCOMED_LEAVES_MAX: usize = 512;
 
-/// Does the welcome for so many devices carry the group's tree, and with it the group info that goes to the server? In the
-/// post-quantum suite the tree is too long for that. The server gives it to whoever comes in without.
-pub(super) const fn carries_tree(suite: Suite, added: usize) -> bool {
-    matches!(suite, Suite::Classical) && added > 0 && added <= TREE_IN_WELCOMES_MAX
+/// Does the welcome for so many devices carry the tree of a group that has so many then, and with it the group info that goes
+/// to the server? In the post-quantum suite the tree is too long for that. The server gives it to whoever comes in without.
+pub(super) const fn carries_tree(suite: Suite, added: usize, members: usize) -> bool {
+    matches!(suite, Suite::Classical) && added > 0 && added.saturating_mul(members) <= WELCOMED_LEAVES_MAX
 }
 
 /// What this release understands, in every leaf it makes.

@@ -217,7 +217,7 @@ fn group_with(suite: Suite, people: &[&Person]) -> ConversationName {
     if let Some(staged) = staged {
         owner.merges(&name);
         let welcome = staged.welcome.unwrap();
-        let tree = (!config::carries_tree(suite, others.len())).then(|| external::shown(owner, &name).1);
+        let tree = (!config::carries_tree(suite, others.len(), people.len())).then(|| external::shown(owner, &name).1);
         for person in others {
             person.with(|mls| mls.join(&name, &welcome, tree.as_deref()).unwrap());
         }

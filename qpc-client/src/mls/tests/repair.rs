@@ -99,7 +99,7 @@ fn half_of(size: usize) {
         other.follows(&name, &staged.commit).unwrap();
     }
     let tree = external::shown(alice, &name).1;
-    let tree = (!config::carries_tree(Suite::Classical, victims.len())).then_some(tree.as_slice());
+    let tree = (!config::carries_tree(Suite::Classical, victims.len(), size - 1)).then_some(tree.as_slice());
     let coming = Coming::Again { after: Epoch(1) };
     for victim in victims {
         victim.with(|mls| mls.join_coming(&name, coming, welcome, tree).unwrap());
