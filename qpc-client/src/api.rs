@@ -2,12 +2,14 @@
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
 mod error;
+mod picture;
 mod verification;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     error::CommandError,
+    picture::{GroupPicture, Picture, PictureFormat},
     verification::{Compared, SafetyNumber, Standing, Verification},
 };
 
@@ -110,7 +112,7 @@ pub enum Command {
         /// Whom.
         members: Vec<String>,
     },
-    /// Says what a group is called or about; owners and admins may.
+    /// Says what a group is called or about, or gives it a picture; owners and admins may.
     GroupDescribe {
         /// The group.
         group: String,
@@ -118,6 +120,14 @@ pub enum Command {
         name: Option<String>,
         /// What it is about from now on.
         topic: Option<String>,
+        /// Its picture from now on; an empty one takes it away.
+        #[serde(default)]
+        picture: Option<Picture>,
+    },
+    /// A group's picture.
+    GroupPicture {
+        /// The group.
+        group: String,
     },
     /// Gives a member another role. An owner's role is for good.
     GroupRole {
@@ -253,7 +263,12 @@ pub enum Outcome {
     Members {
         /// In order of address.
         members: Vec<Member>,
+        /// Has the group a picture?
+        #[serde(default)]
+        picture: bool,
     },
+    /// Of [`Command::GroupPicture`].
+    Picture(GroupPicture),
     /// Of [`Command::Devices`].
     Devices {
         /// In order of enrolment.
@@ -334,6 +349,9 @@ pub struct Conversation {
     /// Are its keys exchanged by the post-quantum suite?
     #[serde(default)]
     pub post_quantum: bool,
+    /// Has the group a picture?
+    #[serde(default)]
+    pub picture: bool,
 }
 
 /// How the keys of a new group are exchanged, for good.

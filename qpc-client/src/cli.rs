@@ -19,6 +19,7 @@ mod listen;
 mod open;
 mod pages;
 mod password;
+mod picture;
 mod render;
 mod screen;
 mod seat;
@@ -41,7 +42,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use self::{
-    args::{Typed, Verb},
+    args::{GroupVerb, Typed, Verb},
     exit::Exit,
     failure::Failure,
     screen::Screen,
@@ -124,6 +125,9 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
         Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
         Verb::Verify { who, verdict } => verify::verify(&mut seat, screen, who, verdict).await,
+        Verb::Group { verb: GroupVerb::Picture { group, output, force } } => {
+            picture::write(&seat, screen, group, (output, force)).await
+        }
         Verb::History { to, limit } => history::history(&mut seat, screen, to, limit).await,
         Verb::Listen { follow } => {
             listen::listen(&mut seat, screen, follow, listen::What::Messages, &mut Stop::listen()?).await

@@ -43,7 +43,10 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::GroupCreate { name, members, suite } => groups::create(core, name, members, suite).await,
         Command::GroupAdd { group, members } => groups::add(core, group, members).await,
         Command::GroupRemove { group, members } => groups::remove(core, group, members).await,
-        Command::GroupDescribe { group, name, topic } => groups::describe(core, group, name, topic).await,
+        Command::GroupDescribe { group, name, topic, picture } => {
+            groups::describe(core, group, (name, topic, picture)).await
+        }
+        Command::GroupPicture { group } => groups::picture(core, group).await,
         Command::GroupRole { group, member, role } => groups::set_role(core, group, member, role).await,
         Command::GroupLeave { group } => groups::leave(core, group).await,
         Command::Groups => talk::conversations(core, true).await,

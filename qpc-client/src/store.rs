@@ -18,6 +18,7 @@ pub(crate) mod outbox;
 pub(crate) mod pending;
 pub(crate) mod report;
 pub(crate) mod reported;
+pub(crate) mod picture;
 pub(crate) mod returned;
 mod row;
 pub(crate) mod schema;

@@ -7,6 +7,9 @@ use crate::fresh;
 /// For what this version does not understand.
 pub(crate) const KNOWN_NOT: &str = "(a message that this version can't show)";
 
+/// For a description of a group that has changed its picture alone.
+pub(crate) const PICTURED: &str = "(changed the group's picture)";
+
 /// What a message says or does, for a person.
 pub(crate) fn describe(kind: &Kind) -> String {
     match kind {

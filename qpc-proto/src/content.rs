@@ -7,7 +7,7 @@ use prost::Message;
 
 use crate::{
     id::MessageId,
-    limits::{EMOJI_MAX, GROUP_NAME_MAX, GROUP_TOPIC_MAX, OWN_DEVICES_MAX, TEXT_MAX},
+    limits::{EMOJI_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX, OWN_DEVICES_MAX, TEXT_MAX},
     v1::{self, content::Kind as Wire},
 };
 
@@ -147,7 +147,7 @@ impl Kind {
             Self::GroupState(state) => {
                 state.name.len() <= GROUP_NAME_MAX
                     && state.topic.len() <= GROUP_TOPIC_MAX
-                    && state.picture.len() <= TEXT_MAX
+                    && state.picture.len() <= GROUP_PICTURE_MAX
             }
             Self::Attachment(attachment) => {
                 attachment.file_name.len() <= GROUP_NAME_MAX
@@ -170,6 +170,7 @@ impl std::fmt::Debug for Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::BODY_MAX;
 
     fn text(text: &str) -> Content {
         Content { sent_ms: 5, reply_to: None, kind: Kind::Text(text.into()) }
@@ -204,6 +205,22 @@ mod tests {
     fn the_limit_itself_is_allowed_and_one_more_is_not() {
         assert!(text(&"x".repeat(TEXT_MAX)).encode().is_ok());
         assert_eq!(text(&"x".repeat(TEXT_MAX + 1)).encode(), Err(ContentError::TooLong));
+    }
+
+    #[test]
+    fn the_largest_description_of_a_group_is_one_message() {
+        let state = |picture: usize| Content {
+            sent_ms: 5,
+            reply_to: None,
+            kind: Kind::GroupState(v1::GroupState {
+                name: "n".repeat(GROUP_NAME_MAX),
+                topic: "t".repeat(GROUP_TOPIC_MAX),
+                picture: vec![7; picture].into(),
+            }),
+        };
+        // What MLS and the padding add is a few hundred bytes.
+        assert!(state(GROUP_PICTURE_MAX).encode().unwrap().len() + 4 * 1024 < BODY_MAX);
+        assert_eq!(state(GROUP_PICTURE_MAX + 1).encode(), Err(ContentError::TooLong));
     }
 
     #[test]

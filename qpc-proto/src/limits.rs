@@ -67,3 +67,5 @@ pub const EMOJI_MAX: usize = 32;
 pub const GROUP_NAME_MAX: usize = 128;
 /// Longest text of what a group is about, in bytes.
 pub const GROUP_TOPIC_MAX: usize = 1_024;
+/// Longest picture of a group, in bytes: with name and topic it fits into one message.
+pub const GROUP_PICTURE_MAX: usize = 48 * 1024;

@@ -46,6 +46,8 @@ mod net;
 mod people;
 #[path = "server/person.rs"]
 mod person;
+#[path = "server/pictures.rs"]
+mod pictures;
 #[path = "server/program.rs"]
 mod program;
 #[path = "server/races.rs"]

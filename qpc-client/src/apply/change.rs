@@ -21,7 +21,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, message, outbox, pending, report, reported,
+        ending, message, outbox, pending, picture, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -274,7 +274,8 @@ pub(crate) fn meanwhile(members: &[Member], left: &Left) -> Vec<String> {
 /// Sends the group's description, for those who can't have read it, or because it is another one.
 pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), StoreError> {
     let (name, topic) = (conversation.title.clone(), conversation.topic.clone());
-    let state = v1::GroupState { name, topic, ..Default::default() };
+    let picture = picture::get(tx, conversation.local)?.unwrap_or_default().into();
+    let state = v1::GroupState { name, topic, picture };
     let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::GroupState(state) };
     let content = content.encode().map_err(|_| StoreError::Corrupt("a group's title"))?;
     outbox::put(tx, conversation.local, fresh::message_id()?, &content)

@@ -23,7 +23,7 @@ use crate::{
         outbox::{self, Outgoing},
         undescribed,
     },
-    words::{KNOWN_NOT, describe},
+    words::{KNOWN_NOT, PICTURED, describe},
 };
 
 impl<'b> Batch<'b> {
@@ -77,7 +77,7 @@ impl<'b> Batch<'b> {
         let sender = from.address().to_string();
         let own = sender == self.me.address().to_string();
         let content = Content::decode(plaintext);
-        let (kind, body) = match &content {
+        let (kind, mut body) = match &content {
             Ok(Content { kind: Said::Receipt(..), .. }) => return Ok(()),
             // Among this account's devices alone: others have no business to say such a thing.
             Ok(Content { kind: Said::OwnDevices(told), .. }) => {
@@ -95,15 +95,17 @@ impl<'b> Batch<'b> {
             }
             undescribed::remove(self.tx, log.conversation.local)?;
             let came = log.conversation.title == untitled(&log.name);
-            let news =
-                conversation::describe(self.tx, log.conversation.local, Some(entry.seq), &state.name, &state.topic)?;
-            if news {
+            let news = conversation::describe(self.tx, log.conversation.local, Some(entry.seq), state)?;
+            if news.words {
                 log.conversation.title.clone_from(&state.name);
                 log.conversation.topic.clone_from(&state.topic);
             }
             // Said once more, for somebody who has come: to nobody else it is news, and to them neither.
-            if came || !news {
+            if came || news == conversation::News::default() {
                 return Ok(());
+            }
+            if !news.words {
+                PICTURED.clone_into(&mut body);
             }
             shown = true;
         }
@@ -271,7 +273,7 @@ pub(crate) fn sent(
     if let (Kind::Group, Ok(Content { kind: Said::GroupState(state), .. })) =
         (conversation.kind, Content::decode(&outgoing.content))
     {
-        conversation::describe(tx, conversation.local, Some(seq), &state.name, &state.topic)?;
+        conversation::describe(tx, conversation.local, Some(seq), &state)?;
     }
     if let Some(told) = message::stored(tx, conversation.local, outgoing.id, seq)? {
         out.events.push(Event::Message(told));

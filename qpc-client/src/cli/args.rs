@@ -265,17 +265,25 @@ pub(super) enum GroupVerb {
     Add(GroupMembers),
     /// Remove members.
     Remove(GroupMembers),
-    /// Say what a group is called or about; owners and admins may.
+    /// Say what a group is called or about, or give it a picture; owners and admins may.
     Describe {
         /// The group's name.
         #[arg(value_name = "GROUP")]
         group: String,
-        /// What it is called from now on.
-        #[arg(long, value_name = "NAME", required_unless_present = "topic")]
-        name: Option<String>,
-        /// What it is about; an empty one takes it back.
-        #[arg(long, value_name = "TEXT")]
-        topic: Option<String>,
+        #[command(flatten)]
+        description: Description,
+    },
+    /// Write a group's picture out: to FILE, or to standard output where that is no terminal.
+    Picture {
+        /// The group's name.
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// Where to; a file that exists is not touched without --force.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Replace FILE if it exists.
+        #[arg(long, requires = "output")]
+        force: bool,
     },
     /// Give a member another role; only an owner may, and an owner's role is for good.
     Role {
@@ -295,6 +303,24 @@ pub(super) enum GroupVerb {
     List,
     /// List a group's members and their roles.
     Members(GroupName),
+}
+
+/// What a group says of itself.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Description {
+    /// What it is called from now on.
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// What it is about; an empty one takes it back.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) topic: Option<String>,
+    /// Its picture: a PNG, JPEG or WebP of at most 48 KiB. All members see it, the server does not.
+    #[arg(long, value_name = "FILE")]
+    pub(super) picture: Option<PathBuf>,
+    /// Take the picture away.
+    #[arg(long, conflicts_with = "picture")]
+    pub(super) no_picture: bool,
 }
 
 /// A group.
@@ -435,6 +461,11 @@ mod tests {
             "group role friends bob owner",
             "group leave friends",
             "group list",
+            "group describe friends --name pals",
+            "group describe friends --topic tea --picture f.png",
+            "group describe friends --no-picture",
+            "group picture friends",
+            "group picture friends -o f.png --force",
             "group members friends",
             "devices list",
             "devices revoke 0198",
@@ -460,6 +491,9 @@ mod tests {
             "group add friends",
             "group role friends bob king",
             "group create friends --suite quantum",
+            "group describe friends",
+            "group describe friends --picture f.png --no-picture",
+            "group picture friends --force",
             "contacts",
             "alarms acknowledge",
             "alarms acknowledge all",

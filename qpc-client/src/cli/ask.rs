@@ -8,6 +8,7 @@ use super::{
     failure::Failure,
     hint,
     password::Source,
+    picture,
     render::{self, Render},
     screen::Screen,
     seat::Seat,
@@ -46,7 +47,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             },
             GroupVerb::Add(typed) => Command::GroupAdd { group: typed.group, members: typed.members },
             GroupVerb::Remove(typed) => Command::GroupRemove { group: typed.group, members: typed.members },
-            GroupVerb::Describe { group, name, topic } => Command::GroupDescribe { group, name, topic },
+            GroupVerb::Describe { group, description } => picture::described(group, description)?,
             GroupVerb::Role { group, member, role } => Command::GroupRole {
                 group,
                 member,
@@ -59,6 +60,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             GroupVerb::Leave(typed) => Command::GroupLeave { group: typed.group },
             GroupVerb::List => Command::Groups,
             GroupVerb::Members(typed) => Command::GroupMembers { group: typed.group },
+            GroupVerb::Picture { .. } => return Ok(None),
         },
         Verb::Devices { verb } => match verb {
             DevicesVerb::List => Command::Devices,
@@ -121,12 +123,13 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Messages { messages } => messages.iter().try_for_each(|m| screen.object(m)),
         Outcome::Alarms { alarms } => alarms.iter().try_for_each(|a| screen.object(a)),
         Outcome::Contacts { contacts } => contacts.iter().try_for_each(|c| screen.object(c)),
-        Outcome::Members { members } => members.iter().try_for_each(|m| screen.object(m)),
+        Outcome::Members { members, .. } => members.iter().try_for_each(|m| screen.object(m)),
         Outcome::Devices { devices } => devices.iter().try_for_each(|d| screen.object(d)),
         Outcome::Flushed { waiting } => waiting.iter().try_for_each(|w| screen.object(w)),
         Outcome::SafetyNumber(number) => screen.object(number),
         Outcome::Whoami(whoami) => screen.object(whoami),
         Outcome::Status(status) => screen.object(status),
+        Outcome::Picture(picture) => screen.object(picture),
         Outcome::Done { .. } | Outcome::Queued { .. } => screen.object(outcome),
     }
 }

@@ -30,6 +30,10 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         }
         Command::GroupAdd { group, members } => format!("added {} to {}", names(members), name(group)),
         Command::GroupRemove { group, members } => format!("removed {} from {}", names(members), name(group)),
+        Command::GroupDescribe { group, name: None, topic: None, picture: Some(picture) } if picture.0.is_empty() => {
+            format!("took the picture of {} away", name(group))
+        }
+        Command::GroupDescribe { group, name: None, topic: None, .. } => format!("gave {} a picture", name(group)),
         Command::GroupDescribe { group, name: None, .. } => format!("said what {} is about", name(group)),
         Command::GroupDescribe { group, name: Some(title), .. } => {
             format!("{} is called {} now", name(group), name(title))
@@ -57,6 +61,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::ChangedKeys { .. }
         | Command::Groups
         | Command::GroupMembers { .. }
+        | Command::GroupPicture { .. }
         | Command::Devices => return None,
     })
 }

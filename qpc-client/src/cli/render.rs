@@ -98,8 +98,10 @@ impl Render {
             Outcome::Messages { messages } => messages.iter().map(|message| self.message(message)).collect(),
             Outcome::Contacts { contacts } => self.contacts(contacts),
             Outcome::SafetyNumber(number) => self.safety_number(number),
-            Outcome::Members { members } => self.members(members),
+            Outcome::Members { members, picture } => self.members(members, *picture),
             Outcome::Devices { devices } => self.devices(devices),
+            // The bytes go where `picture` writes them.
+            Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
     }
 
@@ -244,7 +246,9 @@ impl Render {
             };
             let members = cut(&self.names(&conversation.members), MEMBERS_WIDTH);
             let suite = if conversation.post_quantum { " (post-quantum)" } else { "" };
-            let title = format!("{}{}{suite}", self.title(conversation), Self::mark(conversation.standing.as_ref()));
+            let picture = if conversation.picture { " (picture)" } else { "" };
+            let mark = Self::mark(conversation.standing.as_ref());
+            let title = format!("{}{mark}{suite}{picture}", self.title(conversation));
             table.row([number.to_string(), title, unread, last, members]);
         }
         self.headed(table)
@@ -262,7 +266,7 @@ impl Render {
         lines
     }
 
-    fn members(&self, members: &[Member]) -> Vec<String> {
+    fn members(&self, members: &[Member], picture: bool) -> Vec<String> {
         let mut table = Table::new(&["WHO", "ROLE", "DEVICES", "VERIFIED"]);
         for member in members {
             let verified = member.standing.as_ref().map(|standing| self.verified(standing)).unwrap_or_default();
@@ -275,6 +279,9 @@ impl Render {
         }
         let alarm = |member: &Member| self.key_alarm(&member.address, member.standing.as_ref()?);
         lines.extend(members.iter().filter_map(alarm));
+        if picture {
+            lines.push(self.paint.dim("the group has a picture"));
+        }
         lines
     }
 

@@ -6,18 +6,21 @@ use qpc_proto::{
     address::Address,
     error::Code,
     id::ConversationName,
-    limits::{GROUP_NAME_MAX, GROUP_TOPIC_MAX, MEMBERS_PER_COMMIT_MAX},
+    limits::{GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX, MEMBERS_PER_COMMIT_MAX},
     role::{Role, RoleTable},
     suite::Suite,
+    v1,
 };
 use rusqlite::Transaction;
 
 use super::{
     claim::{self, Gathered},
-    done, noted, target, usage,
+    done, noted,
+    target::{self, Target},
+    usage,
 };
 use crate::{
-    api::{self, CommandError, GroupSuite, Member, Outcome},
+    api::{self, CommandError, GroupPicture, GroupSuite, Member, Outcome, Picture, PictureFormat},
     apply::{self, Applied},
     core::{Core, internal},
     driver::{
@@ -32,6 +35,7 @@ use crate::{
         conversation::{self, Conversation, Kind, New, State},
         outbox,
         pending::{self, Pending},
+        picture,
     },
     transport::CallError,
     trust::{self, Me},
@@ -159,13 +163,15 @@ fn is_free(tx: &Transaction<'_>, name: &str, renamed: Option<Local>) -> Result<(
     Ok(())
 }
 
-/// Says what a group is called or about: sent as a message is.
+/// Says what a group is called or about, or gives it a picture: sent as a message is.
 pub(super) async fn describe(
     core: &Arc<Core>,
     group: String,
-    name: Option<String>,
-    topic: Option<String>,
+    (name, topic, picture): (Option<String>, Option<String>, Option<Picture>),
 ) -> Result<Outcome, CommandError> {
+    if picture.as_ref().is_some_and(|Picture(bytes)| !bytes.is_empty() && PictureFormat::of(bytes).is_none()) {
+        return Err(usage(format!("a group's picture is a PNG, JPEG or WebP of at most {GROUP_PICTURE_MAX} bytes")));
+    }
     if topic.as_ref().is_some_and(|topic| topic.len() > GROUP_TOPIC_MAX) {
         return Err(usage(format!("what a group is about has at most {GROUP_TOPIC_MAX} bytes")));
     }
@@ -176,7 +182,9 @@ pub(super) async fn describe(
             let mut conversation = conversation::get(tx, local)?;
             let known = conversation.named()?;
             if !me.with_mls(tx, |mls| apply::may_describe(&mut mls.group(known), me.address()))? {
-                return Err(usage("only owners and admins say what a group is called and about"));
+                return Err(usage(
+                    "only owners and admins say what a group is called and about, and give it a picture",
+                ));
             }
             if let Some(name) = name {
                 is_free(tx, &name, Some(local))?;
@@ -185,12 +193,35 @@ pub(super) async fn describe(
             if let Some(topic) = topic {
                 conversation.topic = topic;
             }
-            conversation::describe(tx, local, None, &conversation.title, &conversation.topic)?;
+            let picture = match picture {
+                Some(Picture(bytes)) => bytes,
+                None => picture::get(tx, local)?.unwrap_or_default(),
+            };
+            let (name, topic) = (conversation.title.clone(), conversation.topic.clone());
+            conversation::describe(tx, local, None, &v1::GroupState { name, topic, picture: picture.into() })?;
             Ok(apply::describe_group(tx, &conversation)?)
         })
         .await?;
     core.outbox.notify_one();
     Ok(done())
+}
+
+/// A group's picture.
+pub(super) async fn picture(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            // Of one that is over, too: what this device has, it has.
+            let found = match target::read(tx, &me, &group)? {
+                Target::Conversation(found) if found.kind == Kind::Group => found,
+                _ => return Err(usage(format!("there is no group {group:?}"))),
+            };
+            let bytes = picture::get(tx, found.local)?.unwrap_or_default();
+            let format = PictureFormat::of(&bytes)
+                .ok_or_else(|| usage(format!("the group {:?} has no picture", found.title)))?;
+            Ok(Outcome::Picture(GroupPicture { group: found.title, format, picture: Picture(bytes) }))
+        })
+        .await
 }
 
 /// Gives a member another role.
@@ -246,7 +277,7 @@ pub(super) async fn leave(core: &Arc<Core>, group: String) -> Result<Outcome, Co
 pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, CommandError> {
     let local = find(core, group).await?;
     let me = core.me.clone();
-    let (name, mut members, leaving) = core
+    let (name, mut members, leaving, picture) = core
         .store
         .run(move |tx| {
             let conversation = conversation::get(tx, local)?;
@@ -255,7 +286,8 @@ pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, 
                 let mut group = mls.group(&name);
                 let read = group.members().and_then(|members| Ok((members, group.roles()?, group.has_proposals()?)));
                 let (devices, roles, leaving) = read.map_err(|error| internal(&error))?;
-                Ok::<_, CommandError>((name.clone(), accounts(tx, &me, &devices, &roles)?, leaving))
+                let picture = picture::exists(tx, local)?;
+                Ok::<_, CommandError>((name.clone(), accounts(tx, &me, &devices, &roles)?, leaving, picture))
             })
         })
         .await?;
@@ -276,7 +308,7 @@ pub(super) async fn members(core: &Arc<Core>, group: String) -> Result<Outcome, 
             });
         }
     }
-    Ok(Outcome::Members { members: members.into_values().collect() })
+    Ok(Outcome::Members { members: members.into_values().collect(), picture })
 }
 
 /// The accounts that devices of a group belong to.

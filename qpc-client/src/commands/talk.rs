@@ -23,7 +23,7 @@ use crate::{
     store::{
         contact,
         conversation::{self, Conversation, Kind, State, Trusted},
-        message, outbox,
+        message, outbox, picture,
     },
     trust,
 };
@@ -201,6 +201,7 @@ fn shown(
     Ok(api::Conversation {
         standing,
         post_quantum,
+        picture: picture::exists(tx, conversation.local)?,
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title,
         topic: conversation.topic,

@@ -8,7 +8,8 @@ use qpc_proto::{
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::{StoreError, row};
+use super::{StoreError, picture, row};
+use crate::api::PictureFormat;
 
 /// A conversation's number in this home.
 pub(crate) type Local = i64;
@@ -256,29 +257,38 @@ pub(crate) fn set_title(tx: &Transaction<'_>, local: Local, title: &str) -> Resu
     Ok(())
 }
 
-/// Sets what a group is called and about, as an entry says; says whether that is news. What a later entry said stays. An
-/// entry that has no place yet is the latest.
+/// What a group's description has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct News {
+    /// Its name or what it is about.
+    pub(crate) words: bool,
+    pub(crate) picture: bool,
+}
+
+/// Sets what a group is called and about, and its picture, as an entry says; says what of it is news. What a later entry
+/// said stays. An entry that has no place yet is the latest.
 pub(crate) fn describe(
     tx: &Transaction<'_>,
     local: Local,
     seq: Option<Seq>,
-    name: &str,
-    topic: &str,
-) -> Result<bool, StoreError> {
+    state: &v1::GroupState,
+) -> Result<News, StoreError> {
     if let Some(seq) = seq {
         let latest = tx
             .prepare_cached("UPDATE conversation SET described_seq = ?2 WHERE local = ?1 AND described_seq < ?2")?
             .execute((local, row::signed(seq.0)))?;
         if latest == 0 {
-            return Ok(false);
+            return Ok(News::default());
         }
     }
     let changed = tx
         .prepare_cached(
             "UPDATE conversation SET title = ?2, topic = ?3 WHERE local = ?1 AND (title, topic) <> (?2, ?3)",
         )?
-        .execute((local, name, topic))?;
-    Ok(changed > 0)
+        .execute((local, &state.name, &state.topic))?;
+    // Whoever sent it may have sent anything.
+    let shown = PictureFormat::of(&state.picture).map_or(&[][..], |_| &state.picture);
+    Ok(News { words: changed > 0, picture: picture::set(tx, local, shown)? })
 }
 
 /// Notes that the server has an entry of ours with this counter.

@@ -289,6 +289,14 @@ CREATE TABLE history_in_part (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Pictures of groups.
+const PICTURES: &str = "
+CREATE TABLE picture (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    bytes BLOB NOT NULL
+) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -305,6 +313,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(REPORTS),
         M::up(ENDINGS),
         M::up(HISTORY_IN_PART),
+        M::up(PICTURES),
     ])
 }
 

@@ -154,6 +154,7 @@ impl State {
             request: false,
             active: true,
             post_quantum: false,
+            picture: false,
         }
     }
 }

@@ -22,7 +22,7 @@ fn is_in(person: &Person, number: usize) {
 /// Devices of an account in a group, by what another member sees.
 fn devices(member: &Person, group: &str, of: &str) -> u32 {
     match member.do_it(Command::GroupMembers { group: group.into() }) {
-        Outcome::Members { members } => {
+        Outcome::Members { members, .. } => {
             members.iter().find(|one| one.address == format!("{of}@localhost")).map_or(0, |one| one.devices)
         }
         other => panic!("{other:?}"),

@@ -30,6 +30,7 @@ fn a_group_is_called_and_about_what_was_said_last_for_who_comes_later_too() {
         group: group.into(),
         name: name.map(Into::into),
         topic: topic.map(Into::into),
+        picture: None,
     };
     let is = |person: &Person, title: &str, topic: &str| {
         person.conversations().iter().any(|one| one.title == title && one.topic == topic)

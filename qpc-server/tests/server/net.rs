@@ -436,7 +436,7 @@ impl Person {
     /// Everybody in a group; with a mark where the MLS group and the server's list differ.
     pub(crate) fn members(&self, group: &str) -> Vec<String> {
         match self.do_it(Command::GroupMembers { group: group.into() }) {
-            Outcome::Members { members } => {
+            Outcome::Members { members, .. } => {
                 let names = members.into_iter().map(|member| {
                     let name = member.address.trim_end_matches("@localhost");
                     if member.disputed { format!("{name}?") } else { name.to_owned() }

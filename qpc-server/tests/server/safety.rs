@@ -49,7 +49,7 @@ fn between(person: &Person, who: &str) -> Option<Verification> {
 
 fn members(person: &Person, group: &str) -> Vec<Member> {
     match person.do_it(Command::GroupMembers { group: group.into() }) {
-        Outcome::Members { members } => members,
+        Outcome::Members { members, .. } => members,
         other => panic!("{other:?}"),
     }
 }

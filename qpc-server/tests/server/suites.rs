@@ -103,7 +103,12 @@ fn a_suite_is_agreed_on_by_what_all_devices_know() {
     // A device of alice's own that does not know it: then it is not that suite, and she is told. (That nobody has signed
     // it keeps it out of the group, too.)
     plant_ghost(&net, "alice");
-    alice.do_it(Command::GroupDescribe { group: GROUP.into(), name: Some("the first".into()), topic: None });
+    alice.do_it(Command::GroupDescribe {
+        group: GROUP.into(),
+        name: Some("the first".into()),
+        topic: None,
+        picture: None,
+    });
     let made = alice.do_it(made_of(GroupSuite::Auto, &["bob"]));
     let Outcome::Done { note: Some(note) } = &made else { panic!("{made:?}") };
     assert!(note.contains("classical") && note.contains("you (1 device besides this one)"), "{note}");

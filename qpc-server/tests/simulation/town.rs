@@ -257,7 +257,7 @@ impl Town {
             70..80 => Command::GroupLeave { group },
             80..90 => {
                 let topic = Some(format!("topic {}", chance::below(1_000)));
-                Command::GroupDescribe { group, name: None, topic }
+                Command::GroupDescribe { group, name: None, topic, picture: None }
             }
             _ => {
                 let name = format!("g{}", self.groups.borrow().len() + 1);

@@ -108,6 +108,7 @@ mod tests {
             request: false,
             active,
             post_quantum: false,
+            picture: false,
         }
     }
 

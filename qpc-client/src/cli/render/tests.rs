@@ -69,6 +69,7 @@ fn the_list_of_conversations() {
         last,
         standing: (kind == ConversationKind::Direct).then(|| standing(Verification::Verified)),
         post_quantum: title == "old",
+        picture: title == "old",
         request,
         active,
     };
@@ -83,11 +84,11 @@ fn the_list_of_conversations() {
     assert_eq!(
         lines,
         [
-            "   WITH                 UNREAD  LAST                                            MEMBERS",
-            "1  bob ✓                2       09:05 bob: a long message that goes on␊and on…  alice, bob",
-            "2  #bob@localhost                                                               alice, bob",
-            "3  eve@evil.example ✓   1       wants to talk to you: accept, decline or block  alice, bob",
-            "4  #old (post-quantum)          (you are not in it any more)                    alice, bob",
+            "   WITH                           UNREAD  LAST                                            MEMBERS",
+            "1  bob ✓                          2       09:05 bob: a long message that goes on␊and on…  alice, bob",
+            "2  #bob@localhost                                                                         alice, bob",
+            "3  eve@evil.example ✓             1       wants to talk to you: accept, decline or block  alice, bob",
+            "4  #old (post-quantum) (picture)          (you are not in it any more)                    alice, bob",
         ]
     );
 }
@@ -169,12 +170,13 @@ fn people_and_devices() {
     };
     let members = vec![member("alice", false, None), member("bob", true, Some(standing(Verification::Verified)))];
     assert_eq!(
-        render().outcome(&Outcome::Members { members }),
+        render().outcome(&Outcome::Members { members, picture: true }),
         [
             "WHO    ROLE   DEVICES  VERIFIED",
             "alice  owner  1",
             "bob    owner  1        2026-11-18",
             "ALARM: the group and the server disagree on whether bob is a member",
+            "the group has a picture",
         ]
     );
     let device = Device {
