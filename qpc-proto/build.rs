@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Messages that carry secrets or people's words get their `Debug` from `redacted.rs`,
 /// which prints the type's name alone.
-const REDACTED: [&str; 24] = [
+const REDACTED: [&str; 26] = [
     ".qpc.v1.RegisterStart",
     ".qpc.v1.RegisterFinish",
     ".qpc.v1.LoginStart",
@@ -33,6 +33,8 @@ const REDACTED: [&str; 24] = [
     ".qpc.v1.Reaction",
     ".qpc.v1.Attachment",
     ".qpc.v1.GroupState",
+    ".qpc.v1.GroupLinks",
+    ".qpc.v1.GroupLink",
     ".qpc.v1.OwnDevices",
     ".qpc.v1.ReadUpTo",
     ".qpc.v1.VerificationMark",

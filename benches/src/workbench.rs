@@ -111,6 +111,7 @@ impl Workbench {
             group_info: BODY,
             added: added.iter().map(|actor| (actor.address().clone(), Role::Member)).collect(),
             removed: Vec::new(),
+            asked: Vec::new(),
             judged: Some(Judged {
                 basis: GroupVersion::default(),
                 change: GroupChange {

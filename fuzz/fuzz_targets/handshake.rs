@@ -42,6 +42,7 @@ fn scene() -> Scene {
         group_info: commit.group_info,
         added: vec![(Address::parse("bob@a.example").unwrap(), Role::Member)],
         removed: Vec::new(),
+        asked: Vec::new(),
         judged: None,
     };
     assert!(group.judge_commit(&crypto, &alice, &adds_bob).is_ok());

@@ -2,6 +2,8 @@
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
 mod error;
+mod group;
+mod link;
 mod picture;
 mod verification;
 
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     error::CommandError,
+    group::{GroupSuite, Member, Role},
+    link::{GroupLink, LinkText, NewLink},
     picture::{GroupPicture, Picture, PictureFormat},
     verification::{Compared, SafetyNumber, Standing, Verification},
 };
@@ -128,6 +132,32 @@ pub enum Command {
     GroupPicture {
         /// The group.
         group: String,
+    },
+    /// Makes a link by which people may ask to be let into a group; owners and admins may.
+    GroupInvite {
+        /// The group.
+        group: String,
+        /// How long it counts, in seconds; at most 365 days.
+        lifetime_s: u64,
+        /// How many may come in by it, 1 to 1,000.
+        uses: u32,
+    },
+    /// A group's links that count.
+    GroupInvites {
+        /// The group.
+        group: String,
+    },
+    /// Ends a link before its time.
+    GroupUninvite {
+        /// The group.
+        group: String,
+        /// As in [`GroupLink::number`].
+        number: u32,
+    },
+    /// Asks by a link to be let into a group, and waits a while for that.
+    GroupJoin {
+        /// What [`Command::GroupInvite`] gave.
+        link: LinkText,
     },
     /// Gives a member another role. An owner's role is for good.
     GroupRole {
@@ -267,6 +297,22 @@ pub enum Outcome {
         #[serde(default)]
         picture: bool,
     },
+    /// Of [`Command::GroupInvite`].
+    Link(NewLink),
+    /// Of [`Command::GroupInvites`].
+    Links {
+        /// In order of their numbers.
+        links: Vec<GroupLink>,
+    },
+    /// Of [`Command::GroupJoin`].
+    Joining {
+        /// `id@domain` of the conversation.
+        conversation: String,
+        /// The group's title, where it is known by now.
+        title: Option<String>,
+        /// Is this account in it? Otherwise it will be as soon as somebody is there who may let it in.
+        joined: bool,
+    },
     /// Of [`Command::GroupPicture`].
     Picture(GroupPicture),
     /// Of [`Command::Devices`].
@@ -354,19 +400,6 @@ pub struct Conversation {
     pub picture: bool,
 }
 
-/// How the keys of a new group are exchanged, for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GroupSuite {
-    /// By X25519.
-    #[default]
-    Classical,
-    /// By X25519 and ML-KEM-768 together where all devices of all members know it, classically otherwise.
-    Auto,
-    /// By both, or the group is not made.
-    PostQuantum,
-}
-
 /// Two or many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -429,52 +462,6 @@ pub struct Contact {
     /// The same in more words.
     #[serde(flatten)]
     pub standing: Standing,
-}
-
-/// A member of a group.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Member {
-    /// `name@domain`.
-    pub address: String,
-    /// `member`, `admin`, `owner`.
-    pub role: String,
-    /// Its devices in the group.
-    pub devices: u32,
-    /// In the MLS group but not on the server's list, or the other way round.
-    pub disputed: bool,
-    /// Of the key that these devices have; of one's own there is nothing to compare.
-    #[serde(flatten)]
-    pub standing: Option<Standing>,
-}
-
-/// What a member may do in a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Read, write, leave.
-    Member,
-    /// Add and remove members, too.
-    Admin,
-    /// Give roles, too.
-    Owner,
-}
-
-impl Role {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        qpc_proto::role::Role::from(self).name()
-    }
-}
-
-impl From<Role> for qpc_proto::role::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Member => Self::Member,
-            Role::Admin => Self::Admin,
-            Role::Owner => Self::Owner,
-        }
-    }
 }
 
 /// A device of the account.

@@ -7,6 +7,7 @@
 mod change;
 mod ending;
 mod inbox;
+mod links;
 mod log;
 mod message;
 mod own;
@@ -23,7 +24,8 @@ use rusqlite::Transaction;
 
 pub(crate) use self::{
     change::{describe_group, end, meanwhile, refuse, refuse_all},
-    inbox::{enter, retry_welcomes},
+    inbox::{enter, retry_welcomes, untitled},
+    links::{Judged, judge, may_add, not_let_in, tell_links},
     message::{may_describe, sent, set_contact, stands},
 };
 use crate::{
@@ -75,6 +77,8 @@ pub(crate) struct Applied {
     pub(crate) own: bool,
     /// Somebody is to be told what a group is called.
     pub(crate) described: bool,
+    /// Somebody may wait to be let in by a link.
+    pub(crate) links: bool,
     /// A key package was used.
     pub(crate) welcomed: bool,
     /// Suites whose last-resort key package was used.
@@ -92,6 +96,7 @@ impl Applied {
             || self.elsewhere
             || self.own
             || self.described
+            || self.links
             || self.welcomed
     }
 

@@ -5,6 +5,7 @@ mod alarms;
 mod claim;
 mod contacts;
 mod groups;
+mod links;
 mod problem;
 mod talk;
 mod target;
@@ -46,6 +47,10 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::GroupDescribe { group, name, topic, picture } => {
             groups::describe(core, group, (name, topic, picture)).await
         }
+        Command::GroupInvite { group, lifetime_s, uses } => links::invite(core, group, (lifetime_s, uses)).await,
+        Command::GroupInvites { group } => links::list(core, group).await,
+        Command::GroupUninvite { group, number } => links::uninvite(core, group, number).await,
+        Command::GroupJoin { link } => links::join(core, link).await,
         Command::GroupPicture { group } => groups::picture(core, group).await,
         Command::GroupRole { group, member, role } => groups::set_role(core, group, member, role).await,
         Command::GroupLeave { group } => groups::leave(core, group).await,

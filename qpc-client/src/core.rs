@@ -82,6 +82,8 @@ pub(crate) struct Core {
     pub(crate) own: Notify,
     /// Somebody may have to be told what a group is called.
     pub(crate) described: Notify,
+    /// Somebody may wait to be let into a group by a link, or this device does.
+    pub(crate) links: Notify,
     /// One change of a group at a time.
     pub(crate) one_change: tokio::sync::Mutex<()>,
     changing: Mutex<HashSet<Local>>,
@@ -109,6 +111,7 @@ impl Core {
             elsewhere: Notify::new(),
             own: Notify::new(),
             described: Notify::new(),
+            links: Notify::new(),
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),
             last_resort_used: AtomicBool::new(false),
@@ -132,6 +135,7 @@ impl Core {
             (applied.elsewhere, &self.elsewhere),
             (applied.own, &self.own),
             (applied.described, &self.described),
+            (applied.links, &self.links),
         ] {
             if due {
                 who.notify_one();

@@ -8,6 +8,7 @@ pub(crate) mod contacts;
 pub(crate) mod describe;
 pub(crate) mod join;
 pub(crate) mod key_packages;
+pub(crate) mod links;
 pub(crate) mod own;
 pub(crate) mod pending;
 pub(crate) mod proposals;

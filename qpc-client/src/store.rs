@@ -5,20 +5,23 @@
 //! messages in a row are a few dozen commits. What one closure does is done whole or not at all.
 
 pub(crate) mod alarm;
+pub(crate) mod asked;
 pub(crate) mod contact;
 pub(crate) mod conversation;
 pub(crate) mod due;
 pub(crate) mod ending;
 pub(crate) mod entry;
+pub(crate) mod group_link;
 pub(crate) mod history;
 pub(crate) mod identity;
+pub(crate) mod join_due;
 pub(crate) mod key_packages;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod picture;
 pub(crate) mod report;
 pub(crate) mod reported;
-pub(crate) mod picture;
 pub(crate) mod returned;
 mod row;
 pub(crate) mod schema;

@@ -22,6 +22,7 @@ pub(crate) fn describe(kind: &Kind) -> String {
         Kind::GroupState(state) if state.topic.is_empty() => format!("(named the group {})", state.name),
         Kind::GroupState(state) => format!("(named the group {}: {})", state.name, state.topic),
         Kind::OwnDevices(_) => "(between your devices)".to_owned(),
+        Kind::GroupLinks(_) => "(the group's links)".to_owned(),
         Kind::Unknown => KNOWN_NOT.to_owned(),
     }
 }

@@ -7,12 +7,18 @@ use prost::Message;
 
 use crate::{
     id::MessageId,
-    limits::{EMOJI_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX, OWN_DEVICES_MAX, TEXT_MAX},
+    limits::{
+        ACCOUNT_NAME_MAX, DOMAIN_MAX, EMOJI_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX, LINKS_KNOWN_MAX,
+        OWN_DEVICES_MAX, TEXT_MAX,
+    },
     v1::{self, content::Kind as Wire},
 };
 
 /// The version this crate writes.
 pub const VERSION: u32 = 1;
+
+/// Longest address, in bytes: `name@domain`.
+const MAKER_MAX: usize = ACCOUNT_NAME_MAX + 1 + DOMAIN_MAX;
 
 /// One decrypted message.
 #[derive(Clone, PartialEq)]
@@ -51,6 +57,8 @@ pub enum Kind {
     GroupState(v1::GroupState),
     /// What a device tells the other devices of its account, in their personal conversation.
     OwnDevices(v1::OwnDevices),
+    /// The links by which people may ask to be let into a group.
+    GroupLinks(v1::GroupLinks),
     /// A kind of a later version.
     Unknown,
 }
@@ -91,6 +99,7 @@ impl Content {
             Kind::Attachment(attachment) => Some(Wire::Attachment(attachment.clone())),
             Kind::GroupState(state) => Some(Wire::GroupState(state.clone())),
             Kind::OwnDevices(told) => Some(Wire::OwnDevices(told.clone())),
+            Kind::GroupLinks(links) => Some(Wire::GroupLinks(links.clone())),
             Kind::Unknown => None,
         };
         let reply_to = self.reply_to.as_ref().map(MessageId::to_bytes).unwrap_or_default();
@@ -115,6 +124,7 @@ impl Content {
             Some(Wire::Attachment(attachment)) => Kind::Attachment(attachment),
             Some(Wire::GroupState(state)) => Kind::GroupState(state),
             Some(Wire::OwnDevices(told)) => Kind::OwnDevices(told),
+            Some(Wire::GroupLinks(links)) => Kind::GroupLinks(links),
             None => Kind::Unknown,
         };
         kind.check()?;
@@ -136,6 +146,7 @@ impl Kind {
             Self::Attachment(_) => "attachment",
             Self::GroupState(_) => "group_state",
             Self::OwnDevices(_) => "own_devices",
+            Self::GroupLinks(_) => "group_links",
             Self::Unknown => "unknown",
         }
     }
@@ -155,6 +166,9 @@ impl Kind {
                     && attachment.preview.len() <= TEXT_MAX
             }
             Self::OwnDevices(told) => told.encoded_len() <= OWN_DEVICES_MAX,
+            Self::GroupLinks(links) => {
+                links.links.len() <= LINKS_KNOWN_MAX && links.links.iter().all(|link| link.maker.len() <= MAKER_MAX)
+            }
             Self::Delete(_) | Self::Receipt(..) | Self::Unknown => true,
         };
         if fits { Ok(()) } else { Err(ContentError::TooLong) }
@@ -187,6 +201,7 @@ mod tests {
             Kind::Receipt(id, v1::ReceiptKind::Read),
             Kind::GroupState(v1::GroupState { name: "team".into(), ..Default::default() }),
             Kind::OwnDevices(v1::OwnDevices { history_wanted: vec![7; 16].into(), ..Default::default() }),
+            Kind::GroupLinks(v1::GroupLinks { links: vec![v1::GroupLink::default(); LINKS_KNOWN_MAX] }),
         ] {
             let content = Content { sent_ms: 5, reply_to: Some(id), kind };
             assert!(Content::decode(&content.encode().unwrap()).unwrap() == content);

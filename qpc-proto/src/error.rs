@@ -91,6 +91,12 @@ codes! {
     GroupInfoDiffers = 55, "GROUP_INFO_DIFFERS", false, "The group info is not that of the group which the commit makes.";
     NotFollowed = 56, "NOT_FOLLOWED", false, "This server does not know how the group stands; it has to be made anew.";
     CommitReserved = 57, "COMMIT_RESERVED", false, "Others may change the group first; the answer names the epoch in which it is this device's turn.";
+    LinkUnknown = 64, "LINK_UNKNOWN", false, "No such link into a group, or nobody has asked by it.";
+    LinkExpired = 65, "LINK_EXPIRED", false, "The link's time is over.";
+    LinkUsedUp = 66, "LINK_USED_UP", false, "As many people have come in by the link as may.";
+    LinkWithdrawn = 67, "LINK_WITHDRAWN", false, "The link was withdrawn by somebody of its group.";
+    AlreadyMember = 68, "ALREADY_MEMBER", false, "The account is a member already.";
+    JoinRequestsFull = 69, "JOIN_REQUESTS_FULL", false, "As many requests wait for this group, or of this account, as may.";
 }
 
 impl fmt::Display for Code {

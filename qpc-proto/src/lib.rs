@@ -14,6 +14,7 @@ pub mod frame;
 pub mod id;
 pub mod judge;
 pub mod limits;
+pub mod link;
 mod redacted;
 pub mod report;
 pub mod role;

@@ -54,6 +54,18 @@ pub const TREE_PAGE_MAX: usize = 256 * 1024;
 pub const TREE_MAX: usize = 8 * 1024 * 1024;
 /// Conversations or contacts in one page of a list.
 pub const LIST_PAGE_MAX: usize = 100;
+/// Links into one group that count at the same time.
+pub const LINKS_MAX: usize = 16;
+/// Links into one group that are known, withdrawn ones included.
+pub const LINKS_KNOWN_MAX: usize = 64;
+/// People who may come in by one link.
+pub const LINK_USES_MAX: u32 = 1_000;
+/// Longest life of a link, in days: a year and a day.
+pub const LINK_DAYS_MAX: u64 = 366;
+/// Requests to be let into one group that wait at the same time.
+pub const JOIN_REQUESTS_MAX: usize = 100;
+/// Groups that one account asks to be let into at the same time.
+pub const JOINS_ASKED_MAX: usize = 16;
 /// Requests that may wait for their answers on one stream.
 pub const PIPELINE_MAX: usize = 64;
 

@@ -36,6 +36,8 @@ redacted!(
     v1::Reaction,
     v1::Attachment,
     v1::GroupState,
+    v1::GroupLinks,
+    v1::GroupLink,
     v1::OwnDevices,
     v1::ReadUpTo,
     v1::VerificationMark,

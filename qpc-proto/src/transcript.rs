@@ -7,6 +7,7 @@ use crate::{
     address::{Address, Domain},
     chain::ChainValue,
     id::{ConversationName, DeviceId, Seq},
+    link::{Asker, LinkKey},
     safety::Party,
 };
 
@@ -82,6 +83,20 @@ pub fn failure_report(conversation: &ConversationName, seq: Seq, chain: &ChainVa
 #[must_use]
 pub fn opaque_context(binding: &[u8; EXPORTER_LEN], server: &Domain) -> Vec<u8> {
     parts(&[b"quicprochat qpc/1 opaque login", binding, server.as_str().as_bytes()])
+}
+
+/// What whoever has a link signs with its key to be let into a group.
+#[must_use]
+pub fn join_request(conversation: &ConversationName, link: &LinkKey, asker: &Asker<'_>, asked_ms: u64) -> Vec<u8> {
+    parts(&[
+        b"quicprochat qpc/1 join request",
+        &conversation.canonical(),
+        link.as_bytes(),
+        asker.address.to_string().as_bytes(),
+        asker.account_key,
+        asker.device.as_bytes(),
+        &asked_ms.to_be_bytes(),
+    ])
 }
 
 /// What an account's half of a safety number is the BLAKE3 of.

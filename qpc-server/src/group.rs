@@ -7,6 +7,7 @@ mod contact;
 mod conversation;
 mod follow;
 mod key_package;
+mod link;
 pub mod public;
 mod removals;
 mod reservations;

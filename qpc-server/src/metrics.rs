@@ -86,6 +86,10 @@ pub struct Metrics {
     pub removals_proposed: IntCounter,
     /// Commits that a member has reported as impossible to follow: somebody's client is hostile or broken.
     pub failures_reported: IntCounter,
+    /// Requests to be let into a group by a link.
+    pub joins_asked: IntCounter,
+    /// Accounts that commits have let in so.
+    pub joins_admitted: IntCounter,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -173,6 +177,8 @@ impl Metrics {
                 "qpc_group_failure_reported_total",
                 "Reports of members that they can't follow a commit: the client that made it is hostile or broken.",
             )?,
+            joins_asked: new.counter("qpc_join_asked_total", "Requests to be let into a group by a link.")?,
+            joins_admitted: new.counter("qpc_join_admitted_total", "Accounts let into a group by a link.")?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",

@@ -16,6 +16,7 @@ mod contact;
 mod dispatch;
 mod group;
 mod key_package;
+mod link;
 mod log;
 pub mod memory;
 #[cfg(feature = "planted-bugs")]
@@ -34,7 +35,7 @@ use qpc_proto::{
     suite::Suite,
 };
 
-pub use self::{account::*, aftermath::*, contact::*, group::*, key_package::*, log::*, reply::*};
+pub use self::{account::*, aftermath::*, contact::*, group::*, key_package::*, link::*, log::*, reply::*};
 
 /// An authenticated device: who does something. Made by authentication alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +149,21 @@ pub trait Store: Send + Sync + 'static {
     fn answer_contact(&self, actor: &Actor, answer: ContactDecision) -> Reply<(), ContactError>;
     /// Contacts whose address is greater than `after`, in order, at most `limit`.
     fn list_contacts(&self, actor: &Actor, after: Option<Address>, limit: usize) -> Reply<Vec<ContactInfo>, Refusal>;
+
+    // -- links into groups
+
+    /// Makes a link by which people may ask to be let into a group, or ends one and refuses who waits by it.
+    fn set_link(&self, actor: &Actor, setting: LinkSetting) -> Reply<(), LinkError>;
+    /// Lets a request of the actor's wait, and tells those who may answer it; gives when its link ends. The same request
+    /// again is answered alike.
+    fn ask_to_join(&self, actor: &Actor, ask: Ask) -> Reply<u64, AskError>;
+    /// Requests that wait in a group, for who may answer them.
+    fn join_requests(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        now_ms: u64,
+    ) -> Reply<Vec<WaitingRequest>, LinkError>;
 
     // -- logs
 

@@ -32,6 +32,8 @@ mod hostile;
 mod house;
 #[path = "server/lies.rs"]
 mod lies;
+#[path = "server/links.rs"]
+mod links;
 #[path = "server/load.rs"]
 mod load;
 #[path = "server/logins.rs"]

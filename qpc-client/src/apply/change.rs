@@ -1,6 +1,9 @@
 //! Commits: judged by MLS and the rules of roles, then told in words.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -13,7 +16,7 @@ use qpc_proto::{
 };
 use rusqlite::Transaction;
 
-use super::{Applied, ApplyError, Batch, Open, inbox::untitled, log::Step, message::may_describe};
+use super::{Applied, ApplyError, Batch, Open, inbox::untitled, links, log::Step, message::may_describe};
 use crate::{
     api::{Event, OutboxState},
     fresh,
@@ -21,7 +24,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, message, outbox, pending, picture, report, reported,
+        ending, group_link, message, outbox, pending, picture, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -181,7 +184,8 @@ impl<'b> Batch<'b> {
         }
         self.out.outbox = true;
         let unheard = self.unheard(local, change)?;
-        for text in told(change, own, self.me.address(), log.conversation.kind, &unheard) {
+        let by_link = links::let_in(self.tx, local, &log.name, change)?;
+        for text in told(change, own, self.me.address(), log.conversation.kind, (&unheard, &by_link)) {
             self.notice(log, &text)?;
         }
         self.reported(local, change)?;
@@ -194,6 +198,9 @@ impl<'b> Batch<'b> {
             self.out.gone.push(log.name.clone());
             log.conversation.trusted = Trusted::Never;
             return Ok(());
+        }
+        if change.roles_changed.iter().any(|(who, _)| who == self.me.address()) {
+            self.look_who_waits(log)?;
         }
         if log.conversation.kind == Kind::Group {
             if own && !change.accounts_added.is_empty() {
@@ -278,17 +285,21 @@ pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) 
     let state = v1::GroupState { name, topic, picture };
     let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::GroupState(state) };
     let content = content.encode().map_err(|_| StoreError::Corrupt("a group's title"))?;
-    outbox::put(tx, conversation.local, fresh::message_id()?, &content)
+    outbox::put(tx, conversation.local, fresh::message_id()?, &content)?;
+    links::tell_links(tx, conversation)
 }
+
+/// Accounts whose leave a change has overtaken before; and whom it lets in by a link, with who made that.
+type Known<'k> = (&'k BTreeSet<Address>, &'k BTreeMap<Address, Address>);
 
 /// A change in words, one for each. Devices that come and go are told in every conversation; that a conversation of two
 /// begins with two members is no news.
-fn told(change: &Change, own: bool, me: &Address, kind: Kind, unheard: &BTreeSet<Address>) -> Vec<String> {
+fn told(change: &Change, own: bool, me: &Address, kind: Kind, known: Known<'_>) -> Vec<String> {
     // With whom a conversation begins is no news to who began it.
     let begun = (own && change.epoch == Epoch(1)) || kind == Kind::Personal;
     let mut all = if begun { Vec::new() } else { devices(change, me) };
     if kind == Kind::Group {
-        all.extend(members(change, own, unheard));
+        all.extend(members(change, own, me, known));
     }
     all
 }
@@ -322,9 +333,13 @@ fn put_in_anew(who: &Address, whose: &BTreeSet<&Address>, me: &Address) -> Optio
     (!names.is_empty()).then(|| format!("{who} put devices in anew, of {}.", names.join(", ")))
 }
 
-fn members(change: &Change, own: bool, unheard: &BTreeSet<Address>) -> Vec<String> {
+fn members(change: &Change, own: bool, me: &Address, (unheard, by_link): Known<'_>) -> Vec<String> {
     let who = if own { "You".to_owned() } else { change.committer.address().to_string() };
-    let added = change.accounts_added.iter().map(|address| format!("{who} added {address}."));
+    let added = change.accounts_added.iter().map(|address| match by_link.get(address) {
+        Some(maker) if maker == me => format!("{who} let {address} in by a link of yours."),
+        Some(maker) => format!("{who} let {address} in by a link of {maker}."),
+        None => format!("{who} added {address}."),
+    });
     let removed = change.accounts_removed.iter().map(|address| {
         let left = unheard.contains(address)
             || change.removed.iter().any(|gone| gone.left && gone.device.address() == address);
@@ -346,6 +361,7 @@ pub(crate) fn end(
     reported::forget(tx, conversation.local)?;
     report::remove(tx, conversation.local)?;
     undescribed::remove(tx, conversation.local)?;
+    group_link::forget(tx, conversation.local)?;
     conversation::set_state(tx, conversation.local, State::Ended)?;
     if let Some(id) = pending::id_of(tx, conversation.local)? {
         pending::remove(tx, conversation.local, id)?;

@@ -15,7 +15,7 @@ use crate::{
     fresh,
     mls::{Coming, JoinError, Joined},
     store::{
-        StoreError, contact,
+        StoreError, asked, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
         entry, key_packages, message as messages, pending, report, returned, unjoined, welcome_tree,
@@ -60,7 +60,7 @@ pub(crate) fn enter(
 }
 
 /// What a group is called until its name is known.
-pub(super) fn untitled(name: &ConversationName) -> String {
+pub(crate) fn untitled(name: &ConversationName) -> String {
     let short: String = name.id.to_string().chars().rev().take(6).collect();
     format!("group-{short}")
 }
@@ -90,6 +90,12 @@ impl<'b> Batch<'b> {
             EntryKind::Contact => match v1::ContactNotice::decode(body.clone()) {
                 Ok(notice) if notice.event() == ContactEvent::Accepted => self.accepted(&notice.address),
                 Ok(notice) if notice.event() == ContactEvent::Changed => Ok(self.ask(What::Contacts)?),
+                Ok(notice) if notice.event() == ContactEvent::AskedToJoin => {
+                    self.asked_to_join(notice.conversation.as_ref())
+                }
+                Ok(notice) if notice.event() == ContactEvent::JoinRefused => {
+                    self.join_refused(notice.conversation.as_ref(), notice.code)
+                }
                 _ => Ok(()),
             },
             EntryKind::Account => match v1::AccountNotice::decode(body.clone()) {
@@ -193,9 +199,12 @@ impl<'b> Batch<'b> {
                 (false, _) => set_contact(self.tx, peer, ContactState::Accepted, &mut self.out)?,
             }
         } else if kind == Kind::Group {
+            let asked = asked::remove(self.tx, &name)?;
             let anew = reported || left.as_ref().is_some_and(|left| left.members.is_empty());
             let text = if own {
                 "This device was added.".to_owned()
+            } else if asked {
+                format!("{} let you in by your link.", joined.inviter.address())
             } else if anew {
                 format!("{} has put this device in anew.", joined.inviter.address())
             } else {

@@ -84,6 +84,7 @@ impl<'b> Batch<'b> {
                 let among_us = own && log.conversation.kind == Kind::Personal;
                 return if among_us { self.own_devices(log, from.device(), told) } else { Ok(()) };
             }
+            Ok(Content { kind: Said::GroupLinks(told), .. }) => return self.group_links(log, &sender, told),
             Ok(content) => (content.kind.name(), describe(&content.kind)),
             Err(_) => (Said::Unknown.name(), KNOWN_NOT.to_owned()),
         };

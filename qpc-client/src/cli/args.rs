@@ -273,6 +273,38 @@ pub(super) enum GroupVerb {
         #[command(flatten)]
         description: Description,
     },
+    /// Make a link by which people may ask to be let into a group, and print it; owners and admins may.
+    ///
+    /// Whoever has the link and an account on this server comes in as a plain member, as soon as an owner or admin of the
+    /// group is connected. It is shown once.
+    Invite {
+        /// The group's name.
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// How long it counts, in minutes, hours, days or weeks (90m, 12h, 7d, 2w); at most 365 days.
+        #[arg(long, value_name = "TIME", default_value = "7d", value_parser = lifetime)]
+        expires: u64,
+        /// How many may come in by it.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        uses: u32,
+    },
+    /// List a group's links that count: their numbers, uses left, and when they end.
+    Invites(GroupName),
+    /// End a link before its time: who waits by it is refused.
+    Uninvite {
+        /// The group's name.
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// Its number, as `group invites` lists it.
+        #[arg(value_name = "NUMBER")]
+        number: u32,
+    },
+    /// Ask by a link to be let into a group. Where nobody is connected who may let you in, the request waits.
+    Join {
+        /// The link, in quotes; `-` reads it from standard input.
+        #[arg(value_name = "LINK|-")]
+        link: String,
+    },
     /// Write a group's picture out: to FILE, or to standard output where that is no terminal.
     Picture {
         /// The group's name.
@@ -385,6 +417,25 @@ pub(super) enum AccountVerb {
     Delete,
 }
 
+/// A time as people type it, in seconds.
+fn lifetime(text: &str) -> Result<u64, String> {
+    let unit = |name| match name {
+        'm' => Some(60),
+        'h' => Some(60 * 60),
+        'd' => Some(24 * 60 * 60),
+        'w' => Some(7 * 24 * 60 * 60),
+        _ => None,
+    };
+    let (last, number) = (text.chars().last(), text.get(..text.len().saturating_sub(1)));
+    let seconds = last.and_then(unit).zip(number.and_then(|number| number.parse::<u64>().ok()));
+    let seconds = seconds.and_then(|(unit, number): (u64, u64)| number.checked_mul(unit));
+    match seconds {
+        Some(seconds) if (60..=365 * 24 * 60 * 60).contains(&seconds) => Ok(seconds),
+        Some(_) => Err("a link counts for a minute to 365 days".to_owned()),
+        None => Err("a number and m, h, d or w, such as 7d".to_owned()),
+    }
+}
+
 /// The definition with what only text can say: for help, completions and the man page.
 pub(super) fn definition() -> clap::Command {
     Typed::command()
@@ -464,6 +515,12 @@ mod tests {
             "group describe friends --name pals",
             "group describe friends --topic tea --picture f.png",
             "group describe friends --no-picture",
+            "group invite friends",
+            "group invite friends --expires 90m --uses 1000",
+            "group invites friends",
+            "group uninvite friends 2",
+            "group join qpc://chat.example/join/x#y",
+            "group join -",
             "group picture friends",
             "group picture friends -o f.png --force",
             "group members friends",
@@ -494,6 +551,14 @@ mod tests {
             "group describe friends",
             "group describe friends --picture f.png --no-picture",
             "group picture friends --force",
+            "group invite friends --expires 7",
+            "group invite friends --expires 0d",
+            "group invite friends --expires 366d",
+            "group invite friends --expires \u{e9}",
+            "group invite friends --uses 0",
+            "group invite friends --uses 1001",
+            "group uninvite friends",
+            "group join",
             "contacts",
             "alarms acknowledge",
             "alarms acknowledge all",

@@ -1,12 +1,12 @@
 //! The commands that are one question and one answer.
 
-use qpc_client::api::{Command, GroupSuite, Outcome, Role};
+use qpc_client::api::{Command, GroupSuite, LinkText, Outcome, Role};
 
 use super::{
     args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, RoleWord, SuiteWord, Verb},
     done,
     failure::Failure,
-    hint,
+    hint, input,
     password::Source,
     picture,
     render::{self, Render},
@@ -60,6 +60,13 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             GroupVerb::Leave(typed) => Command::GroupLeave { group: typed.group },
             GroupVerb::List => Command::Groups,
             GroupVerb::Members(typed) => Command::GroupMembers { group: typed.group },
+            GroupVerb::Invite { group, expires, uses } => Command::GroupInvite { group, lifetime_s: expires, uses },
+            GroupVerb::Invites(typed) => Command::GroupInvites { group: typed.group },
+            GroupVerb::Uninvite { group, number } => Command::GroupUninvite { group, number },
+            GroupVerb::Join { link } => {
+                let link = if link == "-" { input::short_line("the link").await? } else { link };
+                Command::GroupJoin { link: LinkText(link) }
+            }
             GroupVerb::Picture { .. } => return Ok(None),
         },
         Verb::Devices { verb } => match verb {
@@ -129,7 +136,9 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::SafetyNumber(number) => screen.object(number),
         Outcome::Whoami(whoami) => screen.object(whoami),
         Outcome::Status(status) => screen.object(status),
+        Outcome::Link(link) => screen.object(link),
+        Outcome::Links { links } => links.iter().try_for_each(|link| screen.object(link)),
         Outcome::Picture(picture) => screen.object(picture),
-        Outcome::Done { .. } | Outcome::Queued { .. } => screen.object(outcome),
+        Outcome::Done { .. } | Outcome::Queued { .. } | Outcome::Joining { .. } => screen.object(outcome),
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         Command::GroupRole { group, member, role } => {
             format!("made {} {} in {}", name(member), role.name(), name(group))
         }
+        Command::GroupUninvite { group, number } => format!("link {number} into {} has ended", name(group)),
         Command::GroupLeave { group } => format!("left {}", name(group)),
         Command::DeviceRevoke { device } => format!("revoked the device {}: it is cut off", name(device)),
         Command::PasswordChange { .. } => "the password is changed".to_owned(),
@@ -62,6 +63,9 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::Groups
         | Command::GroupMembers { .. }
         | Command::GroupPicture { .. }
+        | Command::GroupInvite { .. }
+        | Command::GroupInvites { .. }
+        | Command::GroupJoin { .. }
         | Command::Devices => return None,
     })
 }

@@ -13,6 +13,8 @@ use super::failure::Failure;
 
 /// Lines that are read ahead.
 const AHEAD_MAX: usize = 64;
+/// Longest line that is read as a code or a link.
+const LINE_MAX: u64 = 1024;
 
 /// A line that is no message.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,20 @@ pub(super) async fn asked<T: Send + 'static>(
     // Nobody waits for this thread: see above.
     std::thread::spawn(move || drop(answer.send(ask())));
     answered.await.unwrap_or_else(|_| Err(Failure::internal("the question was not asked")))
+}
+
+/// A line of standard input, such as a code or a link.
+///
+/// # Errors
+/// A [`Failure`] where it can't be read.
+pub(super) async fn short_line(what: &'static str) -> Result<String, Failure> {
+    asked(move || {
+        let mut line = String::new();
+        let mut bounded = Read::take(io::stdin().lock(), LINE_MAX);
+        bounded.read_line(&mut line).map_err(|error| Failure::data(format!("{what} can't be read: {error}")))?;
+        Ok(line)
+    })
+    .await
 }
 
 /// A terminal's mode, given back when this goes.

@@ -6,8 +6,8 @@ mod qr;
 mod verification;
 
 use qpc_client::api::{
-    Alarm, Contact, Conversation, ConversationKind, Device, Event, Member, Message, OutboxState, Outcome, Status,
-    Waiting, Whoami,
+    Alarm, Contact, Conversation, ConversationKind, Device, Event, GroupLink, Member, Message, OutboxState, Outcome,
+    Status, Waiting, Whoami,
 };
 
 use super::{
@@ -100,6 +100,15 @@ impl Render {
             Outcome::SafetyNumber(number) => self.safety_number(number),
             Outcome::Members { members, picture } => self.members(members, *picture),
             Outcome::Devices { devices } => self.devices(devices),
+            Outcome::Link(link) => vec![terminal::line(&link.link.0).into_owned()],
+            Outcome::Links { links } => self.links(links),
+            Outcome::Joining { title: Some(title), joined: true, .. } => {
+                vec![format!("you are in {}", self.name(title))]
+            }
+            Outcome::Joining { joined: true, .. } => vec!["you are in the group".to_owned()],
+            Outcome::Joining { .. } => vec![
+                "nobody is connected who may let you in: you will be in as soon as somebody is, and be told".to_owned(),
+            ],
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
@@ -295,6 +304,15 @@ impl Render {
         self.headed(table)
     }
 
+    fn links(&self, links: &[GroupLink]) -> Vec<String> {
+        let mut table = Table::new(&["NUMBER", "USES LEFT", "ENDS", "MADE BY"]);
+        for link in links {
+            let left = format!("{} of {}", link.uses_left, link.uses);
+            table.row([link.number.to_string(), left, self.clock.local(&link.expires), self.name(&link.maker)]);
+        }
+        self.headed(table)
+    }
+
     fn headed(&self, table: Table) -> Vec<String> {
         let mut lines = table.lines();
         if let Some(heading) = lines.first_mut() {
@@ -332,6 +350,7 @@ pub(super) fn nothing(outcome: &Outcome) -> Option<String> {
         Outcome::Alarms { alarms } if alarms.is_empty() => "no alarms".to_owned(),
         Outcome::Contacts { contacts } if contacts.is_empty() => "no contacts yet".to_owned(),
         Outcome::Messages { messages } if messages.is_empty() => "no messages".to_owned(),
+        Outcome::Links { links } if links.is_empty() => "no links into this group".to_owned(),
         _ => return None,
     })
 }

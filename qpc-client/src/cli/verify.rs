@@ -3,16 +3,13 @@
 //! Nothing is believed because it was shown: a mark is made for the number that a person has, or that they were shown
 //! and said yes to, and the library compares it once more with the key of that moment.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 
 use qpc_client::api::{Command, Compared, Outcome, SafetyNumber};
 
 use super::{
     args::Verdict, ask, exit::Exit, failure::Failure, hint, input, render::Render, screen::Screen, seat::Seat,
 };
-
-/// Longest line that is read as a code.
-const LINE_MAX: u64 = 1024;
 
 /// Shows, marks, takes back or accepts.
 ///
@@ -23,7 +20,7 @@ pub(super) async fn verify(seat: &mut Seat, screen: &Screen, who: String, verdic
         Verdict { undo: true, .. } => Command::Unverify { who },
         Verdict { accept_new_key: true, .. } => Command::TrustKey { who, though_verified: true },
         Verdict { scanned: Some(text), .. } => {
-            let text = if text == "-" { line().await? } else { text };
+            let text = if text == "-" { input::short_line("the code").await? } else { text };
             Command::Verify { who, compared: Compared::Code(text) }
         }
         Verdict { confirm: Some(typed), .. } if !typed.is_empty() => {
@@ -90,15 +87,4 @@ fn yes(question: &str) -> Result<bool, Failure> {
             _ => {}
         }
     }
-}
-
-/// A line of standard input.
-async fn line() -> Result<String, Failure> {
-    input::asked(|| {
-        let mut line = String::new();
-        let mut bounded = io::Read::take(io::stdin().lock(), LINE_MAX);
-        bounded.read_line(&mut line).map_err(|error| Failure::data(format!("the code can't be read: {error}")))?;
-        Ok(line)
-    })
-    .await
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     describe, join,
     key_packages::{self, Stock},
-    own, pending, proposals, receive, renew, send,
+    links, own, pending, proposals, receive, renew, send,
 };
 use crate::{
     apply::ApplyError,
@@ -56,6 +56,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> 
         ended = join::run(core, link) => ended,
         ended = own::run(core, link) => ended,
         ended = describe::run(core) => ended,
+        ended = links::run(core, link) => ended,
         ended = renew::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };

@@ -18,12 +18,13 @@ use qpc_proto::{
     credential::VerifiedDevice,
     id::{DeviceId, Epoch},
     limits::{FRAME_MAX, HANDSHAKE_BODY_MAX},
+    link::JoinRequest,
     role::{Role, RoleTable},
     v1,
 };
 
 use super::{
-    CommitError, Encrypted, Fault, Group, GroupError, Invitee, MergeError, Mls,
+    CommitError, Encrypted, Fault, Group, GroupError, Invitee, MergeError, Mls, Refusal,
     config::{self, roles_extension},
     group::{epoch_of, stored_roles, suite_of},
     judge::Judge,
@@ -51,6 +52,9 @@ pub struct Change {
     /// Accounts that had proposed to leave and are still in, because the commit was made before: their
     /// proposals are void, and whoever may remove them should.
     pub unheard: Vec<Address>,
+    /// What its maker put beside it, authenticated (RFC 9420 section 6.3.1): the request by a link that it answers, or
+    /// nothing.
+    pub beside: Vec<u8>,
 }
 
 /// A commit that waits: what the server has to be shown.
@@ -68,6 +72,8 @@ pub struct Staged {
     pub group_info: Vec<u8>,
     /// What it changes once it is applied.
     pub change: Change,
+    /// Of those it adds, who has asked by a link.
+    pub asked: Vec<Address>,
 }
 
 impl Staged {
@@ -98,6 +104,7 @@ impl Staged {
                 .map(|address| v1::Member { address: address.to_string(), role: v1::Role::Member as i32 })
                 .collect(),
             removed: removed.map(Address::to_string).collect(),
+            asked: self.asked.iter().map(Address::to_string).collect(),
         }
     }
 }
@@ -117,6 +124,7 @@ pub(super) struct Plan {
     pub(super) add: Vec<(VerifiedDevice, KeyPackage)>,
     pub(super) remove: BTreeSet<u32>,
     pub(super) roles: Vec<(Address, Role)>,
+    pub(super) beside: Vec<u8>,
 }
 
 impl Group<'_> {
@@ -132,6 +140,34 @@ impl Group<'_> {
             return Err(CommitError::Nothing);
         }
         self.change(|group, mls| stage(group, mls, Plan { add, ..Plan::default() }))
+    }
+
+    /// Lets in who has asked by a link, under the account key that the request names. The commit shows the request to
+    /// everybody in the group.
+    ///
+    /// # Errors
+    /// [`CommitError`]; [`CommitError::Refused`] where the key packages are another account key's.
+    pub fn let_in(&mut self, request: &JoinRequest, invitees: &[Invitee<'_>]) -> Result<Staged, CommitError> {
+        let suite = self.suite()?;
+        let mut add = Vec::with_capacity(invitees.len());
+        for invitee in invitees.iter().filter(|invitee| invitee.address == request.address()) {
+            let (device, key_package) = self.mls.check_invitee(suite, invitee)?;
+            if device.account_key() != request.account_key() {
+                return Err(Refusal::AccountKeyChanged(Box::new(device)).into());
+            }
+            add.push((device, key_package));
+        }
+        if add.is_empty() {
+            return Err(CommitError::Nothing);
+        }
+        let staged = self.change(|group, mls| {
+            // Who is in it has brought their other devices or will; the link is for accounts.
+            if Judge::of(group, mls.trust)?.leaves(request.address()).next().is_some() {
+                return Err(CommitError::AlreadyMember(request.address().clone()));
+            }
+            stage(group, mls, Plan { add, beside: request.encode(), ..Plan::default() })
+        })?;
+        Ok(Staged { asked: vec![request.address().clone()], ..staged })
     }
 
     /// Removes all devices of these accounts.
@@ -349,6 +385,7 @@ pub(super) fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Resu
     let group_suite = suite_of(group)?;
     let members = stay.len().saturating_add(welcome_devices.len());
 
+    group.set_aad(plan.beside);
     let mut builder = group
         .commit_builder()
         .force_self_update(true)
@@ -379,6 +416,7 @@ pub(super) fn stage(group: &mut MlsGroup, mls: &Mls<'_>, mut plan: Plan) -> Resu
         welcome_devices,
         group_info: encode(group_info.ok_or_else(|| Fault::engine("no group info was made"))?)?,
         change,
+        asked: Vec::new(),
     };
     if staged.fits() { Ok(staged) } else { Err(CommitError::TooLarge) }
 }

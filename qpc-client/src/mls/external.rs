@@ -119,7 +119,9 @@ impl Mls<'_> {
                     roles_changed: Vec::new(),
                     removed_self: false,
                     unheard: Vec::new(),
+                    beside: Vec::new(),
                 },
+                asked: Vec::new(),
             };
             Ok(Joining { staged, joined })
         })

@@ -117,6 +117,7 @@ impl<'a> Judge<'a> {
             roles_changed: outcome.roles_changed,
             removed_self: commit.self_removed(),
             unheard: outcome.unheard,
+            beside: Vec::new(),
         })
     }
 

@@ -143,10 +143,10 @@ fn process(group: &mut MlsGroup, mls: &Mls<'_>, message: ProtocolMessage) -> Res
         ProcessedMessageContent::StagedCommitMessage(commit) => {
             let change = Judge::of(group, mls.trust)?.commit(&sender, &commit)?;
             group.merge_staged_commit(&mls.provider, *commit).map_err(Fault::engine)?;
-            Ok(Processed::Commit(Box::new(change)))
+            Ok(Processed::Commit(Box::new(Change { beside: aad, ..change })))
         }
         ProcessedMessageContent::OwnPendingCommit => match merge_own(group, mls) {
-            Ok(change) => Ok(Processed::Commit(Box::new(change))),
+            Ok(change) => Ok(Processed::Commit(Box::new(Change { beside: aad, ..change }))),
             Err(MergeError::Group(error)) => Err(error.into()),
             Err(MergeError::NonePending) => Err(Fault::engine("our own commit is gone").into()),
         },

@@ -297,6 +297,43 @@ CREATE TABLE picture (
 ) STRICT;
 ";
 
+/// Links into groups, by the word of their members, and the requests by which somebody came in; groups in which somebody
+/// may wait; groups that this device asks to be let into.
+const LINKS: &str = "
+CREATE TABLE group_link (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    key BLOB NOT NULL,
+    -- By which people call it.
+    number INTEGER NOT NULL,
+    maker TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    withdrawn INTEGER NOT NULL,
+    PRIMARY KEY (conversation, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE link_use (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    key BLOB NOT NULL,
+    address TEXT NOT NULL,
+    asked_ms INTEGER NOT NULL,
+    PRIMARY KEY (conversation, key, address, asked_ms)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE join_due (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    -- Raised each time it falls due, so that nobody is passed over who came in between.
+    times INTEGER NOT NULL
+) STRICT;
+CREATE TABLE asked (
+    name TEXT PRIMARY KEY,
+    request BLOB NOT NULL,
+    -- When the link ends; NULL until the server has said so.
+    expires_ms INTEGER,
+    -- Sent by a command that waits for the answer.
+    flying INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -314,6 +351,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(ENDINGS),
         M::up(HISTORY_IN_PART),
         M::up(PICTURES),
+        M::up(LINKS),
     ])
 }
 

@@ -184,6 +184,9 @@ asks! {
     ReadLog => LogPage,
     ListConversations => ListConversationsAnswer,
     ReadGroup => ReadGroupAnswer,
+    SetLink => SetLinkAnswer,
+    AskToJoin => AskToJoinAnswer,
+    ListJoinRequests => ListJoinRequestsAnswer,
     AnswerContact => AnswerContactAnswer,
     ListContacts => ListContactsAnswer,
 }

@@ -178,7 +178,7 @@ limits! {
     claim_requester,
     /// Key packages of one account claimed.
     claim_target,
-    /// Conversations made and contacts answered by one account.
+    /// Conversations made, contacts answered, links set and groups asked to be let into by one account.
     contact,
     /// Pages of logs and lists read by one account.
     lookup,

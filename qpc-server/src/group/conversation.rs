@@ -180,6 +180,7 @@ fn bundle(wire: v1::CommitBundle) -> Result<CommitBundle, FieldError> {
     field::at_most(wire.group_info.len(), HANDSHAKE_BODY_MAX, "group_info")?;
     field::at_most(wire.added.len(), MEMBERS_PER_COMMIT_MAX, "added")?;
     field::at_most(wire.removed.len(), MEMBERS_PER_COMMIT_MAX, "removed")?;
+    field::at_most(wire.asked.len(), wire.added.len(), "asked")?;
     field::at_most(wire.welcome_devices.len(), welcome_devices_max, "welcome_devices")?;
     if wire.welcome.is_empty() != wire.welcome_devices.is_empty() {
         return Err(FieldError::Malformed("welcome"));
@@ -193,6 +194,7 @@ fn bundle(wire: v1::CommitBundle) -> Result<CommitBundle, FieldError> {
         group_info: wire.group_info,
         added: wire.added.iter().map(added).collect::<Result<_, FieldError>>()?,
         removed: wire.removed.iter().map(|address| field::address(address)).collect::<Result<_, _>>()?,
+        asked: wire.asked.iter().map(|address| field::address(address)).collect::<Result<_, _>>()?,
         judged: None,
     })
 }

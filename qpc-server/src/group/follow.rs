@@ -188,6 +188,7 @@ impl Follower {
                 let stored = self.store.commit(actor, commit.clone()).await;
                 if stored.is_ok() {
                     self.reservations.won(&name, actor.device(), Instant::now());
+                    self.metrics.joins_admitted.inc_by(u64::try_from(commit.bundle.asked.len()).unwrap_or(u64::MAX));
                     if joined {
                         self.joined.notify_one();
                     }

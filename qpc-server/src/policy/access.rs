@@ -105,6 +105,9 @@ rules! {
     ReadLog = "read_log", Session, Pipelined;
     ListConversations = "list_conversations", Session, Pipelined;
     ReadGroup = "read_group", Session, Pipelined;
+    SetLink = "set_link", Session, Pipelined;
+    AskToJoin = "ask_to_join", Session, Pipelined;
+    ListJoinRequests = "list_join_requests", Session, Pipelined;
     AnswerContact = "answer_contact", Session, Pipelined;
     ListContacts = "list_contacts", Session, Pipelined;
     Sync = "sync", Session, Takeover;

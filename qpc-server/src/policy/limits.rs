@@ -230,7 +230,7 @@ pub struct Rates {
     pub claim_requester: Rate,
     /// Claims of the key packages of one account.
     pub claim_target: Rate,
-    /// Conversations made and contacts answered by one account.
+    /// Conversations made, contacts answered, links set and groups asked to be let into by one account.
     pub contact: Rate,
     /// Pages of logs and lists read by one account.
     pub lookup: Rate,

@@ -146,6 +146,27 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             let page = context.groups.read_group(actor, &request)?;
             later(async { Ok(Answer::ReadGroup(page.await?)) })
         }
+        Method::SetLink(request) => {
+            let actor = actor(link)?;
+            policy.contact(actor.account())?;
+            let set = context.groups.set_link(actor, &request)?;
+            later(async {
+                set.await?;
+                Ok(Answer::SetLink(v1::SetLinkAnswer {}))
+            })
+        }
+        Method::AskToJoin(request) => {
+            let actor = actor(link)?;
+            policy.contact(actor.account())?;
+            let asked = context.groups.ask_to_join(actor, request)?;
+            later(async { Ok(Answer::AskToJoin(v1::AskToJoinAnswer { expires_ms: asked.await? })) })
+        }
+        Method::ListJoinRequests(request) => {
+            let actor = actor(link)?;
+            policy.lookup(actor.account())?;
+            let listed = context.groups.list_join_requests(actor, &request)?;
+            later(async { Ok(Answer::ListJoinRequests(listed.await?)) })
+        }
         Method::AnswerContact(request) => {
             let actor = actor(link)?;
             policy.contact(actor.account())?;

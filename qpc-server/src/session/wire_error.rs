@@ -20,7 +20,10 @@ use crate::{
     field::FieldError,
     group::{ChangeError, CreateError, public::Refused},
     policy::Wait,
-    store::{AppendError, ClaimError, ContactError, CreateConversationError, ReadError, Refusal, StoreFault},
+    store::{
+        AppendError, AskError, ClaimError, ContactError, CreateConversationError, LinkError, LinkRefusal, ReadError,
+        Refusal, StoreFault,
+    },
 };
 
 /// How long a client waits before it tries again where the server is only busy, in milliseconds.
@@ -132,6 +135,7 @@ impl From<AppendError> for WireError {
                 Self::new(Code::HandshakeMalformed, "what is reported is no commit of another device's in that epoch")
             }
             AppendError::NotContact => Self::new(Code::NotContact, "somebody to be added is no contact"),
+            AppendError::Link(refusal) => refusal.into(),
             AppendError::Forbidden => Self::new(Code::Forbidden, "the role does not allow this"),
             AppendError::NotEnrolled => Self::new(Code::DeviceNotEnrolled, "a device to be added is not enrolled"),
             AppendError::Unjudged => {
@@ -139,6 +143,42 @@ impl From<AppendError> for WireError {
             }
             AppendError::Membership => Self::new(Code::Forbidden, "the membership change is not acceptable"),
             AppendError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<LinkRefusal> for WireError {
+    fn from(refusal: LinkRefusal) -> Self {
+        match refusal {
+            LinkRefusal::Unknown => Self::new(Code::LinkUnknown, "no such link, or no request by it"),
+            LinkRefusal::Expired => Self::new(Code::LinkExpired, "the link has expired"),
+            LinkRefusal::UsedUp => Self::new(Code::LinkUsedUp, "the link is used up"),
+            LinkRefusal::Withdrawn => Self::new(Code::LinkWithdrawn, "the link was withdrawn"),
+        }
+    }
+}
+
+impl From<LinkError> for WireError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::NotFound => not_found("no such group or link"),
+            LinkError::DeviceGone => device_gone(),
+            LinkError::Forbidden => Self::new(Code::Forbidden, "the role does not allow this"),
+            LinkError::TooMany => Self::new(Code::TooLarge, "the group's links"),
+            LinkError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<AskError> for WireError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Link(refusal) => refusal.into(),
+            AskError::DeviceGone => device_gone(),
+            AskError::Member => Self::new(Code::AlreadyMember, "the account is a member"),
+            AskError::TooMany => Self::new(Code::JoinRequestsFull, "too many requests wait"),
+            AskError::Full => Self::new(Code::TooLarge, "the group's members"),
+            AskError::Fault(fault) => fault.into(),
         }
     }
 }

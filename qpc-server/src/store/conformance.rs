@@ -20,6 +20,7 @@ pub mod contacts;
 pub mod devices;
 pub mod groups;
 pub mod key_packages;
+pub mod links;
 pub mod reading;
 pub mod upkeep;
 pub mod world;
@@ -93,6 +94,12 @@ suite! { $
     key_packages:
         a_key_package_is_handed_out_once, each_suite_has_its_own_key_packages,
         of_the_newer_suite_all_devices_have_some_or_none_is_taken, the_oldest_go_beyond_the_limit, many_claim_at_once;
+    links:
+        a_link_lets_in_whoever_asks_by_it_as_often_as_it_says, two_who_race_for_the_last_use_are_not_both_let_in,
+        a_link_ends_with_its_time, a_link_that_is_withdrawn_refuses_who_waits,
+        links_are_made_and_requests_read_by_who_may_add, nobody_asks_for_somebody_else,
+        who_was_removed_comes_again_by_a_link_that_has_uses, who_has_asked_is_welcomed_whomever_they_block,
+        links_and_requests_are_so_many;
     reading:
         pages_end_at_their_limits, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;

@@ -140,6 +140,26 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::list_contacts(tables, &actor, after.as_ref(), limit))
     }
 
+    fn set_link(&self, actor: &Actor, setting: LinkSetting) -> Reply<(), LinkError> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::set_link(tables, &actor, &setting))
+    }
+
+    fn ask_to_join(&self, actor: &Actor, ask: Ask) -> Reply<u64, AskError> {
+        let actor = actor.clone();
+        self.write(0, move |tables| verbs::ask_to_join(tables, &actor, &ask))
+    }
+
+    fn join_requests(
+        &self,
+        actor: &Actor,
+        conversation: &ConversationName,
+        now_ms: u64,
+    ) -> Reply<Vec<WaitingRequest>, LinkError> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.read(move |tables| verbs::join_requests(tables, &actor, &conversation, now_ms))
+    }
+
     fn create_conversation(&self, actor: &Actor, new: NewConversation) -> Reply<Appended, CreateConversationError> {
         let actor = actor.clone();
         self.write(new.commit.as_ref().map_or(0, weight), move |tables| {

@@ -13,7 +13,7 @@ use qpc_proto::{
     role::Role,
 };
 
-use super::{Actor, GroupChange, GroupState, Judged, Refusal, StoreFault};
+use super::{Actor, GroupChange, GroupState, Judged, LinkRefusal, Refusal, StoreFault};
 
 /// What a conversation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,6 +148,8 @@ pub struct CommitBundle {
     pub added: Vec<(Address, Role)>,
     /// Accounts whose access ends with this commit.
     pub removed: Vec<Address>,
+    /// Those of them who are let in because they have asked by a link.
+    pub asked: Vec<Address>,
     /// What it does; `None` where it could not be judged, because the group is in another epoch.
     pub judged: Option<Judged<GroupChange>>,
 }
@@ -310,6 +312,9 @@ pub enum AppendError {
     /// Somebody to be added has not accepted the actor, or does not exist.
     #[error("somebody to be added is no contact")]
     NotContact,
+    /// Somebody to be let in by a link has not asked, or the link does not count any more.
+    #[error(transparent)]
+    Link(#[from] LinkRefusal),
     /// The actor's role does not allow this, or the conversation's kind does not, or it is a direct one whose
     /// other account was deleted or reset.
     #[error("the actor's role does not allow this")]

@@ -5,6 +5,7 @@
 
 mod account;
 mod contact;
+mod link;
 mod log;
 mod upkeep;
 
@@ -18,7 +19,7 @@ use std::{
 
 use qpc_proto::id::DeviceId;
 
-use self::{account::Accounts, contact::Contacts, log::Logs};
+use self::{account::Accounts, contact::Contacts, link::Links, log::Logs};
 use super::{CommitSink, Committed, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
 /// A store without durability.
@@ -34,6 +35,7 @@ pub struct MemoryStore {
 struct World {
     accounts: Accounts,
     contacts: Contacts,
+    links: Links,
     logs: Logs,
     committed: Vec<Committed>,
     gone: Vec<DeviceId>,

@@ -9,8 +9,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, ClaimError, ContactError, CreateAccountError, CreateConversationError, EnrolDeviceError, InviteError,
-    ReadError, RemovalError, ResetAccountError,
+    AppendError, AskError, ClaimError, ContactError, CreateAccountError, CreateConversationError, EnrolDeviceError,
+    InviteError, LinkError, ReadError, RemovalError, ResetAccountError,
 };
 
 /// A fault of the store itself, not a judgement on the request.
@@ -106,4 +106,6 @@ verb_errors! {
     CreateConversationError, CreateConversationError::Append(AppendError::Fault(fault)) => fault;
     ReadError, ReadError::Fault(fault) => fault;
     RemovalError, RemovalError::Fault(fault) => fault;
+    LinkError, LinkError::Fault(fault) => fault;
+    AskError, AskError::Fault(fault) => fault;
 }

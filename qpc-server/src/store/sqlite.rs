@@ -13,6 +13,7 @@ mod cursor;
 mod error;
 mod figures;
 mod key;
+mod link;
 mod log;
 mod member;
 mod observer;

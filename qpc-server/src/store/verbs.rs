@@ -13,6 +13,7 @@ mod device;
 mod group;
 mod inbox;
 mod key_package;
+mod link;
 mod membership;
 mod read;
 mod reset;
@@ -27,6 +28,7 @@ pub(super) use self::{
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
     group::{public_group, welcome_tree},
     key_package::{claim_key_packages, count_key_packages, publish_key_packages},
+    link::{ask_to_join, join_requests, set_link},
     read::{list_conversations, positions, read_log, record_cursors},
     reset::{delete_account, reset_account},
     upkeep::{figures, probe, retention_step},

@@ -6,7 +6,10 @@ use std::{
     future::Future,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,7 @@ use qpc_client::{
 };
 use qpc_proto::address::AccountName;
 use qpc_server::{
+    clock::{Clock, SystemClock},
     config::{Config, Secret},
     data_dir::DataDir,
     metrics::Metrics,
@@ -51,7 +55,18 @@ pub(crate) struct Net {
     /// Where it listens, from its first start on.
     listen: Cell<SocketAddr>,
     fingerprint: RefCell<String>,
+    /// By how many milliseconds the server's clock is ahead.
+    ahead_ms: Arc<AtomicU64>,
     dir: TempDir,
+}
+
+/// The machine's clock, and what a test has let pass.
+struct NetClock(Arc<AtomicU64>);
+
+impl Clock for NetClock {
+    fn unix_ms(&self) -> u64 {
+        SystemClock.unix_ms() + self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Net {
@@ -66,6 +81,7 @@ impl Net {
             store: RefCell::new(None),
             listen: Cell::new("127.0.0.1:0".parse().unwrap()),
             fingerprint: RefCell::new(String::new()),
+            ahead_ms: Arc::default(),
             dir: tempfile::tempdir().unwrap(),
         };
         net.start_server();
@@ -104,7 +120,7 @@ impl Net {
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
                 reset_key: dir.reset_key(&SystemRng).unwrap(),
                 admin_socket: None,
-                clock: Arc::new(qpc_server::clock::SystemClock),
+                clock: Arc::new(NetClock(Arc::clone(&self.ahead_ms))),
                 rng: Arc::new(SystemRng),
             };
             server::start(&config, parts).await.unwrap()
@@ -138,6 +154,11 @@ impl Net {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.listen.get()
+    }
+
+    /// From now on it is so much later for the server.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.ahead_ms.store(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// The server's store, behind its back.

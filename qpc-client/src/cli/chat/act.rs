@@ -1,6 +1,6 @@
 //! What a person types in a chat, done.
 
-use qpc_client::api::{Command, ConversationKind, Outcome};
+use qpc_client::api::{Command, ConversationKind, LinkText, Outcome};
 
 use super::{
     console::Console,
@@ -9,6 +9,10 @@ use super::{
     typed::{self, COMMANDS, Typed},
 };
 use crate::cli::{exit::Exit, failure::Failure, render, terminal};
+
+/// What a link is worth that is made here, as `group invite` has it.
+const LIFETIME_S: u64 = 7 * 24 * 60 * 60;
+const USES: u32 = 10;
 
 impl Room<'_> {
     /// A line was typed.
@@ -56,6 +60,15 @@ impl Room<'_> {
             Typed::List => self.show_list(console).await?,
             Typed::History(limit) => self.show_last(console, limit).await?,
             Typed::Members => self.members(console).await?,
+            Typed::Invite => {
+                let (lifetime_s, uses) = (LIFETIME_S, USES);
+                self.of_group(console, |group| Command::GroupInvite { group, lifetime_s, uses }).await?;
+            }
+            Typed::Invites => self.of_group(console, |group| Command::GroupInvites { group }).await?,
+            Typed::Join(link) => {
+                self.answer(console, Command::GroupJoin { link: LinkText(link) }).await?;
+                self.refresh().await?;
+            }
             Typed::Accept(who) => self.contact(console, who, |who| Command::Accept { who }, "accepted").await?,
             Typed::Decline(who) => self.contact(console, who, |who| Command::Decline { who }, "declined").await?,
             Typed::Block(who) => self.contact(console, who, |who| Command::Block { who }, "blocked").await?,
@@ -80,6 +93,14 @@ impl Room<'_> {
             }
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks about the group that is open.
+    async fn of_group(&self, console: &Console, command: impl FnOnce(String) -> Command) -> Result<(), Failure> {
+        match &self.place {
+            Some(Place { kind: ConversationKind::Group, to, .. }) => self.answer(console, command(to.clone())).await,
+            _ => self.say(console, "/open a group first"),
         }
     }
 

@@ -19,6 +19,12 @@ pub(super) enum Typed {
     History(u32),
     /// `/members`
     Members,
+    /// `/invite`
+    Invite,
+    /// `/invites`
+    Invites,
+    /// `/join LINK`
+    Join(String),
     /// `/accept [WHO]`
     Accept(Option<String>),
     /// `/decline [WHO]`
@@ -38,11 +44,14 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 13] = [
+pub(super) const COMMANDS: [(&str, &str); 16] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
     ("/members", "who is in this conversation"),
+    ("/invite", "a link into this group, for 10 people and 7 days"),
+    ("/invites", "the links into this group that count"),
+    ("/join LINK", "ask by a link to be let into a group"),
     ("/accept [WHO]", "accept a request (writing to them does, too)"),
     ("/decline [WHO]", "put a request aside; they are not told"),
     ("/block [WHO]", "get nothing from them any more; they are not told"),
@@ -77,6 +86,10 @@ pub(super) fn understand(line: &str) -> Typed {
             _ => Typed::Wrong("/history how many? A number".to_owned()),
         },
         ("members", None) => Typed::Members,
+        ("invite", None) => Typed::Invite,
+        ("invites", None) => Typed::Invites,
+        ("join", Some(link)) => Typed::Join(link),
+        ("join", None) => Typed::Wrong("/join by which link? Write it behind".to_owned()),
         ("accept", who) => Typed::Accept(who),
         ("decline", who) => Typed::Decline(who),
         ("block", who) => Typed::Block(who),
@@ -111,7 +124,8 @@ mod tests {
         assert_eq!(understand("/accept carol"), Typed::Accept(Some(text("carol"))));
         assert_eq!(understand("/history"), Typed::History(20));
         assert_eq!(understand("/history 5"), Typed::History(5));
-        for wrong in ["/open", "/history x", "/history 0", "/etc/hosts", "/quit now", "/"] {
+        assert_eq!(understand("/join qpc://a/join/b#c"), Typed::Join(text("qpc://a/join/b#c")));
+        for wrong in ["/open", "/join", "/invite bob", "/history x", "/history 0", "/etc/hosts", "/quit now", "/"] {
             assert!(matches!(understand(wrong), Typed::Wrong(_)), "{wrong}");
         }
     }
@@ -120,7 +134,8 @@ mod tests {
     fn the_help_lists_every_command_and_nothing_else() {
         for (usage, _) in COMMANDS {
             let word = usage.split(' ').next().unwrap();
-            let filled = if usage.contains(" NAME") { format!("{word} x") } else { word.to_owned() };
+            let filled =
+                if usage.contains(" NAME") || usage.contains(" LINK") { format!("{word} x") } else { word.to_owned() };
             assert!(!matches!(understand(&filled), Typed::Wrong(_) | Typed::Say(_)), "{usage}");
         }
     }

@@ -67,6 +67,7 @@ fn bundle(wire: v1::CommitBundle, added: &[&Hand], removed: &[&Hand]) -> CommitB
         group_info: wire.group_info,
         added: added.iter().map(|hand| (hand.address.clone(), Role::Member)).collect(),
         removed: removed.iter().map(|hand| hand.address.clone()).collect(),
+        asked: Vec::new(),
         judged: None,
     }
 }

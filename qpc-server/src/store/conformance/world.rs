@@ -360,6 +360,7 @@ pub fn bundle(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> CommitBundle {
         group_info: Bytes::from_static(b"group info"),
         added: add.iter().map(|actor| (actor.address().clone(), Role::Member)).collect(),
         removed: remove.iter().map(|actor| actor.address().clone()).collect(),
+        asked: Vec::new(),
         judged: Some(Judged {
             basis: GroupVersion { epoch: Epoch(epoch), proposals: 0 },
             change: change(epoch, add, remove),

@@ -17,7 +17,7 @@ const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// The number of migrations.
-const SCHEMA: u32 = 4;
+const SCHEMA: u32 = 5;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -83,6 +83,7 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("groups.sql")),
         M::up(include_str!("departures.sql")),
         M::up(include_str!("suites.sql")),
+        M::up(include_str!("links.sql")),
     ])
 }
 
@@ -195,6 +196,7 @@ mod tests {
         connection
             .execute_batch(
                 "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
+                 DROP TABLE join_requests; DROP TABLE group_links; \
                  DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
                  CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
                  CREATE INDEX key_packages_device ON key_packages (device); \
@@ -208,7 +210,7 @@ mod tests {
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, SCHEMA);
         connection
-            .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed")
+            .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed; SELECT * FROM join_requests")
             .unwrap();
         // What was published before suites were told apart is of the classical one.
         for kept in ["SELECT suite, body FROM key_packages", "SELECT suite, body FROM last_resorts"] {

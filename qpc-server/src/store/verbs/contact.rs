@@ -56,7 +56,8 @@ pub(in crate::store) fn answer_contact(
 /// Tells the actor's other devices that it stands otherwise to somebody than before.
 pub(super) fn tell_own(tables: &mut dyn Tables, actor: &Actor, peer: AccountId, now_ms: u64) -> Result<(), StoreFault> {
     let Some(peer) = tables.account(peer)? else { return Ok(()) };
-    let notice = ContactNotice { address: peer.address.to_string(), event: ContactEvent::Changed.into() };
+    let notice =
+        ContactNotice { address: peer.address.to_string(), event: ContactEvent::Changed.into(), ..Default::default() };
     for device in tables.devices_of(actor.account())? {
         if device.id != actor.device() {
             let notice = Notice::contact(&notice, actor.device(), now_ms);
@@ -75,7 +76,11 @@ fn accept(
     now_ms: u64,
 ) -> Result<(), StoreFault> {
     tables.set_stance(actor.account(), peer, Stance { say: Say::Accepted, ..mine })?;
-    let notice = ContactNotice { address: actor.address().to_string(), event: ContactEvent::Accepted.into() };
+    let notice = ContactNotice {
+        address: actor.address().to_string(),
+        event: ContactEvent::Accepted.into(),
+        ..Default::default()
+    };
     inbox::tell_account(tables, peer, || Notice::contact(&notice, actor.device(), now_ms))
 }
 

@@ -45,7 +45,8 @@ pub(in crate::store) fn create_conversation(
         Some(bundle) if !bundle.removed.is_empty() => return Err(AppendError::Membership.into()),
         Some(bundle) => {
             let made = &bundle.judged.as_ref().ok_or(AppendError::Unjudged)?.change;
-            Some((bundle, membership::judge(tables, actor, kind, &[me], (bundle, made))?))
+            let place = membership::Place { log: None, kind, members: &[me], now_ms: new.now_ms };
+            Some((bundle, membership::judge(tables, actor, &place, (bundle, made))?))
         }
         None => None,
     };
@@ -76,14 +77,14 @@ pub(in crate::store) fn create_conversation(
         }
         let at = Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: new.now_ms };
         let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
-        membership::name_to_others(tables, actor, &made, actor.account(), &BTreeSet::new())?;
+        membership::name_to_others(tables, actor, &made, (actor.account(), false), &BTreeSet::new())?;
         return Ok(at);
     };
     let at = first_entry(tables, actor, new, log, bundle)?;
     let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
     membership::apply(tables, actor, &made, bundle, change)?;
     let welcomed = bundle.welcome_devices.iter().copied().collect();
-    membership::name_to_others(tables, actor, &made, actor.account(), &welcomed)?;
+    membership::name_to_others(tables, actor, &made, (actor.account(), false), &welcomed)?;
     Ok(at)
 }
 

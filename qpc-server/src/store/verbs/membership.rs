@@ -16,6 +16,7 @@ use qpc_proto::{
 use super::{
     active, group,
     inbox::{self, Notice},
+    link,
 };
 use crate::store::{
     Actor, AppendError, Appended, CommitBundle, GroupChange, GroupState, StoreFault,
@@ -35,25 +36,38 @@ pub(super) struct Change {
     removed_devices: Vec<DeviceId>,
     welcomed: Vec<(DeviceRow, Bytes)>,
     welcome_tree: Option<Bytes>,
+    /// Who has asked to be let in: their block of whoever lets them in holds nothing back.
+    asked: BTreeSet<AccountId>,
+    link_uses: link::Uses,
+}
+
+/// Where a membership changes.
+pub(super) struct Place<'p> {
+    /// `None` where the conversation is only about to be made: nobody can have asked to come in.
+    pub(super) log: Option<LogId>,
+    pub(super) kind: LogKind,
+    pub(super) members: &'p [MemberRow],
+    pub(super) now_ms: u64,
 }
 
 /// May the membership change in this way? Who may do it by their role was judged with the group itself. Consent of
-/// those added is asked for in groups; in a direct conversation, which adds its one peer when it is made, the request
-/// stands for it.
+/// those added is asked for in groups, where they have not asked themselves; in a direct conversation, which adds its
+/// one peer when it is made, the request stands for it.
 pub(super) fn judge(
     tables: &mut dyn Tables,
     actor: &Actor,
-    kind: LogKind,
-    members: &[MemberRow],
+    place: &Place<'_>,
     (bundle, made): (&CommitBundle, &GroupChange),
 ) -> Result<Change, AppendError> {
+    let (kind, members) = (place.kind, place.members);
     let changes = bundle.added.len().saturating_add(bundle.removed.len());
     if changes > MEMBERS_PER_COMMIT_MAX || bundle.welcome.is_empty() != bundle.welcome_devices.is_empty() {
         return Err(AppendError::Membership);
     }
     group::enrolled(tables, &made.added)?;
     let removed = judge_removed(tables, members, made)?;
-    let added = judge_added(tables, actor, kind, members, bundle)?;
+    let (mut asked, mut link_uses) = (BTreeSet::new(), link::Uses::new());
+    let added = judge_added(tables, actor, place, bundle, (&mut asked, &mut link_uses))?;
     let after = members.len().saturating_sub(removed.len()).saturating_add(added.len());
     if after > MEMBERS_MAX {
         return Err(AppendError::Membership);
@@ -63,7 +77,18 @@ pub(super) fn judge(
     let roles = if kind == LogKind::Group { made.roles.clone() } else { Vec::new() };
     let removed_devices = made.removed_devices.clone();
     let (state, welcome_tree) = (made.state.clone(), made.welcome_tree.clone());
-    Ok(Change { state, joined: made.joined, roles, added, removed, removed_devices, welcomed, welcome_tree })
+    Ok(Change {
+        state,
+        joined: made.joined,
+        roles,
+        added,
+        removed,
+        removed_devices,
+        welcomed,
+        welcome_tree,
+        asked,
+        link_uses,
+    })
 }
 
 fn judge_removed(
@@ -92,10 +117,14 @@ fn member(tables: &mut dyn Tables, members: &[MemberRow], address: &Address) -> 
 fn judge_added(
     tables: &mut dyn Tables,
     actor: &Actor,
-    kind: LogKind,
-    members: &[MemberRow],
+    place: &Place<'_>,
     bundle: &CommitBundle,
+    (asked, uses): (&mut BTreeSet<AccountId>, &mut link::Uses),
 ) -> Result<Vec<(AccountRow, Role)>, AppendError> {
+    let Place { log, kind, members, now_ms } = *place;
+    if bundle.asked.iter().any(|address| bundle.added.iter().all(|(added, _)| added != address)) {
+        return Err(AppendError::Membership);
+    }
     let mut added: Vec<(AccountRow, Role)> = Vec::with_capacity(bundle.added.len());
     let mut seen: BTreeSet<AccountId> = members.iter().map(|member| member.account).collect();
     for (address, as_role) in &bundle.added {
@@ -104,9 +133,16 @@ fn judge_added(
         if !seen.insert(account.id) {
             return Err(AppendError::Membership);
         }
-        // A block does not show: the commit is taken, and the welcome held.
-        if !direct && tables.stance(account.id, actor.account())?.say != Say::Accepted {
-            return Err(AppendError::NotContact);
+        match log.filter(|_| bundle.asked.contains(address)) {
+            Some(log) => {
+                link::admits(tables, log, account.id, now_ms, uses)??;
+                asked.insert(account.id);
+            }
+            // A block does not show: the commit is taken, and the welcome held.
+            None if !direct && tables.stance(account.id, actor.account())?.say != Say::Accepted => {
+                return Err(AppendError::NotContact);
+            }
+            None => {}
         }
         added.push((account, if direct { Role::Member } else { *as_role }));
     }
@@ -173,7 +209,10 @@ pub(super) fn apply(
     for (account, role) in &change.added {
         let member = MemberRow { account: account.id, role: *role, from: made.at.seq, until: None };
         tables.put_member(made.log, member)?;
+        // Who came in another way does not wait any more either.
+        tables.remove_join_request(made.log, account.id)?;
     }
+    link::spend(tables, (made.log, &made.row.name), &change.link_uses, made.now_ms)?;
     if !change.roles.is_empty() {
         let members = tables.members(made.log)?;
         for (address, role) in &change.roles {
@@ -187,11 +226,13 @@ pub(super) fn apply(
     }
     let welcomed: BTreeSet<DeviceId> = change.welcomed.iter().map(|(device, _)| device.id).collect();
     for (device, bytes) in change.welcomed {
-        let given = Given { welcome: bytes, without_tree: change.welcome_tree.is_some() };
+        let asked = change.asked.contains(&device.account);
+        let given = Given { welcome: bytes, without_tree: change.welcome_tree.is_some(), asked };
         welcome(tables, actor, made, given, &device)?;
     }
     for (account, _) in change.added {
-        name_to_others(tables, actor, made, account.id, &welcomed)?;
+        let asked = change.asked.contains(&account.id);
+        name_to_others(tables, actor, made, (account.id, asked), &welcomed)?;
     }
     Ok(())
 }
@@ -201,12 +242,12 @@ pub(super) fn name_to_others(
     tables: &mut dyn Tables,
     actor: &Actor,
     made: &Made<'_>,
-    account: AccountId,
+    (account, asked): (AccountId, bool),
     welcomed: &BTreeSet<DeviceId>,
 ) -> Result<(), StoreFault> {
     for device in tables.devices_of(account)? {
         if device.id != actor.device() && !welcomed.contains(&device.id) {
-            welcome(tables, actor, made, Given::default(), &device)?;
+            welcome(tables, actor, made, Given { asked, ..Given::default() }, &device)?;
         }
     }
     Ok(())
@@ -218,15 +259,17 @@ struct Given {
     welcome: Bytes,
     /// It asks for the tree.
     without_tree: bool,
+    /// Its account has asked to be let in.
+    asked: bool,
 }
 
-/// Welcomes a device through its inbox, or holds the welcome while its owner blocks the actor. Without a welcome in
-/// it, it names the conversation alone, and the device reads nothing of it before it has joined.
+/// Welcomes a device through its inbox, or holds the welcome while its owner blocks the actor and has not asked to be let
+/// in. Without a welcome in it, it names the conversation alone, and the device reads nothing of it before it has joined.
 fn welcome(
     tables: &mut dyn Tables,
     actor: &Actor,
     made: &Made<'_>,
-    Given { welcome, without_tree }: Given,
+    Given { welcome, without_tree, asked }: Given,
     device: &DeviceRow,
 ) -> Result<(), StoreFault> {
     let theirs = tables.stance(device.account, actor.account())?;
@@ -248,7 +291,7 @@ fn welcome(
         without_tree,
     };
     let body = notice.encode_to_vec().into();
-    if theirs.blocked {
+    if theirs.blocked && !asked {
         // Who is blocked can't fill the store: what is too much is as if the welcome had been lost.
         if tables.count_held(device.account, actor.account())? >= HELD_WELCOMES_MAX {
             return Ok(());

@@ -17,6 +17,7 @@ fn end(tables: &mut dyn Tables, account: &AccountRow, state: AccountState) -> Re
     let peers = device::leave_behind(tables, account.id, &devices, true)?;
     tables.remove_memberships(account.id)?;
     tables.free_directs(account.id)?;
+    tables.remove_joins_asked(account.id)?;
     tables.forget_contacts(account.id, state == AccountState::Reset)?;
     for device in devices {
         device::remove(tables, &account.address.domain, device)?;

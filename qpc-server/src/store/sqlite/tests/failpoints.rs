@@ -10,8 +10,11 @@ use qpc_proto::id::ConversationName;
 
 use super::*;
 use crate::store::{
-    Actor, Append, AppendError, Appended, CommitAppend, StoredGroup,
-    conformance::world::{World, wait},
+    Actor, Append, AppendError, Appended, Ask, CommitAppend, StoredGroup,
+    conformance::{
+        links::{admitting, group_with_link, request},
+        world::{World, wait},
+    },
     memory::MemoryStore,
 };
 
@@ -69,11 +72,31 @@ impl Last {
     }
 }
 
-fn tell(world: &World, commits: bool) -> Story {
+/// In which commit of the store the process ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// A message's.
+    Message,
+    /// A commit's of a group.
+    Commit,
+    /// A commit's that lets in somebody by a link.
+    Admission,
+}
+
+fn tell(world: &World, ending: Ending) -> Story {
+    if ending == Ending::Admission {
+        let (alice, bob, link) = group_with_link(world, 1);
+        let carol = world.person("carol");
+        let ask = Ask { request: request(world, &carol, &link), now_ms: world.now_ms.get() };
+        wait(world.store.ask_to_join(&carol, ask)).unwrap();
+        let talk = link.conversation().clone();
+        let last = Last::Commit(Box::new(admitting(world, &alice, &talk, &[&carol])));
+        return Story { alice, bob, talk, last };
+    }
     let (alice, bob) = (world.person("alice"), world.person("bob"));
     let talk = world.friends(&alice, &bob);
     world.say(&alice, &talk, "acknowledged");
-    let last = if commits {
+    let last = if ending == Ending::Commit {
         Last::Commit(Box::new(world.next_commit(&alice, &talk, &[], &[])))
     } else {
         Last::Message(world.message(&alice, &talk, b"never answered"))
@@ -82,10 +105,10 @@ fn tell(world: &World, commits: bool) -> Story {
 }
 
 /// In the child: tells the story and ends at the point. In the parent: starts the child, and gives what it left.
-fn killed_at(point: &str, test: &str, commits: bool, judge: impl FnOnce(&World, &World, &Story)) {
+fn killed_at(point: &str, test: &str, ending: Ending, judge: impl FnOnce(&World, &World, &Story)) {
     if let (Some(place), Some(point)) = (std::env::var_os(PLACE), std::env::var(POINT).ok()) {
         let world = World::new(&Place(place.into()));
-        let story = tell(&world, commits);
+        let story = tell(&world, ending);
         fail::cfg_callback(point, || std::process::abort()).unwrap();
         let answer = story.last.store(&world, &story.alice);
         panic!("it was answered: {answer:?}");
@@ -101,7 +124,7 @@ fn killed_at(point: &str, test: &str, commits: bool, judge: impl FnOnce(&World, 
         .unwrap();
     assert_eq!(status.signal(), Some(6), "{status}");
     let (twin, found) = (World::new(&Twin), World::new(&Place(folder.path())));
-    let story = tell(&twin, commits);
+    let story = tell(&twin, ending);
     judge(&found, &twin, &story);
     // Whichever it was: sent again, it is there once (invariant 2).
     let answer = story.last.store(&found, &story.alice).unwrap();
@@ -122,24 +145,41 @@ fn group(world: &World, story: &Story) -> StoredGroup {
 #[test]
 fn a_group_and_the_commit_that_changes_it_are_stored_together() {
     let name = "a_group_and_the_commit_that_changes_it_are_stored_together";
-    killed_at("store::group_state", name, true, |found, twin, story| {
+    killed_at("store::group_state", name, Ending::Commit, |found, twin, story| {
         assert_eq!(group(found, story), group(twin, story));
         assert!(found.entries(&story.bob, &story.talk) == twin.entries(&story.bob, &story.talk));
     });
 }
 
+/// Nobody is in without a use of the link being gone, and no use is gone without somebody being in.
+#[test]
+fn a_link_is_used_with_the_commit_that_lets_somebody_in() {
+    let name = "a_link_is_used_with_the_commit_that_lets_somebody_in";
+    killed_at("store::link_use", name, Ending::Admission, |found, twin, story| {
+        assert_eq!(found.info(&story.alice, &story.talk), twin.info(&story.alice, &story.talk));
+        let waiting =
+            |world: &World| wait(world.store.join_requests(&story.alice, &story.talk, world.now_ms.get())).unwrap();
+        assert!(waiting(found).len() == 1 && waiting(found) == waiting(twin));
+    });
+}
+
 #[test]
 fn before_a_commit_nothing_of_it_is_there() {
-    killed_at("store::before_commit", "before_a_commit_nothing_of_it_is_there", false, |found, twin, story| {
-        assert!(found.entries(&story.bob, &story.talk) == twin.entries(&story.bob, &story.talk));
-    });
+    killed_at(
+        "store::before_commit",
+        "before_a_commit_nothing_of_it_is_there",
+        Ending::Message,
+        |found, twin, story| {
+            assert!(found.entries(&story.bob, &story.talk) == twin.entries(&story.bob, &story.talk));
+        },
+    );
 }
 
 /// Invariant 1, from its other side: what is durable may be unanswered, never the reverse.
 #[test]
 fn after_a_commit_all_of_it_is_there_though_nobody_was_answered() {
     let name = "after_a_commit_all_of_it_is_there_though_nobody_was_answered";
-    killed_at("store::after_commit", name, false, |found, twin, story| {
+    killed_at("store::after_commit", name, Ending::Message, |found, twin, story| {
         assert!(found.entries(&story.bob, &story.talk) == twin_with_last(twin, story));
     });
 }
