@@ -49,8 +49,11 @@ impl Batch<'_> {
 
     /// Notes that the server has to be asked who waits, if this account may let them in.
     pub(super) fn look_who_waits(&mut self, log: &mut Open<'_>) -> Result<(), ApplyError> {
-        if may_add(&mut log.group, self.me.address())? {
-            join_due::put(self.tx, log.conversation.local)?;
+        let local = log.conversation.local;
+        // Without a link nobody waits.
+        if !group_link::all(self.tx, local, fresh::now_ms())?.is_empty() && may_add(&mut log.group, self.me.address())?
+        {
+            join_due::put(self.tx, local)?;
             self.out.links = true;
         }
         Ok(())

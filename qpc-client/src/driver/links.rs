@@ -37,9 +37,17 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// So much later than a link's end it is told: clocks differ, and the server's counts.
 const SLACK_MS: u64 = 60_000;
 
-/// Lets in and asks until the connection ends.
-pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
-    core.store.run(asked::ground_all).await?;
+/// Is there anything to do when a connection begins? What whoever is gone was sending is sent again.
+pub(super) fn are_due(tx: &Transaction<'_>) -> Result<bool, StoreError> {
+    asked::ground_all(tx)?;
+    Ok(!asked::all(tx)?.is_empty() || !join_due::all(tx)?.is_empty())
+}
+
+/// Lets in and asks until the connection ends; at once where something is due.
+pub(super) async fn run(core: &Arc<Core>, link: &Link, due: bool) -> Result<Infallible, End> {
+    if !due {
+        core.links.notified().await;
+    }
     loop {
         let left = ask(core, link).await? | let_in(core, link).await?;
         let ends = core.store.run(next_end).await?;

@@ -43,9 +43,14 @@ impl From<StoreError> for End {
 
 /// Runs a session to its end.
 pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> End {
-    if let Err(error) = core.store.run(outbox::ground_all).await {
-        return error.into();
-    }
+    let begun = core.store.run(|tx| {
+        outbox::ground_all(tx)?;
+        links::are_due(tx)
+    });
+    let links_due = match begun.await {
+        Ok(due) => due,
+        Err(error) => return error.into(),
+    };
     let ended = tokio::select! {
         biased;
         ended = receive::run(core, link) => ended,
@@ -56,7 +61,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> 
         ended = join::run(core, link) => ended,
         ended = own::run(core, link) => ended,
         ended = describe::run(core) => ended,
-        ended = links::run(core, link) => ended,
+        ended = links::run(core, link, links_due) => ended,
         ended = renew::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };

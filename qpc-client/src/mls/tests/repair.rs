@@ -58,6 +58,7 @@ fn sabotages(mallory: &Person, name: &ConversationName, victims: &[&VerifiedDevi
 }
 
 /// The commit, the reports and the repair in a group of so many, half of whom are the victims.
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 fn half_of(size: usize) {
     let people: Vec<_> = (0..size).map(|number| Person::new(&format!("person{number}"))).collect();
     let everybody: Vec<_> = people.iter().collect();

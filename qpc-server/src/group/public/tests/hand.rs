@@ -235,6 +235,7 @@ impl Hand {
 
     /// A group info of its own with somebody else's key as the external one, and a signature that holds: who comes in by it
     /// has other secrets than the members.
+    #[allow(clippy::arithmetic_side_effects, reason = "tests")]
     pub(crate) fn misleading(&mut self, group_info: &[u8]) -> Bytes {
         let MlsMessageBodyIn::GroupInfo(info) = body(group_info) else { panic!("no group info") };
         let external = info.extensions().external_pub().unwrap().external_pub().as_slice().to_vec();
