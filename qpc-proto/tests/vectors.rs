@@ -257,7 +257,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 address: "bob@chat.example".into(),
                 event: v1::ContactEvent::AskedToJoin.into(),
                 conversation: Some(name().to_wire()),
-                code: 0,
+                ..Default::default()
             }
             .encode_to_vec(),
         ),
@@ -268,6 +268,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 event: v1::ContactEvent::JoinRefused.into(),
                 conversation: Some(name().to_wire()),
                 code: 67,
+                link_key: link().key().to_bytes(),
             }
             .encode_to_vec(),
         ),

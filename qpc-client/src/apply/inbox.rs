@@ -93,9 +93,7 @@ impl<'b> Batch<'b> {
                 Ok(notice) if notice.event() == ContactEvent::AskedToJoin => {
                     self.asked_to_join(notice.conversation.as_ref())
                 }
-                Ok(notice) if notice.event() == ContactEvent::JoinRefused => {
-                    self.join_refused(notice.conversation.as_ref(), notice.code)
-                }
+                Ok(notice) if notice.event() == ContactEvent::JoinRefused => self.join_refused(&notice),
                 _ => Ok(()),
             },
             EntryKind::Account => match v1::AccountNotice::decode(body.clone()) {

@@ -69,12 +69,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The inbox says that nobody will let this account in.
-    pub(super) fn join_refused(&mut self, group: Option<&v1::ConversationName>, code: u32) -> Result<(), ApplyError> {
-        match ConversationName::parse(group) {
-            Ok(name) => Ok(not_let_in(self.tx, &name, Code::from_wire(code), &mut self.out)?),
-            Err(_) => Ok(()),
+    /// The inbox says that nobody will let this account in by a link; perhaps it has asked by another one since.
+    pub(super) fn join_refused(&mut self, notice: &v1::ContactNotice) -> Result<(), ApplyError> {
+        let Ok(name) = ConversationName::parse(notice.conversation.as_ref()) else { return Ok(()) };
+        if asked::is_by(self.tx, &name, &notice.link_key)? {
+            not_let_in(self.tx, &name, Code::from_wire(notice.code), &mut self.out)?;
         }
+        Ok(())
     }
 }
 
@@ -231,5 +232,21 @@ mod tests {
         assert!(matches!(judged(&link.ask(&asker, 21), 30), Judged::LetIn(_)));
         group_link::merge(&tx, local, &v1::GroupLink { withdrawn: true, ..told }, 10).unwrap();
         assert_eq!(judged(&link.ask(&asker, 22), 30), Judged::PassOver, "withdrawn");
+    }
+
+    #[test]
+    fn a_refusal_is_of_what_was_asked_by_that_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+        let tx = connection.transaction().unwrap();
+        let bob = Address::parse("bob@a.example").unwrap();
+        let name = ConversationName { domain: bob.domain.clone(), id: ConversationId::new(5, [1; 10]) };
+        let [first, second] = [1, 2].map(|seed| InviteLink::new(name.clone(), &[seed; 32]));
+        let asker = Asker { address: &bob, account_key: &[7; 32], device: DeviceId::new(1, [3; 10]) };
+        asked::put(&tx, &name, &prost::Message::encode_to_vec(&second.ask(&asker, 20)).into()).unwrap();
+        let is_by = |link: &InviteLink| asked::is_by(&tx, &name, link.key().as_bytes()).unwrap();
+        assert!(is_by(&second) && !is_by(&first));
+        assert!(asked::remove(&tx, &name).unwrap());
+        assert!(!is_by(&second));
     }
 }

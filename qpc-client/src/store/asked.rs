@@ -1,7 +1,8 @@
 //! Groups that this device has asked by a link to be let into, until somebody does or it is known that nobody will.
 
 use bytes::Bytes;
-use qpc_proto::id::ConversationName;
+use prost::Message;
+use qpc_proto::{id::ConversationName, v1};
 use rusqlite::Transaction;
 
 use super::{StoreError, row};
@@ -52,6 +53,14 @@ pub(crate) fn waits(tx: &Transaction<'_>, name: &ConversationName, expires_ms: u
 pub(crate) fn ground_all(tx: &Transaction<'_>) -> Result<(), StoreError> {
     tx.execute("UPDATE asked SET flying = 0 WHERE flying <> 0", [])?;
     Ok(())
+}
+
+/// Is what was asked into this group asked by this link?
+pub(crate) fn is_by(tx: &Transaction<'_>, name: &ConversationName, link_key: &[u8]) -> Result<bool, StoreError> {
+    let asked = all(tx)?.into_iter().find(|asked| asked.name == *name);
+    let request = asked.map(|asked| v1::JoinRequest::decode(asked.request)).transpose();
+    let request = request.map_err(|_| StoreError::Corrupt("a request to join"))?;
+    Ok(request.is_some_and(|request| request.link_key == link_key))
 }
 
 /// Let in, or never to be; says whether it was asked.

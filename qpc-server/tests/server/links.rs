@@ -251,6 +251,27 @@ fn a_link_that_is_over_lets_nobody_in() {
 }
 
 #[test]
+fn who_asks_by_another_link_meanwhile_is_not_told_of_the_first() {
+    let net = Net::start();
+    let (alice, carol) = (net.person("alice"), net.person("carol"));
+    alice.do_it(new_group(GROUP, Vec::<String>::new()));
+    let (first, second) = (invite(&alice, 1), invite(&alice, 1));
+    let owner = actor(&net, &alice);
+    alice.do_it(Command::Flush);
+    alice.disconnect();
+    assert_eq!(join(&carol, &first), Ok(false));
+    carol.disconnect();
+    let link = InviteLink::parse(&first.0).unwrap();
+    let (conversation, link) = (link.conversation().clone(), link.key());
+    let withdrawn = LinkSetting { conversation, link, terms: LinkTerms::Withdrawn, now_ms: now_ms() };
+    net.block(net.store().set_link(&owner, withdrawn)).unwrap();
+    alice.connect();
+    carol.connect();
+    assert_eq!(join(&carol, &second), Ok(true));
+    assert!(is_in(&carol));
+}
+
+#[test]
 fn who_was_removed_comes_again_only_by_asking_anew() {
     let net = Net::start();
     let (alice, bob) = net.pair();

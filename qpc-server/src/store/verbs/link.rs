@@ -125,7 +125,7 @@ pub(in crate::store) fn ask_to_join(tables: &mut dyn Tables, actor: &Actor, ask:
         address: actor.address().to_string(),
         event: ContactEvent::AskedToJoin.into(),
         conversation: Some(name.to_wire()),
-        code: 0,
+        ..Default::default()
     };
     for reader in readers {
         inbox::tell_account(tables, reader, || Notice::contact(&notice, actor.device(), ask.now_ms))?;
@@ -201,6 +201,7 @@ fn refuse_waiting(
         event: ContactEvent::JoinRefused.into(),
         conversation: Some(name.to_wire()),
         code: code as u32,
+        link_key: key.to_bytes(),
     };
     for row in tables.join_requests(log)?.into_iter().filter(|row| row.link == key) {
         tables.remove_join_request(log, row.account)?;
