@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
-use qpc_client::wire::{Device, Engine, Invited, Wire};
+use qpc_client::{
+    mls::has_tree,
+    wire::{Device, Engine, Invited, Wire},
+};
 use qpc_proto::{
     id::ConversationName,
     limits::MEMBERS_PER_COMMIT_MAX,
@@ -94,6 +97,13 @@ impl Phase {
     }
 }
 
+/// What somebody is added by: the welcome, whether the tree is in it, and the place of its commit.
+struct Given {
+    welcome: Bytes,
+    has_tree: bool,
+    seq: u64,
+}
+
 /// Who is in the groups.
 struct Cast {
     owner: Device,
@@ -155,14 +165,14 @@ impl Cast {
         group: &mut Group,
         invited: &[Invited],
         phase: &mut Phase,
-    ) -> anyhow::Result<(Bytes, u64)> {
+    ) -> anyhow::Result<Given> {
         let name = group.name.clone();
         let commit = phase.made(|| group.engine.commit(&name, invited))?;
         phase.commits = phase.commits.saturating_add(commit.commit.len());
-        let welcome = commit.welcome.clone();
+        let (welcome, has_tree) = (commit.welcome.clone(), has_tree(&commit.group_info));
         let request = self.request(group, commit);
         match phase.shown(&self.wire, request).await.context("adding")? {
-            Answer::SubmitCommit(answer) => Ok((welcome, answer.seq)),
+            Answer::SubmitCommit(answer) => Ok(Given { welcome, has_tree, seq: answer.seq }),
             _ => bail!("an answer of another kind"),
         }
     }
@@ -172,14 +182,11 @@ impl Cast {
         &mut self,
         group: &Group,
         joiner: &mut Engine,
-        given: (Bytes, u64),
+        given: Given,
         phase: &mut Phase,
     ) -> anyhow::Result<()> {
-        let (welcome, seq) = given;
-        let tree = match self.suite {
-            Suite::Classical => None,
-            Suite::PostQuantum => Some(self.tree(&group.name, seq).await?),
-        };
+        let Given { welcome, has_tree, seq } = given;
+        let tree = if has_tree { None } else { Some(self.tree(&group.name, seq).await?) };
         let received = welcome.len().saturating_add(tree.as_ref().map_or(0, BytesMut::len));
         phase.bytes = phase.bytes.saturating_add(received);
         phase.made(|| joiner.join_with(&group.name, &welcome, tree.as_deref()))

@@ -48,7 +48,7 @@ pub use self::{
         CommitError, CreateError, EncryptError, ExportError, Fault, GroupError, JoinError, KeyPackageError, MergeError,
         ProcessError,
     },
-    external::{Coming, Joining},
+    external::{Coming, Joining, has_tree},
     group::{Encrypted, Group, Member},
     invite::Invitee,
     join::{Joined, NewGroup},

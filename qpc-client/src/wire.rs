@@ -24,7 +24,7 @@ use qpc_proto::{
 
 pub use self::{
     device::Device,
-    engine::{Engine, EngineError, Founded, Invited},
+    engine::{Engine, EngineError, Founded, Invited, Welcomed},
 };
 use crate::{
     Fingerprint, KsfParams, Login, Registration, ServerAddress, Trust,

@@ -140,6 +140,12 @@ impl Mls<'_> {
     }
 }
 
+/// Whether a group info carries the group's tree: the welcome beside it does as well, or neither.
+#[must_use]
+pub fn has_tree(group_info: &[u8]) -> bool {
+    parse(group_info).is_ok_and(|info| info.extensions().ratchet_tree().is_some())
+}
+
 fn parse(group_info: &[u8]) -> Result<VerifiableGroupInfo, JoinError> {
     let message = MlsMessageIn::tls_deserialize_exact_bytes(group_info)
         .map_err(|_| JoinError::Malformed("not an MLS message"))?;

@@ -142,6 +142,15 @@ impl<'m> Group<'m> {
         Ok(stored_roles(self.active()?)?)
     }
 
+    /// The group's public tree, encoded as a server gives it to whoever comes in.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn ratchet_tree(&mut self) -> Result<Vec<u8>, GroupError> {
+        let tree = self.active()?.export_ratchet_tree();
+        Ok(tree.tls_serialize_detached().map_err(Fault::engine)?)
+    }
+
     /// Equal on all devices that see the same group: unequal ones have been shown different histories.
     ///
     /// # Errors

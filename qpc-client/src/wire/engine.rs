@@ -29,6 +29,14 @@ impl EngineError {
     }
 }
 
+/// What the others join a group by.
+#[derive(Clone)]
+pub struct Welcomed {
+    welcome: Vec<u8>,
+    /// Where the welcome carries none.
+    tree: Option<Vec<u8>>,
+}
+
 /// Believes every account.
 struct Anybody;
 
@@ -94,9 +102,15 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn create(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Vec<u8>, EngineError> {
-        let welcome = self.found(conversation, Suite::Classical, others)?.commit.map(|commit| commit.welcome.to_vec());
-        welcome.ok_or_else(|| EngineError("a group of one".into()))
+    pub fn create(&mut self, conversation: &ConversationName, others: &[Invited]) -> Result<Welcomed, EngineError> {
+        let founded = self.found(conversation, Suite::Classical, others)?;
+        let commit = founded.commit.ok_or_else(|| EngineError("a group of one".into()))?;
+        let tree = if mls::has_tree(&commit.group_info) {
+            None
+        } else {
+            Some(self.with(|mls| mls.group(conversation).ratchet_tree().map_err(EngineError::from_any))?)
+        };
+        Ok(Welcomed { welcome: commit.welcome.to_vec(), tree })
     }
 
     /// Makes the group of a conversation, with others in it, and gives what a server is shown.
@@ -166,12 +180,12 @@ impl Engine {
         self.with(|mls| mls.group(conversation).epoch().map(|epoch| epoch.0).map_err(EngineError::from_any))
     }
 
-    /// Joins by the welcome, to a classical group.
+    /// Joins by what the group's maker gave.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn join(&mut self, conversation: &ConversationName, welcome: &[u8]) -> Result<(), EngineError> {
-        self.join_with(conversation, welcome, None)
+    pub fn join(&mut self, conversation: &ConversationName, given: &Welcomed) -> Result<(), EngineError> {
+        self.join_with(conversation, &given.welcome, given.tree.as_deref())
     }
 
     /// Joins by the welcome and the tree that came beside it.
@@ -261,5 +275,18 @@ mod tests {
         *altered.last_mut().unwrap() ^= 1;
         assert!(carol.decrypt(&name, &altered).is_err());
         assert_eq!(carol.decrypt(&name, &body).unwrap().2, b"hello");
+    }
+
+    #[test]
+    fn a_group_whose_tree_is_too_long_for_its_welcomes_is_joined_by_it_beside_them() {
+        let (mut owner, _) = engine("owner");
+        let mut others: Vec<_> = (0..30).map(|number| engine(&format!("member{number}")).0).collect();
+        let name = ConversationName { domain: "chat.example".parse().unwrap(), id: ConversationId::new(3, [1; 10]) };
+        let invited: Vec<_> = others.iter_mut().map(|other| other.invited(Suite::Classical).unwrap()).collect();
+        let given = owner.create(&name, &invited).unwrap();
+        assert!(given.tree.is_some());
+        let last = others.last_mut().unwrap();
+        last.join(&name, &given).unwrap();
+        assert_eq!(last.epoch(&name).unwrap(), owner.epoch(&name).unwrap());
     }
 }
