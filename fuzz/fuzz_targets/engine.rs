@@ -35,6 +35,10 @@ struct Person {
 }
 
 impl Person {
+    fn invitee<'a>(&'a self, key_package: &'a [u8]) -> Invitee<'a> {
+        Invitee { address: &self.address, device: self.id, key_package }
+    }
+
     fn new(name: &str, number: u8) -> Self {
         let (account, key) = (SigningKey::from_bytes(&[number; 32]), SigningKey::from_bytes(&[number + 100; 32]));
         let address = Address::parse(&format!("{name}@a.example")).unwrap();
@@ -81,11 +85,9 @@ fn scene() -> Scene {
         of.with(true, |mls| mls.make_key_packages(Suite::Classical, 1, false).unwrap().one_time.remove(0))
     };
     let (bobs, carols) = (package(&bob), package(&carol));
-    let invitee =
-        |of: &'_ Person, key_package| -> Invitee<'_> { Invitee { address: &of.address, device: of.id, key_package } };
     let roles = RoleTable::owned_by(alice.address.clone());
     let welcome = alice.with(true, |mls| {
-        let made = mls.create_group(&name, Suite::Classical, &roles, None, &[invitee(&bob, &bobs)]).unwrap();
+        let made = mls.create_group(&name, Suite::Classical, &roles, None, &[bob.invitee(&bobs)]).unwrap();
         mls.group(&name).merge_pending().unwrap();
         made.staged.unwrap().welcome.unwrap()
     });
@@ -97,7 +99,7 @@ fn scene() -> Scene {
     });
     bob.with(true, |mls| mls.group(&name).process(EntryKind::Commit, &promoted).map(drop).unwrap());
     let message = bob.with(true, |mls| mls.group(&name).encrypt(MessageId::new(1, [9; 10]), b"hello").unwrap().bytes);
-    let adds_carol = bob.with(true, |mls| mls.group(&name).add(&[invitee(&carol, &carols)]).unwrap().to_wire());
+    let adds_carol = bob.with(true, |mls| mls.group(&name).add(&[carol.invitee(&carols)]).unwrap().to_wire());
     Scene { name, alice, carol, message, adds_carol }
 }
 
