@@ -40,14 +40,17 @@ pub struct Report {
 
 impl Report {
     /// Makes one. `sign` signs with the device's key.
-    pub fn new(
+    ///
+    /// # Errors
+    /// Those of `sign`.
+    pub fn new<E>(
         conversation: &ConversationName,
         (seq, chain): (Seq, ChainValue),
         key_package: Bytes,
-        sign: impl FnOnce(&[u8]) -> [u8; 64],
-    ) -> Self {
-        let signature = sign(&transcript::failure_report(conversation, seq, &chain, &key_package));
-        Self { seq, chain, key_package, signature: signature.to_vec().into() }
+        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+    ) -> Result<Self, E> {
+        let signature = sign(&transcript::failure_report(conversation, seq, &chain, &key_package))?;
+        Ok(Self { seq, chain, key_package, signature: signature.into() })
     }
 
     /// The body of its entry.
@@ -90,6 +93,8 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use ed25519_dalek::{Signer, SigningKey};
 
     use super::*;
@@ -100,9 +105,8 @@ mod tests {
     }
 
     fn report(key: &SigningKey) -> Report {
-        Report::new(&name(1), (Seq(7), ChainValue([3; 32])), Bytes::from_static(b"key package"), |signed| {
-            key.sign(signed).to_bytes()
-        })
+        let sign = |signed: &[u8]| Ok::<_, Infallible>(key.sign(signed).to_vec());
+        Report::new(&name(1), (Seq(7), ChainValue([3; 32])), Bytes::from_static(b"key package"), sign).unwrap()
     }
 
     #[test]

@@ -170,8 +170,7 @@ impl<'b> Batch<'b> {
         unjoined::remove(self.tx, &name)?;
         welcome_tree::remove(self.tx, &name)?;
         let local = conversation.local;
-        let reported = report::exists(self.tx, local)?;
-        report::remove(self.tx, local)?;
+        let reported = report::remove(self.tx, local)?;
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;

@@ -15,7 +15,7 @@ use qpc_proto::{
 use super::{CommitError, Fault, Group, GroupError, Invitee, KeyPackageError, Mls, Staged, change::Plan, judge::Judge};
 
 impl Mls<'_> {
-    /// Makes a report about the commit at `seq`, after which the log has this chain value; a fresh key package of `suite`
+    /// Makes a report about the commit at this place, after which the log has this chain value; a fresh key package of `suite`
     /// is in it, and its secrets are kept.
     ///
     /// # Errors
@@ -24,17 +24,11 @@ impl Mls<'_> {
         &self,
         conversation: &ConversationName,
         suite: Suite,
-        (seq, chain): (Seq, ChainValue),
+        at: (Seq, ChainValue),
     ) -> Result<Report, KeyPackageError> {
         let key_package = self.make_key_package(suite, false)?;
-        let mut signature = None;
-        let report = Report::new(conversation, (seq, chain), key_package.into(), |signed| {
-            let made = self.device.signer().sign(signed).ok().and_then(|made| made.try_into().ok());
-            signature = made;
-            made.unwrap_or([0; 64])
-        });
-        signature.ok_or_else(|| Fault::engine("a report could not be signed"))?;
-        Ok(report)
+        Report::new(conversation, at, key_package.into(), |signed| self.device.signer().sign(signed))
+            .map_err(|_| Fault::engine("a report could not be signed"))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use qpc_proto::id::{Counter, Epoch, MessageId};
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::Transaction;
 
 use super::{Local, StoreError, row};
 
@@ -59,17 +59,7 @@ pub(crate) fn answered(tx: &Transaction<'_>, conversation: Local, now_ms: u64) -
     Ok(())
 }
 
-/// The device is in again, or comes by itself.
-pub(crate) fn remove(tx: &Transaction<'_>, conversation: Local) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM report WHERE conversation = ?1")?.execute([conversation])?;
-    Ok(())
-}
-
-/// Is one on its way?
-pub(crate) fn exists(tx: &Transaction<'_>, conversation: Local) -> Result<bool, StoreError> {
-    let found: Option<i64> = tx
-        .prepare_cached("SELECT 1 FROM report WHERE conversation = ?1")?
-        .query_one([conversation], |row| row.get(0))
-        .optional()?;
-    Ok(found.is_some())
+/// The device is in again, or comes by itself; says whether one was on its way.
+pub(crate) fn remove(tx: &Transaction<'_>, conversation: Local) -> Result<bool, StoreError> {
+    Ok(tx.prepare_cached("DELETE FROM report WHERE conversation = ?1")?.execute([conversation])? > 0)
 }

@@ -1,5 +1,7 @@
 //! A member whose commit some can process and some can't: those who can't say so, and one of the others puts them in anew.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use qpc_client::api::{Command, Role};
@@ -191,8 +193,8 @@ fn a_report_of_one_plain_member_takes_nobody_out() {
     let (commit, _) = commits.last().unwrap();
     let (at, epoch) = ((Seq(commit.seq), ChainValue::parse(&commit.chain).unwrap()), commit.epoch);
     let lie = |at, key: &SigningKey| {
-        let sign = |signed: &[u8]| key.sign(signed).to_bytes();
-        Report::new(&name, at, mallory.hand.encoded_key_package(), sign).encode()
+        let sign = |signed: &[u8]| Ok::<_, Infallible>(key.sign(signed).to_vec());
+        Report::new(&name, at, mallory.hand.encoded_key_package(), sign).unwrap().encode()
     };
     let other = SigningKey::from_bytes(&[7; 32]);
     let forged = [lie(at, &other), lie((at.0, ChainValue([9; 32])), &mallory.guest.device.key)];
