@@ -125,7 +125,9 @@ async fn join(core: &Arc<Core>, link: &Link, name: &ConversationName, kind: Kind
         if !is_settled(core, name).await? {
             return Ok(false);
         }
-        report::and_wait(core, link, name).await?;
+        if !report::and_wait(core, link, name).await? {
+            return Ok(false);
+        }
         let group = match read(link, name).await {
             Ok(group) => group,
             // This account is not in it any more.

@@ -30,12 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 3;
 
 /// Sends a report that is on its way, and waits until the device is in the group again, or for as long as it is worth.
-pub(super) async fn and_wait(core: &Arc<Core>, link: &Link, name: &ConversationName) -> Result<(), End> {
+/// `false` where the server takes none for now: then it is sent later, and the device does not come by itself before.
+pub(super) async fn and_wait(core: &Arc<Core>, link: &Link, name: &ConversationName) -> Result<bool, End> {
     for _ in 0..ATTEMPTS {
-        let Some(report) = next(core, name).await? else { return Ok(()) };
+        let Some(report) = next(core, name).await? else { return Ok(true) };
         let local = report.conversation;
         if let Some(answered_ms) = report.answered_ms {
-            return wait(core, report, answered_ms).await;
+            wait(core, report, answered_ms).await?;
+            return Ok(true);
         }
         let counter = report.counter.unwrap_or_default();
         let request = v1::Send {
@@ -56,7 +58,7 @@ pub(super) async fn and_wait(core: &Arc<Core>, link: &Link, name: &ConversationN
                     })
                     .await?;
             }
-            Err(CallError::Refused(refused)) if refused.code.is_some_and(Code::retryable) => return Ok(()),
+            Err(CallError::Refused(refused)) if refused.code.is_some_and(Code::retryable) => return Ok(false),
             Err(CallError::Refused(refused)) => {
                 tracing::debug!(%refused, "a failure report was not taken");
                 if matches!(refused.code, Some(Code::CounterGap | Code::IdConflict)) {
@@ -69,7 +71,7 @@ pub(super) async fn and_wait(core: &Arc<Core>, link: &Link, name: &ConversationN
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The report of a conversation that this device waits to come back into, with the number that it is sent with.
