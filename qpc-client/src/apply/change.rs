@@ -156,12 +156,12 @@ impl<'b> Batch<'b> {
         let members = super::members(&mut log.group)?;
         let accounts = members.iter().map(|member| member.device.address().clone()).collect();
         let left = Left { epoch: log.conversation.epoch, members: accounts };
-        self.awaits(log, &left)
+        returned::put(self.tx, log.conversation.local, fresh::now_ms(), &left)?;
+        self.awaits(log)
     }
 
-    fn awaits(&mut self, log: &mut Open<'b>, left: &Left) -> Result<(), ApplyError> {
+    fn awaits(&mut self, log: &mut Open<'b>) -> Result<(), ApplyError> {
         let (local, name) = (log.conversation.local, log.name.clone());
-        returned::put(self.tx, local, fresh::now_ms(), left)?;
         log.group.delete()?;
         conversation::set_state(self.tx, local, State::Awaiting)?;
         conversation::set_waiting(self.tx, local, Some("waiting until this device has come back into the group"))?;
@@ -230,8 +230,9 @@ impl<'b> Batch<'b> {
         conversation::set_position(self.tx, local, log.seq, &log.chain)?;
         // The welcome is of the epoch that this change makes, and it missed nothing of who came and went.
         let left = Left { epoch: Epoch(change.epoch.0.saturating_sub(1)), members: BTreeSet::new() };
+        returned::put_uncounted(self.tx, local, &left)?;
         log.moved = false;
-        self.awaits(log, &left)?;
+        self.awaits(log)?;
         outbox::unseal_from(self.tx, local, i64::MIN)?;
         self.out.outbox = true;
         let (name, read) = (log.name.clone(), log.seq);
@@ -316,7 +317,7 @@ fn devices(change: &Change, me: &Address) -> Vec<String> {
     let put: BTreeSet<_> = change.added.iter().filter(anew).map(VerifiedDevice::address).collect();
     let added = change.added.iter().filter(|device| !change.accounts_added.contains(device.address()) && !anew(device));
     let added = added.map(|device| told(device, if gone.contains(&device) { "brought back" } else { "added" }));
-    let added = added.chain(put_in_anew(change.committer.address(), &put, me));
+    let added = added.chain(told_anew(change.committer.address(), &put, me));
     let removed = gone
         .iter()
         .filter(|device| !change.accounts_removed.contains(device.address()) && !change.added.contains(device));
@@ -324,7 +325,7 @@ fn devices(change: &Change, me: &Address) -> Vec<String> {
 }
 
 /// Whose devices somebody has put in anew: by name while they are few.
-fn put_in_anew(who: &Address, whose: &BTreeSet<&Address>, me: &Address) -> Option<String> {
+fn told_anew(who: &Address, whose: &BTreeSet<&Address>, me: &Address) -> Option<String> {
     let who = if who == me { "You".to_owned() } else { who.to_string() };
     let mut names: Vec<_> = whose.iter().take(3).map(ToString::to_string).collect();
     if let Some(more) = whose.len().checked_sub(3).filter(|more| *more > 0) {

@@ -1,5 +1,6 @@
 //! Two people, a hub that a test can make lie, and what they make of what it shows them.
 
+mod anew;
 mod ending;
 mod history;
 mod lies;
@@ -35,7 +36,7 @@ struct Desk {
     me: Me,
     database: Connection,
     inbox: Ledger,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Desk {
@@ -51,7 +52,7 @@ impl Desk {
         let device = Device::new(&identity.certificate, &identity.device_secret.seed()).unwrap();
         let name = ConversationName::inbox(address.domain, identity.device);
         let me = Me { identity: identity.into(), device: device.into() };
-        let mut desk = Self { me, database, inbox: Ledger::of(name.clone()), _dir: dir };
+        let mut desk = Self { me, database, inbox: Ledger::of(name.clone()), dir };
         let new = New { name: Some(name), kind: Kind::Inbox, peer: None, title: String::new(), state: State::Active };
         desk.tx(|tx, _| conversation::insert(tx, &new).unwrap());
         desk
@@ -62,6 +63,12 @@ impl Desk {
         let result = work(&tx, &self.me);
         tx.commit().unwrap();
         result
+    }
+
+    /// As after a restart.
+    fn reopen(&mut self) {
+        let path = self.dir.path().join("client.db");
+        self.database = schema::open(&path, &HomeKey::for_tests()).unwrap();
     }
 
     fn key_package(&mut self) -> Vec<u8> {

@@ -32,9 +32,20 @@ pub(crate) fn may(tx: &Transaction<'_>, conversation: Local, now_ms: u64) -> Res
 pub(crate) fn put(tx: &Transaction<'_>, conversation: Local, now_ms: u64, left: &Left) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM returned WHERE conversation = ?1 AND at_ms < ?2")?
         .execute((conversation, row::signed(now_ms.saturating_sub(DAY_MS))))?;
+    insert(tx, conversation, now_ms, left)
+}
+
+/// The same where others have taken it out, and it could follow that: such a return does not count, else anybody could use
+/// up those that it needs. The next one takes its place.
+pub(crate) fn put_uncounted(tx: &Transaction<'_>, conversation: Local, left: &Left) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM returned WHERE conversation = ?1 AND at_ms = 0")?.execute([conversation])?;
+    insert(tx, conversation, 0, left)
+}
+
+fn insert(tx: &Transaction<'_>, conversation: Local, at_ms: u64, left: &Left) -> Result<(), StoreError> {
     let members: Vec<_> = left.members.iter().map(ToString::to_string).collect();
     tx.prepare_cached("INSERT INTO returned (conversation, at_ms, epoch, members) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((conversation, row::signed(now_ms), row::signed(left.epoch.0), members.join("\n")))?;
+        .execute((conversation, row::signed(at_ms), row::signed(left.epoch.0), members.join("\n")))?;
     Ok(())
 }
 
@@ -87,6 +98,14 @@ mod tests {
         }
         assert!(!leaves(one, first + 10, 10));
         assert!(leaves(other, first + 10, 77), "each for itself");
+        for epoch in 80..100 {
+            put_uncounted(&tx, other, &left(epoch)).unwrap();
+            assert_eq!(last(&tx, other).unwrap(), Some(left(epoch)));
+        }
+        for number in 1..10 {
+            assert!(leaves(other, first + 10, 100 + number), "{number} counted, and no other");
+        }
+        assert!(!leaves(other, first + 10, 110));
         assert_eq!(last(&tx, one).unwrap(), Some(left(9)));
         assert!(!leaves(one, first + DAY_MS, 10));
         assert!(leaves(one, first + DAY_MS + 1, 10), "the first was a day ago");

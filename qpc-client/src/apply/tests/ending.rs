@@ -16,11 +16,6 @@ fn told(bob: &mut Desk, alice: &Desk, event: AccountEvent) -> Item {
     item(&bob.inbox.append(EntryKind::Account, None, 0, fresh::message_id().unwrap(), &body))
 }
 
-fn reopen(desk: &mut Desk) {
-    let path = desk._dir.path().join("client.db");
-    desk.database = schema::open(&path, &HomeKey::for_tests()).unwrap();
-}
-
 fn all(desk: &mut Desk, local: i64) -> Vec<String> {
     desk.tx(|tx, _| messages::last(tx, local, 100, None).unwrap()).into_iter().map(|message| message.body).collect()
 }
@@ -42,7 +37,7 @@ fn what_an_account_said_before_it_was_deleted_is_read_even_after_a_restart() {
     let local = bob.conversation(&log.name).local;
     assert_eq!(bob.conversation(&log.name).state, State::Ending);
 
-    reopen(&mut bob);
+    bob.reopen();
     let followed = bob.tx(|tx, _| conversation::followed(tx).unwrap());
     assert!(followed.iter().any(|followed| followed.local == local));
     bob.take([item(&one)]).unwrap();

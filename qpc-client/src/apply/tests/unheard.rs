@@ -38,11 +38,6 @@ fn three() -> (Ledger, [Desk; 3], Local) {
     (Ledger::of(name), [alice, bob, carol], local)
 }
 
-fn reopen(desk: &mut Desk) {
-    let path = desk._dir.path().join("client.db");
-    desk.database = schema::open(&path, &HomeKey::for_tests()).unwrap();
-}
-
 #[test]
 fn who_left_unheard_is_removed_by_whoever_may_even_after_a_restart() {
     let (mut log, [mut alice, mut bob, mut carol], local) = three();
@@ -55,7 +50,7 @@ fn who_left_unheard_is_removed_by_whoever_may_even_after_a_restart() {
     assert!(alice.take([item(&left), item(&overtook)]).unwrap().proposals, "somebody has to do something");
     assert_eq!(alice.tx(|tx, me| proposals::due(tx, me).unwrap()).len(), 1);
 
-    reopen(&mut alice);
+    alice.reopen();
     let mut due = alice.tx(|tx, me| proposals::due(tx, me).unwrap());
     let (of, _) = due.pop().expect("still to be done");
     assert_eq!((of, due.len()), (local, 0));
