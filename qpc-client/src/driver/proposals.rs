@@ -6,10 +6,8 @@
 
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use qpc_proto::{
     address::Address,
-    id::DeviceId,
     limits::HANDSHAKE_BODY_MAX,
     role::{Action, RoleTable, may},
 };
@@ -28,7 +26,8 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Kind},
-        reported, unheard,
+        reported::{self, Waiting},
+        unheard,
     },
     transport::Link,
     trust::Me,
@@ -69,7 +68,7 @@ pub(crate) struct Due {
     /// Who left unheard and may be removed by this account; with them go the proposals.
     remove: Vec<Address>,
     /// Devices that can't follow the group and are put in anew.
-    anew: Vec<(Address, DeviceId, Bytes)>,
+    anew: Vec<Waiting>,
     /// Whose commits they could not follow, where this account may remove them.
     culprits: Vec<Address>,
 }
@@ -153,14 +152,19 @@ fn of_group(
         let members = group.members()?;
         due.culprits.retain(|culprit| members.iter().any(|member| member.device.address() == culprit));
         let members: BTreeSet<_> = members.iter().map(|member| member.device.device()).collect();
-        let mut bytes = 0_usize;
-        let waiting = reported.waiting.into_iter().filter(|(_, device, _)| members.contains(device));
-        due.anew.extend(waiting.take_while(|(_, _, key_package)| {
-            bytes = bytes.saturating_add(key_package.len());
-            bytes <= KEY_PACKAGES_MAX
-        }));
+        due.anew = fitting(reported.waiting.into_iter().filter(|(_, device, _)| members.contains(device)));
     }
     Ok((!due.remove.is_empty() || due.repairs() || group.has_proposals()?).then_some(due))
+}
+
+/// The first that fit into one commit.
+fn fitting(waiting: impl Iterator<Item = Waiting>) -> Vec<Waiting> {
+    let mut bytes = 0_usize;
+    let first = waiting.take_while(|(_, _, key_package)| {
+        bytes = bytes.saturating_add(key_package.len());
+        bytes <= KEY_PACKAGES_MAX
+    });
+    first.collect()
 }
 
 /// Who is taken out for commits that others could not follow. A report proves nothing: its maker may lie to have somebody
@@ -172,4 +176,41 @@ fn culprits(reported: &reported::Open, roles: &RoleTable, me: &Address) -> Vec<A
         believed && *maker != me && removable(me, maker)
     });
     blamed.map(|(maker, _)| maker.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use qpc_proto::{id::DeviceId, role::Role};
+
+    use super::*;
+
+    fn address(name: &str) -> Address {
+        Address::parse(&format!("{name}@a.example")).unwrap()
+    }
+
+    #[test]
+    fn a_report_counts_where_its_maker_could_remove_alone_or_two_say_the_same() {
+        let mut roles = RoleTable::owned_by(address("owner"));
+        roles.set(address("admin"), Role::Admin);
+        let out = |maker: &str, by: &[&str], me: &str| {
+            let blamed = BTreeMap::from([(address(maker), by.iter().map(|name| address(name)).collect())]);
+            !culprits(&reported::Open { waiting: Vec::new(), blamed }, &roles, &address(me)).is_empty()
+        };
+        assert!(out("mallory", &["admin"], "owner") && out("mallory", &["bob", "carol"], "admin"));
+        assert!(!out("mallory", &["bob"], "owner"), "one plain member may lie");
+        assert!(!out("mallory", &["bob", "carol"], "dave"), "who may not remove does not");
+        assert!(!out("admin", &["admin"], "admin") && !out("owner", &["bob", "carol", "admin"], "admin"));
+        assert!(out("admin", &["bob", "carol"], "owner") && !out("admin", &["bob", "carol"], "admin"));
+        assert!(!out("owner", &["bob", "carol"], "owner"), "nobody takes themselves out");
+    }
+
+    #[test]
+    fn as_many_are_put_in_anew_at_once_as_fit() {
+        let waiting = |number: u8, size| (address("bob"), DeviceId::new(1, [number; 10]), vec![number; size].into());
+        let all = [waiting(1, KEY_PACKAGES_MAX - 1), waiting(2, 1), waiting(3, 1)];
+        assert_eq!(fitting(all.clone().into_iter()), all[..2]);
+        assert_eq!(fitting(all[..1].iter().cloned()), all[..1]);
+    }
 }

@@ -129,3 +129,18 @@ pub(super) fn join() -> MlsGroupJoinConfig {
 fn ratchets() -> SenderRatchetConfiguration {
     SenderRatchetConfiguration::new(OUT_OF_ORDER, SKIPPED_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn welcomes_carry_so_many_leaves_and_none_more() {
+        let carries = |added, members| carries_tree(Suite::Classical, added, members);
+        assert!(carries(1, WELCOMED_LEAVES_MAX) && carries(8, WELCOMED_LEAVES_MAX / 8));
+        assert!(!carries(1, WELCOMED_LEAVES_MAX + 1) && !carries(8, WELCOMED_LEAVES_MAX / 8 + 1));
+        assert!(!carries(0, 1), "nobody to carry it to");
+        assert!(!carries(usize::MAX, 2));
+        assert!(!carries_tree(Suite::PostQuantum, 1, 2));
+    }
+}

@@ -30,11 +30,13 @@ pub(crate) struct Reported {
     pub(crate) key_package: Option<Bytes>,
 }
 
+/// Who waits to be put in anew: address, device, key package.
+pub(crate) type Waiting = (Address, DeviceId, Bytes);
+
 /// What is to be done about reports of a conversation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Open {
-    /// Who waits to be put in anew: address, device, key package.
-    pub(crate) waiting: Vec<(Address, DeviceId, Bytes)>,
+    pub(crate) waiting: Vec<Waiting>,
     /// Who is blamed, by whom.
     pub(crate) blamed: BTreeMap<Address, BTreeSet<Address>>,
 }

@@ -10,9 +10,9 @@ use super::*;
 pub(super) fn shown(person: &Person, name: &ConversationName) -> (Vec<u8>, Vec<u8>) {
     person.with(|mls| {
         let mut group = mls.group(name);
-        let group = group.active().unwrap();
-        let info = group.export_group_info(mls.provider.crypto(), mls.device.signer(), false).unwrap();
-        (info.tls_serialize_detached().unwrap(), group.export_ratchet_tree().tls_serialize_detached().unwrap())
+        let active = group.active().unwrap();
+        let info = active.export_group_info(mls.provider.crypto(), mls.device.signer(), false).unwrap();
+        (info.tls_serialize_detached().unwrap(), group.ratchet_tree().unwrap())
     })
 }
 

@@ -140,6 +140,31 @@ fn three() -> (Server, Hand, Hand, Hand) {
     (server, alice, bob, mallory)
 }
 
+#[test]
+fn each_device_is_sent_its_own_part_of_a_welcome() {
+    let (mut alice, mut bob, mut carol) = (person("alice"), person("bob"), person("carol"));
+    let mut server = Server::founded(&mut alice);
+    let add = vec![bob.key_package(), carol.key_package()];
+    let made = bundle(alice.commit(Plan { add, ..Plan::default() }), &[&bob, &carol], &[]);
+    let change = server.store(&alice, &made);
+    alice.merge();
+    assert_eq!(change.welcomes.len(), 2);
+    let devices = [carol.device, bob.device];
+    for (hand, other) in [&mut bob, &mut carol].into_iter().zip(devices) {
+        let own = |device| change.welcomes.iter().find(|(of, _)| *of == device).map(|(_, welcome)| welcome).unwrap();
+        let (mine, theirs) = (own(hand.device), own(other));
+        assert!(mine.len() < made.welcome.len() && mine != theirs);
+        let secrets = |bytes: &[u8]| parse::welcome(bytes).unwrap().secrets().len();
+        assert_eq!((secrets(mine), secrets(&made.welcome)), (1, 2));
+        hand.join(mine);
+        assert_eq!(hand.authenticator(), alice.authenticator());
+    }
+    // One alone is sent it as it is.
+    let dave = person("dave");
+    let made = bundle(alice.commit(adds(&dave)), &[&dave], &[]);
+    assert_eq!(server.store(&alice, &made).welcomes, [(dave.device, made.welcome)]);
+}
+
 fn adds(hand: &Hand) -> Plan {
     Plan { add: vec![hand.key_package()], ..Plan::default() }
 }
