@@ -1,4 +1,5 @@
-//! Leaves of devices that are gone: the hub proposes their removal, and any member's next commit carries it out.
+//! Leaves of devices that are gone or too far behind: the hub proposes their removal, and any member's next commit carries
+//! it out.
 //!
 //! What is to be done stands in the store. A look at it is due when a device has just gone, or has come by itself, and
 //! from time to time, because a commit that did not carry a proposal out has made it void.

@@ -1,7 +1,8 @@
-//! Leaves of devices that are gone: which there are, and the hub's proposals to remove them.
+//! Leaves of devices that are gone, or have not read what is no longer kept: which there are, and the hub's proposals to
+//! remove them.
 //!
-//! A row stands for each group of the device's account from the transaction that revokes the device to the commit that
-//! takes its leaf out, so that a restart or a commit in between loses nothing.
+//! A row stands from the transaction that revokes the device, in each group of its account, or that removes what it has not read,
+//! to the commit that takes its leaf out, so that a restart or a commit in between loses nothing.
 
 use qpc_proto::{
     chain::EntryKind,
