@@ -17,6 +17,7 @@ pub(crate) mod identity;
 pub(crate) mod join_due;
 pub(crate) mod key_packages;
 pub(crate) mod message;
+pub(crate) mod missed;
 pub(crate) mod outbox;
 pub(crate) mod pending;
 pub(crate) mod picture;

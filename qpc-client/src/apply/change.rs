@@ -24,7 +24,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, group_link, message, outbox, pending, picture, report, reported,
+        ending, group_link, message, missed, outbox, pending, picture, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -108,6 +108,7 @@ impl<'b> Batch<'b> {
         }
         let members = super::members(&mut log.group)?;
         self.reports(log, entry, &members)?;
+        missed::begins(self.tx, log.conversation.local, log.seq)?;
         self.leaves_to_come_back(log)?;
         // Of what was encrypted for the group as it was, nothing that is still here was taken: it would stand in the log
         // before this change.
@@ -141,6 +142,7 @@ impl<'b> Batch<'b> {
             return Ok(());
         }
         self.notice(log, &format!("{missing} did not reach this device: you were out of it, or away for too long."))?;
+        missed::begins(self.tx, log.conversation.local, log.seq)?;
         if log.conversation.is_over() {
             return self.has_ended(log);
         }
@@ -231,6 +233,7 @@ impl<'b> Batch<'b> {
         // The welcome is of the epoch that this change makes, and it missed nothing of who came and went.
         let left = Left { epoch: Epoch(change.epoch.0.saturating_sub(1)), members: BTreeSet::new() };
         returned::put_uncounted(self.tx, local, &left)?;
+        missed::begins(self.tx, local, log.seq)?;
         log.moved = false;
         self.awaits(log)?;
         outbox::unseal_from(self.tx, local, i64::MIN)?;

@@ -18,7 +18,7 @@ use crate::{
         StoreError, asked, contact,
         conversation::{self, Conversation, Kind, New, State},
         due::{self, What},
-        entry, key_packages, message as messages, pending, report, returned, unjoined, welcome_tree,
+        entry, key_packages, message as messages, missed, pending, report, returned, unjoined, welcome_tree,
     },
     trust::{self, Me},
 };
@@ -172,6 +172,7 @@ impl<'b> Batch<'b> {
         let local = conversation.local;
         let reported = report::remove(self.tx, local)?;
         conversation::set_position(self.tx, local, Seq(notice.seq), &chain)?;
+        self.out.own |= missed::ends(self.tx, local, Seq(notice.seq))?;
         conversation::set_state(self.tx, local, State::Active)?;
         conversation::set_epoch(self.tx, local, joined.epoch)?;
         #[cfg(feature = "simulation")]

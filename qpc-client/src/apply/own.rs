@@ -13,7 +13,7 @@ use crate::{
     store::{
         StoreError, contact,
         conversation::{self, Kind, New, State},
-        history, message as messages, verification,
+        history, message as messages, missed, verification,
     },
     trust,
 };
@@ -140,7 +140,8 @@ impl<'b> Batch<'b> {
             return Ok(false);
         }
         // It was heard, and is nothing to be shown.
-        if messages::begins_before(self.tx, conversation.local, Seq(told.seq))? {
+        let missed = missed::has(self.tx, conversation.local, Seq(told.seq))?;
+        if !missed && messages::begins_before(self.tx, conversation.local, Seq(told.seq))? {
             return Ok(false);
         }
         let own = told.sender == self.me.address().to_string();

@@ -28,7 +28,7 @@ use crate::{
     store::{
         Local, StoreError, contact,
         conversation::{self, Conversation, Kind, State},
-        entry, message, outbox,
+        entry, message, missed, outbox,
         pending::{self, Pending},
         report,
         returned::{self, Left},
@@ -363,6 +363,7 @@ pub(crate) fn joined(
     }
     let chain = ChainValue::parse(chain).ok_or(StoreError::Corrupt("a chain value of the server"))?;
     conversation::set_position(tx, local, seq, &chain)?;
+    out.own |= missed::ends(tx, local, seq)?;
     keep_own(tx, me, &conversation, pending, (seq, chain))?;
     conversation::raise_counter(tx, local, pending.counter)?;
     conversation::set_state(tx, local, State::Active)?;

@@ -10,7 +10,7 @@ use super::{
     Local, StoreError,
     conversation::Kind,
     due::{self, What},
-    row,
+    missed, row,
 };
 use crate::fresh;
 
@@ -42,6 +42,7 @@ pub(crate) fn is_whole(tx: &Transaction<'_>) -> Result<bool, StoreError> {
 pub(crate) fn answered(tx: &Transaction<'_>, begin_ms: u64) -> Result<(), StoreError> {
     tx.execute("DELETE FROM history_wanted", [])?;
     tx.execute("DELETE FROM history_in_part", [])?;
+    missed::told(tx)?;
     tx.execute(
         "UPDATE history_asked SET conversation = 0, message = NULL, begin_ms = max(begin_ms, ?1)",
         [row::signed(begin_ms)],
@@ -218,26 +219,35 @@ fn messages(
     Ok(true)
 }
 
-/// Puts what was told into the order of the logs: whoever told it has it in the order in which it came there.
+/// Puts what was told into the order of the logs. What is here already keeps its own: a message stands after what was here when
+/// it came or was written, and a notice after what it follows.
 pub(crate) fn in_order(tx: &Transaction<'_>) -> Result<(), StoreError> {
     // Far below all others, because no two may have one place in between.
     const ASIDE: i64 = 1 << 48;
     tx.execute(
-        "WITH place AS (SELECT conversation, local, row_number() OVER (PARTITION BY conversation ORDER BY local) AS n \
-                        FROM message WHERE local < 0), \
-              wanted AS (SELECT conversation, local, row_number() OVER (PARTITION BY conversation ORDER BY seq, local) AS n \
-                         FROM message WHERE local < 0) \
+        "WITH told AS (SELECT DISTINCT conversation FROM message WHERE told = 2), \
+              here AS (SELECT conversation, local, \
+                           nullif(max(seq) OVER (PARTITION BY conversation ORDER BY local), 0) AS latest, \
+                           min(nullif(seq, 0)) OVER (PARTITION BY conversation) AS first \
+                       FROM message JOIN told USING (conversation) WHERE told < 2), \
+              stands AS (SELECT conversation, local, coalesce(latest, first - 1, ?2) AS at, 1 AS here FROM here \
+                         UNION ALL SELECT conversation, local, seq, 0 FROM message WHERE told = 2), \
+              place AS (SELECT conversation, local, row_number() OVER (PARTITION BY conversation ORDER BY local) AS n \
+                        FROM stands), \
+              wanted AS (SELECT conversation, local, \
+                             row_number() OVER (PARTITION BY conversation ORDER BY at, here, local) AS n FROM stands) \
          UPDATE message SET local = moved.to_place - ?1 \
          FROM (SELECT wanted.local AS from_place, place.local AS to_place \
-               FROM wanted JOIN place USING (conversation, n)) AS moved \
+               FROM wanted JOIN place USING (conversation, n) WHERE from_place <> to_place) AS moved \
          WHERE message.local = moved.from_place",
-        [ASIDE],
+        (ASIDE, i64::MAX),
     )?;
     tx.execute("UPDATE message SET local = local + ?1 WHERE local < ?1 / -2", [ASIDE])?;
+    tx.execute("UPDATE message SET told = 1 WHERE told = 2", [])?;
     Ok(())
 }
 
-/// Whether the message of another device's answer is new here; it is placed before all that is here. One that is known
+/// Whether the message of another device's answer is new here; it is placed before all that is here, until it is put in order. One that is known
 /// and was read there is read here.
 pub(crate) fn take(
     tx: &Transaction<'_>,
@@ -251,8 +261,8 @@ pub(crate) fn take(
     let local = before.unwrap_or(0).min(0).saturating_sub(1);
     let inserted = tx
         .prepare_cached(
-            "INSERT OR IGNORE INTO message (local, conversation, seq, id, sender, own, time_ms, kind, body, shown) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR IGNORE INTO message (local, conversation, seq, id, sender, own, time_ms, kind, body, shown, told) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 2)",
         )?
         .execute((
             local,

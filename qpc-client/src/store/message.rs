@@ -90,7 +90,7 @@ pub(crate) fn stored(
 /// Has this home heard anything of before an entry by itself, and so the entry, too?
 pub(crate) fn begins_before(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT 1 FROM message WHERE conversation = ?1 AND local > 0 AND seq > 0 AND seq < ?2 LIMIT 1",
+        "SELECT 1 FROM message WHERE conversation = ?1 AND told = 0 AND seq > 0 AND seq < ?2 LIMIT 1",
     )?;
     Ok(select.exists((conversation, row::signed(seq.0)))?)
 }

@@ -334,6 +334,20 @@ CREATE TABLE asked (
 ) STRICT, WITHOUT ROWID;
 ";
 
+const MISSED: &str = "
+-- Of a conversation: after the one entry, up to the other, which is NULL until this device reads on.
+CREATE TABLE missed (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    after_seq INTEGER NOT NULL,
+    until_seq INTEGER,
+    PRIMARY KEY (conversation, after_seq)
+) STRICT;
+-- 1 for what another device of the account has told, 2 until that stands in its place.
+ALTER TABLE message ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+UPDATE message SET told = 2 WHERE local < 0;
+CREATE INDEX message_to_place ON message (conversation) WHERE told = 2;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -352,6 +366,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(HISTORY_IN_PART),
         M::up(PICTURES),
         M::up(LINKS),
+        M::up(MISSED),
     ])
 }
 

@@ -333,3 +333,31 @@ fn who_leaves_on_one_device_is_out_on_the_others_and_has_what_was_said_before() 
     assert!(bob.history("team").iter().any(|one| one.body == "before you go"));
     assert!(notices(&bob, "team").contains(&"You left on another device.".to_owned()));
 }
+
+#[test]
+fn who_is_added_again_has_on_all_devices_what_was_said_before() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    alice.do_it(new_group("team", ["bob"]));
+    bob.until("the group", |bob| active(bob, "team").is_some());
+    let laptop = net.device("bob", "laptop");
+    is_in(&laptop, 2);
+    laptop.until("its name", |laptop| active(laptop, "team").is_some());
+    alice.write("team", ["one"]);
+    laptop.until("the words", |laptop| laptop.history("team").iter().any(|one| one.body == "one"));
+    laptop.disconnect();
+    alice.write("team", ["two", "three"]);
+    bob.expects(["one", "two", "three"]);
+    bob.do_it(Command::GroupLeave { group: "team".into() });
+    alice.until("the leaving", |alice| devices(alice, "team", "bob") == 0);
+    alice.do_it(Command::GroupAdd { group: "team".into(), members: vec!["bob".into()] });
+    alice.write("team", ["four"]);
+    bob.until("the words", |bob| bob.history("team").iter().any(|one| one.body == "four"));
+    laptop.connect();
+    let said = |person: &Person| -> Vec<String> {
+        let all = person.history("team").into_iter().filter(|one| one.seq > 0 && one.kind == "text");
+        all.map(|one| one.body).collect()
+    };
+    laptop.until("everything", |laptop| said(laptop) == ["one", "two", "three", "four"]);
+    assert_eq!(said(&bob), ["one", "two", "three", "four"]);
+}

@@ -6,7 +6,7 @@ use crate::{
     mls::Invitee,
     store::{
         due::{self, What},
-        history,
+        history, missed,
     },
 };
 
@@ -222,4 +222,55 @@ fn whoever_comes_back_reads_what_was_missed_before_it_answers() {
     has(&mut desks[0], &group, &[(2, "two")]);
     talk(&mut log, &mut desks);
     assert_eq!(desks[1].texts(&group.name), ["one", "two"]);
+}
+
+#[test]
+fn what_a_device_was_not_given_its_others_tell_and_it_stands_in_its_place() {
+    let (mut log, mut desks) = devices::<2>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one"), (2, "hidden"), (3, "three"), (4, "four"), (5, "five"), (6, "six")]);
+    has(&mut desks[1], &group, &[(1, "one")]);
+    let local = desks[1].conversation(&group.name).local;
+    desks[1].tx(|tx, _| {
+        missed::begins(tx, local, Seq(2)).unwrap();
+        messages::notice(tx, local, "something is missing").unwrap();
+        // It is asked for once the place is known at which it ends.
+        assert_eq!(due::get(tx, What::History).unwrap(), None);
+        missed::begins(tx, local, Seq(3)).unwrap();
+        assert!(missed::ends(tx, local, Seq(5)).unwrap());
+        assert!(!missed::ends(tx, local, Seq(9)).unwrap(), "it has ended");
+    });
+    has(&mut desks[1], &group, &[(6, "six")]);
+    talk(&mut log, &mut desks);
+    // What it heard and does not show is not missing.
+    assert_eq!(desks[1].texts(&group.name), ["one", "three", "four", "five", "six"]);
+    assert!(is_whole(&mut desks[1]));
+    let all = desks[1].tx(|tx, _| messages::last(tx, local, 10, None).unwrap());
+    assert_eq!((all[1].kind.as_str(), all.len()), ("notice", 6));
+    // A second time there is nothing that it has missed.
+    has(&mut desks[0], &group, &[(7, "seven")]);
+    desks[1].tx(|tx, _| {
+        missed::begins(tx, local, Seq(6)).unwrap();
+        assert!(!missed::ends(tx, local, Seq(6)).unwrap(), "nothing is between");
+        missed::begins(tx, local, Seq(6)).unwrap();
+        assert!(missed::ends(tx, local, Seq(7)).unwrap());
+    });
+    talk(&mut log, &mut desks);
+    assert_eq!(desks[1].texts(&group.name), ["one", "three", "four", "five", "six", "seven"]);
+}
+
+#[test]
+fn what_was_told_stands_before_the_first_words_of_the_client() {
+    let (mut log, mut desks) = devices::<2>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one"), (2, "two"), (3, "three")]);
+    has(&mut desks[1], &group, &[]);
+    let local = desks[1].conversation(&group.name).local;
+    desks[1].tx(|tx, _| drop(messages::notice(tx, local, "This device has joined.").unwrap()));
+    has(&mut desks[1], &group, &[(3, "three")]);
+    asks(&mut desks[1]);
+    talk(&mut log, &mut desks);
+    let all = desks[1].tx(|tx, _| messages::last(tx, local, 10, None).unwrap());
+    let bodies: Vec<_> = all.iter().map(|one| one.body.as_str()).collect();
+    assert_eq!(bodies, ["one", "two", "This device has joined.", "three"]);
 }

@@ -1,0 +1,49 @@
+//! Parts of logs that this device was not given, and that other devices of its account may have read.
+
+use qpc_proto::id::Seq;
+use rusqlite::Transaction;
+
+use super::{
+    Local, StoreError, conversation,
+    due::{self, What},
+    row,
+};
+
+/// This device has read so far, and goes on at a later place that is not known yet.
+pub(crate) fn begins(tx: &Transaction<'_>, conversation: Local, read: Seq) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT OR IGNORE INTO missed (conversation, after_seq, until_seq) \
+         SELECT ?1, ?2, NULL WHERE NOT EXISTS (SELECT 1 FROM missed WHERE conversation = ?1 AND until_seq IS NULL)",
+    )?
+    .execute((conversation, row::signed(read.0)))?;
+    Ok(())
+}
+
+/// It reads on after this place. Where the account has other devices, they are to be asked for what is between; says whether
+/// they are.
+pub(crate) fn ends(tx: &Transaction<'_>, conversation: Local, until: Seq) -> Result<bool, StoreError> {
+    tx.prepare_cached("DELETE FROM missed WHERE conversation = ?1 AND until_seq IS NULL AND after_seq >= ?2")?
+        .execute((conversation, row::signed(until.0)))?;
+    let noted = tx
+        .prepare_cached("UPDATE missed SET until_seq = ?2 WHERE conversation = ?1 AND until_seq IS NULL")?
+        .execute((conversation, row::signed(until.0)))?;
+    let asks = noted > 0 && conversation::personal(tx)?.is_some();
+    if asks {
+        due::put(tx, What::History)?;
+    }
+    Ok(asks)
+}
+
+/// Is an entry in such a part?
+pub(crate) fn has(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached(
+        "SELECT 1 FROM missed WHERE conversation = ?1 AND after_seq < ?2 AND until_seq >= ?2 LIMIT 1",
+    )?;
+    Ok(select.exists((conversation, row::signed(seq.0)))?)
+}
+
+/// The others have said what they have of all of them.
+pub(crate) fn told(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM missed WHERE until_seq IS NOT NULL", [])?;
+    Ok(())
+}
