@@ -8,8 +8,8 @@ use prost::Message;
 use crate::{
     id::MessageId,
     limits::{
-        ACCOUNT_NAME_MAX, DOMAIN_MAX, EMOJI_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX, LINKS_KNOWN_MAX,
-        OWN_DEVICES_MAX, TEXT_MAX,
+        ACCOUNT_NAME_MAX, DOMAIN_MAX, EMOJI_MAX, FILE_NAME_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX,
+        LINKS_KNOWN_MAX, MEDIA_TYPE_MAX, OWN_DEVICES_MAX, PREVIEW_MAX, TEXT_MAX,
     },
     v1::{self, content::Kind as Wire},
 };
@@ -161,9 +161,10 @@ impl Kind {
                     && state.picture.len() <= GROUP_PICTURE_MAX
             }
             Self::Attachment(attachment) => {
-                attachment.file_name.len() <= GROUP_NAME_MAX
+                attachment.file_name.len() <= FILE_NAME_MAX
+                    && attachment.media_type.len() <= MEDIA_TYPE_MAX
                     && attachment.caption.len() <= TEXT_MAX
-                    && attachment.preview.len() <= TEXT_MAX
+                    && attachment.preview.len() <= PREVIEW_MAX
             }
             Self::OwnDevices(told) => told.encoded_len() <= OWN_DEVICES_MAX,
             Self::GroupLinks(links) => {

@@ -97,6 +97,15 @@ codes! {
     LinkWithdrawn = 67, "LINK_WITHDRAWN", false, "The link was withdrawn by somebody of its group.";
     AlreadyMember = 68, "ALREADY_MEMBER", false, "The account is a member already.";
     JoinRequestsFull = 69, "JOIN_REQUESTS_FULL", false, "As many requests wait for this group, or of this account, as may.";
+    BlobTooLarge = 80, "BLOB_TOO_LARGE", false, "The blob is larger than this server takes.";
+    BlobQuotaAccount = 81, "BLOB_QUOTA_ACCOUNT", false, "The account has stored as many blobs, or bytes in them, as it may.";
+    BlobQuotaConversation = 82, "BLOB_QUOTA_CONVERSATION", false, "As many blobs, or bytes in them, belong to the conversation as may.";
+    TooManyUploads = 83, "TOO_MANY_UPLOADS", false, "As many uploads of the account are unfinished as may be; finish or release one first.";
+    UploadUnknown = 84, "UPLOAD_UNKNOWN", false, "There is no such upload, or it has expired; begin it again.";
+    PartInvalid = 85, "PART_INVALID", false, "The part's number or size does not fit the blob.";
+    PartsMissing = 86, "PARTS_MISSING", false, "The upload can't be finished: not all of its parts are stored.";
+    DigestDiffers = 87, "DIGEST_DIFFERS", false, "The bytes that came are not those of the digest; the upload was thrown away.";
+    RangeInvalid = 88, "RANGE_INVALID", false, "The range begins at or after the end of the blob, or is empty or too long.";
 }
 
 impl fmt::Display for Code {

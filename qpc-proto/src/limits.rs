@@ -69,6 +69,17 @@ pub const JOINS_ASKED_MAX: usize = 16;
 /// Requests that may wait for their answers on one stream.
 pub const PIPELINE_MAX: usize = 64;
 
+/// Bytes of each part of a blob but the last, and the longest range that is read at once.
+pub const BLOB_PART: usize = 256 * 1024;
+/// Largest blob that any server takes, in bytes: what a client reserves for one has this bound.
+pub const BLOB_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Longest name of a file, in bytes.
+pub const FILE_NAME_MAX: usize = 255;
+/// Longest media type, in bytes (RFC 6838 section 4.2: two names of at most 127).
+pub const MEDIA_TYPE_MAX: usize = 255;
+/// Longest preview of an attachment, in bytes: with name and caption it fits into one message.
+pub const PREVIEW_MAX: usize = 16 * 1024;
+
 /// Longest text of a message, in bytes.
 pub const TEXT_MAX: usize = 32 * 1024;
 /// Longest of what a device tells the others of its account in one message, in bytes.

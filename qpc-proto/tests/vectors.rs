@@ -61,6 +61,10 @@ fn cursor() -> v1::Cursor {
     v1::Cursor { conversation: Some(name().to_wire()), seq: 41 }
 }
 
+fn blob() -> v1::Blob {
+    v1::Blob { conversation: Some(name().to_wire()), digest: b(0xb3, 32) }
+}
+
 fn certificate() -> v1::DeviceCertificate {
     v1::DeviceCertificate {
         address: alice().to_string(),
@@ -170,6 +174,8 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 key: b(0x4e, 32),
                 preview: Bytes::new(),
                 caption: "the plan".into(),
+                format: 1,
+                blob_size: 1040,
             })),
         ),
         (

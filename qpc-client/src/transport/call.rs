@@ -189,6 +189,11 @@ asks! {
     ListJoinRequests => ListJoinRequestsAnswer,
     AnswerContact => AnswerContactAnswer,
     ListContacts => ListContactsAnswer,
+    BeginUpload => BeginUploadAnswer,
+    UploadPart => UploadPartAnswer,
+    FinishUpload => FinishUploadAnswer,
+    ReadBlob => ReadBlobAnswer,
+    ReleaseBlob => ReleaseBlobAnswer,
 }
 
 /// A request as a frame.

@@ -8,7 +8,7 @@ use qpc_proto::{
     v1::{self, answer::Result as Ans, request::Method as Req},
 };
 
-use crate::{alice, b, bundle, certificate, cursor, device, join_request, link, log_entry, message, name};
+use crate::{alice, b, blob, bundle, certificate, cursor, device, join_request, link, log_entry, message, name};
 
 /// Every request; the match below does not compile when one is missing.
 pub(crate) fn requests() -> Vec<Req> {
@@ -90,10 +90,15 @@ pub(crate) fn requests() -> Vec<Req> {
         Req::Sync(v1::Sync { cursors: vec![cursor()] }),
         Req::Follow(v1::Follow { cursors: vec![cursor()] }),
         Req::Acknowledge(v1::Acknowledge { cursors: vec![cursor()] }),
+        Req::BeginUpload(v1::BeginUpload { blob: Some(blob()), size: 600_000 }),
+        Req::UploadPart(v1::UploadPart { blob: Some(blob()), number: 2, data: b(0xb1, 4) }),
+        Req::FinishUpload(v1::FinishUpload { blob: Some(blob()) }),
+        Req::ReadBlob(v1::ReadBlob { blob: Some(blob()), offset: 262_144, length: 65_536 }),
+        Req::ReleaseBlob(v1::ReleaseBlob { blob: Some(blob()) }),
     ];
     let kinds: BTreeSet<&str> = all.iter().map(request_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 29, "as many as request_name has arms");
+    assert_eq!(all.len(), 34, "as many as request_name has arms");
     all
 }
 
@@ -128,6 +133,11 @@ pub(crate) fn request_name(request: &Req) -> &'static str {
         Req::Sync(_) => "Sync",
         Req::Follow(_) => "Follow",
         Req::Acknowledge(_) => "Acknowledge",
+        Req::BeginUpload(_) => "BeginUpload",
+        Req::UploadPart(_) => "UploadPart",
+        Req::FinishUpload(_) => "FinishUpload",
+        Req::ReadBlob(_) => "ReadBlob",
+        Req::ReleaseBlob(_) => "ReleaseBlob",
     }
 }
 
@@ -222,10 +232,15 @@ pub(crate) fn answers() -> Vec<Ans> {
         Ans::CaughtUp(v1::CaughtUp { conversation: Some(name().to_wire()) }),
         Ans::NotFollowed(v1::NotFollowed { conversation: Some(name().to_wire()) }),
         Ans::GoAway(v1::GoAway { reconnect_after_ms: 2_500 }),
+        Ans::BeginUpload(v1::BeginUploadAnswer { parts: 2, complete: false }),
+        Ans::UploadPart(v1::UploadPartAnswer {}),
+        Ans::FinishUpload(v1::FinishUploadAnswer {}),
+        Ans::ReadBlob(v1::ReadBlobAnswer { size: 600_000, data: b(0xb1, 4) }),
+        Ans::ReleaseBlob(v1::ReleaseBlobAnswer {}),
     ];
     let kinds: BTreeSet<&str> = all.iter().map(answer_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 32, "as many as answer_name has arms");
+    assert_eq!(all.len(), 37, "as many as answer_name has arms");
     all
 }
 
@@ -263,5 +278,10 @@ pub(crate) fn answer_name(answer: &Ans) -> &'static str {
         Ans::CaughtUp(_) => "CaughtUp",
         Ans::NotFollowed(_) => "NotFollowed",
         Ans::GoAway(_) => "GoAway",
+        Ans::BeginUpload(_) => "BeginUploadAnswer",
+        Ans::UploadPart(_) => "UploadPartAnswer",
+        Ans::FinishUpload(_) => "FinishUploadAnswer",
+        Ans::ReadBlob(_) => "ReadBlobAnswer",
+        Ans::ReleaseBlob(_) => "ReleaseBlobAnswer",
     }
 }

@@ -113,4 +113,9 @@ rules! {
     Sync = "sync", Session, Takeover;
     Follow = "follow", SyncStream, Takeover;
     Acknowledge = "acknowledge", SyncStream, Takeover;
+    BeginUpload = "begin_upload", Session, Pipelined;
+    UploadPart = "upload_part", Session, Pipelined;
+    FinishUpload = "finish_upload", Session, Pipelined;
+    ReadBlob = "read_blob", Session, Pipelined;
+    ReleaseBlob = "release_blob", Session, Pipelined;
 }

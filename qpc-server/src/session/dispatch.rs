@@ -186,6 +186,13 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             policy.request(actor(link)?.account())?;
             return Ok(Started::Sync(sync));
         }
+        Method::BeginUpload(_)
+        | Method::UploadPart(_)
+        | Method::FinishUpload(_)
+        | Method::ReadBlob(_)
+        | Method::ReleaseBlob(_) => {
+            return Err(WireError::new(Code::UnknownMethod, "blobs are not kept here"));
+        }
         Method::Follow(_) | Method::Acknowledge(_) => {
             return Err(WireError::new(Code::WrongState, "the method belongs on a sync call"));
         }
