@@ -28,6 +28,7 @@ pub mod delivery;
 pub mod group;
 
 // -- ports
+pub mod blob_store;
 pub mod clock;
 pub mod rng;
 pub mod store;
