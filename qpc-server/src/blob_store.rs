@@ -4,11 +4,16 @@
 //! after what it promises is durable. Transfers have a database, a writer and readers of their own, so that they never wait
 //! for messages nor messages for them. Who may send and read is not known here: callers have asked.
 
+pub mod memory;
+
 use std::fmt;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use qpc_proto::id::{AccountId, ConversationName};
+use qpc_proto::{
+    id::{AccountId, ConversationName},
+    limits::BLOB_PART,
+};
 
 use crate::store::StoreFault;
 
@@ -172,8 +177,8 @@ pub trait BlobStore: Send + Sync + 'static {
     fn places(&self, digest: BlobDigest, size: u64, limit: usize) -> Answer<Vec<ConversationName>, StoreFault>;
     /// Begins an upload, or says how far it came; it is as young as if a part had come.
     fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError>;
-    /// Stores a part. One that is there already stays as it is, and is answered alike.
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<(), UploadError>;
+    /// Stores a part, and says so. One that is there already stays as it is, whatever these bytes are.
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError>;
     /// A part of an unfinished upload.
     fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError>;
     /// The size of an unfinished upload, if all of its parts are stored. Of one that is finished, `None`.
@@ -193,4 +198,22 @@ pub trait BlobStore: Send + Sync + 'static {
     fn figures(&self) -> Answer<BlobFigures, StoreFault>;
     /// Finishes what is queued and stops; verbs after this are refused with [`StoreFault::Stopped`].
     fn close(&self) -> Answer<(), StoreFault>;
+}
+
+/// How many parts a blob of this size has; more than a number can say are as many as one can.
+#[must_use]
+pub fn parts(size: u64) -> u32 {
+    u32::try_from(size.div_ceil(part_size())).unwrap_or(u32::MAX)
+}
+
+/// The length of one of its parts; `None` where it has no such part.
+#[must_use]
+pub fn part_len(size: u64, number: u32) -> Option<usize> {
+    let from = u64::from(number).checked_mul(part_size())?;
+    let rest = size.checked_sub(from).filter(|rest| *rest > 0)?;
+    usize::try_from(rest.min(part_size())).ok()
+}
+
+fn part_size() -> u64 {
+    u64::try_from(BLOB_PART).unwrap_or(u64::MAX)
 }

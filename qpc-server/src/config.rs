@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 pub use self::{
     check::Fault,
     limits::{Limits, Rate, Transport},
-    section::{Log, LogFormat, Metrics, Retention, Runtime, Server, Storage},
+    section::{BlobBackend, Blobs, Log, LogFormat, Metrics, Retention, Runtime, Server, Storage},
     source::{FileFault, keys},
     value::{Period, PeriodError, Secret},
 };
@@ -43,6 +43,8 @@ pub struct Config {
     pub runtime: Runtime,
     /// `[storage]`.
     pub storage: Storage,
+    /// `[blobs]`.
+    pub blobs: Blobs,
     /// `[retention]`.
     pub retention: Retention,
     /// `[transport]`.

@@ -24,6 +24,7 @@ pub mod tasks;
 
 // -- domain
 pub mod account;
+pub mod blob;
 pub mod delivery;
 pub mod group;
 

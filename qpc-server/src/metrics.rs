@@ -17,7 +17,7 @@ use qpc_proto::error::{CloseCode, Code};
 
 use self::labels::Label;
 pub use self::machine::MachineLimits;
-use crate::{policy::access, tasks};
+use crate::{blob_store::BlobFigures, policy::access, tasks};
 
 /// Seconds, from what a busy core does in one go to what nobody should wait for.
 const SECONDS: [f64; 15] =
@@ -102,6 +102,29 @@ pub struct Metrics {
     queue: IntGaugeVec,
     udp_datagrams: IntCounterVec,
     udp_bytes: IntCounterVec,
+    /// Finished blobs, each once.
+    pub blobs_stored: IntGauge,
+    /// Bytes in them.
+    pub blobs_stored_bytes: IntGauge,
+    /// Unfinished uploads.
+    pub uploads: IntGauge,
+    /// Bytes stored of those.
+    pub uploads_bytes: IntGauge,
+    /// One transaction of the store of blobs, the sync included.
+    pub blob_commit: Histogram,
+    blob_bytes: IntCounterVec,
+    blob_transfers: IntGaugeVec,
+    blob_rejected: IntCounterVec,
+}
+
+/// A part or range of a blob that is on its way into the store or out of it.
+#[derive(Debug)]
+pub struct Transfer(IntGauge);
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// What goes through a socket one way.
@@ -244,6 +267,33 @@ impl Metrics {
                 "direction",
                 &all::<labels::Direction>(),
             )?,
+            blobs_stored: new.gauge("qpc_blobs_stored", "Finished blobs, each once.")?,
+            blobs_stored_bytes: new.gauge("qpc_blobs_stored_bytes", "Bytes in them.")?,
+            uploads: new.gauge("qpc_blob_uploads", "Unfinished uploads.")?,
+            uploads_bytes: new.gauge("qpc_blob_uploads_bytes", "Bytes stored of unfinished uploads.")?,
+            blob_commit: new.histogram(
+                "qpc_blob_commit_seconds",
+                "One transaction of the store of blobs, the sync included.",
+                &SECONDS,
+            )?,
+            blob_bytes: new.counters(
+                "qpc_blob_bytes_total",
+                "Bytes of blobs stored and read.",
+                "direction",
+                &all::<labels::Direction>(),
+            )?,
+            blob_transfers: new.gauges(
+                "qpc_blob_transfers_active",
+                "Parts and ranges of blobs on their way into the store and out of it.",
+                "direction",
+                &all::<labels::Direction>(),
+            )?,
+            blob_rejected: new.counters(
+                "qpc_blob_rejected_total",
+                "Requests about blobs that were refused.",
+                "reason",
+                &all::<labels::BlobRejection>(),
+            )?,
             registry,
         })
     }
@@ -271,6 +321,31 @@ impl Metrics {
             datagrams: self.udp_datagrams.with_label_values(&label),
             bytes: self.udp_bytes.with_label_values(&label),
         }
+    }
+
+    /// So many bytes of a blob were stored, or read.
+    pub fn blob_bytes(&self, direction: labels::Direction, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.blob_bytes.with_label_values(&[direction.label()]).inc_by(bytes);
+    }
+
+    /// A part or range is on its way for as long as what is given is kept.
+    #[must_use]
+    pub fn transfer(&self, direction: labels::Direction) -> Transfer {
+        let gauge = self.blob_transfers.with_label_values(&[direction.label()]);
+        gauge.inc();
+        Transfer(gauge)
+    }
+
+    /// A request about a blob was refused.
+    pub fn blob_rejected(&self, reason: labels::BlobRejection) {
+        self.blob_rejected.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// How often requests about blobs were refused for a reason so far.
+    #[must_use]
+    pub fn blob_rejections(&self, reason: labels::BlobRejection) -> u64 {
+        self.blob_rejected.with_label_values(&[reason.label()]).get()
     }
 
     /// A connection was refused at the door.
@@ -316,6 +391,14 @@ impl Metrics {
         self.memory_limit.set(gauge_value(machine.memory));
         self.disk_size.set(gauge_value(machine.disk_size));
         self.disk_free.set(gauge_value(machine.disk_free));
+    }
+
+    /// Sets what the store of blobs holds.
+    pub fn set_blobs(&self, figures: &BlobFigures) {
+        self.blobs_stored.set(gauge_value(figures.blobs.blobs));
+        self.blobs_stored_bytes.set(gauge_value(figures.blobs.bytes));
+        self.uploads.set(gauge_value(figures.uploads.blobs));
+        self.uploads_bytes.set(gauge_value(figures.uploads.bytes));
     }
 
     /// The page for Prometheus, in its text format.

@@ -47,6 +47,7 @@ pub struct Policy {
     claim_target: Keyed<TextKey>,
     contact: Keyed<AccountId>,
     lookup: Keyed<AccountId>,
+    blob: Keyed<AccountId>,
     request: Keyed<AccountId>,
 }
 
@@ -64,6 +65,7 @@ impl Policy {
             claim_target: Keyed::new(Limit::ClaimTarget, rates.claim_target, rates.keys_max, metrics),
             contact: Keyed::new(Limit::Contact, rates.contact, rates.keys_max, metrics),
             lookup: Keyed::new(Limit::Lookup, rates.lookup, rates.keys_max, metrics),
+            blob: Keyed::new(Limit::Blob, rates.blob, rates.keys_max, metrics),
             request: Keyed::new(Limit::Request, rates.request, rates.keys_max, metrics),
         }
     }
@@ -121,6 +123,14 @@ impl Policy {
         self.lookup.check(&account)
     }
 
+    /// One blob begun, finished or released.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn blob(&self, account: AccountId) -> Result<(), Wait> {
+        self.blob.check(&account)
+    }
+
     /// Any other request.
     ///
     /// # Errors
@@ -140,6 +150,7 @@ impl Policy {
         self.claim_target.clean();
         self.contact.clean();
         self.lookup.clean();
+        self.blob.clean();
         self.request.clean();
     }
 }

@@ -18,6 +18,8 @@ use tracing::info_span;
 use crate::{
     account::{Accounts, LoginMeter, OpaqueSetup, RegistrationPolicy, StandingToken},
     admin::{self, Health},
+    blob::Blobs,
+    blob_store::BlobStore,
     clock::Clock,
     config::Config,
     data_dir::ServerCertificate,
@@ -37,6 +39,8 @@ use crate::{
 pub struct Parts {
     /// An open store, which nobody has used yet.
     pub store: Arc<dyn Store>,
+    /// An open store of blobs.
+    pub blobs: Arc<dyn BlobStore>,
     /// What the store hands over after its commits, if it does.
     pub aftermath: Option<Aftermath>,
     /// The metrics that the store counts in.
@@ -106,6 +110,7 @@ pub struct Running {
     /// What is measured.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
+    blobs: Arc<dyn BlobStore>,
     delivery: Arc<Delivery>,
     tasks: Tasks,
     patience: Duration,
@@ -162,7 +167,7 @@ async fn open(
     parts: Parts,
     doors: Doors,
 ) -> Result<Running, StartError> {
-    let Parts { store, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
+    let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
     let Doors { endpoint, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
     let fingerprint = certificate.fingerprint();
@@ -218,6 +223,13 @@ async fn open(
         accounts: Arc::clone(&accounts),
         delivery: Arc::clone(&delivery),
         groups,
+        blobs: Arc::new(Blobs::new(
+            Arc::clone(&store),
+            Arc::clone(&blobs),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            &limits.blobs,
+        )),
         registry,
         policy: Arc::new(Policy::new(&limits.rates, &metrics)),
         limits: Arc::clone(&limits),
@@ -250,11 +262,13 @@ async fn open(
         let serve = admin::serve_socket(socket, Arc::clone(&accounts), tasks.clone());
         tasks.share("admin", info_span!("admin"), serve);
     }
-    upkeep::retention(&tasks, Arc::clone(&store), &config.retention, clock);
+    upkeep::retention(&tasks, Arc::clone(&store), &config.retention, Arc::clone(&clock));
+    let kept = (config.retention.blobs_days, limits.blobs.upload_expiry);
+    upkeep::blobs(&tasks, (Arc::clone(&blobs), Arc::clone(&metrics)), kept, clock);
 
     // The sessions' own drain, the endpoint's patience with them, and a moment for the rest.
     let patience = config.server.drain.0.saturating_mul(2).saturating_add(Duration::from_secs(5));
-    Ok(Running { listen, metrics_listen, fingerprint, accounts, metrics, store, delivery, tasks, patience })
+    Ok(Running { listen, metrics_listen, fingerprint, accounts, metrics, store, blobs, delivery, tasks, patience })
 }
 
 fn registration(config: &Config) -> RegistrationPolicy {
@@ -274,6 +288,7 @@ impl Running {
         }
         // Sessions have ended: nothing is noted any more.
         self.delivery.write_cursors().await;
-        self.store.close().await
+        let closed = self.blobs.close().await;
+        self.store.close().await.and(closed)
     }
 }

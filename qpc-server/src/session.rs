@@ -21,6 +21,7 @@ use qpc_proto::address::Domain;
 pub(crate) use self::link::run;
 use crate::{
     account::Accounts,
+    blob::Blobs,
     delivery::Delivery,
     group::Groups,
     metrics::Metrics,
@@ -38,6 +39,8 @@ pub struct Context {
     pub delivery: Arc<Delivery>,
     /// Conversations, contacts, key packages.
     pub groups: Arc<Groups>,
+    /// Attachments, as the ciphertext that they are here.
+    pub blobs: Arc<Blobs>,
     /// Who is here.
     pub registry: Arc<Registry>,
     /// Rates.

@@ -211,6 +211,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Reply<(), StoreFault>;
     /// Entries after a position, ascending, as far as the actor may read.
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError>;
+    /// Is the actor in a conversation now, and may it send there?
+    fn presence(&self, actor: &Actor, conversation: &ConversationName) -> Reply<Presence, ReadError>;
     /// Where logs stand, all at one moment, for a reader that starts to follow each after an entry: in the order
     /// asked, `None` for one that the actor may not read. It takes a reader's time for each; the caller bounds them.
     fn positions(

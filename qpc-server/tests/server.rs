@@ -6,6 +6,8 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/blobs.rs"]
+mod blobs;
 #[path = "server/canary.rs"]
 mod canary;
 #[path = "server/chat.rs"]

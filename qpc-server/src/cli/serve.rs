@@ -84,6 +84,7 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     own_domain(config, &dir, &*store).await?;
     let parts = Parts {
         store,
+        blobs: Arc::new(crate::blob_store::memory::MemoryBlobs::new()),
         aftermath: Some(aftermath),
         metrics,
         setup,

@@ -182,6 +182,8 @@ limits! {
     contact,
     /// Pages of logs and lists read by one account.
     lookup,
+    /// Blobs that one account begins, finishes or releases.
+    blob,
     /// Everything else one account asks for.
     request,
 }
@@ -210,6 +212,7 @@ impl super::Config {
             },
             rates: of.rates(),
             groups: limits::GroupLimits::default(),
+            blobs: (&self.blobs).into(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::value::{Period, Secret};
+use crate::policy::limits::BlobLimits;
 
 /// Most threads of a kind that the defaults take: more cost more per operation than they give.
 const THREADS_MAX: usize = 4;
@@ -107,7 +108,73 @@ impl Storage {
     }
 }
 
-/// `[retention]`: how long logs are kept.
+/// Where the bytes of blobs are kept; the list of them is always in the database of blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlobBackend {
+    /// In that database, encrypted as everything else.
+    Database,
+    /// Files in a directory.
+    Directory,
+}
+
+/// `[blobs]`: attachments, as the ciphertext that they are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Blobs {
+    /// `database` or `directory`.
+    pub backend: BlobBackend,
+    /// With `directory`: which one. By default `blobs` in the data directory.
+    pub directory: Option<PathBuf>,
+    /// Bytes of one blob. A file of 100 MiB takes a little more than that.
+    pub max_size: u64,
+    /// Bytes that one account may have put into conversations, unfinished uploads included.
+    pub account_bytes: u64,
+    /// Blobs that one account may have put into conversations.
+    pub account_count: u64,
+    /// Bytes in one conversation.
+    pub conversation_bytes: u64,
+    /// Blobs in one conversation.
+    pub conversation_count: u64,
+    /// Unfinished uploads of one account.
+    pub uploads_per_account: u64,
+    /// An upload to which nothing was added for so long is thrown away.
+    pub upload_expiry: Period,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        let of = BlobLimits::default();
+        Self {
+            backend: BlobBackend::Database,
+            directory: None,
+            max_size: of.max_size,
+            account_bytes: of.account_bytes,
+            account_count: of.account_blobs,
+            conversation_bytes: of.conversation_bytes,
+            conversation_count: of.conversation_blobs,
+            uploads_per_account: of.uploads,
+            upload_expiry: Period(of.upload_expiry),
+        }
+    }
+}
+
+impl From<&Blobs> for BlobLimits {
+    fn from(of: &Blobs) -> Self {
+        Self {
+            max_size: of.max_size,
+            account_bytes: of.account_bytes,
+            account_blobs: of.account_count,
+            conversation_bytes: of.conversation_bytes,
+            conversation_blobs: of.conversation_count,
+            uploads: of.uploads_per_account,
+            upload_expiry: of.upload_expiry.0,
+            ..Self::default()
+        }
+    }
+}
+
+/// `[retention]`: how long logs and blobs are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
@@ -115,6 +182,8 @@ pub struct Retention {
     pub days: u32,
     /// Whole entries, commits among them, in days. 0 keeps them. Not less than `days`.
     pub commits_days: u32,
+    /// Blobs, in days since they came into a conversation. 0 keeps them.
+    pub blobs_days: u32,
     /// How often the server looks for what is due.
     pub interval: Period,
     /// Rows in one transaction of the clean-up.
@@ -123,7 +192,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { days: 90, commits_days: 180, interval: Period::seconds(600), batch: 200 }
+        Self { days: 90, commits_days: 180, blobs_days: 90, interval: Period::seconds(600), batch: 200 }
     }
 }
 

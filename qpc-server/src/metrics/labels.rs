@@ -41,7 +41,7 @@ labels! {
 }
 
 labels! {
-    /// Which way a datagram goes.
+    /// Which way a datagram goes, or a blob.
     Direction {
         /// From a client.
         In = "in",
@@ -71,6 +71,8 @@ labels! {
         Contact = "contact",
         /// Reads and lists of one account.
         Lookup = "lookup",
+        /// Blobs that one account begins, finishes or releases.
+        Blob = "blob",
         /// Everything else that one account asks for.
         Request = "request",
         /// A keyed store of the policy is full of other keys.
@@ -93,6 +95,28 @@ labels! {
         Slow = "slow",
         /// The handshake failed.
         Failed = "failed",
+    }
+}
+
+labels! {
+    /// Why something about a blob was refused.
+    BlobRejection {
+        /// A field, part or range that is none.
+        Malformed = "malformed",
+        /// By somebody who is not in the conversation, or of a blob that is not there.
+        Stranger = "stranger",
+        /// Larger than the server takes.
+        Size = "size",
+        /// The account has no room.
+        AccountQuota = "account_quota",
+        /// The conversation has none.
+        ConversationQuota = "conversation_quota",
+        /// Too many unfinished uploads.
+        Uploads = "uploads",
+        /// An upload that is not there, or not complete.
+        Upload = "upload",
+        /// Other bytes than the digest says.
+        Digest = "digest",
     }
 }
 

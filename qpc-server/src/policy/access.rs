@@ -52,6 +52,8 @@ pub struct Rule {
     pub order: Order,
     /// To which rate of the account it is slowed down.
     pub pace: Option<Pace>,
+    /// It carries a blob: its stream comes after all others of its connection, and has a budget of its own.
+    pub bulk: bool,
 }
 
 /// Whether it is a proposal that is sent: it is judged before it is stored. Messages and reports are not.
@@ -78,7 +80,8 @@ macro_rules! rules {
                 Method::SubmitCommit(_) => (order, Some(Pace::Change)),
                 _ => (order, None),
             };
-            Rule { name, standing, order, pace }
+            let bulk = matches!(method, Method::BeginUpload(_) | Method::UploadPart(_) | Method::ReadBlob(_));
+            Rule { name, standing, order, pace, bulk }
         }
     };
 }

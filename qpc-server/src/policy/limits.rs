@@ -16,6 +16,8 @@ pub struct Limits {
     pub session: SessionLimits,
     /// Of groups whose changes are judged.
     pub groups: GroupLimits,
+    /// Of blobs.
+    pub blobs: BlobLimits,
     /// How often.
     pub rates: Rates,
 }
@@ -204,6 +206,49 @@ impl Default for GroupLimits {
     }
 }
 
+/// Limits of blobs. What is unfinished counts with its whole size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobLimits {
+    /// Bytes of one: a file of 100 MiB fits, with what pads and seals it.
+    pub max_size: u64,
+    /// Bytes that an account may have put into conversations.
+    pub account_bytes: u64,
+    /// Blobs that it may have put there.
+    pub account_blobs: u64,
+    /// Bytes in one conversation.
+    pub conversation_bytes: u64,
+    /// Blobs in one conversation.
+    pub conversation_blobs: u64,
+    /// Unfinished uploads of an account.
+    pub uploads: u64,
+    /// An upload to which nothing was added for so long is gone.
+    pub upload_expiry: Duration,
+    /// Uploads whose digests are worked out as parts come; of others the parts are read again.
+    pub digests_kept: usize,
+    /// Bytes of parts, or of ranges asked for, that wait on one stream beyond the one that reaches them; it is read no
+    /// further until they are answered.
+    pub pipeline_bytes: usize,
+    /// Bytes that the server keeps for a client that reads a blob and does not acknowledge them.
+    pub send_window: u32,
+}
+
+impl Default for BlobLimits {
+    fn default() -> Self {
+        Self {
+            max_size: 105 * 1024 * 1024,
+            account_bytes: 10 * 1024 * 1024 * 1024,
+            account_blobs: 10_000,
+            conversation_bytes: 20 * 1024 * 1024 * 1024,
+            conversation_blobs: 20_000,
+            uploads: 16,
+            upload_expiry: Duration::from_secs(60 * 60),
+            digests_kept: 1_024,
+            pipeline_bytes: 512 * 1024,
+            send_window: 1024 * 1024,
+        }
+    }
+}
+
 /// So many a minute on average, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -234,6 +279,8 @@ pub struct Rates {
     pub contact: Rate,
     /// Pages of logs and lists read by one account.
     pub lookup: Rate,
+    /// Blobs that one account begins, finishes or releases.
+    pub blob: Rate,
     /// Everything else that one account asks for.
     pub request: Rate,
     /// Keys in one store of rates; where it is full of busy ones, others wait.
@@ -254,6 +301,7 @@ impl Default for Rates {
             claim_target: Rate { per_minute: 60, burst: 200 },
             contact: Rate { per_minute: 30, burst: 100 },
             lookup: Rate { per_minute: 1_200, burst: 400 },
+            blob: Rate { per_minute: 600, burst: 200 },
             request: Rate { per_minute: 600, burst: 300 },
             keys_max: 200_000,
             clean: Duration::from_secs(10),

@@ -8,15 +8,20 @@ use tracing::info_span;
 
 use crate::{
     account::LoginMeter,
+    blob_store::{BlobStore, Sweep},
     clock::{Clock, DAY_MS},
     config,
     metrics::{MachineLimits, Metrics, labels::Queue},
-    store::{Retention, Store},
+    store::{Retention, Store, StoreFault},
     tasks::Tasks,
 };
 
 /// How often the machine's limits and the disk are looked at.
 const MACHINE_EVERY: Duration = Duration::from_secs(15);
+/// How often blobs are looked through.
+const BLOBS_EVERY: Duration = Duration::from_secs(60);
+/// Rows of each kind in one transaction of that.
+const BLOBS_BATCH: usize = 64;
 /// Between two batches of the clean-up, so that messages go first.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 
@@ -53,12 +58,60 @@ async fn clean_up(store: &dyn Store, config: &config::Retention, clock: &dyn Clo
     }
 }
 
+/// Removes blobs that are kept no longer and uploads that were given up, in small batches, and keeps their figures.
+pub(super) fn blobs(
+    tasks: &Tasks,
+    (store, metrics): (Arc<dyn BlobStore>, Arc<Metrics>),
+    (days, upload_expiry): (u32, Duration),
+    clock: Arc<dyn Clock>,
+) {
+    let stopping = tasks.stopping().clone();
+    let expiry_ms = u64::try_from(upload_expiry.as_millis()).unwrap_or(u64::MAX);
+    tasks.share("blobs", info_span!("blobs"), async move {
+        let mut due = interval(BLOBS_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Both branches only wait.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = due.tick() => {}
+            }
+            let now_ms = clock.unix_ms();
+            let sweep = Sweep {
+                uploads_before_ms: now_ms.saturating_sub(expiry_ms),
+                blobs_before_ms: days_before(now_ms, days),
+                batch: BLOBS_BATCH,
+            };
+            if let Err(fault) = sweep_blobs(&*store, sweep, &metrics, &stopping).await {
+                tracing::warn!(%fault, "the clean-up of blobs failed and will be tried again");
+            }
+        }
+    });
+}
+
+async fn sweep_blobs(
+    store: &dyn BlobStore,
+    sweep: Sweep,
+    metrics: &Metrics,
+    stopping: &CancellationToken,
+) -> Result<(), StoreFault> {
+    while !stopping.is_cancelled() && store.sweep(sweep).await? {
+        sleep(BATCH_PAUSE).await;
+    }
+    metrics.set_blobs(&store.figures().await?);
+    Ok(())
+}
+
+/// So many days before; 0 days keep everything.
+fn days_before(now_ms: u64, days: u32) -> u64 {
+    if days == 0 { 0 } else { now_ms.saturating_sub(u64::from(days).saturating_mul(DAY_MS)) }
+}
+
 /// What is due now; 0 days keeps everything.
 fn bounds(config: &config::Retention, now_ms: u64) -> Retention {
-    let before = |days: u32| if days == 0 { 0 } else { now_ms.saturating_sub(u64::from(days).saturating_mul(DAY_MS)) };
     Retention {
-        bodies_before_ms: before(config.days),
-        entries_before_ms: before(config.commits_days),
+        bodies_before_ms: days_before(now_ms, config.days),
+        entries_before_ms: days_before(now_ms, config.commits_days),
         batch: config.batch,
     }
 }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, MaybeDone},
+};
 use qpc_proto::{
     frame,
     v1::{self, answer},
@@ -33,8 +36,10 @@ pub(super) enum Work {
     Refused(WireError),
     /// A message waits for its commit: the common case, without an allocation of its own.
     Send(Reply<Appended, AppendError>),
-    /// Anything else.
+    /// Anything else: it begins when all before it are answered.
     Later(BoxFuture<'static, Outcome>),
+    /// What begins while those before it are not answered.
+    Beside(Box<MaybeDone<BoxFuture<'static, Outcome>>>),
 }
 
 struct Call {
@@ -48,13 +53,15 @@ struct Call {
 /// The queue of one stream.
 pub(super) struct Calls {
     queue: VecDeque<Call>,
+    /// Calls that have work to do before it is their turn.
+    beside: usize,
     bytes: usize,
     metrics: Arc<Metrics>,
 }
 
 impl Calls {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, metrics }
+        Self { queue: VecDeque::new(), beside: 0, bytes: 0, metrics }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,6 +80,7 @@ impl Calls {
     /// A request of this name and so many bytes, read at this time, has begun.
     pub(super) fn push(&mut self, name: &'static str, began: Instant, size: usize, work: Work) {
         self.bytes = self.bytes.saturating_add(size);
+        self.beside = self.beside.saturating_add(usize::from(matches!(work, Work::Beside(_))));
         self.queue.push_back(Call { name, began, size, work });
     }
 
@@ -89,6 +97,9 @@ impl Calls {
 
     fn poll_answers(&mut self, context: &mut Context<'_>) -> Poll<Vec<Bytes>> {
         let mut frames = Vec::new();
+        if self.beside > 0 {
+            self.queue.iter_mut().for_each(|call| call.advance(context));
+        }
         while let Some(call) = self.queue.front_mut() {
             let Poll::Ready(outcome) = call.poll(context) else { break };
             self.metrics.request(call.name, call.began.elapsed().as_secs_f64());
@@ -98,6 +109,7 @@ impl Calls {
             });
             frames.push(frame::encode(&v1::Answer { result: Some(result) }));
             self.bytes = self.bytes.saturating_sub(call.size);
+            self.beside = self.beside.saturating_sub(usize::from(matches!(call.work, Work::Beside(_))));
             self.queue.pop_front();
         }
         if frames.is_empty() { Poll::Pending } else { Poll::Ready(frames) }
@@ -105,11 +117,22 @@ impl Calls {
 }
 
 impl Call {
+    fn advance(&mut self, context: &mut Context<'_>) {
+        if let Work::Beside(work) = &mut self.work {
+            // Its outcome is kept until it is its turn.
+            let _waits = work.poll_unpin(context).is_pending();
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
         match &mut self.work {
             Work::Refused(refusal) => Poll::Ready(Err(refusal.clone())),
             Work::Send(reply) => Pin::new(reply).poll(context).map(|stored| Ok(stored.map(send_answer)?)),
             Work::Later(future) => future.as_mut().poll(context),
+            Work::Beside(work) => {
+                let done = Pin::new(&mut **work).take_output();
+                done.map_or(Poll::Pending, Poll::Ready)
+            }
         }
     }
 }
@@ -125,7 +148,6 @@ pub(super) fn send_answer(stored: Appended) -> answer::Result {
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
-    use futures_util::FutureExt;
     use prost::Message;
     use qpc_proto::{chain::ChainValue, id::Seq};
 
@@ -162,6 +184,26 @@ mod tests {
         third.send(stored(3)).unwrap();
         assert_eq!(seqs(&calls.answers().await), [3]);
         assert!(calls.is_empty() && calls.bytes() == 0);
+    }
+
+    /// What may begin early is driven while what is before it waits, and its answer waits for its turn.
+    #[tokio::test]
+    async fn calls_beside_each_other_begin_at_once_and_are_answered_in_order() {
+        let mut calls = Calls::new(Arc::new(Metrics::new().unwrap()));
+        let (give, reply) = Reply::channel();
+        calls.push("send", Instant::now(), 100, Work::Send(reply));
+        let (began, mut begun) = tokio::sync::oneshot::channel();
+        let work = async move {
+            began.send(()).unwrap();
+            Ok(send_answer(stored(2).unwrap()))
+        };
+        let work: BoxFuture<'static, Outcome> = Box::pin(work);
+        calls.push("read_blob", Instant::now(), 100, Work::Beside(Box::new(futures_util::future::maybe_done(work))));
+        assert!(calls.answers().now_or_never().is_none());
+        begun.try_recv().unwrap();
+        give.send(stored(1)).unwrap();
+        assert_eq!(seqs(&calls.answers().await), [1, 2]);
+        assert!(calls.is_empty() && calls.bytes() == 0 && calls.beside == 0);
     }
 
     /// What a stream keeps for a message that waits for its commit. The store's half, the one-shot cell that

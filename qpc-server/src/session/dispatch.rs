@@ -5,6 +5,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use futures_util::future::maybe_done;
 use qpc_proto::{
     error::Code,
     v1::{self, answer::Result as Answer, request::Method},
@@ -17,7 +18,7 @@ use super::{
     wire_error::WireError,
 };
 use crate::{
-    delivery, field,
+    blob, delivery, field,
     policy::access::{self, Rule, Standing},
     store::{Actor, KeyPackageCount},
 };
@@ -186,12 +187,37 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             policy.request(actor(link)?.account())?;
             return Ok(Started::Sync(sync));
         }
-        Method::BeginUpload(_)
-        | Method::UploadPart(_)
-        | Method::FinishUpload(_)
-        | Method::ReadBlob(_)
-        | Method::ReleaseBlob(_) => {
-            return Err(WireError::new(Code::UnknownMethod, "blobs are not kept here"));
+        Method::BeginUpload(request) => {
+            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
+            policy.blob(actor.account())?;
+            later(async move { Ok(Answer::BeginUpload(blobs.begin(&actor, request).await?)) })
+        }
+        Method::UploadPart(request) => {
+            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
+            beside(async move {
+                blobs.put_part(&actor, request).await?;
+                Ok(Answer::UploadPart(v1::UploadPartAnswer {}))
+            })
+        }
+        Method::FinishUpload(request) => {
+            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
+            policy.blob(actor.account())?;
+            later(async move {
+                blobs.finish(&actor, request).await?;
+                Ok(Answer::FinishUpload(v1::FinishUploadAnswer {}))
+            })
+        }
+        Method::ReadBlob(request) => {
+            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
+            beside(async move { Ok(Answer::ReadBlob(blobs.read(&actor, request).await?)) })
+        }
+        Method::ReleaseBlob(request) => {
+            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
+            policy.blob(actor.account())?;
+            later(async move {
+                blobs.release(&actor, request).await?;
+                Ok(Answer::ReleaseBlob(v1::ReleaseBlobAnswer {}))
+            })
         }
         Method::Follow(_) | Method::Acknowledge(_) => {
             return Err(WireError::new(Code::WrongState, "the method belongs on a sync call"));
@@ -200,9 +226,22 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
     Ok(Started::Call(work))
 }
 
+/// Bytes that the answer to a method will take, where they are many and known before.
+pub(super) fn answer_size(method: &Method) -> usize {
+    match method {
+        Method::ReadBlob(request) => blob::answer_size(request),
+        _ => 0,
+    }
+}
+
 /// The device that acts; [`judge`] has seen that there is one where the rule asks for it.
 fn actor(link: &Link) -> Result<&Actor, WireError> {
     Ok(link.proved()?.actor())
+}
+
+/// As [`later`], for what should make headway while those before it on the stream are not answered yet.
+fn beside(outcome: impl Future<Output = Outcome> + Send + 'static) -> Work {
+    Work::Beside(Box::new(maybe_done(Box::pin(outcome))))
 }
 
 fn later(outcome: impl Future<Output = Outcome> + Send + 'static) -> Work {

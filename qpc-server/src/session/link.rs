@@ -264,6 +264,11 @@ impl Link {
         Ok(answer)
     }
 
+    /// A stream of this connection carries blobs: more is kept for a client that does not acknowledge it.
+    pub(super) fn expect_bulk(&self) {
+        self.connection.set_send_window(self.context.limits.blobs.send_window.into());
+    }
+
     /// This device is about to end itself: its answer should reach it before its connection is cut.
     pub(super) fn expect_farewell(&self, expected: bool) {
         self.leaving.store(expected, Ordering::SeqCst);

@@ -31,6 +31,9 @@ use crate::policy::{
 /// How long a stopping server waits for its last bytes to arrive.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 
+/// Of a stream with blobs; that of all others is 0.
+const BULK_PRIORITY: i32 = -1;
+
 /// A request that was read and can not begin yet.
 struct Held {
     method: Method,
@@ -52,13 +55,15 @@ struct Stream {
     calls: Calls,
     /// Runs by itself: nothing else begins until it is answered.
     alone: bool,
+    /// Carries blobs.
+    bulk: bool,
 }
 
 /// Serves a stream until either side ends it.
 pub(super) async fn serve(link: Arc<Link>, mut send: SendStream, recv: RecvStream) {
     let mut frames = Frames::new(recv, link.frame_max(), link.context.limits.session.frame);
     let calls = Calls::new(Arc::clone(&link.context.metrics));
-    let mut stream = Stream { link: Arc::clone(&link), calls, alone: false };
+    let mut stream = Stream { link: Arc::clone(&link), calls, alone: false, bulk: false };
     let Some(sync) = stream.run(&mut send, &mut frames).await else { return };
     drop(stream);
     match sync {
@@ -84,7 +89,8 @@ impl Stream {
         let mut held: Option<Box<Held>> = None;
         let mut reading = true;
         let mut told = false;
-        let pipeline_bytes = self.link.context.limits.session.pipeline_bytes;
+        let limits = Arc::clone(&self.link.context.limits);
+        let mut lowered = false;
         loop {
             if !reading && !told {
                 frames.stop(VarInt::from_u32(0));
@@ -104,6 +110,13 @@ impl Stream {
                 }
             }
             let wake = held.as_ref().and_then(|held| held.not_before);
+            if self.bulk && !lowered {
+                lowered = true;
+                // It fails where the stream is lost, which the next write finds out.
+                drop(send.set_priority(BULK_PRIORITY));
+                self.link.expect_bulk();
+            }
+            let pipeline_bytes = if self.bulk { limits.blobs.pipeline_bytes } else { limits.session.pipeline_bytes };
             let room = self.calls.len() < PIPELINE_MAX && self.calls.bytes() < pipeline_bytes;
             let may_read = reading && held.is_none() && !self.alone && room;
             frames.set_max(self.link.frame_max());
@@ -150,7 +163,11 @@ impl Stream {
             Ok(v1::Request { method: Some(method) }) => {
                 let rule = access::rule(&method);
                 match dispatch::judge(&self.link, &rule) {
-                    Ok(()) => return Some(Some(Held { method, rule, read, size, not_before: None })),
+                    Ok(()) => {
+                        self.bulk |= rule.bulk;
+                        let size = size.saturating_add(dispatch::answer_size(&method));
+                        return Some(Some(Held { method, rule, read, size, not_before: None }));
+                    }
                     Err(refusal) => (rule.name, refusal),
                 }
             }

@@ -17,6 +17,8 @@ use crate::{
         AuthenticateError, ChangePasswordFinishError, ChangePasswordStartError, DeleteError, EnrolError,
         LoginFinishError, LoginStartError, RegisterFinishError, RegisterStartError, RevokeError,
     },
+    blob::BlobError,
+    blob_store::{BeginError, UploadError},
     field::FieldError,
     group::{ChangeError, CreateError, public::Refused},
     policy::Wait,
@@ -276,6 +278,33 @@ impl From<ReadError> for WireError {
             ReadError::NotFound => not_found("no such log"),
             ReadError::DeviceGone => device_gone(),
             ReadError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<BlobError> for WireError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Field(field) => field.into(),
+            BlobError::NotFound => not_found("no such conversation or blob"),
+            BlobError::DeviceGone => device_gone(),
+            BlobError::ContactPending => Self::new(Code::ContactPending, "the other person has not accepted yet"),
+            BlobError::TooLarge => Self::new(Code::BlobTooLarge, "the blob is too large"),
+            BlobError::Begin(error) => match error {
+                BeginError::AccountQuota => Self::new(Code::BlobQuotaAccount, "the account has no room"),
+                BeginError::ConversationQuota => Self::new(Code::BlobQuotaConversation, "the conversation has no room"),
+                BeginError::TooManyUploads => Self::new(Code::TooManyUploads, "too many uploads are unfinished"),
+                BeginError::Fault(fault) => fault.into(),
+            },
+            BlobError::Upload(error) => match error {
+                UploadError::Unknown => Self::new(Code::UploadUnknown, "no such upload"),
+                UploadError::PartInvalid => Self::new(Code::PartInvalid, "the part does not fit the blob"),
+                UploadError::PartsMissing => Self::new(Code::PartsMissing, "not all parts are stored"),
+                UploadError::Fault(fault) => fault.into(),
+            },
+            BlobError::DigestDiffers => Self::new(Code::DigestDiffers, "not the bytes of the digest"),
+            BlobError::Range => Self::new(Code::RangeInvalid, "the range is not in the blob"),
+            BlobError::Fault(fault) => fault.into(),
         }
     }
 }

@@ -101,7 +101,7 @@ suite! { $
         who_was_removed_comes_again_by_a_link_that_has_uses, who_has_asked_is_welcomed_whomever_they_block,
         links_and_requests_are_so_many;
     reading:
-        pages_end_at_their_limits, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
+        pages_end_at_their_limits, who_is_in_a_conversation_now_may_send_there_or_not, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;
     upkeep:
         retention_takes_bodies_then_entries_and_keeps_the_chain, whoever_is_behind_what_is_kept_is_to_be_taken_out, counters_outlive_their_entries,

@@ -233,6 +233,11 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::read_log(tables, &actor, &read))
     }
 
+    fn presence(&self, actor: &Actor, conversation: &ConversationName) -> Reply<Presence, ReadError> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.read(move |tables| verbs::presence(tables, &actor, &conversation))
+    }
+
     fn positions(
         &self,
         actor: &Actor,

@@ -360,6 +360,15 @@ impl From<StoreFault> for CreateConversationError {
     }
 }
 
+/// How an account that is in a conversation stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It reads and sends.
+    Member,
+    /// The other one of the two has not accepted yet: one request may be sent, and no more.
+    Unanswered,
+}
+
 /// Why a log can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {

@@ -29,7 +29,7 @@ pub(super) use self::{
     group::{public_group, welcome_tree},
     key_package::{claim_key_packages, count_key_packages, publish_key_packages},
     link::{ask_to_join, join_requests, set_link},
-    read::{list_conversations, positions, read_log, record_cursors},
+    read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
     upkeep::{figures, probe, retention_step},
 };

@@ -18,6 +18,8 @@ use qpc_proto::{
 };
 use qpc_server::{
     account::{Accounts, OpaqueSetup, RegistrationPolicy},
+    blob::Blobs,
+    blob_store::memory::MemoryBlobs,
     clock::{Clock, SystemClock},
     delivery::Delivery,
     group::{Groups, HubKey},
@@ -103,11 +105,19 @@ impl House {
         let hub_key = HubKey::from_seed(&HUB_SEED);
         let hub_public = hub_key.public();
         let hub = (domain(), hub_key);
+        let blobs = Blobs::new(
+            Arc::clone(&store),
+            Arc::new(MemoryBlobs::new()),
+            clock.clone(),
+            Arc::clone(&metrics),
+            &limits.blobs,
+        );
         let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),
             delivery: Arc::new(delivery),
             groups: Arc::new(groups),
+            blobs: Arc::new(blobs),
             registry,
             policy: Arc::new(Policy::new(&limits.rates, &metrics)),
             limits: Arc::new(limits),
@@ -206,6 +216,11 @@ impl Guest {
     /// What this device does in MLS groups.
     pub(crate) fn hand(&self) -> Hand {
         Hand::new(&self.person.certify(&self.device), &self.device.key.to_bytes())
+    }
+
+    /// Writes to somebody who has not answered.
+    pub(crate) async fn asks_to_talk(&self, peer: &Self) -> Room {
+        self.create_direct(peer).await
     }
 
     async fn create_direct(&self, peer: &Self) -> Room {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use qpc_server::{
     account::OpaqueSetup,
+    blob_store::memory::MemoryBlobs,
     clock::SystemClock,
     config::{Config, Secret},
     data_dir::ServerCertificate,
@@ -52,6 +53,7 @@ impl House {
         let certificate = made.cert.der().clone();
         let parts = Parts {
             store,
+            blobs: Arc::new(MemoryBlobs::new()),
             aftermath: None,
             metrics: Arc::new(Metrics::new().unwrap()),
             setup: OpaqueSetup::generate(&SystemRng),

@@ -23,6 +23,7 @@ use qpc_client::{
 };
 use qpc_proto::address::AccountName;
 use qpc_server::{
+    blob_store::memory::MemoryBlobs,
     clock::{Clock, SystemClock},
     config::{Config, Secret},
     data_dir::DataDir,
@@ -113,6 +114,7 @@ impl Net {
         let running = self.block(async {
             let parts = Parts {
                 store,
+                blobs: Arc::new(MemoryBlobs::new()),
                 aftermath: None,
                 metrics: Arc::new(Metrics::new().unwrap()),
                 setup,

@@ -9,6 +9,7 @@ use std::{
 use qpc_client::{Fingerprint, simulation};
 use qpc_server::{
     account::OpaqueSetup,
+    blob_store::memory::MemoryBlobs,
     clock::Clock,
     config::{Config, Rate, Secret},
     data_dir::ServerCertificate,
@@ -106,12 +107,14 @@ impl Server {
             &mut limits.claim_target,
             &mut limits.contact,
             &mut limits.lookup,
+            &mut limits.blob,
             &mut limits.request,
         ] {
             *rate = often;
         }
         let parts = Parts {
             store: self.store.clone(),
+            blobs: Arc::new(MemoryBlobs::new()),
             aftermath: None,
             metrics: Arc::new(Metrics::new().unwrap()),
             setup: OpaqueSetup::from_file_text(setup).unwrap(),

@@ -31,6 +31,33 @@ pub fn pages_end_at_their_limits(backend: &dyn Backend) {
     assert_eq!(read(1, 100, 21), [2, 3, 4]);
 }
 
+pub fn who_is_in_a_conversation_now_may_send_there_or_not(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let presence = |actor: &Actor, name: &_| wait(world.store.presence(actor, name));
+    let asked = world.create(&alice, world.new_direct(&carol));
+    assert_eq!(presence(&alice, &asked), Ok(Presence::Unanswered));
+    world.answer(&carol, &alice, Consent::Accept).unwrap();
+    assert_eq!(presence(&alice, &asked), Ok(Presence::Member));
+    assert_eq!(presence(&carol, &asked), Ok(Presence::Member));
+    let talk = world.friends(&alice, &bob);
+    let group = world.group(&alice, &[&bob]);
+    for name in [&talk, &group] {
+        assert_eq!(presence(&alice, name), Ok(Presence::Member));
+        assert_eq!(presence(&bob, name), Ok(Presence::Member));
+        assert_eq!(presence(&carol, name), Err(ReadError::NotFound), "a stranger");
+    }
+    assert_eq!(presence(&alice, &world.name()), Err(ReadError::NotFound));
+    assert_eq!(presence(&alice, &inbox_of(&alice)), Err(ReadError::NotFound), "an inbox is no conversation");
+    world.commit(&alice, &world.next_commit(&alice, &group, &[], &[&bob])).unwrap();
+    assert_eq!(presence(&bob, &group), Err(ReadError::NotFound), "not any more");
+    wait(world.store.revoke_device(&bob, bob.device())).unwrap();
+    assert_eq!(presence(&bob, &talk), Err(ReadError::DeviceGone));
+    // Who is alone in it reads, and sends nobody anything.
+    wait(world.store.delete_account(&carol, 1)).unwrap();
+    assert_eq!(presence(&alice, &asked), Ok(Presence::Unanswered));
+}
+
 pub fn a_position_is_clamped_to_what_is_there(backend: &dyn Backend) {
     let world = World::new(backend);
     let (alice, bob) = (world.person("alice"), world.person("bob"));

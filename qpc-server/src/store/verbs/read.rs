@@ -7,9 +7,9 @@ use qpc_proto::{
 
 use super::present;
 use crate::store::{
-    Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, LogPlace, Position, ReadError, ReadLog, Refusal,
-    StoreFault, rules,
-    tables::{EntryRow, LogId, LogKind, LogView, MemberRow, Range, Tables},
+    Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, LogPlace, Position, Presence, ReadError, ReadLog,
+    Refusal, StoreFault, rules,
+    tables::{EntryRow, LogId, LogKind, LogView, MemberRow, Range, Say, Tables},
 };
 
 /// What part of a log the actor may read.
@@ -83,6 +83,25 @@ pub(in crate::store) fn read_log(tables: &mut dyn Tables, actor: &Actor, read: &
         floor: access.floor,
         floor_chain: access.chain(tables, &read.log, access.floor)?,
     })
+}
+
+pub(in crate::store) fn presence(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    name: &ConversationName,
+) -> Result<Presence, ReadError> {
+    present(tables, actor)?;
+    let view = tables.log_view(name, actor.account())?.filter(|view| view.kind != LogKind::Inbox);
+    let inside = |view: &LogView| view.member.is_some_and(|member| member.until.is_none());
+    let view = view.filter(inside).ok_or(ReadError::NotFound)?;
+    if view.kind != LogKind::Direct {
+        return Ok(Presence::Member);
+    }
+    // Who is alone in it has lost the other one: the conversation is over, and can be read.
+    let other = tables.audience(view.log)?.iter().copied().find(|account| *account != actor.account());
+    let Some(other) = other else { return Ok(Presence::Unanswered) };
+    let accepted = tables.stance(other, actor.account())?.say == Say::Accepted;
+    Ok(if accepted { Presence::Member } else { Presence::Unanswered })
 }
 
 pub(in crate::store) fn positions(
