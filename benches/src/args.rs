@@ -124,6 +124,30 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 16)]
         concurrency: usize,
     },
+    /// Blobs: their cost and speed each way, memory, and whether messages wait for them.
+    Blobs {
+        /// Megabytes of a large one.
+        #[arg(long, default_value_t = 100)]
+        size: usize,
+        /// Large ones each way, one after the other.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Uploads of 8 MiB at once.
+        #[arg(long, default_value_t = 50)]
+        uploads: u32,
+        /// Transfers beside messages.
+        #[arg(long, default_value_t = 4)]
+        transfers: u32,
+        /// Messages a second.
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// Runs with transfers, and as many without.
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
+        /// Seconds of each.
+        #[arg(long, default_value_t = 10)]
+        duration: u32,
+    },
     /// Changes of groups of one size: making one, adding and removing a member, and a message.
     Changes {
         /// Members of each group, at most 999.
@@ -288,6 +312,11 @@ impl Cli {
             Command::Timing { pairs, .. } => 120_u64.saturating_add(u64::try_from(*pairs).unwrap_or(u64::MAX) / 50),
             Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),
             Command::Login { users: of, .. } => users(*of),
+            Command::Blobs { uploads, runs, duration, .. } => {
+                let talking =
+                    u64::from(*runs).saturating_mul(2).saturating_mul(u64::from(*duration).saturating_add(30));
+                users(*uploads).saturating_add(600).saturating_add(talking)
+            }
             Command::Changes { members, .. } => users(*members).saturating_add(600),
             Command::Direct { pairs, duration, .. } => users(*pairs).saturating_add((*duration).into()),
             Command::Ccu { users: of, duration, .. } => users(*of).saturating_add((*duration).into()),

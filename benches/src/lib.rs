@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod bed;
+pub mod blobs;
 pub mod ccu;
 pub mod cgroup;
 pub mod changes;

@@ -9,7 +9,7 @@ use std::{io, io::Write as _, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use qpc_bench::{
-    bed, ccu, changes, direct, fanout, idle, login, page,
+    bed, blobs, ccu, changes, direct, fanout, idle, login, page,
     report::Report,
     stored,
     storm::{self, Ending},
@@ -68,6 +68,18 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let (members, senders) = (*members, *senders);
             let plan = fanout::Plan { members, senders, rate: *rate, window: *window, seconds: *duration };
             fanout::run(&cli.common()?, &plan).await
+        }
+        Command::Blobs { size, rounds, uploads, transfers, rate, runs, duration } => {
+            let plan = blobs::Plan {
+                size: size.saturating_mul(1_000_000),
+                rounds: *rounds,
+                uploads: *uploads,
+                transfers: *transfers,
+                rate: *rate,
+                runs: *runs,
+                seconds: *duration,
+            };
+            blobs::run(&cli.common()?, &plan).await
         }
         Command::Changes { members, post_quantum } => {
             let suite = if *post_quantum { Suite::PostQuantum } else { Suite::Classical };

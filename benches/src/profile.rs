@@ -15,7 +15,7 @@ const ADDRESSES: [(&str, &str); 5] = [
 ];
 
 /// What would make preparing, and looking for faults, take long.
-const RATES: [(&str, &str); 17] = [
+const RATES: [(&str, &str); 19] = [
     ("limits.handshakes_retry", "100000"),
     ("limits.handshakes_max", "100000"),
     ("limits.handshake_deadline", "\"60s\""),
@@ -29,6 +29,8 @@ const RATES: [(&str, &str); 17] = [
     ("limits.login_account.burst", MANY),
     ("limits.contact.rate", MANY),
     ("limits.contact.burst", MANY),
+    ("limits.blob.rate", MANY),
+    ("limits.blob.burst", MANY),
     ("limits.lookup.rate", MANY),
     ("limits.lookup.burst", MANY),
     ("limits.request.rate", MANY),
