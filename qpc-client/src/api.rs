@@ -2,6 +2,7 @@
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
 mod error;
+mod file;
 mod group;
 mod link;
 mod picture;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     error::CommandError,
+    file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
     group::{GroupSuite, Member, Role},
     link::{GroupLink, LinkText, NewLink},
     picture::{GroupPicture, Picture, PictureFormat},
@@ -42,7 +44,30 @@ pub enum Command {
         /// What to say.
         text: String,
     },
-    /// Waits until the outbox has nothing left that can be sent now.
+    /// Encrypts a file into the home, and queues it with the message that tells of it: from the answer on the file itself
+    /// is not needed. [`Event::Transfer`] tells how far it is, [`Event::Outbox`] what becomes of the message.
+    FileSend {
+        /// A person or a group.
+        to: String,
+        /// The file, an absolute path.
+        path: String,
+        /// What to say of it; empty for nothing.
+        caption: String,
+    },
+    /// The last files of a conversation, at most 1,000.
+    Files {
+        /// A person or a group.
+        to: String,
+    },
+    /// Fetches a file. What has come stays in the home when that is cut off, and the same again goes on from there.
+    FileGet {
+        /// Of its message, or the beginning of it if that is enough.
+        id: String,
+        /// Where to, an absolute path: a directory, in which the file gets a name like the one that its sender gave it,
+        /// or the file itself, which must not exist.
+        place: Place,
+    },
+    /// Waits until the outbox has nothing left that can be sent now; files on their way have their own events.
     Flush,
     /// Waits until everything stored on the server for this device has been handled.
     CatchUp,
@@ -267,11 +292,18 @@ pub enum Outcome {
         /// Newest activity first.
         conversations: Vec<Conversation>,
     },
-    /// Of [`Command::Send`]: it is in the outbox, durable.
+    /// Of [`Command::Send`] and [`Command::FileSend`]: it is in the outbox, durable.
     Queued {
         /// Its id.
         id: String,
     },
+    /// Of [`Command::Files`].
+    Files {
+        /// Oldest first.
+        files: Vec<File>,
+    },
+    /// Of [`Command::FileGet`].
+    Saved(Saved),
     /// Of [`Command::Flush`].
     Flushed {
         /// Messages that wait for something other than the connection.
@@ -435,6 +467,9 @@ pub struct Message {
     pub own: bool,
     /// Order of arrival in this home, for [`Command::MarkShown`].
     pub local: i64,
+    /// The file that it tells of, which [`Command::FileGet`] fetches by the message's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<Box<Attached>>,
 }
 
 /// A message that can't be sent yet.
@@ -494,6 +529,8 @@ pub enum Event {
         /// Why it waits or was refused, for a person.
         reason: Option<String>,
     },
+    /// How far a file has come: a few times a second, and at its end.
+    Transfer(Transfer),
     /// The connection came or went.
     Online {
         /// Connected and authenticated?

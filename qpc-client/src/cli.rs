@@ -12,6 +12,7 @@ mod clock;
 mod done;
 mod exit;
 mod failure;
+mod file;
 mod hint;
 mod history;
 mod input;
@@ -124,6 +125,7 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
         Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
+        Verb::File { verb } => file::file(&mut seat, screen, verb).await,
         Verb::Verify { who, verdict } => verify::verify(&mut seat, screen, who, verdict).await,
         Verb::Group { verb: GroupVerb::Picture { group, output, force } } => {
             picture::write(&seat, screen, group, (output, force)).await

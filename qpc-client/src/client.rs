@@ -21,10 +21,11 @@ use crate::{
     commands,
     core::{Core, Line},
     driver,
+    files::Files,
     home::{HomeError, LockedHome},
     identity::Identity,
     local, mls,
-    store::{Store, StoreError, identity},
+    store::{Store, StoreError, identity, upload},
     transport::{Endpoints, Link, Transport},
     trust::Me,
 };
@@ -98,8 +99,9 @@ impl Client {
             Some(server) => server,
             None => identity.server.parse::<ServerAddress>().map_err(|error| OpenError::Damaged(error.to_string()))?,
         };
-        let transport = transport(&locked, server, &options);
-        Ok(Self::start(locked, core(identity, store, transport, &options)?, None))
+        tidy(&locked, &store).await?;
+        let outside = (transport(&locked, server, &options), Some(locked.files()));
+        Ok(Self::start(locked, core(identity, store, outside, &options)?, None))
     }
 
     /// Begins to drive a home, with a connection that is authenticated already if there is one.
@@ -197,11 +199,16 @@ impl fmt::Debug for Client {
 }
 
 /// What the handle and the driver share.
-fn core(identity: Identity, store: Store, transport: Transport, options: &Options) -> Result<Arc<Core>, OpenError> {
+fn core(
+    identity: Identity,
+    store: Store,
+    outside: (Transport, Option<Files>),
+    options: &Options,
+) -> Result<Arc<Core>, OpenError> {
     let device = mls::Device::new(&identity.certificate, &identity.device_secret.seed())
         .map_err(|error| OpenError::Damaged(error.to_string()))?;
     let me = Me { identity: Arc::new(identity), device: Arc::new(device) };
-    Ok(Arc::new(Core::new(me, store, transport, options)))
+    Ok(Arc::new(Core::new(me, store, outside, options)))
 }
 
 fn transport(home: &LockedHome, server: ServerAddress, options: &Options) -> Transport {
@@ -224,6 +231,18 @@ async fn read_home(locked: LockedHome) -> Result<(LockedHome, Store, Option<Iden
     .await??;
     let identity = store.run(identity::get).await?;
     Ok((locked, store, identity))
+}
+
+/// Removes files that a program which was killed has left in the home.
+async fn tidy(locked: &LockedHome, store: &Store) -> Result<(), OpenError> {
+    let files = locked.files();
+    let lying = files.spools();
+    let known = store.run(move |tx| {
+        let known = lying.into_iter().map(|spool| Ok((upload::has_spool(tx, &spool)?, spool)));
+        known.collect::<Result<Vec<_>, StoreError>>()
+    });
+    let known = known.await?;
+    off_runtime(move || files.tidy(|name| known.iter().any(|(known, spool)| *known && spool == name))).await
 }
 
 /// Files and key stretching block: not on the runtime's threads.

@@ -4,6 +4,7 @@ mod account;
 mod alarms;
 mod claim;
 mod contacts;
+mod files;
 mod groups;
 mod links;
 mod problem;
@@ -31,6 +32,9 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::AcknowledgeAlarms { numbers } => alarms::acknowledge(core, numbers).await,
         Command::Conversations => talk::conversations(core, false).await,
         Command::Send { to, text } => talk::send(core, to, text).await,
+        Command::FileSend { to, path, caption } => files::send(core, to, &path, caption).await,
+        Command::Files { to } => files::list(core, to).await,
+        Command::FileGet { id, place } => files::get(core, &id, place).await,
         Command::Flush => wait::flush(core).await,
         Command::CatchUp => wait::catch_up(core).await,
         Command::Unshown { limit, to } => talk::unshown(core, limit, to).await,

@@ -12,20 +12,24 @@ use std::{
 use qpc_proto::suite::Suite;
 use rusqlite::Transaction;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, timeout_at},
 };
 
 use crate::{
-    api::CommandError,
+    api::{CommandError, Event},
     apply::{Applied, ApplyError},
     events::Events,
+    files::Files,
     mls,
     options::{KsfParams, Options},
     store::{Local, Store, StoreError},
     transport::{Link, Transport},
     trust::Me,
 };
+
+/// Files that are fetched at once; further ones wait for their turn.
+const FETCHES_MAX: usize = 4;
 
 /// How it stands with the server.
 #[derive(Debug, Clone)]
@@ -59,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) events: Events,
     pub(crate) transport: Transport,
+    /// Where the home keeps files; `None` in one that has no directory.
+    pub(crate) files: Option<Files>,
     pub(crate) ksf: KsfParams,
     pub(crate) outbox_max: u64,
     pub(crate) line: watch::Sender<Line>,
@@ -84,6 +90,12 @@ pub(crate) struct Core {
     pub(crate) described: Notify,
     /// Somebody may wait to be let into a group by a link, or this device does.
     pub(crate) links: Notify,
+    /// There may be files to send.
+    pub(crate) uploads: Notify,
+    /// Files that are fetched at once.
+    pub(crate) fetches: Semaphore,
+    /// Their digests.
+    fetching: Mutex<HashSet<[u8; 32]>>,
     /// One change of a group at a time.
     pub(crate) one_change: tokio::sync::Mutex<()>,
     changing: Mutex<HashSet<Local>>,
@@ -92,12 +104,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(me: Me, store: Store, transport: Transport, options: &Options) -> Self {
+    pub(crate) fn new(me: Me, store: Store, (transport, files): (Transport, Option<Files>), options: &Options) -> Self {
         Self {
             me,
             store,
             events: Events::new(),
             transport,
+            files,
             ksf: options.ksf,
             outbox_max: options.outbox_max,
             line: watch::Sender::new(Line::Connecting),
@@ -112,6 +125,9 @@ impl Core {
             own: Notify::new(),
             described: Notify::new(),
             links: Notify::new(),
+            uploads: Notify::new(),
+            fetches: Semaphore::new(FETCHES_MAX),
+            fetching: Mutex::default(),
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),
             last_resort_used: AtomicBool::new(false),
@@ -129,6 +145,7 @@ impl Core {
         }
         for (due, who) in [
             (applied.outbox, &self.outbox),
+            (applied.outbox || applied.events.iter().any(lets_files_go), &self.uploads),
             (applied.follow || !applied.gone.is_empty(), &self.follow),
             (applied.welcomed, &self.key_packages),
             (applied.proposals, &self.proposals),
@@ -180,6 +197,15 @@ impl Core {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins to fetch a blob, where nobody does so already.
+    pub(crate) fn fetch(&self, digest: [u8; 32]) -> Option<Fetching<'_>> {
+        self.fetched().insert(digest).then_some(Fetching { core: self, digest })
+    }
+
+    fn fetched(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The connection; waits for an attempt that is under way, not for the next one.
     pub(crate) async fn link(&self) -> Result<Link, CommandError> {
         let mut line = self.line.subscribe();
@@ -216,6 +242,23 @@ impl Core {
                 return Ok(None);
             }
         }
+    }
+}
+
+/// May somebody have come within reach of one's files?
+fn lets_files_go(event: &Event) -> bool {
+    matches!(event, Event::Contact { .. })
+}
+
+/// While it lives, nobody else fetches the same.
+pub(crate) struct Fetching<'c> {
+    core: &'c Core,
+    digest: [u8; 32],
+}
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        self.core.fetched().remove(&self.digest);
     }
 }
 

@@ -18,6 +18,7 @@ mod report;
 pub(crate) mod roster;
 mod send;
 mod session;
+mod uploads;
 mod welcome_trees;
 
 use std::{sync::Arc, time::Duration};

@@ -15,6 +15,8 @@ use std::{
 
 use etcetera::BaseStrategy;
 
+use crate::files::Files;
+
 pub use self::key::{KeyError, KeySource};
 pub(crate) use self::{
     key::HomeKey,
@@ -148,7 +150,11 @@ impl LockedHome {
         KnownServers::at(self.home.dir.join(KNOWN_SERVERS))
     }
 
-    /// Removes the account's database and its key. What the person was told to trust stays.
+    pub(crate) fn files(&self) -> Files {
+        Files::of(&self.home.dir)
+    }
+
+    /// Removes the account's database, its files and its key. What the person was told to trust stays.
     pub(crate) fn forget_account(&self) -> Result<(), HomeError> {
         let database = self.home.database();
         let beside = |suffix: &str| self.home.dir.join(format!("{DATABASE}{suffix}"));
@@ -158,6 +164,7 @@ impl LockedHome {
                 _ => {}
             }
         }
+        self.files().remove_all().map_err(HomeError::io(&self.home.dir))?;
         key::forget(&self.home.dir)?;
         Ok(())
     }

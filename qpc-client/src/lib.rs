@@ -7,11 +7,13 @@
 pub mod api;
 mod apply;
 mod auth;
+mod blob;
 mod client;
 mod commands;
 mod core;
 mod driver;
 mod events;
+mod files;
 mod fresh;
 pub mod home;
 mod identity;
@@ -23,6 +25,7 @@ mod session;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod store;
+mod transfer;
 mod transport;
 mod trust;
 pub mod wire;

@@ -6,6 +6,7 @@
 
 pub(crate) mod alarm;
 pub(crate) mod asked;
+pub(crate) mod attachment;
 pub(crate) mod contact;
 pub(crate) mod conversation;
 pub(crate) mod due;
@@ -29,6 +30,7 @@ pub(crate) mod schema;
 pub(crate) mod undescribed;
 pub(crate) mod unheard;
 pub(crate) mod unjoined;
+pub(crate) mod upload;
 pub(crate) mod verification;
 pub(crate) mod welcome_tree;
 

@@ -2,7 +2,7 @@
 
 use qpc_proto::{address::Address, content::Kind, v1::ContactState};
 
-use crate::fresh;
+use crate::{api::shown_size, fresh};
 
 /// For what this version does not understand.
 pub(crate) const KNOWN_NOT: &str = "(a message that this version can't show)";
@@ -18,7 +18,10 @@ pub(crate) fn describe(kind: &Kind) -> String {
         Kind::Reaction { emoji, removed: false, .. } => emoji.clone(),
         Kind::Reaction { emoji, removed: true, .. } => format!("(took back {emoji})"),
         Kind::Receipt(..) => "(read)".to_owned(),
-        Kind::Attachment(file) => format!("(file {}, {} bytes) {}", file.file_name, file.size, file.caption),
+        Kind::Attachment(file) => {
+            let what = format!("{} ({})", file.file_name, shown_size(file.size));
+            if file.caption.is_empty() { what } else { format!("{what} - {}", file.caption) }
+        }
         Kind::GroupState(state) if state.topic.is_empty() => format!("(named the group {})", state.name),
         Kind::GroupState(state) => format!("(named the group {}: {})", state.name, state.topic),
         Kind::OwnDevices(_) => "(between your devices)".to_owned(),

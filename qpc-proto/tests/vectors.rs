@@ -238,6 +238,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                         kind: "text".into(),
                         body: "hello".into(),
                         unread: true,
+                        content: Bytes::new(),
                     }],
                     last: true,
                     in_part: false,

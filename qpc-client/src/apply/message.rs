@@ -16,7 +16,7 @@ use crate::{
     api::{Event, OutboxState},
     mls::{Group, GroupError, ProcessError, Processed, ProposalKind, Proposed, Proposer},
     store::{
-        StoreError, contact,
+        StoreError, attachment, contact,
         conversation::{self, Conversation, Kind, State, Trusted},
         entry::Promise,
         message::{self, New},
@@ -125,6 +125,9 @@ impl<'b> Batch<'b> {
             },
         )?;
         if let Some(local) = inserted {
+            if let Ok(Content { kind: Said::Attachment(told), .. }) = &content {
+                attachment::put(self.tx, log.conversation.local, entry.id, told)?;
+            }
             self.out.events.push(Event::Message(message::get(self.tx, local)?));
         }
         if !own {

@@ -3,11 +3,14 @@
 //! Values keep the form they were typed in except where one word has one meaning (numbers,
 //! shells); [`settings`](super::settings) resolves the rest. Nothing is hidden.
 
+mod file;
+
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(super) use self::file::FileVerb;
 use super::exit::Exit;
 
 /// End-to-end encrypted chat over QUIC.
@@ -131,6 +134,11 @@ pub(super) enum Verb {
         /// At most this many.
         #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
+    },
+    /// Files in conversations: encrypted before they leave, kept by the server as long as it keeps messages.
+    File {
+        #[command(subcommand)]
+        verb: FileVerb,
     },
     /// People: who asked, who may write.
     Contacts {
@@ -442,152 +450,4 @@ pub(super) fn definition() -> clap::Command {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn typed(line: &str) -> Result<Typed, clap::Error> {
-        Typed::try_parse_from(std::iter::once("qpc-client").chain(line.split_whitespace()))
-    }
-
-    #[test]
-    fn the_definition_is_consistent_and_hides_nothing() {
-        definition().debug_assert();
-        fn visible(command: &clap::Command) -> bool {
-            command.get_arguments().all(|a| !a.is_hide_set())
-                && command.get_subcommands().all(|c| !c.is_hide_set() && visible(c))
-        }
-        assert!(visible(&definition()));
-    }
-
-    #[test]
-    fn every_form_of_the_documented_command_line_parses() {
-        for line in [
-            "",
-            "--server localhost --home /h --auth-token t --pin sha256:00 --password-file f --json",
-            "--server localhost:7000 --ca f.pem whoami",
-            "register alice",
-            "register alice --server localhost:7000 --pin sha256:00",
-            "register alice --passphrase",
-            "login alice",
-            "login alice --passphrase-file f",
-            "whoami",
-            "status --json",
-            "alarms list",
-            "alarms acknowledge 1 2",
-            "logout",
-            "chat",
-            "chat bob",
-            "chat bob@chat.example",
-            "conversations",
-            "send bob hello",
-            "send bob -",
-            "send bob -5",
-            "send bob --dashes",
-            "listen",
-            "listen --follow",
-            "listen --follow --json",
-            "history bob",
-            "history bob --limit 5",
-            "contacts list",
-            "contacts accept bob",
-            "contacts decline bob",
-            "contacts block bob",
-            "contacts unblock bob",
-            "contacts trust bob",
-            "verify bob",
-            "verify bob@chat.example --json",
-            "verify bob --confirm",
-            "verify bob --confirm 12345 67890",
-            "verify bob --confirm 1234567890 --json",
-            "verify bob --scanned QPC-VERIFY:1:00",
-            "verify bob --scanned -",
-            "verify bob --undo",
-            "verify bob --accept-new-key",
-            "group create friends",
-            "group create friends bob carol",
-            "group create friends bob --suite post-quantum",
-            "group create --suite auto friends bob",
-            "group add friends bob carol",
-            "group remove friends bob",
-            "group role friends bob owner",
-            "group leave friends",
-            "group list",
-            "group describe friends --name pals",
-            "group describe friends --topic tea --picture f.png",
-            "group describe friends --no-picture",
-            "group invite friends",
-            "group invite friends --expires 90m --uses 1000",
-            "group invites friends",
-            "group uninvite friends 2",
-            "group join qpc://chat.example/join/x#y",
-            "group join -",
-            "group picture friends",
-            "group picture friends -o f.png --force",
-            "group members friends",
-            "devices list",
-            "devices revoke 0198",
-            "password change",
-            "account delete",
-            "completions bash",
-            "man",
-        ] {
-            let parsed = typed(line);
-            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
-        }
-    }
-
-    #[test]
-    fn what_is_not_documented_is_refused_with_code_2() {
-        for line in [
-            "frobnicate",
-            "register",
-            "register a b",
-            "send bob",
-            "send bob two words",
-            "history bob --limit 0",
-            "group add friends",
-            "group role friends bob king",
-            "group create friends --suite quantum",
-            "group describe friends",
-            "group describe friends --picture f.png --no-picture",
-            "group picture friends --force",
-            "group invite friends --expires 7",
-            "group invite friends --expires 0d",
-            "group invite friends --expires 366d",
-            "group invite friends --expires \u{e9}",
-            "group invite friends --uses 0",
-            "group invite friends --uses 1001",
-            "group uninvite friends",
-            "group join",
-            "contacts",
-            "alarms acknowledge",
-            "alarms acknowledge all",
-            "verify",
-            "verify bob 12345",
-            "verify bob --confirm --undo",
-            "verify bob --undo --accept-new-key",
-            "completions tcsh",
-            "--pin sha256:00 --ca f whoami",
-            "register alice --password secret",
-            "login alice secret",
-        ] {
-            let error = typed(line).expect_err(line);
-            assert_eq!(error.exit_code(), 2, "{line}");
-        }
-    }
-
-    #[test]
-    fn options_work_before_and_after_the_command_and_text_stays_text() {
-        for line in ["--json send bob hi", "send --json bob hi", "send bob hi --json"] {
-            let typed = typed(line).unwrap();
-            assert!(typed.common.json, "{line}");
-            assert!(matches!(typed.command, Some(Verb::Send { text, .. }) if text == "hi"));
-        }
-    }
-
-    #[test]
-    fn help_tells_the_exit_codes() {
-        let help = definition().render_help().to_string();
-        assert!(help.contains("Exit codes:") && help.contains("75"), "{help}");
-    }
-}
+mod tests;

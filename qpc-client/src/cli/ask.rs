@@ -87,6 +87,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         | Verb::Chat { .. }
         | Verb::Send { .. }
         | Verb::Listen { .. }
+        | Verb::File { .. }
         | Verb::History { .. }
         | Verb::Verify { .. }
         | Verb::Completions { .. }
@@ -139,6 +140,8 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Link(link) => screen.object(link),
         Outcome::Links { links } => links.iter().try_for_each(|link| screen.object(link)),
         Outcome::Picture(picture) => screen.object(picture),
+        Outcome::Files { files } => files.iter().try_for_each(|file| screen.object(file)),
+        Outcome::Saved(saved) => screen.object(saved),
         Outcome::Done { .. } | Outcome::Queued { .. } | Outcome::Joining { .. } => screen.object(outcome),
     }
 }

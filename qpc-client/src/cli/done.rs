@@ -52,6 +52,9 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::Alarms
         | Command::Conversations
         | Command::Send { .. }
+        | Command::FileSend { .. }
+        | Command::Files { .. }
+        | Command::FileGet { .. }
         | Command::Flush
         | Command::CatchUp
         | Command::Unshown { .. }

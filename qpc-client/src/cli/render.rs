@@ -6,8 +6,8 @@ mod qr;
 mod verification;
 
 use qpc_client::api::{
-    Alarm, Contact, Conversation, ConversationKind, Device, Event, GroupLink, Member, Message, OutboxState, Outcome,
-    Status, Waiting, Whoami,
+    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Message, OutboxState,
+    Outcome, Status, Waiting, Whoami, shown_size,
 };
 
 use super::{
@@ -22,6 +22,11 @@ use super::{
 const LAST_WIDTH: usize = 40;
 /// Longest list of members in a list, in terminal columns.
 const MEMBERS_WIDTH: usize = 40;
+
+/// Longest name or type of a file in a list, in terminal columns.
+const NAME_WIDTH: usize = 40;
+/// Characters of an id that people are shown.
+const SHORT_ID: usize = 13;
 
 /// How things are shown to this person.
 #[derive(Debug, Clone)]
@@ -80,6 +85,9 @@ impl Render {
         let sender = self.paint.bold(&sender);
         match message.kind.as_str() {
             "text" => format!("{time} {sender}{place}: {body}"),
+            "attachment" if message.file.is_some() => {
+                format!("{time} {sender}{place} [file {}]: {body}", short(&message.id))
+            }
             "notice" => format!("{time}{place} {}", self.paint.dim(&format!("* {body}"))),
             kind => format!("{time} {sender}{place} [{}]: {body}", terminal::line(kind)),
         }
@@ -109,6 +117,8 @@ impl Render {
             Outcome::Joining { .. } => vec![
                 "nobody is connected who may let you in: you will be in as soon as somebody is, and be told".to_owned(),
             ],
+            Outcome::Files { files } => self.files(files),
+            Outcome::Saved(saved) => vec![terminal::line(&saved.path).into_owned()],
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
@@ -178,6 +188,7 @@ impl Render {
         };
         match event {
             Event::Message(_)
+            | Event::Transfer(_)
             | Event::Read { .. }
             | Event::History { complete: false, .. }
             | Event::Outbox { state: OutboxState::Sent, .. } => None,
@@ -313,6 +324,17 @@ impl Render {
         self.headed(table)
     }
 
+    fn files(&self, files: &[File]) -> Vec<String> {
+        let mut table = Table::new(&["ID", "NAME", "SIZE", "TYPE", "FROM", "WHEN", "STATE"]);
+        for file in files {
+            let from = if file.own { "you".to_owned() } else { self.name(&file.sender) };
+            let (name, media) = (cut(&terminal::line(&file.name), NAME_WIDTH), terminal::line(&file.media_type));
+            let (when, state) = (self.clock.local(&file.time), file.state.name().to_owned());
+            table.row([short(&file.id), name, shown_size(file.size), cut(&media, NAME_WIDTH), from, when, state]);
+        }
+        self.headed(table)
+    }
+
     fn headed(&self, table: Table) -> Vec<String> {
         let mut lines = table.lines();
         if let Some(heading) = lines.first_mut() {
@@ -329,6 +351,11 @@ impl Render {
             n => format!("{n} messages to {to} wait: {reason}"),
         }
     }
+}
+
+/// As much of a file's id as people need: when it was sent, to the millisecond.
+fn short(id: &str) -> String {
+    id.chars().take(SHORT_ID).collect()
 }
 
 /// A contact's state in words; unknown ones as they are.
@@ -350,6 +377,7 @@ pub(super) fn nothing(outcome: &Outcome) -> Option<String> {
         Outcome::Alarms { alarms } if alarms.is_empty() => "no alarms".to_owned(),
         Outcome::Contacts { contacts } if contacts.is_empty() => "no contacts yet".to_owned(),
         Outcome::Messages { messages } if messages.is_empty() => "no messages".to_owned(),
+        Outcome::Files { files } if files.is_empty() => "no files".to_owned(),
         Outcome::Links { links } if links.is_empty() => "no links into this group".to_owned(),
         _ => return None,
     })

@@ -152,6 +152,7 @@ impl<'a> Sending<'a> {
             Notice::Lagged
             | Notice::Event(
                 Event::Message(_)
+                | Event::Transfer(_)
                 | Event::Contact { .. }
                 | Event::Verification { .. }
                 | Event::History { .. }

@@ -11,6 +11,7 @@ use crate::{
     auth::{self, AuthError},
     core::Core,
     driver::key_packages::publish_first,
+    files::Files,
     home::LockedHome,
     identity::Identity,
     store::{
@@ -133,7 +134,8 @@ async fn sign_in(meeting: Meeting, options: &Options, way: Way) -> Result<Client
     let Meeting { locked, server, transport, link } = meeting;
     let signed_in = prove(&link, &server, options, &way).await?;
     let (locked, store, _) = read_home(locked).await?;
-    let (core, first) = enter(signed_in, store, (transport, link), options, &way).await?;
+    let outside = (transport, Some(locked.files()));
+    let (core, first) = enter(signed_in, store, (outside, link), options, &way).await?;
     Ok(Client::start(locked, core, first))
 }
 
@@ -147,7 +149,7 @@ pub(super) async fn on(
 ) -> Result<(Arc<Core>, Option<Link>), SignInError> {
     let link = transport.connect().await.map_err(CommandError::from)?;
     let signed_in = prove(&link, &transport.server, options, &way).await?;
-    enter(signed_in, store, (transport, link), options, &way).await
+    enter(signed_in, store, ((transport, None), link), options, &way).await
 }
 
 /// Who lives here from now on, and what came of its first authentication where there was one.
@@ -169,12 +171,12 @@ async fn prove(link: &Link, server: &ServerAddress, options: &Options, way: &Way
 async fn enter(
     (identity, authenticated): SignedIn,
     store: Store,
-    (transport, link): (Transport, Link),
+    (outside, link): ((Transport, Option<Files>), Link),
     options: &Options,
     way: &Way,
 ) -> Result<(Arc<Core>, Option<Link>), SignInError> {
     let identity = move_in(&store, identity, matches!(way, Way::Login(_))).await?;
-    let core = core(identity, store, transport, options)?;
+    let core = core(identity, store, outside, options)?;
     let first = begin(&core, link, authenticated).await;
     Ok((core, first))
 }

@@ -79,7 +79,7 @@ impl Client {
     pub async fn simulate_open(place: &Place, options: &Options) -> Result<Self, OpenError> {
         let (store, tasks) = place.store();
         let identity = store.run(identity::get).await?.ok_or(OpenError::NoAccount)?;
-        let core = core(identity, store, place.transport(options)?, options)?;
+        let core = core(identity, store, (place.transport(options)?, None), options)?;
         Ok(Self::run(core, None, None, (CancellationToken::new(), tasks)))
     }
 

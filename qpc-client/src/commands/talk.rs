@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use qpc_proto::{
     content::{Content, Kind as Said},
-    id::Seq,
+    id::{MessageId, Seq},
     limits::TEXT_MAX,
     suite::Suite,
 };
@@ -21,11 +21,12 @@ use crate::{
     fresh,
     mls::{GroupError, Mls},
     store::{
-        contact,
+        StoreError, contact,
         conversation::{self, Conversation, Kind, State, Trusted},
         message, outbox, picture,
     },
-    trust,
+    trust::{self, Me},
+    words::describe,
 };
 
 /// Messages in one answer, at most.
@@ -37,22 +38,24 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
         return Err(usage(format!("a message has at most {TEXT_MAX} bytes")));
     }
     let id = fresh::message_id().map_err(|error| internal(&error))?;
-    let sent_ms = fresh::now_ms();
-    let content = Content { sent_ms, reply_to: None, kind: Said::Text(text.clone()) };
+    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::Text(text) };
+    queue(core, to, id, content, |_, _| Ok(())).await
+}
+
+/// Puts a message of ours into the outbox, and in the same transaction what belongs to it.
+pub(super) async fn queue(
+    core: &Arc<Core>,
+    to: String,
+    id: MessageId,
+    content: Content,
+    beside: impl FnOnce(&Transaction<'_>, &Conversation) -> Result<(), StoreError> + Send + 'static,
+) -> Result<Outcome, CommandError> {
     let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
     let (me, teller, most) = (core.me.clone(), Arc::clone(core), core.outbox_max);
     core.store
         .run_and(
             move |tx| {
-                if outbox::is_full(tx, most)? {
-                    return Err(full(most));
-                }
-                let conversation = match target::read(tx, &me, &to)? {
-                    Target::Person(person) if person == *me.address() => conversation::want_personal(tx, me.address())?,
-                    Target::Person(person) => conversation::want_direct(tx, &person)?,
-                    Target::Conversation(conversation) => *conversation,
-                };
-                may_write(tx, &conversation)?;
+                let conversation = writable(tx, &me, &to, most)?;
                 message::insert(
                     tx,
                     &message::New {
@@ -61,13 +64,14 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
                         id,
                         sender: &me.address().to_string(),
                         own: true,
-                        time_ms: sent_ms,
+                        time_ms: content.sent_ms,
                         kind: content.kind.name(),
-                        body: &text,
+                        body: &describe(&content.kind),
                         shown: true,
                     },
                 )?;
                 outbox::put(tx, conversation.local, id, &encoded)?;
+                beside(tx, &conversation)?;
                 Ok::<_, CommandError>(conversation)
             },
             move |conversation| {
@@ -79,10 +83,25 @@ pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<O
                     teller.events.tell(Event::Outbox { id, state, reason: Some(reason) });
                 }
                 teller.outbox.notify_one();
+                teller.uploads.notify_one();
             },
         )
         .await?;
     Ok(Outcome::Queued { id: id.to_string() })
+}
+
+/// The conversation that a person means, if something may be put into the outbox for it.
+pub(super) fn writable(tx: &Transaction<'_>, me: &Me, to: &str, most: u64) -> Result<Conversation, CommandError> {
+    if outbox::is_full(tx, most)? {
+        return Err(full(most));
+    }
+    let conversation = match target::read(tx, me, to)? {
+        Target::Person(person) if person == *me.address() => conversation::want_personal(tx, me.address())?,
+        Target::Person(person) => conversation::want_direct(tx, &person)?,
+        Target::Conversation(conversation) => *conversation,
+    };
+    may_write(tx, &conversation)?;
+    Ok(conversation)
 }
 
 fn full(most: u64) -> CommandError {

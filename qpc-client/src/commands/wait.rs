@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Waits until the outbox has nothing left that can be sent now.
+/// Waits until the outbox has nothing left that can be sent now; files have their own way, which is not waited for.
 pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
     let mut progress = core.progress.subscribe();
     let mut line = core.line.subscribe();
@@ -24,7 +24,7 @@ pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
             .store
             .run(|tx| {
                 let mut queued = Vec::new();
-                for (local, messages) in outbox::of_persons(tx)? {
+                for (local, messages) in outbox::of_persons_without_files(tx)? {
                     queued.push((conversation::get(tx, local)?, messages));
                 }
                 Ok::<_, StoreError>(queued)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     describe, join,
     key_packages::{self, Stock},
-    links, own, pending, proposals, receive, renew, send,
+    links, own, pending, proposals, receive, renew, send, uploads,
 };
 use crate::{
     apply::ApplyError,
@@ -63,6 +63,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> 
         ended = describe::run(core) => ended,
         ended = links::run(core, link, links_due) => ended,
         ended = renew::run(core, link) => ended,
+        ended = uploads::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };
     match ended {

@@ -1,13 +1,14 @@
 //! What was said before this device came: asked for here, and told to others.
 
 use qpc_proto::{
+    content::{Content, Kind as Said},
     id::{DeviceId, MessageId},
     v1,
 };
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::{
-    Local, StoreError,
+    Local, StoreError, attachment,
     conversation::Kind,
     due::{self, What},
     missed, row,
@@ -186,6 +187,23 @@ fn conversations(
     Ok(true)
 }
 
+/// The message with the file that it tells of, if it does. What would be too long goes without the preview.
+fn with_file(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    mut told: v1::HistoryMessage,
+) -> Result<v1::HistoryMessage, StoreError> {
+    /// Longest text beside a preview, in bytes.
+    const TEXT: usize = 8 * 1024;
+    let Some(mut file) = attachment::told(tx, conversation, &told.message_id)? else { return Ok(told) };
+    if told.body.len() > TEXT {
+        file.preview.clear();
+    }
+    let content = Content { sent_ms: told.sent_ms, reply_to: None, kind: Said::Attachment(file) };
+    told.content = content.encode().unwrap_or_default().into();
+    Ok(told)
+}
+
 /// Newest first; says whether these were the last.
 fn messages(
     tx: &Transaction<'_>,
@@ -194,7 +212,7 @@ fn messages(
     room: &mut Room,
 ) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT m.local, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name FROM message m \
+        "SELECT m.local, m.conversation, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name FROM message m \
          JOIN conversation c ON c.local = m.conversation \
          WHERE m.local < ?1 AND m.seq > 0 AND c.name IS NOT NULL ORDER BY m.local DESC",
     )?;
@@ -209,7 +227,9 @@ fn messages(
             kind: row.get("kind")?,
             body: row.get("body")?,
             unread: !row.get::<_, bool>("shown")?,
+            ..Default::default()
         };
+        let told = with_file(tx, row.get("conversation")?, told)?;
         if !room.take(&told, page.conversations.is_empty() && page.messages.is_empty()) {
             return Ok(false);
         }
@@ -276,6 +296,11 @@ pub(crate) fn take(
             &told.body,
             own || !told.unread,
         ))?;
+    if let Ok(Content { kind: Said::Attachment(file), .. }) = Content::decode(&told.content)
+        && inserted > 0
+    {
+        attachment::put(tx, conversation, id, &file)?;
+    }
     if inserted == 0 && !told.unread {
         tx.prepare_cached("UPDATE message SET shown = 1 WHERE conversation = ?1 AND id = ?2")?
             .execute((conversation, id.as_bytes()))?;

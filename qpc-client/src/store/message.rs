@@ -24,8 +24,10 @@ pub(crate) struct New<'a> {
     pub(crate) shown: bool,
 }
 
-const SHOWN: &str = "SELECT m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title \
-                     FROM message m JOIN conversation c ON c.local = m.conversation";
+const SHOWN: &str = "SELECT m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title, \
+                     a.file_name, a.media_type, a.size \
+                     FROM message m JOIN conversation c ON c.local = m.conversation \
+                     LEFT JOIN attachment a ON a.conversation = m.conversation AND a.id = m.id";
 
 /// Adds a message; `None` where its id is there already: nothing is shown twice (invariant 5).
 pub(crate) fn insert(tx: &Transaction<'_>, new: &New<'_>) -> Result<Option<i64>, StoreError> {
@@ -193,6 +195,13 @@ fn collect(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) ->
 }
 
 fn read(row: &Row<'_>) -> Result<api::Message, StoreError> {
+    let file = match row.get::<_, Option<String>>("file_name")? {
+        Some(name) => {
+            let (size, media_type) = (row::number(row, "size")?, row.get("media_type")?);
+            Some(Box::new(api::Attached { name, size, media_type }))
+        }
+        None => None,
+    };
     Ok(api::Message {
         conversation: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
         title: row.get("title")?,
@@ -204,5 +213,6 @@ fn read(row: &Row<'_>) -> Result<api::Message, StoreError> {
         kind: row.get("kind")?,
         body: row.get("body")?,
         local: row.get("local")?,
+        file,
     })
 }

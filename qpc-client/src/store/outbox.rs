@@ -77,6 +77,7 @@ pub(crate) fn next(
                   WHERE o.flying = 0 AND c.distrusted = 0 AND c.epoch >= c.hold_epoch \
                   AND ((c.state = 3 AND c.waiting IS NULL) OR (c.state = 2 AND o.body IS NOT NULL)) \
                   AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.conversation = o.conversation) \
+                  AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.id = o.id AND u.over = 0) \
                   ORDER BY o.place";
     let mut select = tx.prepare_cached(&format!("{COLUMNS} {filter}"))?;
     let mut rows = select.query([])?;
@@ -132,6 +133,12 @@ pub(crate) fn last_counter(tx: &Transaction<'_>, conversation: Local) -> Result<
 pub(crate) fn by_id(tx: &Transaction<'_>, id: MessageId) -> Result<Option<Outgoing>, StoreError> {
     let mut select = tx.prepare_cached(&format!("{COLUMNS} WHERE o.id = ?1"))?;
     select.query_one([id.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
+}
+
+/// Puts a message behind all others: only now may it be sent.
+pub(crate) fn put_last(tx: &Transaction<'_>, outgoing: &Outgoing) -> Result<(), StoreError> {
+    remove(tx, outgoing.id)?;
+    put(tx, outgoing.conversation, outgoing.id, &outgoing.content)
 }
 
 /// It has been sent, or never will be.
@@ -195,6 +202,17 @@ fn counted(tx: &Transaction<'_>, sql: &str) -> Result<Vec<(Local, u64)>, StoreEr
         all.push((row.get("conversation")?, row::number(row, "n")?));
     }
     Ok(all)
+}
+
+/// The same without those whose file is still on its way: who waits for words does not wait for files.
+pub(crate) fn of_persons_without_files(tx: &Transaction<'_>) -> Result<Vec<(Local, u64)>, StoreError> {
+    counted(
+        tx,
+        "SELECT o.conversation, count(*) AS n FROM outbox o JOIN conversation c ON c.local = o.conversation \
+         WHERE (c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id)) \
+         AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.id = o.id AND u.over = 0) \
+         GROUP BY o.conversation ORDER BY min(o.place)",
+    )
 }
 
 /// Is anything of this conversation encrypted and not answered?

@@ -348,6 +348,35 @@ UPDATE message SET told = 2 WHERE local < 0;
 CREATE INDEX message_to_place ON message (conversation) WHERE told = 2;
 ";
 
+/// Files that messages tell of, apart from the messages, which are read far more often. And those that are on their way to the
+/// server: their ciphertext lies in the home, under the name that is given here.
+const FILES: &str = "
+CREATE TABLE attachment (
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    -- Of the message.
+    id BLOB NOT NULL,
+    file_name TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    format INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    key BLOB NOT NULL,
+    blob_size INTEGER NOT NULL,
+    preview BLOB NOT NULL,
+    PRIMARY KEY (conversation, id)
+) STRICT;
+CREATE INDEX attachment_by_id ON attachment (id);
+CREATE TABLE upload (
+    -- Of the message, which stays in the outbox until over is 1.
+    id BLOB PRIMARY KEY,
+    spool TEXT NOT NULL UNIQUE,
+    digest BLOB NOT NULL,
+    blob_size INTEGER NOT NULL,
+    -- The server has all of it, or never will: the spool is to be removed, and then this row.
+    over INTEGER NOT NULL DEFAULT 0
+) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -367,6 +396,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(PICTURES),
         M::up(LINKS),
         M::up(MISSED),
+        M::up(FILES),
     ])
 }
 

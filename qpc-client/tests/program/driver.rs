@@ -64,6 +64,7 @@ impl State {
             title: title.to_owned(),
             own: sender == ALICE,
             local,
+            file: None,
         };
         self.messages.push(message.clone());
         message

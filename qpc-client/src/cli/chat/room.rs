@@ -232,6 +232,7 @@ impl<'a> Room<'a> {
         match event {
             Event::Message(message) => self.arrived(console, message).await,
             event if self.screen.json => Ok(self.screen.object(&event)?),
+            Event::Transfer(_) => Ok(()),
             Event::Outbox { id, state, reason } => self.outbox(console, &id, state, reason),
             Event::Online { online, problem } => {
                 // The first connection is no news.

@@ -10,6 +10,7 @@ fn render() -> Render {
 
 fn message(sender: &str, title: &str, body: &str) -> Message {
     Message {
+        file: None,
         conversation: "0199e1e0-0000-7000-8000-000000000001@localhost".to_owned(),
         title: title.to_owned(),
         seq: 3,
