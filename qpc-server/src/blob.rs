@@ -236,7 +236,7 @@ impl Blobs {
         let upload = Upload { account: actor.account(), place: place(request.blob.as_ref())? };
         self.may_send(actor, &upload.place.conversation).await?;
         let Some(size) = self.blobs.ready(upload.clone()).await? else { return Ok(()) };
-        let parts = blob_store::parts(size);
+        let parts = u32::try_from(blob_store::parts(size)).unwrap_or(u32::MAX);
         let digest = match self.digests.take(&upload, parts) {
             Some(digest) => digest,
             None => self.read_digest(&upload, parts).await?,

@@ -2,19 +2,27 @@
 //!
 //! Whole verbs, as those of [`crate::store`]: one checks before it writes, a refusal leaves no trace, and an answer comes
 //! after what it promises is durable. Transfers have a database, a writer and readers of their own, so that they never wait
-//! for messages nor messages for them. Who may send and read is not known here: callers have asked.
+//! for messages nor messages for them. Who may send and read is not known here: callers have asked. Who implements this lies
+//! below (`blob_store/sqlite`, `blob_store/objects`, `blob_store/memory`); `blob_store/conformance` is the suite that each
+//! must pass.
 
+// First, because its macro is used by the adapters' tests below.
+#[cfg(any(test, feature = "conformance"))]
+#[macro_use]
+pub mod conformance;
+mod dispatch;
 pub mod memory;
+pub mod sqlite;
+mod tables;
+mod verbs;
 
 use std::fmt;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use qpc_proto::{
-    id::{AccountId, ConversationName},
-    limits::BLOB_PART,
-};
+use qpc_proto::id::{AccountId, ConversationName};
 
+pub(crate) use self::verbs::parts;
 use crate::store::StoreFault;
 
 /// What a verb will answer. The verb has begun once the future is polled; dropping it may leave it done or not done.
@@ -198,22 +206,4 @@ pub trait BlobStore: Send + Sync + 'static {
     fn figures(&self) -> Answer<BlobFigures, StoreFault>;
     /// Finishes what is queued and stops; verbs after this are refused with [`StoreFault::Stopped`].
     fn close(&self) -> Answer<(), StoreFault>;
-}
-
-/// How many parts a blob of this size has; more than a number can say are as many as one can.
-#[must_use]
-pub fn parts(size: u64) -> u32 {
-    u32::try_from(size.div_ceil(part_size())).unwrap_or(u32::MAX)
-}
-
-/// The length of one of its parts; `None` where it has no such part.
-#[must_use]
-pub fn part_len(size: u64, number: u32) -> Option<usize> {
-    let from = u64::from(number).checked_mul(part_size())?;
-    let rest = size.checked_sub(from).filter(|rest| *rest > 0)?;
-    usize::try_from(rest.min(part_size())).ok()
-}
-
-fn part_size() -> u64 {
-    u64::try_from(BLOB_PART).unwrap_or(u64::MAX)
 }

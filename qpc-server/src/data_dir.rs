@@ -124,6 +124,12 @@ impl DataDir {
         root.join("qpc.db")
     }
 
+    /// The database of blobs in it.
+    #[must_use]
+    pub fn blobs_database(root: &Path) -> PathBuf {
+        root.join("qpc-blobs.db")
+    }
+
     /// The file with the database's key, unless another is configured.
     #[must_use]
     pub fn key_file(root: &Path) -> PathBuf {

@@ -1,278 +1,289 @@
-//! Blobs in memory: for tests and simulation. Gone with the process.
+//! The memory adapter: the port's semantics in plain maps, for simulation and tests.
+//!
+//! Every verb runs at once under one lock, when its method is called, and its answer is ready then. Nothing outlives the
+//! process.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use qpc_proto::{
-    id::{AccountId, ConversationName},
-    limits::BLOB_PART,
-};
+use qpc_proto::id::{AccountId, ConversationName};
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Budget, NewUpload, Place, Range, ReadBlobError,
-    Sweep, Upload, UploadError, parts,
+    BlobDigest, Budget, Place, Upload,
+    dispatch::Transact,
+    tables::{
+        BlobTables, Body, ContentId, ContentTables, Fallible, Owner, ReferenceRow, ReferenceTables, UploadRow,
+        UploadTables, Usage,
+    },
 };
-use crate::store::StoreFault;
+use crate::store::{Reply, StoreFault, VerbError};
 
-/// An unfinished upload.
-#[derive(Clone)]
-struct Unfinished {
+/// Blobs without durability.
+#[derive(Default)]
+pub struct MemoryBlobs {
+    world: Arc<Mutex<World>>,
+    closed: AtomicBool,
+}
+
+type PlaceKey = (ConversationName, BlobDigest);
+
+/// All rows.
+#[derive(Default)]
+struct World {
+    usage: BTreeMap<Owner, Usage>,
+    uploads: BTreeMap<(AccountId, PlaceKey), UploadRow>,
+    references: BTreeMap<PlaceKey, ReferenceRow>,
+    contents: BTreeMap<ContentId, Content>,
+    /// The last content's id.
+    last: u64,
+}
+
+struct Content {
+    digest: BlobDigest,
     size: u64,
-    touched_ms: u64,
+    state: State,
     parts: BTreeMap<u32, Bytes>,
 }
 
-/// A blob in a conversation.
-struct Held {
-    account: AccountId,
-    added_ms: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unfinished,
+    Finished,
+    Discarded,
 }
 
-#[derive(Default)]
-struct State {
-    closed: bool,
-    uploads: Vec<(Upload, Unfinished)>,
-    held: Vec<(Place, Held)>,
-    contents: Vec<(BlobDigest, Bytes)>,
+fn place_key(place: &Place) -> PlaceKey {
+    (place.conversation.clone(), place.digest)
 }
 
-/// See the module's text.
-#[derive(Clone, Default)]
-pub struct MemoryBlobs(Arc<Mutex<State>>);
+fn upload_key(upload: &Upload) -> (AccountId, PlaceKey) {
+    (upload.account, place_key(&upload.place))
+}
+
+fn place((conversation, digest): &PlaceKey) -> Place {
+    Place { conversation: conversation.clone(), digest: *digest }
+}
+
+/// The oldest rows of a table that are older than a time.
+fn oldest<K: Clone, V: Copy>(
+    rows: &BTreeMap<K, V>,
+    time: impl Fn(&V) -> u64,
+    before_ms: u64,
+    limit: usize,
+) -> Vec<(K, V)> {
+    let mut old: Vec<_> = rows.iter().filter(|(_, row)| time(row) < before_ms).collect();
+    old.sort_by_key(|(_, row)| time(row));
+    old.into_iter().take(limit).map(|(key, row)| (key.clone(), *row)).collect()
+}
+
+impl UploadTables for World {
+    fn usage(&mut self, owner: &Owner) -> Fallible<Usage> {
+        Ok(self.usage.get(owner).copied().unwrap_or_default())
+    }
+
+    fn set_usage(&mut self, owner: &Owner, usage: Usage) -> Fallible<()> {
+        if usage == Usage::default() {
+            self.usage.remove(owner);
+        } else {
+            self.usage.insert(owner.clone(), usage);
+        }
+        Ok(())
+    }
+
+    fn upload(&mut self, upload: &Upload) -> Fallible<Option<UploadRow>> {
+        Ok(self.uploads.get(&upload_key(upload)).copied())
+    }
+
+    fn set_upload(&mut self, upload: &Upload, row: UploadRow) -> Fallible<()> {
+        self.uploads.insert(upload_key(upload), row);
+        Ok(())
+    }
+
+    fn remove_upload(&mut self, upload: &Upload) -> Fallible<()> {
+        self.uploads.remove(&upload_key(upload));
+        Ok(())
+    }
+
+    fn uploads_before(&mut self, before_ms: u64, limit: usize) -> Fallible<Vec<(Upload, UploadRow)>> {
+        let old = oldest(&self.uploads, |row| row.touched_ms, before_ms, limit);
+        let upload = |(account, key): (_, PlaceKey)| Upload { account, place: place(&key) };
+        Ok(old.into_iter().map(|(key, row)| (upload(key), row)).collect())
+    }
+
+    fn unfinished(&mut self) -> Fallible<Budget> {
+        let bytes = self.uploads.values().fold(0_u64, |sum, row| sum.saturating_add(row.stored));
+        Ok(Budget { bytes, blobs: u64::try_from(self.uploads.len()).unwrap_or(u64::MAX) })
+    }
+}
+
+impl ReferenceTables for World {
+    fn reference(&mut self, place: &Place) -> Fallible<Option<ReferenceRow>> {
+        Ok(self.references.get(&place_key(place)).copied())
+    }
+
+    fn add_reference(&mut self, place: &Place, row: ReferenceRow) -> Fallible<()> {
+        self.references.insert(place_key(place), row);
+        Ok(())
+    }
+
+    fn remove_reference(&mut self, place: &Place) -> Fallible<()> {
+        self.references.remove(&place_key(place));
+        Ok(())
+    }
+
+    fn references_before(&mut self, before_ms: u64, limit: usize) -> Fallible<Vec<(Place, ReferenceRow)>> {
+        let old = oldest(&self.references, |row| row.added_ms, before_ms, limit);
+        Ok(old.into_iter().map(|(key, row)| (place(&key), row)).collect())
+    }
+
+    fn places_of(&mut self, content: ContentId, limit: usize) -> Fallible<Vec<ConversationName>> {
+        let found = self.references.iter().filter(|(_, row)| row.content == content);
+        Ok(found.take(limit).map(|((conversation, _), _)| conversation.clone()).collect())
+    }
+}
+
+impl ContentTables for World {
+    fn new_content(&mut self, digest: BlobDigest, size: u64) -> Fallible<ContentId> {
+        self.last = self.last.saturating_add(1);
+        let content = Content { digest, size, state: State::Unfinished, parts: BTreeMap::new() };
+        self.contents.insert(ContentId(self.last), content);
+        Ok(ContentId(self.last))
+    }
+
+    fn finish_content(&mut self, content: ContentId) -> Fallible<()> {
+        self.set_state(content, State::Finished)
+    }
+
+    fn finished(&mut self, digest: BlobDigest, size: u64) -> Fallible<Option<ContentId>> {
+        let wanted = (digest, size, State::Finished);
+        let mut found = self.contents.iter().filter(|(_, known)| (known.digest, known.size, known.state) == wanted);
+        Ok(found.next().map(|(id, _)| *id))
+    }
+
+    fn discard_content(&mut self, content: ContentId) -> Fallible<()> {
+        self.set_state(content, State::Discarded)
+    }
+
+    fn has_part(&mut self, content: ContentId, number: u32) -> Fallible<bool> {
+        Ok(self.contents.get(&content).is_some_and(|content| content.parts.contains_key(&number)))
+    }
+
+    fn add_part(&mut self, content: ContentId, number: u32, body: Body<'_>) -> Fallible<()> {
+        let Body::Here(bytes) = body else { return Ok(()) };
+        let content = self.contents.get_mut(&content).ok_or_else(|| StoreFault::Engine("no such content".into()))?;
+        content.parts.insert(number, bytes.clone());
+        Ok(())
+    }
+
+    fn read_part(&mut self, content: ContentId, number: u32, range: Range<usize>) -> Fallible<Option<Bytes>> {
+        let part = self.contents.get(&content).and_then(|content| content.parts.get(&number));
+        Ok(part.filter(|part| range.start <= range.end && range.end <= part.len()).map(|part| part.slice(range)))
+    }
+
+    fn collect(&mut self, limit: usize) -> Fallible<bool> {
+        let mut left = limit;
+        self.contents.retain(|_, content| {
+            if content.state != State::Discarded || left == 0 {
+                return true;
+            }
+            // A content without parts is work as well.
+            left = left.saturating_sub(1);
+            while left > 0 && content.parts.pop_first().is_some() {
+                left = left.saturating_sub(1);
+            }
+            !content.parts.is_empty()
+        });
+        Ok(left == 0)
+    }
+}
+
+impl World {
+    fn set_state(&mut self, content: ContentId, state: State) -> Fallible<()> {
+        if let Some(content) = self.contents.get_mut(&content) {
+            content.state = state;
+        }
+        Ok(())
+    }
+}
 
 impl MemoryBlobs {
-    /// An empty one.
+    /// Empty.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn verb<T, E>(&self, verb: impl FnOnce(&mut State) -> Result<T, E> + Send + 'static) -> Answer<T, E>
+    /// What a process finds that begins where this one ends now: all rows, and none of the verbs that are still to come.
+    #[must_use]
+    pub fn after_crash(&self) -> Self {
+        self.close_now();
+        Self { world: Arc::clone(&self.world), closed: AtomicBool::new(false) }
+    }
+
+    fn close_now(&self) {
+        let _world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn run<T, E: VerbError>(&self, mut verb: impl FnMut(&mut dyn BlobTables) -> Result<T, E>) -> Reply<T, E> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Relaxed) {
+            return Reply::ready(Err(StoreFault::Stopped.into()));
+        }
+        Reply::ready(verb(&mut *world))
+    }
+}
+
+impl Transact for MemoryBlobs {
+    fn write<T, E, F>(&self, _bytes: usize, verb: F) -> Reply<T, E>
     where
         T: Send + 'static,
-        E: From<StoreFault> + Send + 'static,
+        E: VerbError,
+        F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
     {
-        let state = Arc::clone(&self.0);
-        async move {
-            let mut state: MutexGuard<'_, State> = state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.closed { Err(StoreFault::Stopped.into()) } else { verb(&mut state) }
-        }
-        .boxed()
+        self.run(verb)
+    }
+
+    fn read<T, E, F>(&self, verb: F) -> Reply<T, E>
+    where
+        T: Send + 'static,
+        E: VerbError,
+        F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
+    {
+        self.run(verb)
+    }
+
+    fn stop(&self) -> Reply<(), StoreFault> {
+        self.close_now();
+        Reply::ready(Ok(()))
     }
 }
 
-impl State {
-    fn size_of(&self, digest: BlobDigest) -> u64 {
-        self.content(digest).map_or(0, length)
-    }
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
 
-    fn content(&self, digest: BlobDigest) -> Option<&Bytes> {
-        self.contents.iter().find(|(known, _)| *known == digest).map(|(_, content)| content)
-    }
+    use crate::blob_store::{BlobStore, conformance::Backend, memory::MemoryBlobs};
 
-    fn holds(&self, place: &Place) -> bool {
-        self.held.iter().any(|(held, _)| held == place)
-    }
+    /// Forgets everything when it is dropped.
+    pub(in crate::blob_store) struct Memory;
 
-    fn unfinished(&mut self, upload: &Upload) -> Result<&mut Unfinished, UploadError> {
-        let found = self.uploads.iter_mut().find(|(known, _)| known == upload);
-        found.map(|(_, unfinished)| unfinished).ok_or(UploadError::Unknown)
-    }
-
-    fn discard(&mut self, upload: &Upload) {
-        self.uploads.retain(|(known, _)| known != upload);
-    }
-
-    /// What is charged to somebody.
-    fn used(&self, by: impl Fn(AccountId, &ConversationName) -> bool) -> Budget {
-        let held = self.held.iter().map(|(place, held)| (held.account, place, self.size_of(place.digest)));
-        let uploads = self.uploads.iter().map(|(upload, open)| (upload.account, &upload.place, open.size));
-        held.chain(uploads).filter(|(account, place, _)| by(*account, &place.conversation)).fold(
-            Budget::default(),
-            |sum, (_, _, size)| Budget { bytes: sum.bytes.saturating_add(size), blobs: sum.blobs.saturating_add(1) },
-        )
-    }
-
-    fn begin(&mut self, new: &NewUpload) -> Result<Begun, BeginError> {
-        let NewUpload { upload, size, quota, readable_in, now_ms } = new;
-        if self.holds(&upload.place) {
-            return Ok(Begun::Complete);
+    impl Backend for Memory {
+        fn open(&self) -> Arc<dyn BlobStore> {
+            Arc::new(MemoryBlobs::new())
         }
-        if let Some((_, open)) = self.uploads.iter_mut().find(|(known, open)| known == upload && open.size == *size) {
-            open.touched_ms = *now_ms;
-            return Ok(Begun::Parts(contiguous(&open.parts)));
+
+        fn persistent(&self) -> bool {
+            false
         }
-        let other = |known: &Upload| known == upload;
-        let before = self.uploads.iter().position(|(known, _)| other(known)).map(|at| self.uploads.remove(at));
-        let outcome = self.admit(new);
-        if outcome.is_err() {
-            self.uploads.extend(before);
-            return outcome.map(|()| Begun::Complete);
-        }
-        let digest = upload.place.digest;
-        let known = readable_in.as_ref().is_some_and(|conversation| {
-            self.size_of(digest) == *size && self.holds(&Place { conversation: conversation.clone(), digest })
-        });
-        if known {
-            self.held.push((upload.place.clone(), Held { account: upload.account, added_ms: *now_ms }));
-            return Ok(Begun::Complete);
-        }
-        let open = self.uploads.iter().filter(|(known, _)| known.account == upload.account).count();
-        if u64::try_from(open).unwrap_or(u64::MAX) >= quota.uploads {
-            self.uploads.extend(before);
-            return Err(BeginError::TooManyUploads);
-        }
-        self.uploads.push((upload.clone(), Unfinished { size: *size, touched_ms: *now_ms, parts: BTreeMap::new() }));
-        Ok(Begun::Parts(0))
     }
 
-    fn admit(&self, new: &NewUpload) -> Result<(), BeginError> {
-        let fits = |used: Budget, most: Budget| {
-            used.bytes.checked_add(new.size).is_some_and(|bytes| bytes <= most.bytes) && used.blobs < most.blobs
-        };
-        if !fits(self.used(|account, _| account == new.upload.account), new.quota.account) {
-            return Err(BeginError::AccountQuota);
-        }
-        if !fits(self.used(|_, conversation| *conversation == new.upload.place.conversation), new.quota.conversation) {
-            return Err(BeginError::ConversationQuota);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, upload: &Upload, now_ms: u64) -> Result<(), UploadError> {
-        if self.holds(&upload.place) {
-            self.discard(upload);
-            return Ok(());
-        }
-        let open = self.unfinished(upload)?;
-        if contiguous(&open.parts) != parts(open.size) {
-            return Err(UploadError::PartsMissing);
-        }
-        let content: Vec<u8> = open.parts.values().flatten().copied().collect();
-        let digest = upload.place.digest;
-        if self.content(digest).is_none() {
-            self.contents.push((digest, content.into()));
-        }
-        self.discard(upload);
-        self.held.push((upload.place.clone(), Held { account: upload.account, added_ms: now_ms }));
-        Ok(())
-    }
-
-    fn forget(&mut self) {
-        let State { held, contents, .. } = self;
-        contents.retain(|(digest, _)| held.iter().any(|(place, _)| place.digest == *digest));
-    }
-}
-
-fn contiguous(parts: &BTreeMap<u32, Bytes>) -> u32 {
-    let row = parts.keys().zip(0..).take_while(|(number, expected)| *number == expected).count();
-    u32::try_from(row).unwrap_or(u32::MAX)
-}
-
-fn length(bytes: &Bytes) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-impl BlobStore for MemoryBlobs {
-    fn places(&self, digest: BlobDigest, size: u64, limit: usize) -> Answer<Vec<ConversationName>, StoreFault> {
-        self.verb(move |state| {
-            let same = state.size_of(digest) == size;
-            let places = state.held.iter().filter(|(place, _)| same && place.digest == digest);
-            Ok(places.map(|(place, _)| place.conversation.clone()).take(limit).collect())
-        })
-    }
-
-    fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError> {
-        self.verb(move |state| state.begin(&new))
-    }
-
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
-        self.verb(move |state| {
-            let open = state.unfinished(&upload)?;
-            if super::part_len(open.size, number) != Some(data.len()) {
-                return Err(UploadError::PartInvalid);
-            }
-            open.touched_ms = now_ms;
-            let new = !open.parts.contains_key(&number);
-            open.parts.entry(number).or_insert(data);
-            Ok(new)
-        })
-    }
-
-    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError> {
-        self.verb(move |state| state.unfinished(&upload)?.parts.get(&number).cloned().ok_or(UploadError::PartsMissing))
-    }
-
-    fn ready(&self, upload: Upload) -> Answer<Option<u64>, UploadError> {
-        self.verb(move |state| {
-            if state.holds(&upload.place) {
-                return Ok(None);
-            }
-            let open = state.unfinished(&upload)?;
-            let complete = contiguous(&open.parts) == parts(open.size);
-            if complete { Ok(Some(open.size)) } else { Err(UploadError::PartsMissing) }
-        })
-    }
-
-    fn finish(&self, upload: Upload, now_ms: u64) -> Answer<(), UploadError> {
-        self.verb(move |state| state.finish(&upload, now_ms))
-    }
-
-    fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {
-        self.verb(move |state| {
-            state.discard(&upload);
-            Ok(())
-        })
-    }
-
-    fn read(&self, place: Place, offset: u64, wanted: usize) -> Answer<Range, ReadBlobError> {
-        self.verb(move |state| {
-            let content = state.content(place.digest).filter(|_| state.holds(&place)).ok_or(ReadBlobError::NotFound)?;
-            let from = usize::try_from(offset).ok().filter(|from| *from < content.len()).ok_or(ReadBlobError::Range)?;
-            let to = from.saturating_add(wanted.min(BLOB_PART)).min(content.len());
-            Ok(Range { size: length(content), data: content.slice(from..to) })
-        })
-    }
-
-    fn release(&self, upload: Upload) -> Answer<(), StoreFault> {
-        self.verb(move |state| {
-            state.discard(&upload);
-            state.held.retain(|(place, held)| *place != upload.place || held.account != upload.account);
-            state.forget();
-            Ok(())
-        })
-    }
-
-    fn sweep(&self, sweep: Sweep) -> Answer<bool, StoreFault> {
-        self.verb(move |state| {
-            state.uploads.retain(|(_, open)| open.touched_ms >= sweep.uploads_before_ms);
-            state.held.retain(|(_, held)| held.added_ms >= sweep.blobs_before_ms);
-            state.forget();
-            Ok(false)
-        })
-    }
-
-    fn figures(&self) -> Answer<BlobFigures, StoreFault> {
-        self.verb(|state| {
-            let sum = |budget: Budget, bytes: u64| Budget {
-                bytes: budget.bytes.saturating_add(bytes),
-                blobs: budget.blobs.saturating_add(1),
-            };
-            let blobs = state.contents.iter().map(|(_, content)| length(content)).fold(Budget::default(), sum);
-            let stored = |open: &Unfinished| open.parts.values().map(length).sum();
-            let uploads = state.uploads.iter().map(|(_, open)| stored(open)).fold(Budget::default(), sum);
-            Ok(BlobFigures { blobs, uploads })
-        })
-    }
-
-    fn close(&self) -> Answer<(), StoreFault> {
-        self.verb(|state| {
-            state.closed = true;
-            Ok(())
-        })
-    }
+    blob_store_conformance!(Memory);
 }

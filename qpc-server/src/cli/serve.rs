@@ -78,13 +78,13 @@ fn runtime(threads: usize) -> Result<Runtime, Fault> {
 
 async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     let mut signals = Signals::watch().map_err(|error| Fault::new(Exit::Internal, error))?;
-    let Opened { dir, store, aftermath, metrics, setup } = storage::open(&loaded)?;
+    let Opened { dir, store, blobs, aftermath, metrics, setup } = storage::open(&loaded)?;
     dir.ensure_config()?;
     let config = &loaded.config;
     own_domain(config, &dir, &*store).await?;
     let parts = Parts {
         store,
-        blobs: Arc::new(crate::blob_store::memory::MemoryBlobs::new()),
+        blobs,
         aftermath: Some(aftermath),
         metrics,
         setup,

@@ -4,6 +4,7 @@ use std::{num::NonZero, sync::Arc, thread};
 
 use crate::{
     account::OpaqueSetup,
+    blob_store::{BlobStore, sqlite::SqliteBlobs},
     config::{ConfigError, Loaded, Secret, read_secret},
     data_dir::{DataDir, DataDirError},
     metrics::Metrics,
@@ -45,6 +46,8 @@ pub struct Opened {
     pub dir: DataDir,
     /// The database.
     pub store: Arc<dyn Store>,
+    /// That of blobs.
+    pub blobs: Arc<dyn BlobStore>,
     /// What it hands over after its commits: to be run, or dropped before the first verb.
     pub aftermath: Aftermath,
     /// The metrics that it counts in.
@@ -79,8 +82,15 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
         observer: Arc::new(Observer(Arc::clone(&metrics))),
         ..Options::default()
     };
-    let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key, options)?);
-    Ok(Opened { dir, store, aftermath, metrics, setup })
+    let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key.clone(), options)?);
+    let blobs = blobs(&dir, key, &metrics)?;
+    Ok(Opened { dir, store, blobs, aftermath, metrics, setup })
+}
+
+/// Opens what keeps blobs.
+fn blobs(dir: &DataDir, key: DbKey, metrics: &Arc<Metrics>) -> Result<Arc<dyn BlobStore>, StorageError> {
+    let options = Options { observer: Arc::new(BlobObserver(Arc::clone(metrics))), ..SqliteBlobs::options() };
+    Ok(Arc::new(SqliteBlobs::open(&DataDir::blobs_database(dir.path()), key, options)?))
 }
 
 /// Verifies the pages and chains of a database, and changes nothing. A server may run on it.
@@ -111,5 +121,14 @@ impl StoreObserver for Observer {
         self.0.store_commit.observe(batch.whole.saturating_sub(batch.sync).as_secs_f64());
         self.0.store_fsync.observe(batch.sync.as_secs_f64());
         self.0.store_batch.observe(u32::try_from(batch.verbs).map_or(f64::INFINITY, f64::from));
+    }
+}
+
+/// The same for the store of blobs.
+struct BlobObserver(Arc<Metrics>);
+
+impl StoreObserver for BlobObserver {
+    fn committed(&self, batch: Batch) {
+        self.0.blob_commit.observe(batch.whole.as_secs_f64());
     }
 }

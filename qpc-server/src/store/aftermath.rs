@@ -19,7 +19,7 @@ pub struct HandOver(Option<Sender<Work>>);
 
 impl HandOver {
     /// Hands over, or does the work here where nobody takes it. Blocks while too much waits.
-    pub(super) fn give(&self, work: impl FnOnce() + Send + 'static) {
+    pub(crate) fn give(&self, work: impl FnOnce() + Send + 'static) {
         match &self.0 {
             None => work(),
             Some(sender) => {

@@ -74,7 +74,7 @@ impl<T, E: From<StoreFault>> Future for Reply<T, E> {
 }
 
 /// The error of a verb: can it be told whether the engine failed?
-pub(super) trait VerbError: From<StoreFault> + Send + 'static {
+pub(crate) trait VerbError: From<StoreFault> + Send + 'static {
     /// The fault, where the store itself failed.
     fn fault(&self) -> Option<&StoreFault>;
 }
@@ -92,6 +92,8 @@ macro_rules! verb_errors {
         })+
     };
 }
+
+pub(crate) use verb_errors;
 
 verb_errors! {
     StoreFault, fault => fault;

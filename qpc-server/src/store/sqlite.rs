@@ -10,7 +10,8 @@ mod check;
 mod connection;
 mod contact;
 mod cursor;
-mod error;
+pub(crate) mod engine;
+pub(crate) mod error;
 mod figures;
 mod key;
 mod link;
@@ -24,27 +25,23 @@ mod queue;
 mod reader;
 mod readings;
 mod rows;
+pub(crate) mod statements;
 mod upkeep;
 mod writer;
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use rusqlite::Connection;
 
 use self::{
     cache::Cache,
-    connection::Purpose,
-    figures::Figures,
-    pace::Pace,
-    queue::{Entrance, job},
-    reader::Reader,
-    readings::Readings,
-    writer::{BatchLimits, Writer},
+    engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
+    figures::{Delta, Figures},
+    rows::{Effects, Rows},
 };
 pub use self::{
     check::{CheckError, CheckReport, Problem, check},
@@ -122,16 +119,94 @@ fn stop_the_process(reason: &str) {
     std::process::abort();
 }
 
-type Closing = Arc<Mutex<Option<Vec<oneshot::Sender<Result<(), StoreFault>>>>>>;
+/// What is in the file.
+const LAYOUT: Layout = Layout {
+    page_bytes: 4096,
+    migrations: &[
+        include_str!("sqlite/schema.sql"),
+        include_str!("sqlite/groups.sql"),
+        include_str!("sqlite/departures.sql"),
+        include_str!("sqlite/suites.sql"),
+        include_str!("sqlite/links.sql"),
+    ],
+};
+
+/// The tables of accounts, contacts and logs.
+struct Everything;
+
+impl Schema for Everything {
+    type View<'a> = dyn Tables + 'a;
+}
+
+/// What the store's writer has behind its rows.
+struct StoreWriting {
+    figures: Arc<Figures>,
+    cache: Cache,
+    sink: Arc<OnceLock<Arc<dyn CommitSink>>>,
+    hand_over: HandOver,
+}
+
+impl Writing for StoreWriting {
+    type Schema = Everything;
+    type Effects = Effects;
+
+    fn begin(&mut self) -> Effects {
+        let since = self.figures.lock().since();
+        Effects { delta: Delta { since, ..Delta::default() }, ..Effects::default() }
+    }
+
+    fn run(
+        &mut self,
+        connection: &Connection,
+        effects: &mut Effects,
+        job: &mut dyn Job<Everything>,
+    ) -> Result<(), StoreFault> {
+        job.run(&mut Rows { connection, cache: Some(&mut self.cache), effects, figures: &self.figures })
+    }
+
+    fn commit<T>(&mut self, effects: &Effects, commit: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        fail::fail_point!("store::before_commit");
+        // A reader that counts begins its snapshot either before this commit and its delta, or after both.
+        let mut figures = self.figures.lock();
+        let committed = commit()?;
+        figures.add(effects.delta);
+        Ok(committed)
+    }
+
+    fn undone(&mut self) {
+        self.cache.clear();
+    }
+
+    /// The sink first, then the answers: an answered entry has already been offered to the sessions that are there,
+    /// and whoever is told that a device is revoked knows its session has been told to end.
+    fn follow_up(&self, Effects { committed, gone, .. }: Effects, batch: Jobs<Everything>) {
+        fail::fail_point!("store::after_commit");
+        let sink = self.sink.get().cloned();
+        self.hand_over.give(move || {
+            if let Some(sink) = sink {
+                super::tell(sink.as_ref(), committed, &gone);
+            }
+            batch.into_iter().for_each(Job::answer);
+        });
+    }
+}
+
+/// What the store's readers have behind their rows.
+#[derive(Clone)]
+struct StoreReading(Arc<Figures>);
+
+impl Reading for StoreReading {
+    type Schema = Everything;
+
+    fn run(&self, connection: &Connection, job: &mut dyn Job<Everything>) -> Result<(), StoreFault> {
+        job.run(&mut Rows { connection, cache: None, effects: &mut Effects::default(), figures: &self.0 })
+    }
+}
 
 /// The store of a server.
 pub struct SqliteStore {
-    writes: Arc<Entrance>,
-    reads: Arc<Readings>,
+    engine: Engine<Everything>,
     sink: Arc<OnceLock<Arc<dyn CommitSink>>>,
-    /// Those who wait for the end; `None` once it has come.
-    closing: Closing,
-    writer: Option<JoinHandle<()>>,
 }
 
 impl SqliteStore {
@@ -141,111 +216,16 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`], which says what to do.
     pub fn open(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
-        let connection = connection::open(path, &key, Purpose::Write, options.writer_cache_kib)?;
-        if let Some(pages) = options.max_pages {
-            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
-        }
-        let (writes, write_queue) = Entrance::new(options.write_queue);
-        let mut store = Self {
-            writes: Arc::new(writes),
-            reads: Arc::new(Readings::new(options.read_queue)),
-            sink: Arc::default(),
-            closing: Arc::new(Mutex::new(Some(Vec::new()))),
-            writer: None,
-        };
         let figures = Arc::new(Figures::new(options.figures_refresh));
-        let readers = Readers {
-            path: path.to_owned(),
-            key,
-            cache_kib: options.reader_cache_kib,
-            queue: store.reads.clone(),
+        let sink = Arc::<OnceLock<Arc<dyn CommitSink>>>::default();
+        let writing = StoreWriting {
             figures: figures.clone(),
-        };
-        let readers = readers.start(options.reader_threads.max(1))?;
-        let mut writer = Writer {
-            connection,
-            queue: write_queue,
-            entrance: store.writes.clone(),
-            figures,
-            sink: store.sink.clone(),
-            hand_over: options.hand_over,
-            observer: options.observer,
-            fatal: options.on_fatal.clone(),
-            limits: BatchLimits { verbs: options.batch_verbs.max(1), bytes: options.batch_bytes },
-            pace: Pace::new(options.commit_gather, Instant::now()),
-            checkpoint_pages: i32::try_from(options.wal_autocheckpoint).unwrap_or(i32::MAX),
             cache: Cache::new(),
-            #[cfg(test)]
-            broken_disk: options.broken_disk,
+            sink: sink.clone(),
+            hand_over: options.hand_over.clone(),
         };
-        let (reads, closing, fatal) = (store.reads.clone(), store.closing.clone(), options.on_fatal);
-        let work = move || {
-            let guard = PanicIsFatal(fatal);
-            writer.work();
-            drop(guard);
-            reads.close();
-            for reader in readers {
-                // A reader that panicked has ended; its connection is closed either way.
-                drop(reader.join());
-            }
-            // Its connection closes last and by itself: SQLite writes the log back when nobody else has the file open,
-            // and of two who close at once each would find the other.
-            drop(writer);
-            let waiting = closing.lock().unwrap_or_else(PoisonError::into_inner).take();
-            for reply in waiting.into_iter().flatten() {
-                drop(reply.send(Ok(())));
-            }
-        };
-        let writer = thread::Builder::new().name("store-writer".into()).spawn(work);
-        store.writer = Some(writer.map_err(OpenError::Thread)?);
-        Ok(store)
-    }
-}
-
-/// A panic of the writer leaves the store without a judge of what is durable (D13).
-struct PanicIsFatal(Fatal);
-
-impl Drop for PanicIsFatal {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            (self.0)("the writer panicked");
-        }
-    }
-}
-
-/// What reading threads are made of.
-struct Readers {
-    path: PathBuf,
-    key: DbKey,
-    cache_kib: u32,
-    queue: Arc<Readings>,
-    figures: Arc<Figures>,
-}
-
-impl Readers {
-    /// Opens the connections side by side, because stretching a passphrase takes its time.
-    fn start(self, threads: usize) -> Result<Vec<JoinHandle<()>>, OpenError> {
-        let (opened, outcomes) = mpsc::sync_channel(threads);
-        let mut handles = Vec::with_capacity(threads);
-        for number in 0..threads {
-            let (path, key, cache_kib) = (self.path.clone(), self.key.clone(), self.cache_kib);
-            let (queue, figures) = (self.queue.clone(), self.figures.clone());
-            let opened = opened.clone();
-            let work = move || match connection::open(&path, &key, Purpose::Read, cache_kib) {
-                Ok(connection) => {
-                    drop(opened.send(Ok(())));
-                    // Its thread would keep `start` waiting.
-                    drop(opened);
-                    Reader { connection, queue, figures }.work();
-                }
-                Err(error) => drop(opened.send(Err(error))),
-            };
-            let handle = thread::Builder::new().name(format!("store-reader-{number}")).spawn(work);
-            handles.push(handle.map_err(OpenError::Thread)?);
-        }
-        drop(opened);
-        outcomes.iter().collect::<Result<(), _>>()?;
-        Ok(handles)
+        let engine = Engine::open("store", path, key, &LAYOUT, options, writing, StoreReading(figures))?;
+        Ok(Self { engine, sink })
     }
 }
 
@@ -262,9 +242,7 @@ impl Transact for SqliteStore {
         E: VerbError,
         F: FnMut(&mut dyn Tables) -> Result<T, E> + Send + 'static,
     {
-        let (job, reply) = job(bytes, verb);
-        self.writes.enter(job);
-        reply
+        self.engine.write(bytes, verb)
     }
 
     fn read<T, E, F>(&self, verb: F) -> Reply<T, E>
@@ -273,39 +251,15 @@ impl Transact for SqliteStore {
         E: VerbError,
         F: FnMut(&mut dyn Tables) -> Result<T, E> + Send + 'static,
     {
-        let (job, reply) = job(0, verb);
-        self.reads.enter(job);
-        reply
+        self.engine.read(verb)
     }
 
     fn queued(&self) -> u64 {
-        self.writes.waiting()
+        self.engine.waiting()
     }
 
     fn stop(&self) -> Reply<(), StoreFault> {
-        let (sender, reply) = Reply::channel();
-        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
-        match closing.as_mut() {
-            Some(waiting) => waiting.push(sender),
-            None => drop(sender.send(Ok(()))),
-        }
-        self.writes.close();
-        reply
-    }
-}
-
-impl Drop for SqliteStore {
-    fn drop(&mut self) {
-        self.writes.close();
-        if self.writer.is_none() {
-            // Opening failed half way: nobody else tells the readers to end.
-            self.reads.close();
-        }
-        if let Some(writer) = self.writer.take().filter(|writer| writer.thread().id() != thread::current().id()) {
-            // Waits for what was queued. A thread that outlived the process's exit would use what
-            // SQLCipher's cleanup has freed. A panic has been told of already.
-            drop(writer.join());
-        }
+        self.engine.stop()
     }
 }
 

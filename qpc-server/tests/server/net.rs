@@ -23,7 +23,7 @@ use qpc_client::{
 };
 use qpc_proto::address::AccountName;
 use qpc_server::{
-    blob_store::memory::MemoryBlobs,
+    blob_store::sqlite::SqliteBlobs,
     clock::{Clock, SystemClock},
     config::{Config, Secret},
     data_dir::DataDir,
@@ -109,12 +109,14 @@ impl Net {
         let dir = DataDir::open(&self.server_dir()).unwrap();
         let setup = dir.opaque_setup(&SystemRng).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
+        let blobs = DataDir::blobs_database(dir.path());
+        let blobs = Arc::new(SqliteBlobs::open(&blobs, key.clone(), SqliteBlobs::options()).unwrap());
         let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key, Default::default()).unwrap());
         *self.store.borrow_mut() = Some(Arc::clone(&store));
         let running = self.block(async {
             let parts = Parts {
                 store,
-                blobs: Arc::new(MemoryBlobs::new()),
+                blobs,
                 aftermath: None,
                 metrics: Arc::new(Metrics::new().unwrap()),
                 setup,

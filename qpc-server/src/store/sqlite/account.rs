@@ -10,7 +10,8 @@ use rusqlite::{Row, params};
 
 use super::{
     error::{corrupt, int, size},
-    rows::{Rows, address, id, number},
+    rows::Rows,
+    statements::{address, id, number},
 };
 use crate::{
     clock,

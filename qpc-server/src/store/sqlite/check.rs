@@ -12,7 +12,7 @@ use qpc_proto::{
 use rusqlite::Connection;
 
 use super::{
-    DbKey, OpenError,
+    DbKey, LAYOUT, OpenError,
     connection::{self, Purpose},
     log::{all_logs, each_entry},
 };
@@ -89,7 +89,7 @@ pub fn check(path: &Path, key: &DbKey) -> Result<CheckReport, CheckError> {
     if !path.exists() {
         return Err(CheckError::Missing(path.display().to_string()));
     }
-    let connection = connection::open(path, key, Purpose::Read, CACHE_KIB)?;
+    let connection = connection::open(path, key, &LAYOUT, Purpose::Read, CACHE_KIB)?;
     let mut report = CheckReport::default();
     lines(&connection, "PRAGMA cipher_integrity_check", |line| report.add(Problem::Page(line)))?;
     if report.is_sound() {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn tamper(folder: &Folder, sql: &str) -> Vec<Problem> {
-        let connection = connection::open(&folder.path(), &key(), Purpose::Write, 100).unwrap();
+        let connection = connection::open(&folder.path(), &key(), &LAYOUT, Purpose::Write, 100).unwrap();
         assert!(connection.execute(sql, []).unwrap() > 0);
         drop(connection);
         check(&folder.path(), &key()).unwrap().problems

@@ -16,8 +16,6 @@ const SQLITE_MIN: (i32, &str) = (3_051_003, "3.51.3");
 const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
-/// The number of migrations.
-const SCHEMA: u32 = 5;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -77,18 +75,34 @@ pub(super) enum Purpose {
     Read,
 }
 
-fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![
-        M::up(include_str!("schema.sql")),
-        M::up(include_str!("groups.sql")),
-        M::up(include_str!("departures.sql")),
-        M::up(include_str!("suites.sql")),
-        M::up(include_str!("links.sql")),
-    ])
+/// What is in a file.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Bytes of a page, for as long as the file lives.
+    pub(crate) page_bytes: u32,
+    /// What has made its tables, release after release.
+    pub(crate) migrations: &'static [&'static str],
+}
+
+impl Layout {
+    fn migrations(&self) -> Migrations<'static> {
+        Migrations::new(self.migrations.iter().map(|sql| M::up(sql)).collect())
+    }
+
+    /// What the newest schema is called.
+    pub(super) fn schema(&self) -> u32 {
+        u32::try_from(self.migrations.len()).unwrap_or(u32::MAX)
+    }
 }
 
 /// Opens a connection and proves its settings.
-pub(super) fn open(path: &Path, key: &DbKey, purpose: Purpose, cache_kib: u32) -> Result<Connection, OpenError> {
+pub(super) fn open(
+    path: &Path,
+    key: &DbKey,
+    layout: &Layout,
+    purpose: Purpose,
+    cache_kib: u32,
+) -> Result<Connection, OpenError> {
     let name = path.display().to_string();
     if rusqlite::version_number() < SQLITE_MIN.0 {
         return Err(OpenError::Build(format!("SQLite {} is older than {}", rusqlite::version(), SQLITE_MIN.1)));
@@ -103,6 +117,8 @@ pub(super) fn open(path: &Path, key: &DbKey, purpose: Purpose, cache_kib: u32) -
     connection.execute_batch(&key.pragma())?;
     // Each page that is written is authenticated: SHA-256 costs half of SQLCipher's SHA-512 here.
     connection.query_row("PRAGMA cipher_hmac_algorithm = HMAC_SHA256", [], |_| Ok(())).optional()?;
+    // A page can't be decrypted before its size is known.
+    connection.query_row(&format!("PRAGMA cipher_page_size = {}", layout.page_bytes), [], |_| Ok(())).optional()?;
     // What goes wrong is returned; SQLCipher would print it as well.
     connection.query_row("PRAGMA cipher_log_level = NONE", [], |_| Ok(())).optional()?;
     connection.busy_timeout(BUSY)?;
@@ -122,7 +138,7 @@ pub(super) fn open(path: &Path, key: &DbKey, purpose: Purpose, cache_kib: u32) -
          PRAGMA secure_delete = FAST; PRAGMA cache_size = -{cache_kib};"
     ))?;
     match purpose {
-        Purpose::Write => migrate(&mut connection, name)?,
+        Purpose::Write => migrate(&mut connection, layout, name)?,
         Purpose::Read => connection.execute_batch("PRAGMA query_only = ON")?,
     }
     // Checkpoints are the writer's alone, which looks at their outcome; SQLite's own hides it.
@@ -138,12 +154,11 @@ fn wrong_key(error: rusqlite::Error, name: &str) -> OpenError {
     }
 }
 
-fn migrate(connection: &mut Connection, path: String) -> Result<(), OpenError> {
-    let migrations = migrations();
-    match migrations.to_latest(connection) {
+fn migrate(connection: &mut Connection, layout: &Layout, path: String) -> Result<(), OpenError> {
+    match layout.migrations().to_latest(connection) {
         Err(rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead)) => {
             let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            Err(OpenError::NewerSchema { path, found, known: SCHEMA })
+            Err(OpenError::NewerSchema { path, found, known: layout.schema() })
         }
         outcome => Ok(outcome?),
     }
@@ -180,11 +195,15 @@ fn prove(connection: &Connection) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::LAYOUT, *};
+
+    fn open_store(path: &Path, key: &DbKey) -> Result<Connection, OpenError> {
+        open(path, key, &LAYOUT, Purpose::Write, 100)
+    }
 
     #[test]
     fn the_migrations_are_sound() {
-        migrations().validate().unwrap();
+        LAYOUT.migrations().validate().unwrap();
     }
 
     #[test]
@@ -192,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("qpc.db");
         let key = DbKey::parse("one").unwrap();
-        let connection = open(&path, &key, Purpose::Write, 100).unwrap();
+        let connection = open_store(&path, &key).unwrap();
         connection
             .execute_batch(
                 "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
@@ -206,9 +225,9 @@ mod tests {
             )
             .unwrap();
         drop(connection);
-        let connection = open(&path, &key, Purpose::Write, 100).unwrap();
+        let connection = open_store(&path, &key).unwrap();
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, SCHEMA);
+        assert_eq!(version, LAYOUT.schema());
         connection
             .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed; SELECT * FROM join_requests")
             .unwrap();
@@ -225,22 +244,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("qpc.db");
         let key = DbKey::parse("one").unwrap();
-        drop(open(&path, &key, Purpose::Write, 100).unwrap());
-        let wrong = open(&path, &DbKey::parse("other").unwrap(), Purpose::Write, 100);
+        drop(open_store(&path, &key).unwrap());
+        let wrong = open_store(&path, &DbKey::parse("other").unwrap());
         assert!(matches!(wrong, Err(OpenError::WrongKey(_))));
 
-        let connection = open(&path, &key, Purpose::Write, 100).unwrap();
+        let connection = open_store(&path, &key).unwrap();
         connection.execute_batch("PRAGMA user_version = 7").unwrap();
         drop(connection);
-        let newer = open(&path, &key, Purpose::Write, 100);
-        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 7, known: SCHEMA, .. })));
+        let newer = open_store(&path, &key);
+        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 7, known, .. }) if known == LAYOUT.schema()));
     }
 
     #[test]
     fn nothing_in_the_file_is_readable() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("qpc.db");
-        let connection = open(&path, &DbKey::parse(&"ab".repeat(32)).unwrap(), Purpose::Write, 100).unwrap();
+        let connection = open_store(&path, &DbKey::parse(&"ab".repeat(32)).unwrap()).unwrap();
         connection.execute_batch("INSERT INTO upkeep VALUES ('canary-of-this-test', 1)").unwrap();
         let wal = std::fs::read(folder.path().join("qpc.db-wal")).unwrap();
         assert!(!wal.is_empty());

@@ -9,7 +9,8 @@ use rusqlite::{Row, params};
 use super::{
     error::size,
     log::ask,
-    rows::{Rows, address, domain, id},
+    rows::Rows,
+    statements::{address, domain, id},
 };
 use crate::store::tables::{ContactTables, Fallible, HeldWelcome, Say, Stance};
 

@@ -6,7 +6,8 @@ use rusqlite::params;
 use super::{
     error::{int, num},
     log::ask,
-    rows::{Rows, number},
+    rows::Rows,
+    statements::number,
 };
 use crate::store::tables::{AccountTables, Fallible, LogId, LogTables};
 

@@ -5,7 +5,7 @@ use rusqlite::ErrorCode;
 use crate::store::StoreFault;
 
 /// What an engine error is to a caller. Its text names no rows: statements carry values as parameters.
-pub(super) fn fault(error: rusqlite::Error) -> StoreFault {
+pub(crate) fn fault(error: rusqlite::Error) -> StoreFault {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreFault::Full,
         _ => StoreFault::Engine(error.to_string()),
@@ -13,26 +13,26 @@ pub(super) fn fault(error: rusqlite::Error) -> StoreFault {
 }
 
 /// Did the disk fail, so that nothing is known of what it holds?
-pub(super) fn disk_failed(error: &rusqlite::Error) -> bool {
+pub(crate) fn disk_failed(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
 /// A row that is not what was stored.
-pub(super) fn corrupt(what: &str) -> StoreFault {
+pub(crate) fn corrupt(what: &str) -> StoreFault {
     StoreFault::Engine(format!("a stored {what} is malformed"))
 }
 
 /// A number for SQLite, which has 63 bits; no counter of ours comes near.
-pub(super) fn int(number: u64) -> i64 {
+pub(crate) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A length or limit for SQLite.
-pub(super) fn size(number: usize) -> i64 {
+pub(crate) fn size(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A number that [`int`] stored.
-pub(super) fn num(number: i64) -> u64 {
+pub(crate) fn num(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }

@@ -6,7 +6,8 @@ use rusqlite::{Row, params};
 use super::{
     error::int,
     log::ask,
-    rows::{Rows, id, number},
+    rows::Rows,
+    statements::{id, number},
 };
 use crate::store::tables::{Fallible, JoinRow, LinkRow, LinkTables, LogId};
 

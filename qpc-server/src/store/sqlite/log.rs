@@ -14,7 +14,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{
     cache::LogState,
     error::{corrupt, fault, int, size},
-    rows::{Rows, domain, id, maybe_id, number},
+    rows::Rows,
+    statements::{domain, id, maybe_id, number},
 };
 use crate::store::{
     Departure, GroupState, TreePage,

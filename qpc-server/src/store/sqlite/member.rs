@@ -17,7 +17,8 @@ use super::{
     cache::{Members, Senders},
     error::int,
     log::{COUNTER_SQL, ask, kind},
-    rows::{Rows, address, id, number},
+    rows::Rows,
+    statements::{address, id, number},
 };
 use crate::store::tables::{Fallible, LogId, LogTables, LogView, MemberRow};
 

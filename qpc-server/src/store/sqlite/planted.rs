@@ -5,13 +5,13 @@
 
 use std::{thread, time::Duration};
 
-use super::queue::{Job, job};
+use super::queue::{Job, Schema, job};
 use crate::store::StoreFault;
 
-pub(super) fn answer_early(batch: &mut [Box<dyn Job>]) {
+pub(super) fn answer_early<S: Schema>(batch: &mut [Box<dyn Job<S>>]) {
     if std::env::var("QPC_PLANTED_BUG").is_ok_and(|bug| bug == "early-ack") {
         for slot in batch {
-            let (nothing, _) = job::<(), StoreFault, _>(0, |_| Ok(()));
+            let (nothing, _) = job::<S, (), StoreFault, _>(0, |_| Ok(()));
             std::mem::replace(slot, nothing).answer();
         }
         thread::sleep(Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! Verbs on their way through a thread: a bounded queue, an outcome, an answer.
+//! Verbs on their way through a thread: a bounded queue, an outcome, an answer. The same for every database.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -8,12 +8,18 @@ use std::sync::{
 
 use tokio::sync::oneshot;
 
-use crate::store::{Reply, StoreFault, VerbError, tables::Tables};
+use crate::store::{Reply, StoreFault, VerbError};
+
+/// What a database holds, as its verbs see it within one transaction.
+pub(crate) trait Schema: 'static {
+    /// The rows.
+    type View<'a>: ?Sized;
+}
 
 /// A verb that waits, and the end by which it is answered.
-pub(super) trait Job: Send {
+pub(crate) trait Job<S: Schema>: Send {
     /// Runs the verb and keeps its outcome; a fault of the engine is given back as well.
-    fn run(&mut self, tables: &mut dyn Tables) -> Result<(), StoreFault>;
+    fn run<'a>(&mut self, view: &'a mut S::View<'a>) -> Result<(), StoreFault>;
     /// Gives the outcome.
     fn answer(self: Box<Self>);
     /// Gives a fault instead.
@@ -30,24 +36,26 @@ struct Verb<F, T, E> {
 }
 
 /// A job and the reply that it will give.
-pub(super) fn job<T, E, F>(bytes: usize, verb: F) -> (Box<dyn Job>, Reply<T, E>)
+pub(crate) fn job<S, T, E, F>(bytes: usize, verb: F) -> (Box<dyn Job<S>>, Reply<T, E>)
 where
+    S: Schema,
     T: Send + 'static,
     E: VerbError,
-    F: FnMut(&mut dyn Tables) -> Result<T, E> + Send + 'static,
+    F: for<'a> FnMut(&'a mut S::View<'a>) -> Result<T, E> + Send + 'static,
 {
     let (sender, reply) = Reply::channel();
     (Box::new(Verb { verb, bytes, outcome: None, reply: sender }), reply)
 }
 
-impl<F, T, E> Job for Verb<F, T, E>
+impl<S, F, T, E> Job<S> for Verb<F, T, E>
 where
+    S: Schema,
     T: Send,
     E: VerbError,
-    F: FnMut(&mut dyn Tables) -> Result<T, E> + Send,
+    F: for<'a> FnMut(&'a mut S::View<'a>) -> Result<T, E> + Send,
 {
-    fn run(&mut self, tables: &mut dyn Tables) -> Result<(), StoreFault> {
-        let outcome = (self.verb)(tables);
+    fn run<'a>(&mut self, view: &'a mut S::View<'a>) -> Result<(), StoreFault> {
+        let outcome = (self.verb)(view);
         let fault = outcome.as_ref().err().and_then(VerbError::fault).cloned();
         self.outcome = Some(outcome);
         fault.map_or(Ok(()), Err)
@@ -69,20 +77,20 @@ where
 }
 
 /// The entrance of a bounded queue, until it is closed.
-pub(super) struct Entrance {
-    sender: Mutex<Option<SyncSender<Box<dyn Job>>>>,
+pub(super) struct Entrance<S> {
+    sender: Mutex<Option<SyncSender<Box<dyn Job<S>>>>>,
     waiting: AtomicU64,
 }
 
-impl Entrance {
+impl<S: Schema> Entrance<S> {
     /// A queue of at most this many.
-    pub(super) fn new(limit: usize) -> (Self, Receiver<Box<dyn Job>>) {
+    pub(super) fn new(limit: usize) -> (Self, Receiver<Box<dyn Job<S>>>) {
         let (sender, receiver) = sync_channel(limit);
         (Self { sender: Mutex::new(Some(sender)), waiting: AtomicU64::new(0) }, receiver)
     }
 
     /// Enters a job, or refuses it at once.
-    pub(super) fn enter(&self, job: Box<dyn Job>) {
+    pub(super) fn enter(&self, job: Box<dyn Job<S>>) {
         // Held only for a try: the order of calls is the order of the queue.
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = sender.as_ref() else {

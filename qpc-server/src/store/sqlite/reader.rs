@@ -9,21 +9,28 @@ use rusqlite::Connection;
 
 use super::{
     error::fault,
-    figures::Figures,
-    queue::Job,
+    queue::{Job, Schema},
     readings::Readings,
-    rows::{Effects, Rows},
 };
 use crate::store::StoreFault;
 
-/// What a reading thread owns and shares.
-pub(super) struct Reader {
-    pub(super) connection: Connection,
-    pub(super) queue: Arc<Readings>,
-    pub(super) figures: Arc<Figures>,
+/// What the readers of a database do with a verb.
+pub(crate) trait Reading: Send + 'static {
+    /// Whose verbs.
+    type Schema: Schema;
+
+    /// Shows a verb the rows.
+    fn run(&self, connection: &Connection, job: &mut dyn Job<Self::Schema>) -> Result<(), StoreFault>;
 }
 
-impl Reader {
+/// What a reading thread owns and shares.
+pub(super) struct Reader<R: Reading> {
+    pub(super) connection: Connection,
+    pub(super) queue: Arc<Readings<R::Schema>>,
+    pub(super) reading: R,
+}
+
+impl<R: Reading> Reader<R> {
     /// Works until the queue is closed and empty.
     pub(super) fn work(self) {
         while let Some(mut job) = self.queue.next() {
@@ -40,16 +47,13 @@ impl Reader {
     }
 
     /// Runs a verb on one snapshot.
-    fn read(&self, job: &mut dyn Job) -> Result<(), StoreFault> {
+    fn read(&self, job: &mut dyn Job<R::Schema>) -> Result<(), StoreFault> {
         if !self.connection.is_autocommit() {
             // A panic left it open.
             self.connection.execute_batch("ROLLBACK").map_err(fault)?;
         }
         self.connection.prepare_cached("BEGIN").and_then(|mut begin| begin.execute([])).map_err(fault)?;
-        let mut effects = Effects::default();
-        let mut rows =
-            Rows { connection: &self.connection, cache: None, effects: &mut effects, figures: &self.figures };
-        let outcome = job.run(&mut rows);
+        let outcome = self.reading.run(&self.connection, job);
         // Nothing was written; this only lets go of the snapshot.
         self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([])).map_err(fault)?;
         outcome

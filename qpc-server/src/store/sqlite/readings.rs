@@ -7,31 +7,31 @@ use std::{
     thread::{self, Thread},
 };
 
-use super::queue::Job;
+use super::queue::{Job, Schema};
 use crate::store::StoreFault;
 
 /// Verbs that wait to read, and threads that wait for them.
-pub(super) struct Readings {
-    state: Mutex<State>,
+pub(super) struct Readings<S> {
+    state: Mutex<State<S>>,
     limit: usize,
 }
 
-#[derive(Default)]
-struct State {
-    jobs: VecDeque<Box<dyn Job>>,
+struct State<S> {
+    jobs: VecDeque<Box<dyn Job<S>>>,
     /// In the order in which they began to rest.
     resting: Vec<Thread>,
     closed: bool,
 }
 
-impl Readings {
+impl<S: Schema> Readings<S> {
     /// A queue of at most this many.
     pub(super) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), limit }
+        let state = State { jobs: VecDeque::new(), resting: Vec::new(), closed: false };
+        Self { state: Mutex::new(state), limit }
     }
 
     /// Enters a job, or refuses it at once.
-    pub(super) fn enter(&self, job: Box<dyn Job>) {
+    pub(super) fn enter(&self, job: Box<dyn Job<S>>) {
         let mut state = self.lock();
         let refusal = if state.closed {
             StoreFault::Stopped
@@ -49,7 +49,7 @@ impl Readings {
     }
 
     /// The next job; `None` once the queue is closed and empty.
-    pub(super) fn next(&self) -> Option<Box<dyn Job>> {
+    pub(super) fn next(&self) -> Option<Box<dyn Job<S>>> {
         let me = thread::current();
         let mut state = self.lock();
         loop {
@@ -77,7 +77,7 @@ impl Readings {
         resting.iter().for_each(Thread::unpark);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,7 +94,16 @@ mod tests {
     use super::{super::queue::job, *};
     use crate::store::Reply;
 
-    fn verb(number: usize) -> (Box<dyn Job>, Reply<usize, StoreFault>) {
+    /// Verbs that look at nothing.
+    struct Nothing;
+
+    impl Schema for Nothing {
+        type View<'a> = ();
+    }
+
+    type Readings = super::Readings<Nothing>;
+
+    fn verb(number: usize) -> (Box<dyn Job<Nothing>>, Reply<usize, StoreFault>) {
         job(0, move |_| Ok(number))
     }
 

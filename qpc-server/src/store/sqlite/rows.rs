@@ -2,21 +2,18 @@
 //!
 //! The writer's view has caches behind it; a reader's has none and asks the database each time.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, types::Type};
+use rusqlite::{Connection, Params, Row};
 
 use super::{
     cache::Cache,
-    error::fault,
     figures::{Delta, Figures},
+    statements::Statements,
 };
 use crate::store::{
     Committed,
     tables::{Fallible, Tables},
 };
-use qpc_proto::{
-    address::{AccountName, Address, Domain},
-    id::{AccountId, ConversationId, DeviceId, IdError, MessageId},
-};
+use qpc_proto::id::DeviceId;
 
 /// What a transaction does besides its rows, once it is durable.
 #[derive(Default)]
@@ -46,80 +43,28 @@ impl Tables for Rows<'_> {
 }
 
 impl Rows<'_> {
-    /// The one row that a statement gives, if any.
+    /// See [`Statements::one`].
     pub(super) fn one<T>(
         &self,
         sql: &str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Fallible<Option<T>> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
-        statement.query_row(params, read).optional().map_err(fault)
+        self.connection.one(sql, params, read)
     }
 
-    /// All rows that a statement gives.
+    /// See [`Statements::many`].
     pub(super) fn many<T>(
         &self,
         sql: &str,
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Fallible<Vec<T>> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
-        let rows = statement.query_map(params, read).map_err(fault)?;
-        rows.collect::<rusqlite::Result<_>>().map_err(fault)
+        self.connection.many(sql, params, read)
     }
 
-    /// Runs a statement that gives no rows; says how many it changed.
+    /// See [`Statements::run`].
     pub(super) fn run(&self, sql: &str, params: impl Params) -> Fallible<usize> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
-        statement.execute(params).map_err(fault)
+        Statements::run(self.connection, sql, params)
     }
-}
-
-/// An id of 16 bytes in a column.
-pub(super) trait IdColumn: Sized {
-    fn from_column(bytes: &[u8]) -> Result<Self, IdError>;
-}
-
-macro_rules! id_columns {
-    ($($id:ty),+) => {
-        $(impl IdColumn for $id {
-            fn from_column(bytes: &[u8]) -> Result<Self, IdError> {
-                Self::parse(bytes)
-            }
-        })+
-    };
-}
-
-id_columns!(AccountId, DeviceId, MessageId, ConversationId);
-
-fn malformed(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error))
-}
-
-/// Reads an id.
-pub(super) fn id<T: IdColumn>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
-    T::from_column(row.get_ref(column)?.as_blob()?).map_err(|error| malformed(column, error))
-}
-
-/// Reads an id that may be absent.
-pub(super) fn maybe_id<T: IdColumn>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    row.get_ref(column)?.as_blob_or_null()?.map(T::from_column).transpose().map_err(|error| malformed(column, error))
-}
-
-/// Reads a name and, in the next column, its domain.
-pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<Address> {
-    let domain_column = column.saturating_add(1);
-    let name = AccountName::parse(row.get_ref(column)?.as_str()?).map_err(|error| malformed(column, error))?;
-    Ok(Address { name, domain: domain(row, domain_column)? })
-}
-
-/// Reads a domain.
-pub(super) fn domain(row: &Row<'_>, column: usize) -> rusqlite::Result<Domain> {
-    Domain::parse(row.get_ref(column)?.as_str()?).map_err(|error| malformed(column, error))
-}
-
-/// Reads a number that can't be negative.
-pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get(column).map(super::error::num)
 }

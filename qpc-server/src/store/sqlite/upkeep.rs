@@ -15,7 +15,8 @@ use super::{
     cursor::CursorRow,
     error::{fault, int, num, size},
     log::{INBOX, ask},
-    rows::{Rows, number},
+    rows::Rows,
+    statements::{Statements, number},
 };
 use crate::store::tables::{AccountState, Fallible, LogId, UpkeepTables};
 
@@ -174,10 +175,7 @@ impl UpkeepTables for Rows<'_> {
         if free < num(size(pages)) {
             return Ok(false);
         }
-        let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({pages})")).map_err(fault)?;
-        let mut steps = statement.query([]).map_err(fault)?;
-        // One page a step.
-        while steps.next().map_err(fault)?.is_some() {}
+        self.connection.give_pages_back(pages)?;
         Ok(true)
     }
 

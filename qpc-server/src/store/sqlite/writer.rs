@@ -1,12 +1,11 @@
 //! The writer: one thread, one connection, group commit (D4).
 //!
-//! Verbs that arrive during a commit share the next one. The order after a commit is: the sink first, then the
-//! answers. So an answered entry has already been offered to the sessions that are there, and whoever is told
-//! that a device is revoked knows its session has been told to end. Both are after the commit (invariant 1).
+//! Verbs that arrive during a commit share the next one, and are answered after it (invariant 1). The same for every
+//! database: what its rows are, and what else follows a commit, is its [`Writing`].
 
 use std::{
     cell::Cell,
-    sync::{Arc, OnceLock, mpsc::Receiver},
+    sync::{Arc, mpsc::Receiver},
     thread,
     time::Instant,
 };
@@ -15,14 +14,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::{
     Batch, Fatal, StoreObserver,
-    cache::Cache,
     error::{disk_failed, fault},
-    figures::{Delta, Figures},
     pace::Pace,
-    queue::{Entrance, Job},
-    rows::{Effects, Rows},
+    queue::{Entrance, Job, Schema},
 };
-use crate::store::{CommitSink, HandOver, StoreFault};
+use crate::store::StoreFault;
 
 /// With so many verbs in the queue a commit has company enough.
 const ENOUGH: u64 = 48;
@@ -41,21 +37,53 @@ pub(super) struct BatchLimits {
     pub(super) bytes: usize,
 }
 
+/// A batch, in the order in which its verbs were called.
+pub(crate) type Jobs<S> = Vec<Box<dyn Job<S>>>;
+
+/// What the writer of a database does besides committing.
+pub(crate) trait Writing: Send + 'static {
+    /// Whose verbs.
+    type Schema: Schema;
+    /// What a transaction does besides its rows, once it is durable.
+    type Effects;
+
+    /// A transaction begins.
+    fn begin(&mut self) -> Self::Effects;
+
+    /// Shows a verb the rows.
+    fn run(
+        &mut self,
+        connection: &Connection,
+        effects: &mut Self::Effects,
+        job: &mut dyn Job<Self::Schema>,
+    ) -> Result<(), StoreFault>;
+
+    /// Calls `commit`, with whatever must happen at the same moment.
+    fn commit<T>(
+        &mut self,
+        effects: &Self::Effects,
+        commit: impl FnOnce() -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T>;
+
+    /// A transaction has been undone.
+    fn undone(&mut self);
+
+    /// After a commit: gives what follows it, and answers.
+    fn follow_up(&self, effects: Self::Effects, batch: Jobs<Self::Schema>);
+}
+
 /// Everything that the writing thread owns.
-pub(super) struct Writer {
+pub(super) struct Writer<W: Writing> {
     pub(super) connection: Connection,
-    pub(super) queue: Receiver<Box<dyn Job>>,
-    pub(super) entrance: Arc<Entrance>,
-    pub(super) figures: Arc<Figures>,
-    pub(super) sink: Arc<OnceLock<Arc<dyn CommitSink>>>,
-    pub(super) hand_over: HandOver,
+    pub(super) queue: Receiver<Box<dyn Job<W::Schema>>>,
+    pub(super) entrance: Arc<Entrance<W::Schema>>,
+    pub(super) writing: W,
     pub(super) observer: Arc<dyn StoreObserver>,
     pub(super) fatal: Fatal,
     pub(super) limits: BatchLimits,
     pub(super) pace: Pace,
     /// Pages in the write-ahead log from which it is written back.
     pub(super) checkpoint_pages: i32,
-    pub(super) cache: Cache,
     #[cfg(test)]
     pub(super) broken_disk: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -68,7 +96,7 @@ enum Undone {
     Disk(String),
 }
 
-impl Writer {
+impl<W: Writing> Writer<W> {
     /// Works until the entrance is closed and the queue is empty, or the disk fails.
     pub(super) fn work(&mut self) {
         self.connection.wal_hook(Some(|_, pages| {
@@ -88,7 +116,7 @@ impl Writer {
     }
 
     /// Takes what waits, within the bounds of a batch.
-    fn gather(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+    fn gather(&mut self, first: Box<dyn Job<W::Schema>>) -> Jobs<W::Schema> {
         let wait = self.pace.wait();
         if !wait.is_zero() && self.entrance.waiting() < ENOUGH {
             thread::sleep(wait);
@@ -106,10 +134,10 @@ impl Writer {
     }
 
     /// Commits a batch; where it is undone, each of its verbs alone.
-    fn commit_all(&mut self, mut batch: Vec<Box<dyn Job>>) -> Result<(), String> {
+    fn commit_all(&mut self, mut batch: Jobs<W::Schema>) -> Result<(), String> {
         match self.commit(&mut batch) {
             Ok(effects) => {
-                self.follow_up(effects, batch);
+                self.writing.follow_up(effects, batch);
                 Ok(())
             }
             Err(Undone::Disk(reason)) => {
@@ -134,19 +162,8 @@ impl Writer {
         }
     }
 
-    /// The sink, then the answers.
-    fn follow_up(&self, Effects { committed, gone, .. }: Effects, batch: Vec<Box<dyn Job>>) {
-        let sink = self.sink.get().cloned();
-        self.hand_over.give(move || {
-            if let Some(sink) = sink {
-                crate::store::tell(sink.as_ref(), committed, &gone);
-            }
-            batch.into_iter().for_each(Job::answer);
-        });
-    }
-
     /// One transaction: verbs in order, then COMMIT.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Effects, Undone> {
+    fn commit(&mut self, batch: &mut [Box<dyn Job<W::Schema>>]) -> Result<W::Effects, Undone> {
         let began = Instant::now();
         let outcome = self.transact(batch);
         match outcome {
@@ -157,11 +174,10 @@ impl Writer {
                     whole: now.saturating_duration_since(began),
                     sync: now.saturating_duration_since(sync_from),
                 });
-                fail::fail_point!("store::after_commit");
                 Ok(effects)
             }
             Err(undone) => {
-                self.cache.clear();
+                self.writing.undone();
                 if !self.connection.is_autocommit()
                     && let Err(error) = self.connection.execute_batch("ROLLBACK")
                 {
@@ -172,38 +188,30 @@ impl Writer {
         }
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(Effects, Instant), Undone> {
+    fn transact(&mut self, batch: &mut [Box<dyn Job<W::Schema>>]) -> Result<(W::Effects, Instant), Undone> {
         let undone = |error| Undone::Fault(fault(error));
         self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(undone)?;
-        let since = self.figures.lock().since();
-        let mut effects = Effects { delta: Delta { since, ..Delta::default() }, ..Effects::default() };
-        let mut rows = Rows {
-            connection: &self.connection,
-            cache: Some(&mut self.cache),
-            effects: &mut effects,
-            figures: &self.figures,
-        };
+        let mut effects = self.writing.begin();
         for job in batch.iter_mut() {
-            job.run(&mut rows).map_err(Undone::Fault)?;
+            self.writing.run(&self.connection, &mut effects, job.as_mut()).map_err(Undone::Fault)?;
         }
-        fail::fail_point!("store::before_commit");
         #[cfg(feature = "planted-bugs")]
         super::planted::answer_early(batch);
-        // A reader that counts begins its snapshot either before this commit and its delta, or after both.
-        let mut figures = self.figures.lock();
-        let sync_from = Instant::now();
-        self.make_durable().map_err(commit_failed)?;
-        figures.add(effects.delta);
-        Ok((effects, sync_from))
-    }
-
-    fn make_durable(&self) -> rusqlite::Result<()> {
+        let connection = &self.connection;
         #[cfg(test)]
-        if self.broken_disk.load(std::sync::atomic::Ordering::Relaxed) {
-            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
-            return Err(rusqlite::Error::SqliteFailure(error, None));
-        }
-        self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())
+        let broken = self.broken_disk.load(std::sync::atomic::Ordering::Relaxed);
+        let commit = || {
+            let sync_from = Instant::now();
+            #[cfg(test)]
+            if broken {
+                let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+                return Err(rusqlite::Error::SqliteFailure(error, None));
+            }
+            connection.prepare_cached("COMMIT")?.execute([])?;
+            Ok(sync_from)
+        };
+        let sync_from = self.writing.commit(&effects, commit).map_err(commit_failed)?;
+        Ok((effects, sync_from))
     }
 
     /// Writes the log back into the database. SQLite's own checkpoints hide a failed fsync, after which
@@ -234,6 +242,6 @@ fn commit_failed(error: rusqlite::Error) -> Undone {
     if disk_failed(&error) { Undone::Disk(format!("a commit failed: {error}")) } else { Undone::Fault(fault(error)) }
 }
 
-fn refuse_all(batch: Vec<Box<dyn Job>>, reason: &str) {
+fn refuse_all<S: Schema>(batch: Jobs<S>, reason: &str) {
     batch.into_iter().for_each(|job| job.refuse(StoreFault::Engine(reason.to_owned())));
 }

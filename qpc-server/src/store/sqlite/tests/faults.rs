@@ -1,9 +1,12 @@
 //! Batches and faults: what is undone, what goes on, what stops.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
-    mpsc::{Receiver, SyncSender, sync_channel},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
 };
 
 use bytes::Bytes;

@@ -1,0 +1,148 @@
+//! The default adapter of blobs: their bytes in an encrypted file of their own, beside the messages' one.
+//!
+//! One writer with group commit and readers of its own, so that transfers and messages don't wait for each other. What is
+//! answered is on the disk; a full disk refuses, and a failed one stops the process, as in `store/sqlite`. It does not
+//! guard the file against a second server: the data directory's lock does.
+
+mod content;
+mod reference;
+mod rows;
+mod upload;
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::Connection;
+
+use self::rows::Rows;
+use super::{dispatch::Transact, tables::BlobTables};
+use crate::store::{
+    HandOver, Reply, StoreFault, VerbError,
+    sqlite::{
+        DbKey, OpenError, Options,
+        engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
+    },
+};
+
+/// What is in the file. A part has 17 pages, of which all but one are its own.
+const LAYOUT: Layout = Layout { page_bytes: 16 * 1024, migrations: &[include_str!("sqlite/schema.sql")] };
+
+/// The tables of blobs.
+struct Blobs;
+
+impl Schema for Blobs {
+    type View<'a> = dyn BlobTables + 'a;
+}
+
+/// Where the bytes of parts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bytes {
+    /// In their rows.
+    Here,
+    /// In objects, which another adapter removes.
+    Elsewhere,
+}
+
+struct BlobWriting {
+    bytes: Bytes,
+    hand_over: HandOver,
+}
+
+impl Writing for BlobWriting {
+    type Schema = Blobs;
+    type Effects = ();
+
+    fn begin(&mut self) {}
+
+    fn run(&mut self, connection: &Connection, (): &mut (), job: &mut dyn Job<Blobs>) -> Result<(), StoreFault> {
+        job.run(&mut Rows { connection, bytes: self.bytes })
+    }
+
+    fn commit<T>(&mut self, (): &(), commit: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        fail::fail_point!("blobs::before_commit");
+        commit()
+    }
+
+    fn undone(&mut self) {}
+
+    fn follow_up(&self, (): (), batch: Jobs<Blobs>) {
+        fail::fail_point!("blobs::after_commit");
+        self.hand_over.give(move || batch.into_iter().for_each(Job::answer));
+    }
+}
+
+#[derive(Clone)]
+struct BlobReading(Bytes);
+
+impl Reading for BlobReading {
+    type Schema = Blobs;
+
+    fn run(&self, connection: &Connection, job: &mut dyn Job<Blobs>) -> Result<(), StoreFault> {
+        job.run(&mut Rows { connection, bytes: self.0 })
+    }
+}
+
+/// Blobs in SQLCipher.
+pub struct SqliteBlobs {
+    engine: Engine<Blobs>,
+}
+
+impl SqliteBlobs {
+    /// What suits blobs: few verbs of many bytes.
+    #[must_use]
+    pub fn options() -> Options {
+        Options {
+            reader_threads: 2,
+            // 16 MiB.
+            wal_autocheckpoint: 1024,
+            write_queue: 256,
+            read_queue: 1024,
+            batch_verbs: 64,
+            batch_bytes: 2 * 1024 * 1024,
+            commit_gather: Duration::ZERO,
+            writer_cache_kib: 8 * 1024,
+            reader_cache_kib: 2 * 1024,
+            ..Options::default()
+        }
+    }
+
+    /// Opens the database, making it where there is none, and starts the threads. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    pub fn open(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
+        Self::with(path, key, options, Bytes::Here)
+    }
+
+    fn with(path: &Path, key: DbKey, options: Options, bytes: Bytes) -> Result<Self, OpenError> {
+        let writing = BlobWriting { bytes, hand_over: options.hand_over.clone() };
+        let engine = Engine::open("blobs", path, key, &LAYOUT, options, writing, BlobReading(bytes))?;
+        Ok(Self { engine })
+    }
+}
+
+impl Transact for SqliteBlobs {
+    fn write<T, E, F>(&self, bytes: usize, verb: F) -> Reply<T, E>
+    where
+        T: Send + 'static,
+        E: VerbError,
+        F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
+    {
+        self.engine.write(bytes, verb)
+    }
+
+    fn read<T, E, F>(&self, verb: F) -> Reply<T, E>
+    where
+        T: Send + 'static,
+        E: VerbError,
+        F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
+    {
+        self.engine.read(verb)
+    }
+
+    fn stop(&self) -> Reply<(), StoreFault> {
+        self.engine.stop()
+    }
+}
+
+#[cfg(test)]
+mod tests;
