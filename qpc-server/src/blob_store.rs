@@ -12,6 +12,7 @@
 pub mod conformance;
 mod dispatch;
 pub mod memory;
+pub mod objects;
 pub mod sqlite;
 mod tables;
 mod verbs;
@@ -185,7 +186,7 @@ pub trait BlobStore: Send + Sync + 'static {
     fn places(&self, digest: BlobDigest, size: u64, limit: usize) -> Answer<Vec<ConversationName>, StoreFault>;
     /// Begins an upload, or says how far it came; it is as young as if a part had come.
     fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError>;
-    /// Stores a part, and says so. One that is there already stays as it is, whatever these bytes are.
+    /// Stores a part, and says whether it is these bytes that are stored now: one that is there already stays as it is.
     fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError>;
     /// A part of an unfinished upload.
     fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError>;

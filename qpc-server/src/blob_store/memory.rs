@@ -193,11 +193,12 @@ impl ContentTables for World {
             if content.state != State::Discarded || left == 0 {
                 return true;
             }
-            // A content without parts is work as well.
-            left = left.saturating_sub(1);
-            while left > 0 && content.parts.pop_first().is_some() {
-                left = left.saturating_sub(1);
+            let mut removed: usize = 0;
+            while removed < left && content.parts.pop_first().is_some() {
+                removed = removed.saturating_add(1);
             }
+            // A content without parts is work as well.
+            left = left.saturating_sub(removed.max(1));
             !content.parts.is_empty()
         });
         Ok(left == 0)

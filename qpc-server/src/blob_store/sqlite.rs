@@ -5,9 +5,12 @@
 //! guard the file against a second server: the data directory's lock does.
 
 mod content;
+mod objects;
 mod reference;
 mod rows;
 mod upload;
+
+pub(super) use self::objects::ObjectName;
 
 use std::{path::Path, time::Duration};
 
@@ -30,7 +33,7 @@ const LAYOUT: Layout = Layout { page_bytes: 16 * 1024, migrations: &[include_str
 struct Blobs;
 
 impl Schema for Blobs {
-    type View<'a> = dyn BlobTables + 'a;
+    type View<'a> = Rows<'a>;
 }
 
 /// Where the bytes of parts are.
@@ -113,6 +116,14 @@ impl SqliteBlobs {
         Self::with(path, key, options, Bytes::Here)
     }
 
+    /// Opens the rows of parts whose bytes are objects.
+    ///
+    /// # Errors
+    /// As [`SqliteBlobs::open`].
+    pub(super) fn open_index(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
+        Self::with(path, key, options, Bytes::Elsewhere)
+    }
+
     fn with(path: &Path, key: DbKey, options: Options, bytes: Bytes) -> Result<Self, OpenError> {
         let writing = BlobWriting { bytes, hand_over: options.hand_over.clone() };
         let engine = Engine::open("blobs", path, key, &LAYOUT, options, writing, BlobReading(bytes))?;
@@ -127,7 +138,8 @@ impl Transact for SqliteBlobs {
         E: VerbError,
         F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
     {
-        self.engine.write(bytes, verb)
+        let mut verb = verb;
+        self.engine.write(bytes, move |rows| verb(rows))
     }
 
     fn read<T, E, F>(&self, verb: F) -> Reply<T, E>
@@ -136,7 +148,8 @@ impl Transact for SqliteBlobs {
         E: VerbError,
         F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
     {
-        self.engine.read(verb)
+        let mut verb = verb;
+        self.engine.read(move |rows| verb(rows))
     }
 
     fn stop(&self) -> Reply<(), StoreFault> {

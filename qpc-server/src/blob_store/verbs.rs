@@ -8,9 +8,9 @@ mod sweep;
 mod upload;
 
 pub(super) use self::{
-    read::{figures, places, read},
+    read::{figures, joined, locate, pieces, places, read},
     sweep::{release, sweep},
-    upload::{begin, discard, finish, part, put_part, ready},
+    upload::{begin, discard, finish, fitting, locate_part, part, put_part, ready},
 };
 use super::{
     Place, Upload,

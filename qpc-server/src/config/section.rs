@@ -116,16 +116,30 @@ pub enum BlobBackend {
     Database,
     /// Files in a directory.
     Directory,
+    /// A bucket of something that speaks S3.
+    S3,
 }
 
 /// `[blobs]`: attachments, as the ciphertext that they are here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blobs {
-    /// `database` or `directory`.
+    /// `database`, `directory` or `s3`.
     pub backend: BlobBackend,
     /// With `directory`: which one. By default `blobs` in the data directory.
     pub directory: Option<PathBuf>,
+    /// With `s3`: the URL of the service, without the bucket.
+    pub s3_endpoint: String,
+    /// With `s3`: the bucket, which must exist.
+    pub s3_bucket: String,
+    /// With `s3`: the region that requests are signed for.
+    pub s3_region: String,
+    /// With `s3`: who asks.
+    pub s3_access_key: Option<Secret>,
+    /// With `s3`: a file with the secret key.
+    pub s3_secret_key_file: Option<PathBuf>,
+    /// With `s3`: talk without TLS, inside one machine.
+    pub s3_allow_http: bool,
     /// Bytes of one blob. A file of 100 MiB takes a little more than that.
     pub max_size: u64,
     /// Bytes that one account may have put into conversations, unfinished uploads included.
@@ -148,6 +162,12 @@ impl Default for Blobs {
         Self {
             backend: BlobBackend::Database,
             directory: None,
+            s3_endpoint: String::new(),
+            s3_bucket: String::new(),
+            s3_region: "us-east-1".into(),
+            s3_access_key: None,
+            s3_secret_key_file: None,
+            s3_allow_http: false,
             max_size: of.max_size,
             account_bytes: of.account_bytes,
             account_count: of.account_blobs,

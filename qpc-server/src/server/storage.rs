@@ -4,8 +4,12 @@ use std::{num::NonZero, sync::Arc, thread};
 
 use crate::{
     account::OpaqueSetup,
-    blob_store::{BlobStore, sqlite::SqliteBlobs},
-    config::{ConfigError, Loaded, Secret, read_secret},
+    blob_store::{
+        BlobStore,
+        objects::{ObjectBlobs, ObjectPlace, OpenObjectsError, S3Settings, SecretText},
+        sqlite::SqliteBlobs,
+    },
+    config::{self, BlobBackend, ConfigError, Loaded, Secret, read_secret},
     data_dir::{DataDir, DataDirError},
     metrics::Metrics,
     rng::SystemRng,
@@ -32,6 +36,12 @@ pub enum StorageError {
     /// The database.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The place for blobs.
+    #[error(transparent)]
+    Blobs(#[from] OpenObjectsError),
+    /// Something that a bucket needs is not configured.
+    #[error("{0} is not set, and blobs.backend is \"s3\"")]
+    Bucket(&'static str),
     /// The database can't be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -83,14 +93,46 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
         ..Options::default()
     };
     let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key.clone(), options)?);
-    let blobs = blobs(&dir, key, &metrics)?;
+    let blobs = blobs(&loaded.config.blobs, &dir, key, &metrics)?;
     Ok(Opened { dir, store, blobs, aftermath, metrics, setup })
 }
 
 /// Opens what keeps blobs.
-fn blobs(dir: &DataDir, key: DbKey, metrics: &Arc<Metrics>) -> Result<Arc<dyn BlobStore>, StorageError> {
+fn blobs(
+    config: &config::Blobs,
+    dir: &DataDir,
+    key: DbKey,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn BlobStore>, StorageError> {
     let options = Options { observer: Arc::new(BlobObserver(Arc::clone(metrics))), ..SqliteBlobs::options() };
-    Ok(Arc::new(SqliteBlobs::open(&DataDir::blobs_database(dir.path()), key, options)?))
+    let path = DataDir::blobs_database(dir.path());
+    let place = match config.backend {
+        BlobBackend::Database => return Ok(Arc::new(SqliteBlobs::open(&path, key, options)?)),
+        BlobBackend::Directory => {
+            ObjectPlace::Directory(config.directory.clone().unwrap_or_else(|| dir.path().join("blobs")))
+        }
+        BlobBackend::S3 => ObjectPlace::S3(bucket(config)?),
+    };
+    Ok(Arc::new(ObjectBlobs::open(&path, key, options, &place)?))
+}
+
+fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {
+    let secret = |secret: &Secret| SecretText::new(secret.expose().to_owned());
+    let access_key = config.s3_access_key.as_ref().ok_or(StorageError::Bucket("blobs.s3_access_key"))?;
+    let secret_key = config.s3_secret_key_file.as_ref().ok_or(StorageError::Bucket("blobs.s3_secret_key_file"))?;
+    for (value, key) in [(&config.s3_endpoint, "blobs.s3_endpoint"), (&config.s3_bucket, "blobs.s3_bucket")] {
+        if value.is_empty() {
+            return Err(StorageError::Bucket(key));
+        }
+    }
+    Ok(S3Settings {
+        endpoint: config.s3_endpoint.clone(),
+        bucket: config.s3_bucket.clone(),
+        region: config.s3_region.clone(),
+        access_key: secret(access_key),
+        secret_key: secret(&read_secret(secret_key)?),
+        allow_http: config.s3_allow_http,
+    })
 }
 
 /// Verifies the pages and chains of a database, and changes nothing. A server may run on it.

@@ -21,7 +21,7 @@ use crate::{
 const FINISHED: i64 = 1;
 const DISCARDED: i64 = 2;
 /// Its rows are gone, its objects are not.
-const OBJECTS_LEFT: i64 = 3;
+pub(super) const OBJECTS_LEFT: i64 = 3;
 
 /// Pages that a part has.
 const PAGES: usize = 17;
