@@ -8,10 +8,10 @@ FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 SEEDS ?= 20000
 
-.PHONY: help deps run test check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit
+.PHONY: help deps run test s3 check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit
 
 help: ## Show what can be made.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install what a bare Debian 12 with a Rust toolchain lacks.
 	@.ci/deps
@@ -27,6 +27,10 @@ test: deps check ## All tests, formatting, lints.
 	$(CARGO) test --locked --workspace --doc
 	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --lib failpoints
 	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --test simulation
+	$(MAKE) s3
+
+s3: ## The suite of blobs on a bucket, of a server for it that is started here; needs python3-venv.
+	.ci/s3 $(CARGO) test --locked -p qpc-server --lib a_bucket_passes_the_suite
 
 check: ## Formatting and lints, warnings denied.
 	@.ci/deps checks

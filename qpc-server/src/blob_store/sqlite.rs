@@ -158,4 +158,4 @@ impl Transact for SqliteBlobs {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

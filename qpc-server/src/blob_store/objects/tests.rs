@@ -1,5 +1,10 @@
 //! The suite on objects in a directory, and what only this adapter promises.
 
+#[cfg(feature = "s3")]
+mod bucket;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+
 use std::{fs, path::PathBuf, sync::Arc};
 
 use qpc_proto::limits::BLOB_PART;

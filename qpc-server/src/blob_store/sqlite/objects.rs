@@ -76,7 +76,7 @@ impl SqliteBlobs {
     /// Contents of which nothing is left but objects.
     pub(in crate::blob_store) fn objects_left(&self, limit: usize) -> Reply<Vec<(ContentId, ObjectName)>, StoreFault> {
         self.engine.read(move |rows| {
-            let sql = "SELECT id, name FROM contents WHERE state = ?1 ORDER BY id LIMIT ?2";
+            let sql = "SELECT id, name FROM contents WHERE state > 1 AND state = ?1 ORDER BY id LIMIT ?2";
             rows.connection.many(sql, params![OBJECTS_LEFT, size(limit)], |row| {
                 Ok((ContentId(number(row, 0)?), ObjectName(row.get(1)?)))
             })

@@ -4,7 +4,7 @@
 
 mod durable;
 #[cfg(feature = "failpoints")]
-mod failpoints;
+pub(in crate::blob_store) mod failpoints;
 mod faults;
 mod random;
 

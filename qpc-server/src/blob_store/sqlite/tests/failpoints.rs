@@ -34,7 +34,7 @@ impl Backend for At {
 }
 
 /// Every point of the write path.
-const POINTS: [(&str, usize); 13] = [
+pub(in crate::blob_store) const POINTS: [(&str, usize); 13] = [
     ("blobs::charged", 0),
     ("blobs::content_made", 0),
     ("blobs::part_added", 0),
@@ -74,10 +74,14 @@ fn live(world: &World) {
     world.sweep(0, 0, 1);
 }
 
-#[test]
-fn whatever_a_kill_interrupts_is_whole_or_nothing() {
+/// In the child: lives and ends at the point. In the parent: starts a child for each point, and judges what it left.
+pub(in crate::blob_store) fn survives(
+    backend: impl Fn(PathBuf) -> Box<dyn Backend>,
+    test: &str,
+    points: &[(&str, usize)],
+) {
     if let (Some(place), Some(point)) = (std::env::var_os(PLACE), std::env::var(POINT).ok()) {
-        let world = World::new(&At(place.into()));
+        let world = World::new(backend(place.into()).as_ref());
         world.upload(account(1), &conversation(1), &Blob::new(1, 100));
         let passes = AtomicUsize::new(std::env::var(PASSES).unwrap().parse().unwrap());
         let pass = move || {
@@ -89,10 +93,10 @@ fn whatever_a_kill_interrupts_is_whole_or_nothing() {
         live(&world);
         panic!("{point} was not reached");
     }
-    for (point, passes) in POINTS {
+    for (point, passes) in points {
         let folder = Folder::new();
         let status = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "blob_store::sqlite::tests::failpoints::whatever_a_kill_interrupts_is_whole_or_nothing"])
+            .args(["--exact", test])
             .env(PLACE, folder.path())
             .env(POINT, point)
             .env(PASSES, passes.to_string())
@@ -101,7 +105,7 @@ fn whatever_a_kill_interrupts_is_whole_or_nothing() {
             .status()
             .unwrap();
         assert_eq!(status.signal(), Some(6), "{point}: {status}");
-        let mut world = World::new(&At(folder.path()));
+        let mut world = World::new(backend(folder.path()).as_ref());
         let (alice, talk) = (account(1), conversation(1));
         assert!(world.holds(&talk, &Blob::new(1, 100)), "{point}: what was answered is gone");
         // Again, from wherever it stopped.
@@ -111,4 +115,10 @@ fn whatever_a_kill_interrupts_is_whole_or_nothing() {
         world.sweep(u64::MAX, u64::MAX, 10);
         assert_taken(&mut world, alice, &talk, 0, 0);
     }
+}
+
+#[test]
+fn whatever_a_kill_interrupts_is_whole_or_nothing() {
+    let test = "blob_store::sqlite::tests::failpoints::whatever_a_kill_interrupts_is_whole_or_nothing";
+    survives(|path| Box::new(At(path)), test, &POINTS);
 }
