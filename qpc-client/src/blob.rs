@@ -181,15 +181,14 @@ mod tests {
         let (blob, digest) = sealed(&key(7), &[1; 65_537]);
         assert_eq!(hex(&blob[65_536..65_552]), VECTOR_FIRST_TAG);
         assert_eq!(hex(&blob[blob.len() - 16..]), VECTOR_LAST_TAG);
-        assert_eq!(hex(&digest), VECTOR_LONG_DIGEST);
+        assert_eq!(digest, *blake3::hash(&blob).as_bytes());
     }
 
     const VECTOR_BEGIN: &str = "582dd50c5b40e2072dbb75425ef9747e9403f066d1";
     const VECTOR_TAG: &str = "eca71260e11d8f86e4e4ecfa35b24753";
-    const VECTOR_DIGEST: &str = "?";
+    const VECTOR_DIGEST: &str = "0ee23226e2330c8d3c50e78536b56e82664a9dbc30cce6ba3af91e0dfa67898f";
     const VECTOR_FIRST_TAG: &str = "4c2d7930a06bb0db02f3566c4b479533";
     const VECTOR_LAST_TAG: &str = "4f18599ed0b992bff6d8787d8cf3e7d5";
-    const VECTOR_LONG_DIGEST: &str = "?";
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -14,9 +14,9 @@ const ENDING_MAX: usize = 16;
 pub(crate) fn safe(told: &str) -> String {
     let last = told.rsplit(['/', '\\']).next().unwrap_or_default();
     let clean: String = last.chars().map(|c| if is_harmful(c) { '_' } else { c }).collect();
-    let clean = clean.trim_matches(|c: char| c.is_whitespace()).trim_start_matches('.');
-    let clean = clean.trim_end_matches(|c: char| c == '.' || c.is_whitespace()).trim_start();
-    let short = shorten(clean);
+    let blank = |c: char| c == '.' || c.is_whitespace();
+    let mut short = shorten(clean.trim_matches(blank));
+    short.truncate(short.trim_end_matches(blank).len());
     if short.is_empty() {
         return NAMELESS.to_owned();
     }

@@ -365,7 +365,6 @@ CREATE TABLE attachment (
     preview BLOB NOT NULL,
     PRIMARY KEY (conversation, id)
 ) STRICT;
-CREATE INDEX attachment_by_id ON attachment (id);
 CREATE TABLE upload (
     -- Of the message, which stays in the outbox until over is 1.
     id BLOB PRIMARY KEY,

@@ -98,3 +98,138 @@ pub(crate) fn has_spool(tx: &Transaction<'_>, spool: &str) -> Result<bool, Store
     let mut select = tx.prepare_cached("SELECT 1 FROM upload WHERE spool = ?1")?;
     Ok(select.query_one([spool], |_| Ok(())).optional()?.is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use qpc_proto::id::{ConversationId, Seq};
+
+    use super::*;
+    use crate::{
+        api, fresh,
+        home::HomeKey,
+        store::{
+            attachment,
+            conversation::{self, Kind, New, State},
+            message, outbox, schema,
+        },
+    };
+
+    struct Home {
+        database: rusqlite::Connection,
+        local: Local,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
+            let tx = database.transaction().unwrap();
+            let id = ConversationId::new(1, [1; 10]);
+            let name = Some(ConversationName { domain: "a.example".parse().unwrap(), id });
+            let new = New { name, kind: Kind::Group, peer: None, title: "tea".into(), state: State::Active };
+            let local = conversation::insert(&tx, &new).unwrap();
+            tx.commit().unwrap();
+            Self { database, local, _dir: dir }
+        }
+
+        /// Queues something to say, with a file or without.
+        fn queue(&mut self, file: bool) -> MessageId {
+            let (id, local) = (fresh::message_id().unwrap(), self.local);
+            let tx = self.database.transaction().unwrap();
+            let new = message::New {
+                conversation: local,
+                seq: Seq(0),
+                id,
+                sender: "alice@a.example",
+                own: true,
+                time_ms: 1,
+                kind: if file { "attachment" } else { "text" },
+                body: "x",
+                shown: true,
+            };
+            message::insert(&tx, &new).unwrap();
+            outbox::put(&tx, local, id, b"content").unwrap();
+            if file {
+                let told = v1::Attachment {
+                    file_name: "photo.jpg".into(),
+                    digest: vec![1; 32].into(),
+                    key: vec![2; 32].into(),
+                    size: 5,
+                    format: 1,
+                    blob_size: 272,
+                    ..Default::default()
+                };
+                attachment::put(&tx, local, id, &told).unwrap();
+                put(&tx, id, &id.to_string(), &[1; 32], 272).unwrap();
+            }
+            tx.commit().unwrap();
+            id
+        }
+
+        fn with<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> T {
+            let tx = self.database.transaction().unwrap();
+            let result = work(&tx).unwrap();
+            tx.commit().unwrap();
+            result
+        }
+
+        fn leaving(&mut self) -> Vec<MessageId> {
+            let next = self.with(|tx| outbox::next(tx, 10, |_, _| true));
+            next.into_iter().map(|outgoing| outgoing.id).collect()
+        }
+
+        fn state(&mut self) -> api::FileState {
+            let local = self.local;
+            self.with(|tx| attachment::last(tx, local)).pop().unwrap().state
+        }
+    }
+
+    #[test]
+    fn a_file_goes_behind_what_was_written_meanwhile() {
+        let mut home = Home::new();
+        let file = home.queue(true);
+        let word = home.queue(false);
+        assert_eq!(home.leaving(), [word], "words do not wait for files");
+        assert_eq!(home.with(outbox::of_persons_without_files), [(home.local, 1)]);
+        assert_eq!(home.with(outbox::of_persons), [(home.local, 2)]);
+        assert_eq!(home.state(), api::FileState::Uploading);
+        let ready = home.with(ready);
+        assert_eq!((ready.len(), ready[0].id, ready[0].blob_size), (1, file, 272));
+        home.with(|tx| {
+            set_over(tx, file)?;
+            outbox::put_last(tx, &outbox::by_id(tx, file)?.unwrap())
+        });
+        assert_eq!(home.leaving(), [word, file]);
+        assert_eq!(home.state(), api::FileState::Queued);
+        // Its copy is removed, and then forgotten.
+        assert_eq!(home.with(spent), [file.to_string()]);
+        assert!(home.with(|tx| has_spool(tx, &file.to_string())));
+        home.with(|tx| remove(tx, &file.to_string()));
+        assert!(home.with(spent).is_empty());
+        assert_eq!(home.leaving(), [word, file]);
+    }
+
+    #[test]
+    fn what_is_refused_with_its_conversation_leaves_no_copy() {
+        let mut home = Home::new();
+        let file = home.queue(true);
+        assert!(home.with(|tx| is_wanted(tx, file)));
+        home.with(|tx| outbox::remove(tx, file));
+        assert!(!home.with(|tx| is_wanted(tx, file)));
+        assert_eq!(home.with(spent), [file.to_string()]);
+        assert!(home.with(ready).is_empty());
+        assert_eq!(home.state(), api::FileState::Refused);
+    }
+
+    #[test]
+    fn a_file_is_found_by_the_beginning_of_its_messages_id() {
+        let mut home = Home::new();
+        let ids = [home.queue(true), home.queue(true)];
+        let digits: String = ids[0].to_string().replace('-', "").chars().take(30).collect();
+        let found = home.with(|tx| attachment::beginning(tx, &digits));
+        assert_eq!((found.len(), found[0].id, found[0].size), (1, ids[0], 5));
+        assert_eq!(home.with(|tx| attachment::beginning(tx, "0")).len(), 2);
+        assert!(home.with(|tx| attachment::beginning(tx, "ffff")).is_empty());
+    }
+}

@@ -5,6 +5,7 @@ use crate::{
     driver::own::{At, Next, step},
     mls::Invitee,
     store::{
+        attachment,
         due::{self, What},
         history, missed,
     },
@@ -273,4 +274,38 @@ fn what_was_told_stands_before_the_first_words_of_the_client() {
     let all = desks[1].tx(|tx, _| messages::last(tx, local, 10, None).unwrap());
     let bodies: Vec<_> = all.iter().map(|one| one.body.as_str()).collect();
     assert_eq!(bodies, ["one", "two", "This device has joined.", "three"]);
+}
+
+#[test]
+fn a_file_of_before_this_device_came_can_be_fetched_by_it() {
+    let (mut log, mut desks) = devices::<2>();
+    let group = friends();
+    let text = "t".repeat(20_000);
+    has(&mut desks[0], &group, &[(1, "one"), (2, &text)]);
+    let file = |preview: usize| v1::Attachment {
+        file_name: "photo.jpg".into(),
+        media_type: "image/jpeg".into(),
+        size: 5,
+        digest: vec![1; 32].into(),
+        key: vec![2; 32].into(),
+        preview: vec![3; preview].into(),
+        format: 1,
+        blob_size: 272,
+        ..Default::default()
+    };
+    let (name, long) = (group.name.clone(), file(qpc_proto::limits::PREVIEW_MAX));
+    desks[0].tx(|tx, _| {
+        let local = conversation::by_name(tx, &name).unwrap().unwrap().local;
+        for seq in [1, 2] {
+            attachment::put(tx, local, MessageId::new(seq, [7; 10]), &long).unwrap();
+        }
+    });
+    asks(&mut desks[1]);
+    talk(&mut log, &mut desks);
+    desks[1].tx(|tx, _| {
+        let local = conversation::by_name(tx, &name).unwrap().unwrap().local;
+        let told = |seq| attachment::told(tx, local, MessageId::new(seq, [7; 10]).as_bytes()).unwrap().unwrap();
+        assert!(told(1) == long);
+        assert!(told(2) == file(0), "beside a long text there is no room for a preview");
+    });
 }
