@@ -3,6 +3,7 @@
 use std::{fmt, process::ExitCode};
 
 use crate::{
+    blob_store::objects::OpenObjectsError,
     config::ConfigError,
     data_dir::{CertificateError, DataDirError},
     server::storage::StorageError,
@@ -85,6 +86,9 @@ impl From<StorageError> for Fault {
                 Self::new(if ours { Exit::Config } else { Exit::Io }, error)
             }
             StorageError::Check(error) => Self::new(Exit::Io, error),
+            StorageError::Blobs(OpenObjectsError::Index(error)) => StorageError::Open(error).into(),
+            StorageError::Blobs(error) => Self::new(Exit::Io, error),
+            error @ StorageError::Bucket(_) => Self::new(Exit::Config, error),
             StorageError::Metrics(error) => Self::new(Exit::Internal, error),
         }
     }
