@@ -58,7 +58,7 @@ impl Blob {
     }
 
     pub fn parts(&self) -> u32 {
-        self.0.len().div_ceil(BLOB_PART) as u32
+        u32::try_from(self.0.len().div_ceil(BLOB_PART)).unwrap()
     }
 
     pub fn in_place(&self, conversation: &ConversationName) -> Place {
