@@ -18,6 +18,8 @@ mod devices;
 mod door;
 #[path = "server/edge.rs"]
 mod edge;
+#[path = "server/files.rs"]
+mod files;
 #[path = "server/garbage.rs"]
 mod garbage;
 #[path = "server/groups.rs"]

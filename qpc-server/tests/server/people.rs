@@ -32,18 +32,34 @@ fn client() -> PathBuf {
 pub(crate) struct Town {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) server: Program,
+    /// Of the server's environment.
+    settings: Vec<(String, String)>,
 }
 
 impl Town {
     pub(crate) fn found() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose server has these in its environment.
+    pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { server: Program::spawn(&mut serving(dir.path(), "127.0.0.1:0")), dir }
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let server = Program::spawn(serving(dir.path(), "127.0.0.1:0").envs(settings.iter().cloned()));
+        Self { dir, server, settings }
+    }
+
+    /// Kills the server as `kill -9` does, and starts it at the same address.
+    pub(crate) fn restart(&mut self) {
+        let listen = self.server.listen.to_string();
+        self.server.end();
+        self.server = Program::spawn(serving(self.dir.path(), &listen).envs(self.settings.iter().cloned()));
     }
 
     /// One whose server has this certificate and key, both in PEM.
     pub(crate) fn showing(shown: (String, String)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { server: Program::spawn(&mut showing(dir.path(), "127.0.0.1:0", shown)), dir }
+        Self { server: Program::spawn(&mut showing(dir.path(), "127.0.0.1:0", shown)), dir, settings: Vec::new() }
     }
 
     /// From now on the server, at the same address, has this certificate and key.
@@ -136,7 +152,12 @@ pub(crate) struct Somebody<'t> {
     pub(crate) name: &'static str,
 }
 
-impl Somebody<'_> {
+impl<'t> Somebody<'t> {
+    /// Whose home is known by its name.
+    pub(crate) fn of(town: &'t Town, name: &'static str) -> Self {
+        Self { town, name }
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.town.client(self.name, arguments)
     }

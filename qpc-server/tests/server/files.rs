@@ -1,0 +1,215 @@
+//! Files with the built programs: whole at everybody's, whoever is killed meanwhile, on each backend that needs no other server.
+//!
+//! `QPC_FILE_MB` and `QPC_FILE_KILLS` make it larger: 100 and 5 are what `make torture` tries.
+
+use std::{
+    fs,
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    blobs::bytes,
+    people::{Somebody, Town},
+    program::http,
+};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+/// Bytes of blobs that the server has taken or given since it started.
+fn carried(town: &Town, direction: &str) -> u64 {
+    let page = http(town.server.metrics, "/metrics");
+    let name = format!("qpc_blob_bytes_total{{direction=\"{direction}\"}} ");
+    let value = page.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{page}"));
+    value.trim().parse::<f64>().map(|value| value as u64).unwrap()
+}
+
+/// The files in a conversation, the oldest first: id and state.
+fn files(of: &Somebody<'_>, with: &str) -> Vec<(String, String)> {
+    let listed = of.does(&["file", "list", with, "--json"]);
+    let word = |file: &Value, key: &str| file[key].as_str().unwrap().to_owned();
+    let files = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    files.map(|file| (word(&file, "id"), word(&file, "state"))).collect()
+}
+
+/// Bytes that have gone so far, whichever server carried them.
+struct Meter<'t> {
+    town: &'t mut Town,
+    direction: &'static str,
+    /// Of servers that are gone.
+    before: u64,
+}
+
+impl Meter<'_> {
+    fn total(&self) -> u64 {
+        self.before + carried(self.town, self.direction)
+    }
+
+    /// Waits until so many bytes have gone in all; says whether they have, or the client has ended before.
+    fn reaches(&self, bytes: u64, client: &mut Child) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while self.total() < bytes {
+            assert!(Instant::now() < deadline, "{} of {bytes} bytes have gone", self.total());
+            if client.try_wait().unwrap().is_some() {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
+
+    fn restart_server(&mut self) {
+        self.before = self.total();
+        self.town.restart();
+    }
+}
+
+/// What somebody does: a command, the one with which it goes on after a kill, and how to see that it is done.
+struct Deed<'d> {
+    who: &'static str,
+    first: &'d [&'d str],
+    again: &'d [&'d str],
+    done: &'d dyn Fn(&Town) -> bool,
+}
+
+/// Has it done, with its client and its server killed in turn, so often each, at even distances. Gives how many bytes have
+/// gone.
+fn through_kills(town: &mut Town, deed: &Deed<'_>, (direction, size, kills): (&'static str, u64, u64)) -> u64 {
+    let mut meter = Meter { town, direction, before: 0 };
+    let already = carried(meter.town, direction);
+    let spawn = |town: &Town, arguments: &[&str]| {
+        town.client(deed.who, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut client = spawn(meter.town, deed.first);
+    for kill in 0..2 * kills {
+        let goal = already + size * (kill + 1) / (2 * kills + 1);
+        if !meter.reaches(goal, &mut client) {
+            break;
+        }
+        if kill % 2 == 0 {
+            client.kill().unwrap();
+            client.wait().unwrap();
+            client = spawn(meter.town, deed.again);
+        } else {
+            meter.restart_server();
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !(deed.done)(meter.town) {
+        assert!(Instant::now() < deadline, "{:?} does not end", deed.first);
+        thread::sleep(Duration::from_millis(50));
+    }
+    client.kill().unwrap();
+    client.wait().unwrap();
+    meter.total() - already
+}
+
+fn goes_on_through_kills(settings: &[(&str, &str)]) {
+    let (megabytes, kills) = (from_environment("QPC_FILE_MB", 8), from_environment("QPC_FILE_KILLS", 2));
+    let size = megabytes * 1_000_000;
+    let mut town = Town::with(settings);
+    let people = town.friends();
+    people.0.does(&["group", "create", "team", "bob"]);
+    people.1.does(&["listen"]);
+    let content = bytes(7, usize::try_from(size).unwrap());
+    let source = town.path("a film.bin");
+    fs::write(&source, &content).unwrap();
+    let source = source.to_str().unwrap().to_owned();
+
+    for (number, to) in ["bob", "team"].into_iter().enumerate() {
+        // Whatever runs in the home goes on with what was begun there.
+        let sent_all = |town: &Town| files(&Somebody::of(town, "alice"), to).iter().all(|(_, state)| state == "there");
+        let send = Deed {
+            who: "alice",
+            first: &["file", "send", to, &source, "--caption", "from the holidays"],
+            again: &["listen", "--follow"],
+            done: &sent_all,
+        };
+        let sent = through_kills(&mut town, &send, ("in", size, kills));
+        assert!(sent <= size + size / 10, "{sent} bytes went for {size}");
+        let (alice, bob) = (Somebody::of(&town, "alice"), Somebody::of(&town, "bob"));
+        bob.does(&["listen"]);
+        assert_eq!(files(&alice, to).len(), 1, "it was sent once");
+        let id = files(&bob, if to == "bob" { "alice" } else { to }).pop().unwrap().0;
+        let target = town.path(&format!("film-{number}.bin"));
+        let at = target.to_str().unwrap().to_owned();
+        let get: &[&str] = &["file", "get", &id, "-o", &at];
+        let fetch = Deed { who: "bob", first: get, again: get, done: &|_| target.exists() };
+        let read = through_kills(&mut town, &fetch, ("out", size, kills));
+        assert!(read <= size + size / 10, "{read} bytes went for {size}");
+        assert!(fs::read(&target).unwrap() == content, "other bytes came than were sent");
+    }
+    // Nothing is left of what was on its way.
+    for who in ["alice", "bob"] {
+        let left = walk(&town.path(who)).filter(|(_, length)| *length > size / 2).count();
+        assert_eq!(left, 0, "{who}'s home has a copy");
+    }
+}
+
+/// Files below a directory, with their lengths.
+fn walk(directory: &std::path::Path) -> Box<dyn Iterator<Item = (std::path::PathBuf, u64)>> {
+    Box::new(fs::read_dir(directory).unwrap().flat_map(|entry| {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path())
+        } else {
+            Box::new(std::iter::once((entry.path(), entry.metadata().unwrap().len())))
+        }
+    }))
+}
+
+#[test]
+fn a_file_is_whole_whoever_is_killed_with_the_database() {
+    goes_on_through_kills(&[]);
+}
+
+#[test]
+fn a_file_is_whole_whoever_is_killed_with_a_directory() {
+    goes_on_through_kills(&[("QPC_BLOBS__BACKEND", "directory")]);
+}
+
+#[test]
+fn nothing_of_a_file_is_on_the_server_in_clear() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    let (name, inside) = ("canary-name-7be1f0.txt", "canary-content-52c9d8a1e4b7");
+    fs::write(town.path(name), inside.repeat(5_000)).unwrap();
+    alice.does(&["file", "send", "bob", town.path(name).to_str().unwrap(), "--caption", "canary-caption-0f9e"]);
+    bob.does(&["listen"]);
+    assert_eq!(files(&bob, "alice").len(), 1);
+    let mut scanned = 0;
+    for (path, _) in walk(&town.path("data")).filter(|(path, _)| path.is_file()) {
+        let bytes = fs::read(&path).unwrap();
+        for canary in ["canary-name-7be1f0", "canary-content-52c9", "canary-caption-0f9e"] {
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{canary} is in {}", path.display());
+        }
+        scanned += bytes.len();
+    }
+    assert!(scanned > 100_000, "the blob was not there to be looked at");
+}
+
+#[test]
+fn who_has_left_reads_no_file_any_more() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    alice.does(&["group", "create", "team", "bob"]);
+    bob.does(&["listen"]);
+    fs::write(town.path("plan.txt"), "the plan").unwrap();
+    alice.does(&["file", "send", "team", town.path("plan.txt").to_str().unwrap()]);
+    bob.does(&["listen"]);
+    let id = files(&bob, "team").pop().unwrap().0;
+    alice.does(&["group", "remove", "team", "bob"]);
+    bob.does(&["listen"]);
+    let target = town.path("got.txt");
+    let (code, _, stderr) = bob.tries(&["file", "get", &id, "-o", target.to_str().unwrap()]);
+    assert!(code != 0 && !target.exists(), "{code} {stderr}");
+    assert!(stderr.contains("plan.txt"), "{stderr}");
+}
