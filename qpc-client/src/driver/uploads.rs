@@ -17,7 +17,7 @@ use crate::{
     files::{self, Files},
     fresh,
     store::{
-        StoreError, message, outbox,
+        StoreError, attachment, message, outbox,
         upload::{self, Upload},
     },
     transfer::{self, Progress, Stream, TransferError},
@@ -208,7 +208,9 @@ async fn refuse(core: &Arc<Core>, upload: Upload, reason: String) -> Result<(), 
             move |tx| {
                 let mut out = Applied::default();
                 if upload::is_wanted(tx, upload.id)? {
-                    let told = message::notice(tx, upload.conversation, &format!("A file was not sent: {reason}."))?;
+                    let file = attachment::told(tx, upload.conversation, upload.id.as_bytes())?;
+                    let name = file.map_or_else(|| "A file".to_owned(), |file| file.file_name);
+                    let told = message::notice(tx, upload.conversation, &format!("{name} was not sent: {reason}."))?;
                     out.events.push(Event::Message(told));
                     apply::refuse(tx, upload.id, &reason, &mut out)?;
                 }

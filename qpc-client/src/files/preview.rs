@@ -104,6 +104,19 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_stands_upright_as_its_camera_says() {
+        let mut lying = Cursor::new(Vec::new());
+        RgbImage::new(40, 20).write_to(&mut lying, ImageFormat::Jpeg).unwrap();
+        // EXIF behind the first marker: one entry, orientation 6, which is a quarter turn.
+        let exif = b"\xff\xe1\0\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let mut bytes = lying.into_inner();
+        bytes.splice(2..2, exif.iter().copied());
+        let small = preview(&mut file(&bytes), "image/jpeg").unwrap();
+        let read = image::load_from_memory_with_format(&small, ImageFormat::Jpeg).unwrap();
+        assert_eq!((read.width(), read.height()), (20, 40));
+    }
+
+    #[test]
     fn what_is_no_picture_or_a_huge_one_has_none() {
         assert_eq!(preview(&mut file(b"\x89PNG\r\n\x1a\nnot really"), "image/png"), None);
         assert_eq!(preview(&mut file(b"text"), "text/plain"), None);

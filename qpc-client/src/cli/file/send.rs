@@ -180,8 +180,9 @@ impl Sending<'_> {
     /// Says what becomes of what could not be sent now.
     fn kept(&self, failure: Failure) -> Failure {
         let next = format!(
-            "it is queued, encrypted, in the home, and sent when that can be: by any later command, or {} listen --follow",
-            hint::program()
+            "it is queued, encrypted, in the home, and sent when that can be: while {me} listen --follow or {me} chat runs, \
+             or with the next file",
+            me = hint::program()
         );
         failure.at(&self.place).next(next)
     }
