@@ -15,7 +15,7 @@ use std::{
     process::{Child, Command as Process, Output, Stdio},
 };
 
-use qpc_client::api::{Command, CommandError, Event, Waiting};
+use qpc_client::api::{Command, CommandError, Event, Place, Waiting};
 
 use self::{
     driver::{ALICE, BOB, Driver, Full, Home, State, program, run},
@@ -102,6 +102,51 @@ fn a_full_outbox_is_waited_for_while_it_drains() {
     assert_eq!(code(&output), 75, "{output:?}");
     assert!(text(&output.stderr).contains("the outbox is full"), "{output:?}");
     assert_eq!(driver.change(|state| state.sent.len()), 2);
+}
+
+// ---- file
+
+#[test]
+fn files_are_sent_by_paths_that_mean_the_same_to_whoever_drives_the_home() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, State::default());
+    let output = home.run(&["file", "send", "bob", "photo.jpg", "../b.txt", "--json"], "");
+    assert_eq!(code(&output), 0, "{output:?}");
+    let sent = driver.change(|state| state.sent.clone());
+    assert!(sent.iter().all(|(to, path)| to == "bob" && path.starts_with('/')), "{sent:?}");
+    assert!(sent[0].1.ends_with("/photo.jpg") && sent[1].1.ends_with("/b.txt"), "{sent:?}");
+    let lines = text(&output.stdout);
+    for line in [
+        r#"{"id":"id-1","file":"photo.jpg","state":"queued","reason":null}"#,
+        r#"{"id":"id-1","file":"photo.jpg","state":"sent","reason":null}"#,
+        r#"{"id":"id-2","file":"b.txt","state":"sent","reason":null}"#,
+    ] {
+        assert!(lines.lines().any(|one| one == line), "{line} is not in {lines}");
+    }
+    home.run(&["file", "get", "0198"], "");
+    let asked = driver.change(|state| state.done.pop());
+    let Some(Command::FileGet { id, place: Place::Directory(dir) }) = asked else { panic!("{asked:?}") };
+    assert!(id == "0198" && dir.starts_with('/'), "{dir}");
+    home.run(&["file", "get", "0198", "-o", "new"], "");
+    let asked = driver.change(|state| state.done.pop());
+    assert!(matches!(&asked, Some(Command::FileGet { place: Place::File(path), .. }) if path.ends_with("/new")));
+}
+
+#[test]
+fn a_file_that_is_not_sent_is_told_with_its_code() {
+    let home = Home::taken();
+    let driver = Driver::start(&home, State { refuse: Some("it is too large".to_owned()), ..State::default() });
+    let output = home.run(&["file", "send", "bob", "photo.jpg"], "");
+    assert_eq!(code(&output), 77);
+    assert!(text(&output.stderr).contains("not sent: photo.jpg: it is too large"), "{output:?}");
+    let waiting = Waiting { to: "bob@localhost".to_owned(), messages: 1, reason: "storage is full".to_owned() };
+    driver.change(|state| (state.refuse, state.waiting) = (None, vec![waiting]));
+    let output = home.run(&["file", "send", "bob", "photo.jpg"], "");
+    assert_eq!(code(&output), 75);
+    assert!(text(&output.stderr).contains("it waits: photo.jpg: storage is full"), "{output:?}");
+    let message = "photo.jpg is not sent: it is no file".to_owned();
+    driver.change(|state| state.fail = Some(CommandError::Usage { message }));
+    assert_eq!(code(&home.run(&["file", "send", "bob", "photo.jpg"], "")), 2);
 }
 
 // ---- listen

@@ -93,7 +93,8 @@ impl State {
                 let conversations = titles.iter().map(|title| self.conversation(title)).collect();
                 Outcome::Conversations { conversations }
             }
-            Command::Send { to, text } => {
+            // Of a file, the path is what was said.
+            Command::Send { to, text } | Command::FileSend { to, path: text, .. } => {
                 if let Some(error) = &self.fail {
                     return Err(error.clone());
                 }
