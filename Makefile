@@ -29,7 +29,8 @@ test: deps check ## All tests, formatting, lints.
 	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --test simulation
 	$(MAKE) s3
 
-s3: ## The suite of blobs on a bucket, of a server for it that is started here; needs python3-venv.
+s3: ## The suite of blobs on a bucket, of a server for it that is started here.
+	@.ci/deps s3
 	.ci/s3 $(CARGO) test --locked -p qpc-server --lib a_bucket_passes_the_suite
 
 check: ## Formatting and lints, warnings denied.
@@ -71,11 +72,12 @@ tiers: ## The tables of docs/sizing.md, measured here; as root, for limits on th
 fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
 
-torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; races of many, repair of a large group; SEEDS of the simulation.
+torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; races of many, large files, repair of a large group; SEEDS of the simulation.
 	$(CARGO) build --release --locked --workspace --bins
 	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
 	QPC_SEEDS=0..$(SEEDS) QPC_SEEDS_FILE=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/seeds-$$(git rev-parse --short HEAD).txt $(CARGO) test --release --locked \
 		-p qpc-server --features simulation --test simulation nothing_is_lost -- --nocapture
+	QPC_FILE_MB=100 QPC_FILE_KILLS=5 $(CARGO) test --release --locked -p qpc-server --test server files:: -- --nocapture
 	$(CARGO) test --release --locked -p qpc-client --lib five_hundred_of_a_thousand -- --ignored --nocapture
 	QPC_RACES="50 1000" $(CARGO) test --release --locked -p qpc-server --test server many_who_change -- --nocapture
 

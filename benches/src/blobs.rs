@@ -41,8 +41,9 @@ use crate::{
     talk::{Common, SETTLE},
 };
 
-/// Parts, or ranges, of one transfer without an answer.
-const IN_FLIGHT: usize = 6;
+/// Parts of one upload without an answer, and ranges of one download, as the client has them.
+const PARTS_IN_FLIGHT: usize = 4;
+const RANGES_IN_FLIGHT: usize = 3;
 /// Pairs that send small messages.
 const PAIRS: u32 = 20;
 /// Bytes of one.
@@ -97,7 +98,7 @@ impl Seat {
         let parts = content.len().div_ceil(BLOB_PART);
         let (mut sent, mut answered) = (0, 0);
         while answered < parts {
-            while sent < parts && sent.saturating_sub(answered) < IN_FLIGHT {
+            while sent < parts && sent.saturating_sub(answered) < PARTS_IN_FLIGHT {
                 let from = sent.saturating_mul(BLOB_PART);
                 let data = content.slice(from..from.saturating_add(BLOB_PART).min(content.len()));
                 let part = v1::UploadPart { blob: Some(blob.clone()), number: u32::try_from(sent)?, data };
@@ -125,7 +126,7 @@ impl Seat {
         let (mut sent, mut answered) = (0, 0);
         let mut hasher = blake3::Hasher::new();
         while answered < ranges {
-            while sent < ranges && sent.saturating_sub(answered) < IN_FLIGHT {
+            while sent < ranges && sent.saturating_sub(answered) < RANGES_IN_FLIGHT {
                 let offset = u64::try_from(sent.saturating_mul(BLOB_PART))?;
                 let read = v1::ReadBlob { blob: Some(blob.clone()), offset, length: u32::try_from(BLOB_PART)? };
                 requests.send(Method::ReadBlob(read)).await?;
@@ -458,7 +459,7 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
     (outcome.sent, outcome.delivered) = (plan.rounds.into(), plan.rounds.into());
     outcome.latency(&last);
     outcome.setting("blob_bytes", plan.size);
-    outcome.setting("in_flight", IN_FLIGHT);
+    outcome.setting("in_flight", format!("{PARTS_IN_FLIGHT} parts, {RANGES_IN_FLIGHT} ranges"));
     outcome.setting("messages_per_s", plan.rate);
     outcome.setting("transfers_beside_them", plan.transfers);
     outcome.setting("load", "one blob at a time each way; then many uploads at once; then messages at their times");

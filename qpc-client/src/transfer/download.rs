@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Ranges that may be unanswered.
-const IN_FLIGHT_MAX: usize = 4;
+const IN_FLIGHT_MAX: usize = 3;
 
 /// Reads a blob of this size from where `from` says to its end; `checker` has seen what is before. `told` hears how many
 /// bytes are there.

@@ -8,7 +8,7 @@ use super::{PART, Pipe, TransferError};
 use crate::transport::{CallError, read_answer};
 
 /// Parts that may be unanswered.
-const IN_FLIGHT_MAX: u64 = 8;
+const IN_FLIGHT_MAX: u64 = 4;
 
 /// Sends a blob; afterwards everybody in the conversation can read it. `told` hears how many bytes are there.
 pub(crate) async fn upload(

@@ -28,7 +28,7 @@ fn carried(town: &Town, direction: &str) -> u64 {
     let page = http(town.server.metrics, "/metrics");
     let name = format!("qpc_blob_bytes_total{{direction=\"{direction}\"}} ");
     let value = page.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{page}"));
-    value.trim().parse::<f64>().map(|value| value as u64).unwrap()
+    value.trim().parse().unwrap()
 }
 
 /// The files in a conversation, the oldest first: id and state.
@@ -118,6 +118,8 @@ fn goes_on_through_kills(settings: &[(&str, &str)]) {
     let people = town.friends();
     people.0.does(&["group", "create", "team", "bob"]);
     people.1.does(&["listen"]);
+    // What was on its way when somebody was killed goes again: of a large file, and of a small one.
+    let most = size + (size / 10).max(2 * kills * 1_048_576);
     let content = bytes(7, usize::try_from(size).unwrap());
     let source = town.path("a film.bin");
     fs::write(&source, &content).unwrap();
@@ -133,7 +135,7 @@ fn goes_on_through_kills(settings: &[(&str, &str)]) {
             done: &sent_all,
         };
         let sent = through_kills(&mut town, &send, ("in", size, kills));
-        assert!(sent <= size + size / 10, "{sent} bytes went for {size}");
+        assert!(sent <= most, "{sent} bytes went for {size}");
         let (alice, bob) = (Somebody::of(&town, "alice"), Somebody::of(&town, "bob"));
         bob.does(&["listen"]);
         assert_eq!(files(&alice, to).len(), 1, "it was sent once");
@@ -143,7 +145,8 @@ fn goes_on_through_kills(settings: &[(&str, &str)]) {
         let get: &[&str] = &["file", "get", &id, "-o", &at];
         let fetch = Deed { who: "bob", first: get, again: get, done: &|_| target.exists() };
         let read = through_kills(&mut town, &fetch, ("out", size, kills));
-        assert!(read <= size + size / 10, "{read} bytes went for {size}");
+        assert!(read <= most, "{read} bytes went for {size}");
+        println!("{to}: of {size} bytes {sent} were sent and {read} read, with {kills} kills of each side each way");
         assert!(fs::read(&target).unwrap() == content, "other bytes came than were sent");
     }
     // Nothing is left of what was on its way.
@@ -211,5 +214,5 @@ fn who_has_left_reads_no_file_any_more() {
     let target = town.path("got.txt");
     let (code, _, stderr) = bob.tries(&["file", "get", &id, "-o", target.to_str().unwrap()]);
     assert!(code != 0 && !target.exists(), "{code} {stderr}");
-    assert!(stderr.contains("plan.txt"), "{stderr}");
+    assert!(stderr.contains("not in its conversation any more"), "{stderr}");
 }
