@@ -77,7 +77,8 @@ torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its c
 	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
 	QPC_SEEDS=0..$(SEEDS) QPC_SEEDS_FILE=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/seeds-$$(git rev-parse --short HEAD).txt $(CARGO) test --release --locked \
 		-p qpc-server --features simulation --test simulation nothing_is_lost -- --nocapture
-	QPC_FILE_MB=100 QPC_FILE_KILLS=5 $(CARGO) test --release --locked -p qpc-server --test server files:: -- --nocapture
+	QPC_FILE_MB=100 QPC_FILE_KILLS=5 QPC_FILE_MEMBERS=10 $(CARGO) test --release --locked -p qpc-server --test server files:: -- --nocapture
+	.ci/full-disk
 	$(CARGO) test --release --locked -p qpc-client --lib five_hundred_of_a_thousand -- --ignored --nocapture
 	QPC_RACES="50 1000" $(CARGO) test --release --locked -p qpc-server --test server many_who_change -- --nocapture
 

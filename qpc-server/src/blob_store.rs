@@ -13,6 +13,7 @@ pub mod conformance;
 mod dispatch;
 pub mod memory;
 pub mod objects;
+pub mod reserve;
 pub mod sqlite;
 mod tables;
 mod verbs;

@@ -24,7 +24,17 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("domain", &["account", "delivery", "group", "blob"]),
     ("shared state", &["registry", "policy", "metrics", "tasks", "field"]),
     ("ports", &["store", "blob_store", "clock", "rng"]),
-    ("adapters", &["store/sqlite", "store/memory", "blob_store/sqlite", "blob_store/objects", "blob_store/memory"]),
+    (
+        "adapters",
+        &[
+            "store/sqlite",
+            "store/memory",
+            "blob_store/sqlite",
+            "blob_store/objects",
+            "blob_store/memory",
+            "blob_store/reserve",
+        ],
+    ),
 ];
 
 /// Lines after which a file holds a second concept.

@@ -140,6 +140,8 @@ pub struct Blobs {
     pub s3_secret_key_file: Option<PathBuf>,
     /// With `s3`: talk without TLS, inside one machine.
     pub s3_allow_http: bool,
+    /// Bytes that blobs leave free on the disk with the data directory, or the one with their own, for messages.
+    pub disk_reserve: u64,
     /// Bytes of one blob. A file of 100 MiB takes a little more than that.
     pub max_size: u64,
     /// Bytes that one account may have put into conversations, unfinished uploads included.
@@ -168,6 +170,7 @@ impl Default for Blobs {
             s3_access_key: None,
             s3_secret_key_file: None,
             s3_allow_http: false,
+            disk_reserve: 256 * 1024 * 1024,
             max_size: of.max_size,
             account_bytes: of.account_bytes,
             account_count: of.account_blobs,

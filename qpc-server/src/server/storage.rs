@@ -7,6 +7,7 @@ use crate::{
     blob_store::{
         BlobStore,
         objects::{ObjectBlobs, ObjectPlace, OpenObjectsError, S3Settings, SecretText},
+        reserve::Reserved,
         sqlite::SqliteBlobs,
     },
     config::{self, BlobBackend, ConfigError, Loaded, Secret, read_secret},
@@ -106,14 +107,18 @@ fn blobs(
 ) -> Result<Arc<dyn BlobStore>, StorageError> {
     let options = Options { observer: Arc::new(BlobObserver(Arc::clone(metrics))), ..SqliteBlobs::options() };
     let path = DataDir::blobs_database(dir.path());
-    let place = match config.backend {
-        BlobBackend::Database => return Ok(Arc::new(SqliteBlobs::open(&path, key, options)?)),
+    let own = config.directory.clone().unwrap_or_else(|| dir.path().join("blobs"));
+    let (blobs, disk): (Arc<dyn BlobStore>, _) = match config.backend {
+        BlobBackend::Database => (Arc::new(SqliteBlobs::open(&path, key, options)?), dir.path().to_owned()),
         BlobBackend::Directory => {
-            ObjectPlace::Directory(config.directory.clone().unwrap_or_else(|| dir.path().join("blobs")))
+            (Arc::new(ObjectBlobs::open(&path, key, options, &ObjectPlace::Directory(own.clone()))?), own)
         }
-        BlobBackend::S3 => ObjectPlace::S3(bucket(config)?),
+        BlobBackend::S3 => {
+            let place = ObjectPlace::S3(bucket(config)?);
+            (Arc::new(ObjectBlobs::open(&path, key, options, &place)?), dir.path().to_owned())
+        }
     };
-    Ok(Arc::new(ObjectBlobs::open(&path, key, options, &place)?))
+    Ok(Arc::new(Reserved::new(blobs, disk, config.disk_reserve)))
 }
 
 fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {

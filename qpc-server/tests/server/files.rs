@@ -1,6 +1,6 @@
 //! Files with the built programs: whole at everybody's, whoever is killed meanwhile, on each backend that needs no other server.
 //!
-//! `QPC_FILE_MB` and `QPC_FILE_KILLS` make it larger: 100 and 5 are what `make torture` tries.
+//! `QPC_FILE_MB`, `QPC_FILE_KILLS` and `QPC_FILE_MEMBERS` make it larger: 100, 5 and 10 are what `make torture` tries.
 
 use std::{
     fs,
@@ -17,6 +17,8 @@ use crate::{
     program::http,
 };
 
+/// Who may be in the group besides alice and bob.
+const MEMBERS: [&str; 8] = ["carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy"];
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn from_environment(name: &str, otherwise: u64) -> u64 {
@@ -111,13 +113,26 @@ fn through_kills(town: &mut Town, deed: &Deed<'_>, (direction, size, kills): (&'
     meter.total() - already
 }
 
+#[allow(clippy::print_stdout, reason = "figures, for who asks to see them")]
 fn goes_on_through_kills(settings: &[(&str, &str)]) {
     let (megabytes, kills) = (from_environment("QPC_FILE_MB", 8), from_environment("QPC_FILE_KILLS", 2));
+    let members = usize::try_from(from_environment("QPC_FILE_MEMBERS", 3)).unwrap();
     let size = megabytes * 1_000_000;
     let mut town = Town::with(settings);
-    let people = town.friends();
-    people.0.does(&["group", "create", "team", "bob"]);
-    people.1.does(&["listen"]);
+    let others: Vec<&'static str> = MEMBERS.into_iter().take(members.saturating_sub(2)).collect();
+    {
+        let (alice, bob) = town.friends();
+        alice.does(&["group", "create", "team", "bob"]);
+        bob.does(&["listen"]);
+        for name in &others {
+            let member = town.newcomer(name);
+            alice.does(&["send", name, "may I?"]);
+            member.does(&["listen"]);
+            member.does(&["contacts", "accept", "alice"]);
+            alice.does(&["group", "add", "team", name]);
+            member.does(&["listen"]);
+        }
+    }
     // What was on its way when somebody was killed goes again: of a large file, and of a small one.
     let most = size + (size / 10).max(2 * kills * 1_048_576);
     let content = bytes(7, usize::try_from(size).unwrap());
@@ -148,6 +163,14 @@ fn goes_on_through_kills(settings: &[(&str, &str)]) {
         assert!(read <= most, "{read} bytes went for {size}");
         println!("{to}: of {size} bytes {sent} were sent and {read} read, with {kills} kills of each side each way");
         assert!(fs::read(&target).unwrap() == content, "other bytes came than were sent");
+        for name in others.iter().filter(|_| to == "team") {
+            let (member, target) = (Somebody::of(&town, name), town.path(&format!("of-{name}.bin")));
+            member.does(&["listen"]);
+            let id = files(&member, "team").pop().unwrap().0;
+            member.does(&["file", "get", &id, "-o", target.to_str().unwrap()]);
+            assert!(fs::read(&target).unwrap() == content, "other bytes came to {name} than were sent");
+            fs::remove_file(&target).unwrap();
+        }
     }
     // Nothing is left of what was on its way.
     for who in ["alice", "bob"] {

@@ -88,7 +88,11 @@ pub struct World {
 
 impl World {
     pub fn new(backend: &dyn Backend) -> Self {
-        Self { store: backend.open(), now_ms: 1_000, quota: AMPLE }
+        Self::on(backend.open())
+    }
+
+    pub fn on(store: Arc<dyn BlobStore>) -> Self {
+        Self { store, now_ms: 1_000, quota: AMPLE }
     }
 
     /// The same store after a restart, where it is persistent.
