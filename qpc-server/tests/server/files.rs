@@ -115,7 +115,7 @@ fn through_kills(town: &mut Town, deed: &Deed<'_>, (direction, size, kills): (&'
 
 #[allow(clippy::print_stdout, reason = "figures, for who asks to see them")]
 fn goes_on_through_kills(settings: &[(&str, &str)]) {
-    let (megabytes, kills) = (from_environment("QPC_FILE_MB", 8), from_environment("QPC_FILE_KILLS", 2));
+    let (megabytes, kills) = (from_environment("QPC_FILE_MB", 8), from_environment("QPC_FILE_KILLS", 1));
     let members = usize::try_from(from_environment("QPC_FILE_MEMBERS", 3)).unwrap();
     let size = megabytes * 1_000_000;
     let mut town = Town::with(settings);
