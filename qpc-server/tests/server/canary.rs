@@ -12,8 +12,8 @@ use std::{
 };
 
 use qpc_client::{
-    Client, Home, KeySource, KsfParams, Options, Registration, Trust,
-    api::{Command, Outcome, Password},
+    Client, Home, KeySource, KsfParams, Notice, Options, Registration, Trust,
+    api::{Command, Event, OutboxState, Outcome, Password},
 };
 
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
 const TEXT: &str = "canary-text-5f1c9a7e30d24b68";
 const TITLE: &str = "canary-title-91b7e2c45d0f38a6";
 const PASSWORD: &str = "canary-password-c83a60f7125e4d9b";
+/// Name, content and caption of a file.
+const FILE: [&str; 3] = ["canary-name-7be1f04c92ad", "canary-content-52c9d8a1e4b7", "canary-caption-0f9e63d871c5"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The forms in which a string may lie about: as it is, UTF-16, hexadecimal, base64 at each offset.
@@ -141,10 +143,31 @@ async fn exchange(server: &Program, homes: &Path) {
         }
     })
     .await;
+    send_file(&alice, homes).await;
     let (old, new) = (Password(PASSWORD.into()), Password(format!("{PASSWORD}2")));
     run(&alice, Command::PasswordChange { old, new }).await;
     alice.close().await;
     bob.close().await;
+}
+
+/// A file goes to bob, all of it.
+async fn send_file(alice: &Client, homes: &Path) {
+    let [name, content, caption] = FILE;
+    let path = homes.join(name);
+    fs::write(&path, content.repeat(20_000)).unwrap();
+    let mut events = alice.events();
+    let path = path.to_str().unwrap().to_owned();
+    let send = Command::FileSend { to: "bob".into(), path, caption: caption.into() };
+    let Outcome::Queued { id: sent, .. } = run(alice, send).await else { panic!("not queued") };
+    in_time(async {
+        loop {
+            match events.next().await.expect("a client that runs") {
+                Notice::Event(Event::Outbox { id, state: OutboxState::Sent, .. }) if id == sent => break,
+                _ => {}
+            }
+        }
+    })
+    .await;
 }
 
 /// Invariant 9, seen from outside: bodies, and what they stand for, leave no trace.
@@ -154,12 +177,15 @@ fn no_canary_is_found_on_the_server() {
     let (data, log) = (temp.path().join("data"), temp.path().join("log"));
     let mut command = program(&data);
     command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"]).env("RUST_LOG", "trace");
+    // Where the bytes of blobs are not encrypted by the server besides.
+    command.env("QPC_BLOBS__BACKEND", "directory");
     let server = Program::spawn_logging(&mut command, File::create(&log).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(exchange(&server, &temp.path().join("homes")));
 
     let key = fs::read_to_string(data.join("db.key")).unwrap();
     let mut places = files(&data);
+    assert!(places.iter().any(|(_, bytes)| bytes.len() == 256 * 1024), "a part of the file is there");
     places.push(("metrics".into(), metrics(server.metrics)));
     let traced = fs::read(&log).unwrap();
     assert!(traced.len() > 10_000, "the log is at trace level: {} bytes", traced.len());
@@ -171,7 +197,7 @@ fn no_canary_is_found_on_the_server() {
         Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}"),
     }
     for (place, bytes) in &places {
-        for canary in [TEXT, TITLE, PASSWORD] {
+        for canary in [TEXT, TITLE, PASSWORD].iter().chain(&FILE) {
             assert!(!contains(bytes, canary), "{canary} lies in {place}");
         }
         assert!(place.ends_with("db.key") || !contains(bytes, key.trim()), "the database key lies in {place}");
