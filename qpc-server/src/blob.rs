@@ -176,6 +176,8 @@ impl Blobs {
         self.may_send(actor, &place.conversation).await?;
         let readable_in = self.readable_in(actor, &place, request.size).await?;
         let upload = Upload { account: actor.account(), place };
+        // Before it might begin anew: what was worked out belongs to the bytes of before.
+        self.digests.forget(&upload);
         let (quota, now_ms) = (self.quota, self.clock.unix_ms());
         let begun = self
             .blobs
@@ -235,8 +237,11 @@ impl Blobs {
     async fn try_finish(&self, actor: &Actor, request: v1::FinishUpload) -> Result<(), BlobError> {
         let upload = Upload { account: actor.account(), place: place(request.blob.as_ref())? };
         self.may_send(actor, &upload.place.conversation).await?;
-        let Some(size) = self.blobs.ready(upload.clone()).await? else { return Ok(()) };
-        let parts = u32::try_from(blob_store::parts(size)).unwrap_or(u32::MAX);
+        let Some(whole) = self.blobs.ready(upload.clone()).await? else {
+            // Somebody else was faster: this one is not charged any longer.
+            return Ok(self.blobs.discard(upload).await?);
+        };
+        let parts = u32::try_from(blob_store::parts(whole.size)).unwrap_or(u32::MAX);
         let digest = match self.digests.take(&upload, parts) {
             Some(digest) => digest,
             None => self.read_digest(&upload, parts).await?,
@@ -245,7 +250,7 @@ impl Blobs {
             self.blobs.discard(upload).await?;
             return Err(BlobError::DigestDiffers);
         }
-        Ok(self.blobs.finish(upload, self.clock.unix_ms()).await?)
+        Ok(self.blobs.finish(upload, whole, self.clock.unix_ms()).await?)
     }
 
     /// The digest of what is stored: parts of it came before a restart, or not in order.
@@ -289,7 +294,9 @@ impl Blobs {
             Ok(_) | Err(ReadError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.blobs.release(Upload { account: actor.account(), place }).await?)
+        let upload = Upload { account: actor.account(), place };
+        self.digests.forget(&upload);
+        Ok(self.blobs.release(upload).await?)
     }
 
     async fn may_send(&self, actor: &Actor, conversation: &ConversationName) -> Result<(), BlobError> {

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use qpc_proto::id::{AccountId, ConversationName};
 
+use self::tables::ContentId;
 pub(crate) use self::verbs::parts;
 use crate::store::StoreFault;
 
@@ -121,6 +122,14 @@ pub enum BeginError {
     Fault(#[from] StoreFault),
 }
 
+/// An upload of which all parts are stored. They stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// In bytes.
+    pub size: u64,
+    content: ContentId,
+}
+
 /// Why an upload does not go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UploadError {
@@ -191,10 +200,11 @@ pub trait BlobStore: Send + Sync + 'static {
     fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError>;
     /// A part of an unfinished upload.
     fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError>;
-    /// The size of an unfinished upload, if all of its parts are stored. Of one that is finished, `None`.
-    fn ready(&self, upload: Upload) -> Answer<Option<u64>, UploadError>;
-    /// The blob can be read from here on. The caller has compared the digest. Finished is finished: again is no error.
-    fn finish(&self, upload: Upload, now_ms: u64) -> Answer<(), UploadError>;
+    /// An unfinished upload, if all of its parts are stored. Of one that is finished, `None`.
+    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError>;
+    /// The blob can be read from here on. The caller has compared the digest of what was whole: an upload that has begun
+    /// anew since is another one. Finished is finished: again is no error.
+    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError>;
     /// Throws an unfinished upload away, if there is one.
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault>;
     /// Some of a blob: at most so many bytes, and no more than [`qpc_proto::limits::BLOB_PART`].

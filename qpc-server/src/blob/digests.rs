@@ -32,6 +32,11 @@ impl Digests {
         self.all().put(upload, Begun { hasher: Box::default(), next: 0 });
     }
 
+    /// What was worked out counts no more.
+    pub(super) fn forget(&self, upload: &Upload) {
+        self.all().pop(upload);
+    }
+
     /// A part is stored: these bytes, or others that came before.
     pub(super) fn add(&self, upload: &Upload, number: u32, data: Option<&Bytes>) {
         // Taken out meanwhile: hashing takes a while, and a second copy of the part must not be added too.

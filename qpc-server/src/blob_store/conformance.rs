@@ -56,7 +56,8 @@ macro_rules! suite {
 suite! { $
     uploads:
         parts_come_in_any_order_and_twice, a_part_that_does_not_fit_is_refused, an_upload_goes_on_where_it_stopped,
-        parts_are_counted_without_a_gap, an_upload_is_not_finished_without_all_parts, an_unknown_upload_takes_nothing,
+        parts_are_counted_without_a_gap, an_upload_that_began_anew_is_not_finished_by_an_earlier_look,
+        an_upload_is_not_finished_without_all_parts, an_unknown_upload_takes_nothing,
         another_size_begins_anew, finished_is_finished, a_discarded_upload_is_gone;
     reading:
         ranges_are_cut_at_the_end, a_range_is_never_longer_than_a_part, who_guesses_finds_nothing,

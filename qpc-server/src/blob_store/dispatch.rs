@@ -5,7 +5,7 @@ use qpc_proto::id::ConversationName;
 
 use super::{
     Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-    Upload, UploadError,
+    Upload, UploadError, Whole,
     tables::{BlobTables, Body},
     verbs,
 };
@@ -57,12 +57,12 @@ impl<A: Transact> BlobStore for A {
         Box::pin(Transact::read(self, move |tables| verbs::part(tables, &upload, number)))
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<u64>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
         Box::pin(Transact::read(self, move |tables| verbs::ready(tables, &upload)))
     }
 
-    fn finish(&self, upload: Upload, now_ms: u64) -> Answer<(), UploadError> {
-        Box::pin(self.write(0, move |tables| verbs::finish(tables, &upload, now_ms)))
+    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+        Box::pin(self.write(0, move |tables| verbs::finish(tables, &upload, whole, now_ms)))
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {

@@ -22,7 +22,7 @@ use qpc_proto::id::ConversationName;
 pub use self::place::{ObjectPlace, S3Settings, SecretText};
 use super::{
     Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-    Upload, UploadError,
+    Upload, UploadError, Whole,
     dispatch::Transact,
     sqlite::{ObjectName, SqliteBlobs},
     tables::{BlobTables, Body},
@@ -227,12 +227,12 @@ impl BlobStore for ObjectBlobs {
         })
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<u64>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
         self.index.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, now_ms: u64) -> Answer<(), UploadError> {
-        self.index.finish(upload, now_ms)
+    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+        self.index.finish(upload, whole, now_ms)
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {

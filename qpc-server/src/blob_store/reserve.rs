@@ -8,7 +8,7 @@ use qpc_proto::id::ConversationName;
 
 use super::{
     Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-    Upload, UploadError,
+    Upload, UploadError, Whole,
 };
 use crate::store::StoreFault;
 
@@ -58,12 +58,12 @@ impl BlobStore for Reserved {
         self.blobs.part(upload, number)
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<u64>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
         self.blobs.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, now_ms: u64) -> Answer<(), UploadError> {
-        self.blobs.finish(upload, now_ms)
+    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+        self.blobs.finish(upload, whole, now_ms)
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {

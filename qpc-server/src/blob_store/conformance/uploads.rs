@@ -91,6 +91,25 @@ pub fn parts_are_counted_without_a_gap(backend: &dyn Backend) {
     }
 }
 
+/// Whoever compares a digest has compared what is finished then, and nothing that came in its place meanwhile.
+pub fn an_upload_that_began_anew_is_not_finished_by_an_earlier_look(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, talk, blob) = (account(1), conversation(1), Blob::new(1, BLOB_PART + 100));
+    let upload = blob.by(alice, &talk);
+    world.begin(&upload, blob.size()).unwrap();
+    world.put_all(&upload, &blob);
+    let seen = world.whole(&upload).unwrap().unwrap();
+    wait(world.store.release(upload.clone())).unwrap();
+    world.begin(&upload, blob.size()).unwrap();
+    world.put_all(&upload, &Blob::new(2, BLOB_PART + 100));
+    assert_eq!(world.finish_whole(&upload, seen), Err(UploadError::Unknown));
+    assert!(!world.holds(&talk, &blob));
+    let seen = world.whole(&upload).unwrap().unwrap();
+    assert_eq!(world.finish_whole(&upload, seen), Ok(()));
+    // Again is no error.
+    assert_eq!(world.finish_whole(&upload, seen), Ok(()));
+}
+
 pub fn an_upload_is_not_finished_without_all_parts(backend: &dyn Backend) {
     let world = World::new(backend);
     let (alice, talk, blob) = (account(1), conversation(1), Blob::new(1, 2 * BLOB_PART + 1));

@@ -139,11 +139,22 @@ impl World {
     }
 
     pub fn ready(&self, upload: &Upload) -> Result<Option<u64>, UploadError> {
+        Ok(self.whole(upload)?.map(|whole| whole.size))
+    }
+
+    pub fn whole(&self, upload: &Upload) -> Result<Option<Whole>, UploadError> {
         wait(self.store.ready(upload.clone()))
     }
 
     pub fn finish(&self, upload: &Upload) -> Result<(), UploadError> {
-        wait(self.store.finish(upload.clone(), self.now_ms))
+        match self.whole(upload)? {
+            Some(whole) => self.finish_whole(upload, whole),
+            None => Ok(wait(self.store.discard(upload.clone()))?),
+        }
+    }
+
+    pub fn finish_whole(&self, upload: &Upload, whole: Whole) -> Result<(), UploadError> {
+        wait(self.store.finish(upload.clone(), whole, self.now_ms))
     }
 
     /// A whole upload.

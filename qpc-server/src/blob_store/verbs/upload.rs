@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{PARTS_PER_BLOB, change, change_both, drop_upload, part_len, parts};
 use crate::blob_store::{
-    BeginError, Begun, Budget, NewUpload, Place, Upload, UploadError,
+    BeginError, Begun, Budget, NewUpload, Place, Upload, UploadError, Whole,
     tables::{BlobTables, Body, ContentId, Fallible, Owner, ReferenceRow, UploadRow, Usage},
 };
 use crate::store::StoreFault;
@@ -159,13 +159,13 @@ fn is_whole(row: &UploadRow) -> bool {
 }
 
 /// See [`crate::blob_store::BlobStore::ready`].
-pub(in crate::blob_store) fn ready(tables: &mut dyn BlobTables, upload: &Upload) -> Result<Option<u64>, UploadError> {
+pub(in crate::blob_store) fn ready(tables: &mut dyn BlobTables, upload: &Upload) -> Result<Option<Whole>, UploadError> {
     let there = tables.reference(&upload.place)?;
     match (tables.upload(upload)?, there) {
         (None, None) => Err(UploadError::Unknown),
         (None, Some(_)) => Ok(None),
         (Some(row), Some(blob)) if row.size == blob.size => Ok(None),
-        (Some(row), _) if is_whole(&row) => Ok(Some(row.size)),
+        (Some(row), _) if is_whole(&row) => Ok(Some(Whole { size: row.size, content: row.content })),
         (Some(_), _) => Err(UploadError::PartsMissing),
     }
 }
@@ -174,6 +174,7 @@ pub(in crate::blob_store) fn ready(tables: &mut dyn BlobTables, upload: &Upload)
 pub(in crate::blob_store) fn finish(
     tables: &mut dyn BlobTables,
     upload: &Upload,
+    whole: Whole,
     now_ms: u64,
 ) -> Result<(), UploadError> {
     let place = &upload.place;
@@ -182,7 +183,9 @@ pub(in crate::blob_store) fn finish(
         (None, None) => return Err(UploadError::Unknown),
         (None, Some(_)) => return Ok(()),
         (Some(row), Some(_)) => return Ok(drop_upload(tables, upload, &row)?),
-        (Some(row), None) => row,
+        (Some(row), None) if row.content == whole.content => row,
+        // Nobody has compared what is there now.
+        (Some(_), None) => return Err(UploadError::Unknown),
     };
     if !is_whole(&row) {
         return Err(UploadError::PartsMissing);
