@@ -1,6 +1,7 @@
 -- Bytes: an upload's (state 0), a finished blob's (1), nobody's (2), nobody's and in objects alone (3).
 CREATE TABLE contents (
-    id INTEGER PRIMARY KEY,
+    -- Never used again: whoever has looked at one must not find another under its number.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     digest BLOB NOT NULL,
     size INTEGER NOT NULL,
     state INTEGER NOT NULL DEFAULT 0,
