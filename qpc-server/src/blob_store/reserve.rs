@@ -1,10 +1,14 @@
 //! Keeps room on the disk for messages: blobs are refused, as on a full disk, before they have used it up.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use qpc_proto::id::ConversationName;
+use tokio::task::spawn_blocking;
 
 use super::{
     Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
@@ -26,28 +30,35 @@ impl Reserved {
         Self { blobs, directory, bytes }
     }
 
-    /// Is there room? Where the system does not say, the disk's own refusal is left.
-    fn has_room(&self) -> bool {
-        rustix::fs::statvfs(&self.directory)
-            .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= self.bytes)
-    }
-
-    fn guarded<T, E>(&self, verb: impl FnOnce(&dyn BlobStore) -> Answer<T, E>) -> Answer<T, E>
+    fn guarded<T, E>(&self, verb: impl FnOnce(&dyn BlobStore) -> Answer<T, E> + Send + 'static) -> Answer<T, E>
     where
         T: Send + 'static,
         E: From<StoreFault> + Send + 'static,
     {
-        if self.has_room() { verb(&*self.blobs) } else { async { Err(StoreFault::Full.into()) }.boxed() }
+        let (blobs, directory, bytes) = (Arc::clone(&self.blobs), self.directory.clone(), self.bytes);
+        async move {
+            // A file system may hang; sessions must not.
+            match spawn_blocking(move || has_room(&directory, bytes)).await {
+                Ok(false) => Err(StoreFault::Full.into()),
+                Ok(true) | Err(_) => verb(&*blobs).await,
+            }
+        }
+        .boxed()
     }
+}
+
+/// Is there room? Where the system does not say, the disk's own refusal is left.
+fn has_room(directory: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(directory).map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes)
 }
 
 impl BlobStore for Reserved {
     fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError> {
-        self.guarded(|blobs| blobs.begin(new))
+        self.guarded(move |blobs| blobs.begin(new))
     }
 
     fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
-        self.guarded(|blobs| blobs.put_part(upload, number, data, now_ms))
+        self.guarded(move |blobs| blobs.put_part(upload, number, data, now_ms))
     }
 
     fn places(&self, digest: BlobDigest, size: u64, limit: usize) -> Answer<Vec<ConversationName>, StoreFault> {
