@@ -2,7 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use qpc_proto::{address::Domain, limits::DEVICES_PER_ACCOUNT_MAX};
+use qpc_proto::{
+    address::Domain,
+    limits::{BLOB_MAX, DEVICES_PER_ACCOUNT_MAX},
+};
 use tracing_subscriber::EnvFilter;
 
 use super::{Loaded, Period, Server};
@@ -69,6 +72,12 @@ impl Loaded {
         must(config.storage.wal_autocheckpoint > 0, "storage.wal_autocheckpoint", "is 0: the log would never end");
         let gather = config.storage.commit_gather;
         must(gather <= Period(Duration::from_millis(100)), "storage.commit_gather", "more than 100ms");
+        let blobs = &config.blobs;
+        if let Some(key) = blobs.missing() {
+            must(false, key, "is not set, and blobs.backend is \"s3\"");
+        }
+        must(blobs.max_size <= BLOB_MAX, "blobs.max_size", "more than 16 GiB");
+        must(blobs.upload_expiry >= Period::seconds(1), "blobs.upload_expiry", "less than 1s");
         let retention = &config.retention;
         let keeps_longer =
             retention.commits_days == 0 || (retention.days > 0 && retention.commits_days >= retention.days);
@@ -112,6 +121,7 @@ impl Loaded {
             ("limits.claim_target", limits.claim_target),
             ("limits.contact", limits.contact),
             ("limits.lookup", limits.lookup),
+            ("limits.blob", limits.blob),
             ("limits.request", limits.request),
         ] {
             must(rate.rate > 0 && rate.burst > 0, key, "rate and burst are at least 1");

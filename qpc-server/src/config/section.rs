@@ -182,6 +182,21 @@ impl Default for Blobs {
     }
 }
 
+impl Blobs {
+    /// What of a bucket is not set, where there is to be one.
+    #[must_use]
+    pub fn missing(&self) -> Option<&'static str> {
+        let set = [
+            ("blobs.s3_endpoint", !self.s3_endpoint.is_empty()),
+            ("blobs.s3_bucket", !self.s3_bucket.is_empty()),
+            ("blobs.s3_access_key", self.s3_access_key.is_some()),
+            ("blobs.s3_secret_key_file", self.s3_secret_key_file.is_some()),
+        ];
+        let wanted = self.backend == BlobBackend::S3;
+        set.into_iter().find(|(_, is_set)| wanted && !is_set).map(|(key, _)| key)
+    }
+}
+
 impl From<&Blobs> for BlobLimits {
     fn from(of: &Blobs) -> Self {
         Self {

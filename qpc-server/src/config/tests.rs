@@ -200,6 +200,14 @@ fn defaults_may_start_and_nonsense_may_not() {
         ]
     );
     assert_eq!(
+        faults("[blobs]\nbackend = \"s3\"\ns3_endpoint = \"https://s3.example\"\nmax_size = 17179869185\n", &[]),
+        [
+            "blobs.s3_bucket: is not set, and blobs.backend is \"s3\"",
+            "qpc-server.toml:4:1: blobs.max_size: more than 16 GiB"
+        ]
+    );
+    assert_eq!(faults("[limits.blob]\nrate = 0\n", &[]).len(), 1);
+    assert_eq!(
         faults("[limits.message]\nrate = 0\n", &[]),
         ["qpc-server.toml:1:9: limits.message: rate and burst are at least 1"]
     );

@@ -123,13 +123,11 @@ fn blobs(
 
 fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {
     let secret = |secret: &Secret| SecretText::new(secret.expose().to_owned());
-    let access_key = config.s3_access_key.as_ref().ok_or(StorageError::Bucket("blobs.s3_access_key"))?;
-    let secret_key = config.s3_secret_key_file.as_ref().ok_or(StorageError::Bucket("blobs.s3_secret_key_file"))?;
-    for (value, key) in [(&config.s3_endpoint, "blobs.s3_endpoint"), (&config.s3_bucket, "blobs.s3_bucket")] {
-        if value.is_empty() {
-            return Err(StorageError::Bucket(key));
-        }
-    }
+    let (Some(access_key), Some(secret_key), None) =
+        (&config.s3_access_key, &config.s3_secret_key_file, config.missing())
+    else {
+        return Err(StorageError::Bucket(config.missing().unwrap_or("blobs.s3_bucket")));
+    };
     Ok(S3Settings {
         endpoint: config.s3_endpoint.clone(),
         bucket: config.s3_bucket.clone(),
