@@ -15,7 +15,7 @@ const ADDRESSES: [(&str, &str); 5] = [
 ];
 
 /// What would make preparing, and looking for faults, take long.
-const RATES: [(&str, &str); 19] = [
+const RATES: [(&str, &str); 21] = [
     ("limits.handshakes_retry", "100000"),
     ("limits.handshakes_max", "100000"),
     ("limits.handshake_deadline", "\"60s\""),
@@ -31,6 +31,8 @@ const RATES: [(&str, &str); 19] = [
     ("limits.contact.burst", MANY),
     ("limits.blob.rate", MANY),
     ("limits.blob.burst", MANY),
+    ("limits.transfer.rate", MANY),
+    ("limits.transfer.burst", MANY),
     ("limits.lookup.rate", MANY),
     ("limits.lookup.burst", MANY),
     ("limits.request.rate", MANY),

@@ -48,6 +48,7 @@ pub struct Policy {
     contact: Keyed<AccountId>,
     lookup: Keyed<AccountId>,
     blob: Keyed<AccountId>,
+    transfer: Keyed<AccountId>,
     request: Keyed<AccountId>,
 }
 
@@ -66,11 +67,12 @@ impl Policy {
             contact: Keyed::new(Limit::Contact, rates.contact, rates.keys_max, metrics),
             lookup: Keyed::new(Limit::Lookup, rates.lookup, rates.keys_max, metrics),
             blob: Keyed::new(Limit::Blob, rates.blob, rates.keys_max, metrics),
+            transfer: Keyed::new(Limit::Transfer, rates.transfer, rates.keys_max, metrics),
             request: Keyed::new(Limit::Request, rates.request, rates.keys_max, metrics),
         }
     }
 
-    /// One message or change of a group by an account. The caller waits and asks again.
+    /// One message, change of a group, or part or range of a blob by an account. The caller waits and asks again.
     ///
     /// # Errors
     /// [`Wait`].
@@ -78,6 +80,7 @@ impl Policy {
         match pace {
             Pace::Message => self.message.check(&account),
             Pace::Change => self.change.check(&account),
+            Pace::Transfer => self.transfer.check(&account),
         }
     }
 
@@ -151,6 +154,7 @@ impl Policy {
         self.contact.clean();
         self.lookup.clean();
         self.blob.clean();
+        self.transfer.clean();
         self.request.clean();
     }
 }

@@ -184,6 +184,8 @@ limits! {
     lookup,
     /// Blobs that one account begins, finishes or releases.
     blob,
+    /// Parts and ranges of attachments of one account: more are slowed down, not refused.
+    transfer,
     /// Everything else one account asks for.
     request,
 }

@@ -73,6 +73,8 @@ labels! {
         Lookup = "lookup",
         /// Blobs that one account begins, finishes or releases.
         Blob = "blob",
+        /// Parts and ranges of blobs of an account: it is slowed down.
+        Transfer = "transfer",
         /// Everything else that one account asks for.
         Request = "request",
         /// A keyed store of the policy is full of other keys.

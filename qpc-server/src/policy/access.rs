@@ -37,6 +37,8 @@ pub enum Order {
 pub enum Pace {
     /// Of messages.
     Message,
+    /// Of parts and ranges of blobs.
+    Transfer,
     /// Of changes of groups, each of which takes a thread for up to some twenty milliseconds.
     Change,
 }
@@ -78,6 +80,7 @@ macro_rules! rules {
                 Method::Send(send) if is_proposal(send) => (Order::Alone, Some(Pace::Change)),
                 Method::Send(_) => (order, Some(Pace::Message)),
                 Method::SubmitCommit(_) => (order, Some(Pace::Change)),
+                Method::UploadPart(_) | Method::ReadBlob(_) => (order, Some(Pace::Transfer)),
                 _ => (order, None),
             };
             let bulk = matches!(method, Method::BeginUpload(_) | Method::UploadPart(_) | Method::ReadBlob(_));

@@ -281,6 +281,8 @@ pub struct Rates {
     pub lookup: Rate,
     /// Blobs that one account begins, finishes or releases.
     pub blob: Rate,
+    /// Parts and ranges of blobs of an account: more are slowed down.
+    pub transfer: Rate,
     /// Everything else that one account asks for.
     pub request: Rate,
     /// Keys in one store of rates; where it is full of busy ones, others wait.
@@ -302,6 +304,8 @@ impl Default for Rates {
             contact: Rate { per_minute: 30, burst: 100 },
             lookup: Rate { per_minute: 1_200, burst: 400 },
             blob: Rate { per_minute: 600, burst: 200 },
+            // At 256 KiB each, 1,000 a second are more than one server's thread carries.
+            transfer: Rate { per_minute: 60_000, burst: 4_000 },
             request: Rate { per_minute: 600, burst: 300 },
             keys_max: 200_000,
             clean: Duration::from_secs(10),

@@ -1,12 +1,30 @@
 //! Blobs over the wire: parts in, ranges out, for members alone, within quotas; and what hostile clients try.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
 use bytes::Bytes;
 use qpc_proto::{
     error::Code,
+    id::ConversationName,
     limits::BLOB_PART,
     v1::{self, answer, request::Method},
 };
-use qpc_server::metrics::labels::BlobRejection;
+use qpc_server::{
+    blob_store::{
+        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
+        Upload, UploadError, Whole, memory::MemoryBlobs,
+    },
+    metrics::labels::{BlobRejection, Limit},
+    policy::limits::Rate,
+    store::StoreFault,
+};
+use tokio::sync::Semaphore;
 
 use crate::{
     edge::{Guest, House, Room},
@@ -261,6 +279,24 @@ async fn quotas_are_exact_and_unfinished_uploads_count() {
 }
 
 #[tokio::test]
+async fn who_asks_for_parts_and_ranges_above_the_rate_is_slowed_down() {
+    let slow = Rate { per_minute: 60, burst: 5 };
+    let house = House::with(|limits| limits.rates.transfer = slow).await;
+    let (alice, bob, room) = house.pair().await;
+    let content = bytes(1, 10);
+    alice.uploads(&room, &content).await;
+    for _ in 0..5 {
+        assert_eq!(bob.reads_all(&room, &content).await, content);
+    }
+    assert_eq!(house.context.metrics.rate_limit_hits(Limit::Transfer), 0);
+    // The sixth waits for its turn, of which there is one a second.
+    let began = Instant::now();
+    assert_eq!(bob.reads_all(&room, &content).await, content);
+    assert!(began.elapsed() > Duration::from_millis(500));
+    assert!(house.context.metrics.rate_limit_hits(Limit::Transfer) > 0);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_its_blobs_is_still_sent_messages() {
     let house = House::new().await;
     let (alice, bob, room) = house.pair().await;
@@ -281,5 +317,94 @@ async fn a_client_that_does_not_read_its_blobs_is_still_sent_messages() {
     }
     let answer::Result::ReadBlob(range) = greedy.answer().await.unwrap() else { panic!("no range") };
     assert_eq!(range.data, content.slice(..BLOB_PART));
+    house.assert_sound();
+}
+
+/// Blobs whose ranges are given when the test says so.
+struct Held {
+    blobs: MemoryBlobs,
+    begun: Arc<AtomicUsize>,
+    go: Arc<Semaphore>,
+}
+
+impl BlobStore for Held {
+    fn read(&self, place: Place, offset: u64, length: usize) -> Answer<Range, ReadBlobError> {
+        let (range, go) = (self.blobs.read(place, offset, length), Arc::clone(&self.go));
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            drop(go.acquire().await.unwrap());
+            range.await
+        })
+    }
+
+    fn places(&self, digest: BlobDigest, size: u64, limit: usize) -> Answer<Vec<ConversationName>, StoreFault> {
+        self.blobs.places(digest, size, limit)
+    }
+
+    fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError> {
+        self.blobs.begin(new)
+    }
+
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
+        self.blobs.put_part(upload, number, data, now_ms)
+    }
+
+    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError> {
+        self.blobs.part(upload, number)
+    }
+
+    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
+        self.blobs.ready(upload)
+    }
+
+    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+        self.blobs.finish(upload, whole, now_ms)
+    }
+
+    fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {
+        self.blobs.discard(upload)
+    }
+
+    fn release(&self, upload: Upload) -> Answer<(), StoreFault> {
+        self.blobs.release(upload)
+    }
+
+    fn sweep(&self, sweep: Sweep) -> Answer<bool, StoreFault> {
+        self.blobs.sweep(sweep)
+    }
+
+    fn figures(&self) -> Answer<BlobFigures, StoreFault> {
+        self.blobs.figures()
+    }
+
+    fn close(&self) -> Answer<(), StoreFault> {
+        self.blobs.close()
+    }
+}
+
+#[tokio::test]
+async fn few_ranges_are_read_ahead_however_many_are_asked_for() {
+    let (begun, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let held = Held { blobs: MemoryBlobs::new(), begun: Arc::clone(&begun), go: Arc::clone(&go) };
+    let house = House::keeping(Arc::new(held), |_| ()).await;
+    let (alice, bob, room) = house.pair().await;
+    let content = bytes(1, 2 * BLOB_PART);
+    alice.uploads(&room, &content).await;
+    let mut asking = bob.wire.open().await;
+    for number in 0..64 {
+        asking.request(read(&room, &content, number % 2 * BLOB_PART as u64, PART)).await;
+    }
+    // The server has all of them, and turns to bob's stream many times.
+    house.until(|_| begun.load(Ordering::SeqCst) >= 2).await;
+    for counter in 2..22 {
+        assert_eq!(code(&alice.wire.call(room.message(counter, "meanwhile")).await), None);
+        assert_eq!(code(&bob.wire.call(Method::ListDevices(v1::ListDevices {})).await), None);
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), 2, "two ranges are 512 KiB");
+    go.add_permits(1);
+    for _ in 0..64 {
+        let answer::Result::ReadBlob(range) = asking.answer().await.unwrap() else { panic!("no range") };
+        assert_eq!(range.data.len(), BLOB_PART);
+    }
     house.assert_sound();
 }

@@ -19,7 +19,7 @@ use qpc_proto::{
 use qpc_server::{
     account::{Accounts, OpaqueSetup, RegistrationPolicy},
     blob::Blobs,
-    blob_store::memory::MemoryBlobs,
+    blob_store::{BlobStore, memory::MemoryBlobs},
     clock::{Clock, SystemClock},
     delivery::Delivery,
     group::{Groups, HubKey},
@@ -69,6 +69,11 @@ impl House {
     }
 
     pub(crate) async fn with(set: impl FnOnce(&mut Limits)) -> Self {
+        Self::keeping(Arc::new(MemoryBlobs::new()), set).await
+    }
+
+    /// One that keeps blobs there.
+    pub(crate) async fn keeping(blobs: Arc<dyn BlobStore>, set: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         limits.session.drain = Duration::from_secs(5);
         set(&mut limits);
@@ -105,13 +110,7 @@ impl House {
         let hub_key = HubKey::from_seed(&HUB_SEED);
         let hub_public = hub_key.public();
         let hub = (domain(), hub_key);
-        let blobs = Blobs::new(
-            Arc::clone(&store),
-            Arc::new(MemoryBlobs::new()),
-            clock.clone(),
-            Arc::clone(&metrics),
-            &limits.blobs,
-        );
+        let blobs = Blobs::new(Arc::clone(&store), blobs, clock.clone(), Arc::clone(&metrics), &limits.blobs);
         let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),

@@ -108,6 +108,7 @@ impl Server {
             &mut limits.contact,
             &mut limits.lookup,
             &mut limits.blob,
+            &mut limits.transfer,
             &mut limits.request,
         ] {
             *rate = often;
