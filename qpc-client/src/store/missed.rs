@@ -20,18 +20,22 @@ pub(crate) fn begins(tx: &Transaction<'_>, conversation: Local, read: Seq) -> Re
 }
 
 /// It reads on after this place. Where the account has other devices, they are to be asked for what is between; says whether
-/// they are.
+/// they are. Where it has none, nothing is to be had, and it is forgotten.
 pub(crate) fn ends(tx: &Transaction<'_>, conversation: Local, until: Seq) -> Result<bool, StoreError> {
     tx.prepare_cached("DELETE FROM missed WHERE conversation = ?1 AND until_seq IS NULL AND after_seq >= ?2")?
         .execute((conversation, row::signed(until.0)))?;
+    if conversation::personal(tx)?.is_none() {
+        tx.prepare_cached("DELETE FROM missed WHERE conversation = ?1 AND until_seq IS NULL")?
+            .execute([conversation])?;
+        return Ok(false);
+    }
     let noted = tx
         .prepare_cached("UPDATE missed SET until_seq = ?2 WHERE conversation = ?1 AND until_seq IS NULL")?
         .execute((conversation, row::signed(until.0)))?;
-    let asks = noted > 0 && conversation::personal(tx)?.is_some();
-    if asks {
+    if noted > 0 {
         due::put(tx, What::History)?;
     }
-    Ok(asks)
+    Ok(noted > 0)
 }
 
 /// Is an entry in such a part?

@@ -309,3 +309,18 @@ fn a_file_of_before_this_device_came_can_be_fetched_by_it() {
         assert!(told(2) == file(0), "beside a long text there is no room for a preview");
     });
 }
+
+#[test]
+fn who_has_no_other_device_forgets_what_was_missed() {
+    let mut desk = Desk::of_account("alice", &AccountSecret::generate().unwrap());
+    let group = friends();
+    has(&mut desk, &group, &[(1, "one")]);
+    let local = desk.conversation(&group.name).local;
+    desk.tx(|tx, _| {
+        missed::begins(tx, local, Seq(1)).unwrap();
+        assert!(!missed::ends(tx, local, Seq(5)).unwrap());
+        assert!(!missed::has(tx, local, Seq(3)).unwrap());
+        let rows: i64 = tx.query_one("SELECT count(*) FROM missed", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0);
+    });
+}
