@@ -23,6 +23,7 @@ pub mod world;
 use std::sync::Arc;
 
 use super::BlobStore;
+use crate::store::conformance::suite;
 
 /// Makes stores for the suite.
 pub trait Backend: Sync {
@@ -33,27 +34,7 @@ pub trait Backend: Sync {
     fn persistent(&self) -> bool;
 }
 
-macro_rules! suite {
-    ($d:tt $($module:ident: $($case:ident),+;)+) => {
-        /// Every case with its name.
-        pub const CASES: &[(&str, fn(&dyn Backend))] = &[$($((stringify!($case), $module::$case)),+),+];
-
-        /// Makes a test of each case, on the backend that the expression makes.
-        #[macro_export]
-        macro_rules! blob_store_conformance {
-            ($d backend:expr) => {
-                $($(
-                    #[test]
-                    fn $case() {
-                        $d crate::blob_store::conformance::$module::$case(&$d backend);
-                    }
-                )+)+
-            };
-        }
-    };
-}
-
-suite! { $
+suite! { $ blob_store_conformance of blob_store:
     uploads:
         parts_come_in_any_order_and_twice, a_part_that_does_not_fit_is_refused, an_upload_goes_on_where_it_stopped,
         parts_are_counted_without_a_gap, an_upload_that_began_anew_is_not_finished_by_an_earlier_look,

@@ -38,27 +38,29 @@ pub trait Backend: Sync {
     fn persistent(&self) -> bool;
 }
 
+/// Makes the cases of a suite known: to programs by a list, and to an adapter's tests by a macro of this name.
 macro_rules! suite {
-    ($d:tt $($module:ident: $($case:ident),+;)+) => {
+    ($d:tt $macro:ident of $port:ident: $($module:ident: $($case:ident),+;)+) => {
         /// Every case with its name.
         pub const CASES: &[(&str, fn(&dyn Backend))] = &[$($((stringify!($case), $module::$case)),+),+];
 
         /// Makes a test of each case, on the backend that the expression makes.
         #[macro_export]
-        macro_rules! store_conformance {
+        macro_rules! $macro {
             ($d backend:expr) => {
                 $($(
                     #[test]
                     fn $case() {
-                        $d crate::store::conformance::$module::$case(&$d backend);
+                        $d crate::$port::conformance::$module::$case(&$d backend);
                     }
                 )+)+
             };
         }
     };
 }
+pub(crate) use suite;
 
-suite! { $
+suite! { $ store_conformance of store:
     accounts:
         an_account_logs_in_with_what_it_registered, names_are_taken_once, invites_let_in_as_often_as_they_say,
         invites_expire, an_invite_is_used_up_once_by_many_at_the_same_moment, devices_are_enrolled_up_to_the_limit,
