@@ -3,14 +3,7 @@
 //! Every verb runs at once under one lock, when its method is called, and its answer is ready then. Nothing outlives the
 //! process.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, ops::Range};
 
 use bytes::Bytes;
 use qpc_proto::id::{AccountId, ConversationName};
@@ -23,14 +16,11 @@ use super::{
         UploadTables, Usage,
     },
 };
-use crate::store::{Reply, StoreFault, VerbError};
+use crate::store::{Reply, StoreFault, VerbError, memory::shelf::Shelf};
 
 /// Blobs without durability.
 #[derive(Default)]
-pub struct MemoryBlobs {
-    world: Arc<Mutex<World>>,
-    closed: AtomicBool,
-}
+pub struct MemoryBlobs(Shelf<World>);
 
 type PlaceKey = (ConversationName, BlobDigest);
 
@@ -221,48 +211,34 @@ impl MemoryBlobs {
         Self::default()
     }
 
-    /// What a process finds that begins where this one ends now: all rows, and none of the verbs that are still to come.
+    /// What a process finds that begins where this one ends now, as [`crate::store::memory::MemoryStore::after_crash`].
     #[must_use]
     pub fn after_crash(&self) -> Self {
-        self.close_now();
-        Self { world: Arc::clone(&self.world), closed: AtomicBool::new(false) }
-    }
-
-    fn close_now(&self) {
-        let _world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        self.closed.store(true, Ordering::Relaxed);
-    }
-
-    fn run<T, E: VerbError>(&self, mut verb: impl FnMut(&mut dyn BlobTables) -> Result<T, E>) -> Reply<T, E> {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.load(Ordering::Relaxed) {
-            return Reply::ready(Err(StoreFault::Stopped.into()));
-        }
-        Reply::ready(verb(&mut *world))
+        Self(self.0.after_crash())
     }
 }
 
 impl Transact for MemoryBlobs {
-    fn write<T, E, F>(&self, _bytes: usize, verb: F) -> Reply<T, E>
+    fn write<T, E, F>(&self, _bytes: usize, mut verb: F) -> Reply<T, E>
     where
         T: Send + 'static,
         E: VerbError,
         F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
     {
-        self.run(verb)
+        self.0.run(|world| verb(world))
     }
 
-    fn read<T, E, F>(&self, verb: F) -> Reply<T, E>
+    fn read<T, E, F>(&self, mut verb: F) -> Reply<T, E>
     where
         T: Send + 'static,
         E: VerbError,
         F: FnMut(&mut dyn BlobTables) -> Result<T, E> + Send + 'static,
     {
-        self.run(verb)
+        self.0.run(|world| verb(world))
     }
 
     fn stop(&self) -> Reply<(), StoreFault> {
-        self.close_now();
+        self.0.close();
         Reply::ready(Ok(()))
     }
 }

@@ -7,27 +7,24 @@ mod account;
 mod contact;
 mod link;
 mod log;
+pub(crate) mod shelf;
 mod upkeep;
 
 use std::{
     mem,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use qpc_proto::id::DeviceId;
 
-use self::{account::Accounts, contact::Contacts, link::Links, log::Logs};
+use self::{account::Accounts, contact::Contacts, link::Links, log::Logs, shelf::Shelf};
 use super::{CommitSink, Committed, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
 /// A store without durability.
 #[derive(Default)]
 pub struct MemoryStore {
-    world: Arc<Mutex<World>>,
+    shelf: Shelf<World>,
     sink: OnceLock<Arc<dyn CommitSink>>,
-    closed: AtomicBool,
 }
 
 /// All rows, and what the sink has to be told of.
@@ -61,27 +58,19 @@ impl MemoryStore {
     /// What a process finds that begins where this one ends now: all rows, and none of the verbs that are still to come.
     #[must_use]
     pub fn after_crash(&self) -> Self {
-        self.close_now();
-        Self { world: Arc::clone(&self.world), ..Self::default() }
-    }
-
-    fn close_now(&self) {
-        let _world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        self.closed.store(true, Ordering::Relaxed);
+        Self { shelf: self.shelf.after_crash(), ..Self::default() }
     }
 
     fn run<T, E: VerbError>(&self, mut verb: impl FnMut(&mut dyn Tables) -> Result<T, E>) -> Reply<T, E> {
-        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.load(Ordering::Relaxed) {
-            return Reply::ready(Err(StoreFault::Stopped.into()));
-        }
-        let outcome = verb(&mut *world);
-        // The sink is told under the lock: that keeps the order of each log.
-        let (committed, gone) = (mem::take(&mut world.committed), mem::take(&mut world.gone));
-        if let Some(sink) = self.sink.get() {
-            super::tell(sink.as_ref(), committed, &gone);
-        }
-        Reply::ready(outcome)
+        self.shelf.run(|world| {
+            let outcome = verb(world);
+            // The sink is told under the lock: that keeps the order of each log.
+            let (committed, gone) = (mem::take(&mut world.committed), mem::take(&mut world.gone));
+            if let Some(sink) = self.sink.get() {
+                super::tell(sink.as_ref(), committed, &gone);
+            }
+            outcome
+        })
     }
 }
 
@@ -115,7 +104,7 @@ impl Transact for MemoryStore {
     }
 
     fn stop(&self) -> Reply<(), StoreFault> {
-        self.close_now();
+        self.shelf.close();
         Reply::ready(Ok(()))
     }
 }
