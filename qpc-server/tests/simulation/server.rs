@@ -33,6 +33,7 @@ pub(crate) const TOKEN: &str = "the standing token of this town";
 pub(crate) struct Server {
     network: Network,
     store: Arc<MemoryStore>,
+    blobs: Arc<MemoryBlobs>,
     running: Option<Running>,
 }
 
@@ -80,7 +81,8 @@ impl Rng for SeededRng {
 
 impl Server {
     pub(crate) async fn start(network: Network) -> Self {
-        let mut server = Self { network, store: Arc::new(MemoryStore::new()), running: None };
+        let mut server =
+            Self { network, store: Arc::new(MemoryStore::new()), blobs: Arc::new(MemoryBlobs::new()), running: None };
         server.restart().await;
         server
     }
@@ -115,7 +117,7 @@ impl Server {
         }
         let parts = Parts {
             store: self.store.clone(),
-            blobs: Arc::new(MemoryBlobs::new()),
+            blobs: self.blobs.clone(),
             aftermath: None,
             metrics: Arc::new(Metrics::new().unwrap()),
             setup: OpaqueSetup::from_file_text(setup).unwrap(),
@@ -135,6 +137,7 @@ impl Server {
         let Some(running) = self.running.take() else { return };
         self.network.unplug(ADDRESS);
         self.store = Arc::new(self.store.after_crash());
+        self.blobs = Arc::new(self.blobs.after_crash());
         // What still runs of it has neither a network nor a store, and ends by itself.
         tokio::spawn(async move { drop(running.drain().await) });
     }
