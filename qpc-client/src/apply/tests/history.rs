@@ -312,7 +312,7 @@ fn a_file_of_before_this_device_came_can_be_fetched_by_it() {
 
 #[test]
 fn who_has_no_other_device_forgets_what_was_missed() {
-    let mut desk = Desk::of_account("alice", &AccountSecret::generate().unwrap());
+    let mut desk = Desk::of("alice");
     let group = friends();
     has(&mut desk, &group, &[(1, "one")]);
     let local = desk.conversation(&group.name).local;
