@@ -201,10 +201,10 @@ impl House {
             let before = Reading::take(&self.pid)?;
             sender.upload(&content).await?;
             let between = Reading::take(&self.pid)?;
-            add(&mut up, &between.since(&before));
+            up.add(&between.since(&before));
             let before = Reading::take(&self.pid)?;
             reader.download(&content).await?;
-            add(&mut down, &Reading::take(&self.pid)?.since(&before));
+            down.add(&Reading::take(&self.pid)?.since(&before));
             sender.release(&content).await?;
         }
         Ok((up, down))
@@ -240,13 +240,9 @@ impl House {
     }
 }
 
-fn add(sum: &mut Cost, cost: &Cost) {
-    sum.seconds += cost.seconds;
-    sum.server_cpu += cost.server_cpu;
-    sum.own_cpu += cost.own_cpu;
-    sum.others_cpu += cost.others_cpu;
-    sum.write_bytes = sum.write_bytes.saturating_add(cost.write_bytes);
-    sum.rss_bytes = cost.rss_bytes;
+/// Messages of each pair in a run.
+fn each(rate: u32, seconds: u32) -> u64 {
+    u64::from(rate).saturating_mul(seconds.into()).checked_div(PAIRS.into()).unwrap_or_default()
 }
 
 /// The conversations with small messages.
@@ -281,7 +277,7 @@ impl Talk {
     /// A run: how long messages took.
     async fn run(&mut self, rate: u32, seconds: u32) -> anyhow::Result<Arc<Latencies>> {
         let latencies = Arc::new(Latencies::new()?);
-        let count = u64::from(rate).saturating_mul(seconds.into()).checked_div(PAIRS.into()).unwrap_or_default();
+        let count = each(rate, seconds);
         let every = Duration::from_secs(PAIRS.into()).checked_div(rate).context("no rate")?;
         let mut talking = JoinSet::new();
         for (at, mut pair) in std::mem::take(&mut self.pairs).into_iter().enumerate() {
@@ -314,6 +310,7 @@ impl Pair {
         let (mut requests, mut answers) = self.sender.open().await?;
         let begins = Instant::now().checked_add(first).context("no time")?;
         let (room, epoch, counter, pair) = (self.room.to_wire(), self.epoch, self.counter, self.number);
+        let from = self.seq;
         let writing = async {
             for number in 0..count {
                 let wait = every.checked_mul(u32::try_from(number)?).context("no time")?;
@@ -345,11 +342,12 @@ impl Pair {
             Ok(())
         };
         let reading = async {
-            let mut last = 0;
+            let mut last = from;
             for _ in 0..count {
                 let Some(Answer::Entry(entry)) = arrivals.next().await? else { bail!("no message") };
                 let mark = Mark::read(&entry.message_id).context("not a message of ours")?;
                 latencies.record(0, Clock::between(mark.due, clock.parts(Instant::now())));
+                ensure!(entry.seq == last.saturating_add(1), "message {} came after {last}", entry.seq);
                 last = entry.seq;
             }
             Ok(last)
@@ -440,6 +438,9 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
     let (idle, most) = house.many(plan).await?;
     let mut talk = Talk::gather(&house).await?;
     let (mut without, mut with, mut transferred) = (Vec::new(), Vec::new(), 0_u64);
+    let messages = u64::from(plan.runs)
+        .saturating_mul(2)
+        .saturating_mul(each(plan.rate, plan.seconds).saturating_mul(PAIRS.into()));
     let mut progress = Progress::default();
     let mut last = Arc::new(Latencies::new()?);
     for number in 0..plan.runs {
@@ -452,11 +453,12 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
     }
 
     let mut outcome = Outcome::begin("blobs", common);
-    (outcome.users, outcome.op) = (layout.users.into(), "MB up");
+    (outcome.users, outcome.op) = (layout.users.into(), "megabyte");
     let megabytes = plan.size as f64 / 1e6 * f64::from(plan.rounds);
     outcome.ops = u64::try_from(plan.size)?.saturating_mul(plan.rounds.into()).wrapping_div(1_000_000);
     (outcome.cost, outcome.duration_s) = (up, up.seconds);
-    (outcome.sent, outcome.delivered) = (plan.rounds.into(), plan.rounds.into());
+    // What is not lost, late or out of order; anything else has ended the run.
+    (outcome.sent, outcome.delivered) = (messages, messages);
     outcome.latency(&last);
     outcome.setting("blob_bytes", plan.size);
     outcome.setting("in_flight", format!("{PARTS_IN_FLIGHT} parts, {RANGES_IN_FLIGHT} ranges"));

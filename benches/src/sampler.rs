@@ -52,6 +52,21 @@ pub struct Cost {
     pub udp_drops: u64,
 }
 
+impl Cost {
+    /// Takes what came after it as well; what is held is that of the end.
+    pub fn add(&mut self, later: &Self) {
+        self.seconds += later.seconds;
+        self.server_cpu += later.server_cpu;
+        self.own_cpu += later.own_cpu;
+        self.others_cpu += later.others_cpu;
+        self.rss_bytes = later.rss_bytes;
+        self.peak_rss_bytes = later.peak_rss_bytes;
+        self.write_bytes = self.write_bytes.saturating_add(later.write_bytes);
+        self.own_rss_bytes = later.own_rss_bytes;
+        self.udp_drops = self.udp_drops.saturating_add(later.udp_drops);
+    }
+}
+
 impl Reading {
     /// Now.
     ///
