@@ -289,6 +289,10 @@ impl Blobs {
     /// # Errors
     /// [`BlobError`].
     pub async fn release(&self, actor: &Actor, request: v1::ReleaseBlob) -> Result<(), BlobError> {
+        self.try_release(actor, request).inspect_err(|error| self.reject(error)).await
+    }
+
+    async fn try_release(&self, actor: &Actor, request: v1::ReleaseBlob) -> Result<(), BlobError> {
         let place = place(request.blob.as_ref())?;
         match self.store.presence(actor, &place.conversation).await {
             Ok(_) | Err(ReadError::NotFound) => {}

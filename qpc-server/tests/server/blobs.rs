@@ -203,6 +203,8 @@ async fn what_no_upload_can_be_is_refused_by_name() {
     assert_eq!(alice.asks(claim(u64::MAX)).await, Some(Code::BlobTooLarge));
     assert_eq!(alice.asks(claim(0)).await, Some(Code::Malformed));
     assert_eq!(alice.asks(Method::BeginUpload(v1::BeginUpload { blob: None, size: 1 })).await, Some(Code::Malformed));
+    assert_eq!(alice.asks(Method::ReleaseBlob(v1::ReleaseBlob { blob: None })).await, Some(Code::Malformed));
+    assert_eq!(house.context.metrics.blob_rejections(BlobRejection::Malformed), 3, "each is counted");
     let short = v1::Blob { conversation: Some(room.name.to_wire()), digest: vec![1; 31].into() };
     let short = Method::BeginUpload(v1::BeginUpload { blob: Some(short), size: 1 });
     assert_eq!(alice.asks(short).await, Some(Code::Malformed));
