@@ -183,8 +183,8 @@ impl Blobs {
             .blobs
             .begin(NewUpload { upload: upload.clone(), size: request.size, quota, readable_in, now_ms })
             .await?;
-        if begun == Begun::Parts(0) {
-            self.digests.begin(upload);
+        if let Begun::Parts(_) = begun {
+            self.digests.begin(upload, part_count(request.size));
         }
         Ok(begun)
     }
@@ -220,9 +220,12 @@ impl Blobs {
         field::at_most(data.len(), BLOB_PART, "data")?;
         self.may_send(actor, &upload.place.conversation).await?;
         let _transfer = self.metrics.transfer(Direction::In);
+        let beginning = self.digests.beginning(&upload);
         let new = self.blobs.put_part(upload.clone(), number, data.clone(), self.clock.unix_ms()).await?;
         self.metrics.blob_bytes(Direction::In, data.len());
-        self.digests.add(&upload, number, new.then_some(&data));
+        if let Some(beginning) = beginning.filter(|_| new) {
+            self.digests.add(&upload, beginning, number, &data);
+        }
         Ok(())
     }
 
@@ -241,25 +244,15 @@ impl Blobs {
             // Somebody else was faster: this one is not charged any longer.
             return Ok(self.blobs.discard(upload).await?);
         };
-        let parts = u32::try_from(blob_store::parts(whole.size)).unwrap_or(u32::MAX);
-        let digest = match self.digests.take(&upload, parts) {
-            Some(digest) => digest,
-            None => self.read_digest(&upload, parts).await?,
-        };
-        if digest != upload.place.digest {
+        let mut known = self.digests.take(&upload, part_count(whole.size));
+        while let Some(number) = known.missing() {
+            known.add(number, &self.blobs.part(upload.clone(), number).await?);
+        }
+        if known.digest() != Some(upload.place.digest) {
             self.blobs.discard(upload).await?;
             return Err(BlobError::DigestDiffers);
         }
         Ok(self.blobs.finish(upload, whole, self.clock.unix_ms()).await?)
-    }
-
-    /// The digest of what is stored: parts of it came before a restart, or not in order.
-    async fn read_digest(&self, upload: &Upload, parts: u32) -> Result<BlobDigest, BlobError> {
-        let mut hasher = blake3::Hasher::new();
-        for number in 0..parts {
-            hasher.update(&self.blobs.part(upload.clone(), number).await?);
-        }
-        Ok(BlobDigest(*hasher.finalize().as_bytes()))
     }
 
     /// Some of a blob, for members.
@@ -321,6 +314,11 @@ fn place(blob: Option<&v1::Blob>) -> Result<Place, FieldError> {
     let blob = blob.ok_or(FieldError::Malformed("blob"))?;
     let digest = blob.digest.as_ref().try_into().map_err(|_| FieldError::Malformed("digest"))?;
     Ok(Place { conversation: field::conversation(blob.conversation.as_ref())?, digest: BlobDigest(digest) })
+}
+
+/// Parts of a blob of this size.
+fn part_count(size: u64) -> u32 {
+    u32::try_from(blob_store::parts(size)).unwrap_or(u32::MAX)
 }
 
 /// As much of an answer as a request for a range asks for: it is kept until its client takes it.
