@@ -22,7 +22,10 @@ pub use self::{
     reset::ResetKey,
     tls::{Identity, TlsError},
 };
-use self::{ack_delay::Patient, segments::Segments};
+use self::{
+    ack_delay::Patient,
+    segments::{Noted, Segments},
+};
 use crate::{
     metrics::{Metrics, labels::Direction},
     policy::Limits,
@@ -88,11 +91,11 @@ pub fn on(
     let socket = Segments {
         inner: socket,
         at_most: limits.transport.send_segments,
+        of_much: limits.transport.bulk_segments,
         received: metrics.udp(Direction::In),
         sent: metrics.udp(Direction::Out),
     };
-    let runtime = Arc::new(TokioRuntime);
-    Endpoint::new_with_abstract_socket(endpoint, Some(config), Arc::new(socket), runtime).map_err(failed)
+    Endpoint::new_with_abstract_socket(endpoint, Some(config), Arc::new(socket), Arc::new(Noted)).map_err(failed)
 }
 
 /// A connection as it begins: as little as a stranger needs. `session` raises it after authentication.

@@ -88,6 +88,7 @@ impl Loaded {
 
         let transport = &config.transport;
         must((1..=10).contains(&transport.send_segments), "transport.send_segments", "not from 1 to 10");
+        must((1..=10).contains(&transport.bulk_segments), "transport.bulk_segments", "not from 1 to 10");
         let (least, most) = (Period(Duration::from_millis(1)), Period::seconds(1));
         must((least..=most).contains(&transport.ack_delay), "transport.ack_delay", "not from 1ms to 1s");
         // A new connection may have ten packets on their way: it must not have to wait for the delay to send more.

@@ -37,6 +37,8 @@ pub struct Transport {
     pub udp_buffer: usize,
     /// Packets that one connection sends with one system call, and keeps a buffer for.
     pub send_segments: usize,
+    /// The same for a connection to which much is sent.
+    pub bulk_segments: usize,
     /// How long a client may keep the acknowledgement of a packet.
     pub ack_delay: Period,
     /// Packets after which it acknowledges at once.
@@ -58,6 +60,7 @@ impl Default for Transport {
             mtu_discovery: of.mtu_discovery,
             udp_buffer: of.udp_buffer,
             send_segments: of.send_segments,
+            bulk_segments: of.bulk_segments,
             ack_delay: Period(of.ack_delay),
             ack_packets: of.ack_packets,
         }
@@ -78,6 +81,7 @@ impl From<&Transport> for TransportSettings {
             mtu_discovery: of.mtu_discovery,
             udp_buffer: of.udp_buffer,
             send_segments: of.send_segments,
+            bulk_segments: of.bulk_segments,
             ack_delay: of.ack_delay.0,
             ack_packets: of.ack_packets,
         }

@@ -176,7 +176,9 @@ fn bounds_are_judged_at_the_limit_and_one_past_it() {
         assert_eq!(number(&format!("[storage]\npool_size = {size}\n")), faulty, "{size}");
     }
     for (segments, faulty) in [(0, 1), (1, 0), (10, 0), (11, 1)] {
-        assert_eq!(number(&format!("[transport]\nsend_segments = {segments}\n")), faulty, "{segments}");
+        for key in ["send_segments", "bulk_segments"] {
+            assert_eq!(number(&format!("[transport]\n{key} = {segments}\n")), faulty, "{key} {segments}");
+        }
     }
     for (devices, faulty) in [(0, 1), (1, 0), (16, 0), (17, 1)] {
         assert_eq!(number(&format!("[limits]\ndevices_per_account = {devices}\n")), faulty, "{devices}");

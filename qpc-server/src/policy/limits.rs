@@ -47,6 +47,8 @@ pub struct TransportSettings {
     pub udp_buffer: usize,
     /// Packets of one connection in one system call; each connection keeps a buffer for so many.
     pub send_segments: usize,
+    /// The same for one to which much is sent, as long as that lasts; it keeps the larger buffer until it ends.
+    pub bulk_segments: usize,
     /// How long a client may keep the acknowledgement of a packet; what is lost is noticed later by as much.
     pub ack_delay: Duration,
     /// Packets after which it acknowledges at once.
@@ -67,6 +69,7 @@ impl Default for TransportSettings {
             mtu_discovery: false,
             udp_buffer: 4 * 1024 * 1024,
             send_segments: 1,
+            bulk_segments: 10,
             ack_delay: Duration::from_millis(200),
             ack_packets: 5,
         }
