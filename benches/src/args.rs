@@ -201,6 +201,9 @@ pub(super) enum Command {
         /// Seconds that are measured.
         #[arg(long, default_value_t = 60)]
         duration: u32,
+        /// Files sent in a minute, of all users; otherwise as many as the profile has.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=6_000))]
+        files_per_minute: Option<u32>,
     },
     /// What stored messages cost: sending, catching up, reading history, starting again.
     History {

@@ -46,6 +46,7 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
         unit: 2,
         mls_members: 2,
         mixed: false,
+        attachments: None,
         churn: None,
         measured: seconds(measured),
     };

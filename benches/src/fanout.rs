@@ -47,6 +47,7 @@ pub async fn run(common: &Common, plan: &Plan) -> anyhow::Result<Report> {
         unit: 1,
         mls_members: usize::MAX,
         mixed: false,
+        attachments: None,
         churn: None,
         measured: seconds(measured),
     };

@@ -77,6 +77,12 @@ impl Latencies {
         Summary { count: all.len(), p50, p90, p99, p999, max: millis(all.max()) }
     }
 
+    /// What so many of them took at most, in milliseconds.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> f64 {
+        self.merged().map(|all| millis(all.value_at_quantile(quantile))).unwrap_or_default()
+    }
+
     /// Points of the distribution for a plot: the fraction that took longer, and milliseconds.
     #[must_use]
     pub fn curve(&self) -> Vec<(f64, f64)> {

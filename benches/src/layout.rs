@@ -94,6 +94,17 @@ impl Layout {
         Self { name: format!("circles-{users}"), users, directs, groups }
     }
 
+    /// The same with so many pairs more, who know nobody else.
+    #[must_use]
+    pub fn and_pairs(mut self, pairs: u32) -> Self {
+        let more = Self::pairs(pairs);
+        let moved = |user: u32| self.users.saturating_add(user);
+        self.directs.extend(more.directs.iter().map(|(one, other)| (moved(*one), moved(*other))));
+        self.users = moved(more.users);
+        self.name = format!("{}-and-{}", self.name, more.name);
+        self
+    }
+
     /// Conversations of two that must be there because whoever makes a group must know its members.
     #[must_use]
     pub fn contacts(&self) -> BTreeSet<(u32, u32)> {
@@ -160,6 +171,8 @@ mod tests {
         assert_eq!(Layout::pairs(2).directs, [(0, 1), (2, 3)]);
         assert_eq!(Layout::group(3).contacts().into_iter().collect::<Vec<_>>(), [(0, 1), (0, 2)]);
         assert_eq!(Layout::circles(2).directs, [(0, 1)]);
+        let more = Layout::circles(2).and_pairs(2);
+        assert_eq!((more.users, more.directs), (6, vec![(0, 1), (2, 3), (4, 5)]));
         assert!(Layout::circles(1).directs.is_empty() && Layout::alone(5).groups.is_empty());
     }
 }

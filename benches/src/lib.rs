@@ -1,6 +1,7 @@
 //! What the benches and `qpc-bench` share.
 
 pub mod accounts;
+pub mod attachments;
 pub mod bed;
 pub mod blobs;
 pub mod ccu;
@@ -29,6 +30,7 @@ pub mod progress;
 pub mod random;
 pub mod report;
 pub mod sampler;
+mod seat;
 pub mod sizing;
 pub mod specimen;
 pub mod stats;

@@ -85,7 +85,9 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let suite = if *post_quantum { Suite::PostQuantum } else { Suite::Classical };
             changes::run(&cli.common()?, *members, suite).await
         }
-        Command::Ccu { users, profile: Profile::Seed, duration } => ccu::run(&cli.common()?, *users, *duration).await,
+        Command::Ccu { users, profile: Profile::Seed, duration, files_per_minute } => {
+            ccu::run(&cli.common()?, *users, *duration, *files_per_minute).await
+        }
         Command::History { messages, pairs, rate, duration } => {
             let (messages, pairs) = (*messages, *pairs);
             stored::run(&cli.common()?, &stored::Plan { messages, pairs, rate: *rate, seconds: *duration }).await

@@ -38,7 +38,7 @@ pub async fn run(common: &Common, users: u32, ending: Ending) -> anyhow::Result<
     let scenario = ccu::scenario("storm", users, Duration::from_secs(86_400))?;
     let prepared = talk::prepare(common, &scenario).await?;
     let gathered = talk::gather(common, &scenario, prepared, true).await?;
-    let Gathered { mut bed, load, mut outcome, prepared: _, readings } = gathered;
+    let Gathered { mut bed, load, attachments: _, mut outcome, prepared: _, readings } = gathered;
     let shared = std::sync::Arc::clone(&load.shared);
     let sampler = Sampler::start("deliveries", bed.pid(), std::sync::Arc::clone(&shared.counts.arrived));
     let (from, _) = load.talk(Duration::ZERO, scenario.measured)?;

@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::Context;
+use qpc_client::wire::Device;
 use tokio::time::{sleep, sleep_until};
 
 use crate::{
-    accounts::{self, Prepared, STRETCHING},
+    accounts::{self, Prepared, ReadyRoom, STRETCHING},
+    attachments::{self, Attachments},
     bed::{Bed, Beds},
     layout::Layout,
     load::{Engines, Load, Manner, Script, Shared, Sizes},
@@ -63,6 +65,8 @@ pub struct Scenario<F> {
     pub mls_members: usize,
     /// Use the mix of lengths instead of one.
     pub mixed: bool,
+    /// Who sends files beside it: the layout's last users.
+    pub attachments: Option<attachments::Plan>,
     /// How often a client leaves and comes back.
     pub churn: Option<Duration>,
     /// How long is measured.
@@ -75,6 +79,8 @@ pub struct Gathered {
     pub bed: Bed,
     /// The clients.
     pub load: Load,
+    /// Who sends files.
+    pub attachments: Option<Attachments>,
     /// What the server used before they came, and after.
     pub readings: (Reading, Reading),
     /// What is known so far.
@@ -105,7 +111,9 @@ pub async fn gather<F: Fn(u32) -> Script>(
     let mut outcome = Outcome::begin(scenario.name, common);
     let sizes =
         if scenario.mixed { Sizes::mixed(&prepared.users)? } else { Sizes::of_text(common.text, &prepared.users)? };
-    let engines = engines(common, scenario, &prepared)?;
+    let (users, rooms, pairs) = attachments::apart(&prepared, scenario.attachments.as_ref());
+    let users = prepared.users.get(..users).context("too few users")?;
+    let engines = engines(common, scenario, users, &rooms)?;
     settings(&mut outcome, common, &prepared, &sizes);
     let before = Reading::take(bed.pid())?;
     let manner = Manner {
@@ -117,14 +125,23 @@ pub async fn gather<F: Fn(u32) -> Script>(
         seed: common.seed,
     };
     let dialer = bed.dialer(manner.sockets)?;
-    let load = Load::gather(dialer, &prepared.users, &prepared.rooms, &scenario.script, engines, &manner).await?;
+    let load = Load::gather(dialer, users, &rooms, &scenario.script, engines, &manner).await?;
+    let attachments = match scenario.attachments {
+        Some(plan) => Some(Attachments::gather(bed.dialer(1)?, &prepared, pairs, plan, common.seed).await?),
+        None => None,
+    };
     outcome.users = load.users();
     sleep(SETTLE).await;
     let after = Reading::take(bed.pid())?;
-    Ok(Gathered { bed, load, readings: (before, after), outcome, prepared })
+    Ok(Gathered { bed, load, attachments, readings: (before, after), outcome, prepared })
 }
 
-fn engines<F>(common: &Common, scenario: &Scenario<F>, prepared: &Prepared) -> anyhow::Result<Option<Engines>> {
+fn engines<F>(
+    common: &Common,
+    scenario: &Scenario<F>,
+    users: &[Device],
+    rooms: &[ReadyRoom],
+) -> anyhow::Result<Option<Engines>> {
     if common.mls_percent == 0 {
         return Ok(None);
     }
@@ -134,7 +151,7 @@ fn engines<F>(common: &Common, scenario: &Scenario<F>, prepared: &Prepared) -> a
         unit.wrapping_mul(common.mls_percent.into()).wrapping_rem(100) < common.mls_percent.into()
     };
     let began = std::time::Instant::now();
-    let engines = Engines::start(&prepared.users, &prepared.rooms, real, scenario.mls_members, common.mls_per_second)?;
+    let engines = Engines::start(users, rooms, real, scenario.mls_members, common.mls_per_second)?;
     note(&format!("MLS groups made in {:.1} s", began.elapsed().as_secs_f64()));
     Ok(Some(engines))
 }
@@ -165,11 +182,14 @@ pub async fn run<F: Fn(u32) -> Script>(common: &Common, scenario: Scenario<F>) -
 /// # Errors
 /// When something goes wrong that is no figure.
 pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<Report> {
-    let Gathered { bed, load, readings, mut outcome, prepared: _ } = gathered;
+    let Gathered { bed, load, attachments, readings, mut outcome, prepared: _ } = gathered;
     let metrics = bed.ready().metrics.clone();
     let sampler = Sampler::start("deliveries", bed.pid(), Arc::clone(&load.shared.counts.arrived));
     let warm_up = measured.mul_f64(0.1).clamp(WARM_UP.0, WARM_UP.1);
     let (from, upto) = load.talk(warm_up, measured)?;
+    if let Some(attachments) = &attachments {
+        attachments.go(from, upto);
+    }
     sleep_until(from).await;
     let body = load.shared.body_mean();
     let throttled = bed.throttled_seconds();
@@ -182,6 +202,16 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     (outcome.op, outcome.ops) = ("delivery", now_arrived.saturating_sub(arrived));
     outcome.rss_of_users = Some(last.rss_bytes().saturating_sub(readings.0.rss_bytes()));
     finish(&mut outcome, load).await?;
+    let mut of_files = None;
+    if let Some(attachments) = attachments {
+        match attachments.end(measured.as_secs_f64()).await {
+            Ok(found) => of_files = Some(found),
+            Err(error) => {
+                outcome.errors = outcome.errors.saturating_add(1);
+                outcome.first_errors.push(format!("files: {error:#}"));
+            }
+        }
+    }
     outcome.sampled(sampler);
     outcome.measured_s = Some((warm_up.as_secs_f64(), warm_up.saturating_add(measured).as_secs_f64()));
     let each = outcome.delivered as f64 / outcome.sent.max(1) as f64;
@@ -195,6 +225,9 @@ pub async fn measure(gathered: Gathered, measured: Duration) -> anyhow::Result<R
     report.figure("gather_s", "time until all were connected", connect.seconds, "s");
     sizing::traffic(&mut report, &page, &last_page, seconds, ops)?;
     store_figures(&mut report, &page, &last_page)?;
+    if let Some(add) = of_files {
+        add(&mut report);
+    }
     if let (Some(before), Some(after)) = (throttled, last_throttled) {
         report.figure("throttled_s", "threads held up by the quota", after - before, "s, all threads together");
     }

@@ -48,6 +48,14 @@ fn accounts_that_were_kept_serve_again_under_all_limits() {
 }
 
 #[test]
+fn users_of_the_profile_send_files_as_well() {
+    let result = bench(&["ccu", "--users", "8", "--duration", "3", "--files-per-minute", "200"]);
+    assert_eq!((&result["users"], &result["lost"], &result["errors"]), (&8.into(), &0.into(), &0.into()));
+    let figure = |key: &str| result["figures"][key].as_f64().unwrap();
+    assert!(figure("files") > 0.0 && figure("files_mb_per_s") > 0.0, "{}", result["figures"]);
+}
+
+#[test]
 fn users_of_the_profile_come_back_after_a_restart_and_miss_nothing() {
     let result = bench(&["storm", "--users", "8", "--stop"]);
     assert_eq!((&result["users"], &result["lost"], &result["errors"]), (&8.into(), &0.into(), &0.into()));
