@@ -29,9 +29,10 @@ test: deps check ## All tests, formatting, lints.
 	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --test simulation
 	$(MAKE) s3
 
-s3: ## The suite of blobs on a bucket, of a server for it that is started here.
+s3: ## The suite of blobs on a bucket, of a server for it that is started here; and files in it, with kills.
 	@.ci/deps s3
-	.ci/s3 $(CARGO) test --locked -p qpc-server --lib a_bucket_passes_the_suite
+	$(CARGO) build --locked --workspace --bins
+	.ci/s3 $(CARGO) test --locked -p qpc-server --lib --test server a_bucket
 
 check: ## Formatting and lints, warnings denied.
 	@.ci/deps checks
@@ -77,7 +78,8 @@ torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its c
 	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
 	QPC_SEEDS=0..$(SEEDS) QPC_SEEDS_FILE=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/seeds-$$(git rev-parse --short HEAD).txt $(CARGO) test --release --locked \
 		-p qpc-server --features simulation --test simulation nothing_is_lost -- --nocapture
-	QPC_FILE_MB=100 QPC_FILE_KILLS=5 QPC_FILE_MEMBERS=10 $(CARGO) test --release --locked -p qpc-server --test server files:: -- --nocapture
+	@.ci/deps s3
+	QPC_FILE_MB=100 QPC_FILE_KILLS=5 QPC_FILE_MEMBERS=10 S3_SECONDS=3600 .ci/s3 $(CARGO) test --release --locked -p qpc-server --test server files:: -- --nocapture
 	.ci/full-disk
 	$(CARGO) test --release --locked -p qpc-client --lib five_hundred_of_a_thousand -- --ignored --nocapture
 	QPC_RACES="50 1000" $(CARGO) test --release --locked -p qpc-server --test server many_who_change -- --nocapture

@@ -46,6 +46,8 @@ mod logins;
 mod meeting;
 #[path = "server/messages.rs"]
 mod messages;
+#[path = "../src/blob_store/objects/tests/bucket/named.rs"]
+mod named;
 #[path = "server/net.rs"]
 mod net;
 #[path = "server/people.rs"]

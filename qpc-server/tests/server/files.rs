@@ -1,9 +1,11 @@
-//! Files with the built programs: whole at everybody's, whoever is killed meanwhile, on each backend that needs no other server.
+//! Files with the built programs: whole at everybody's, whoever is killed meanwhile, on each backend; in a bucket where
+//! `QPC_TEST_S3` names one.
 //!
 //! `QPC_FILE_MB`, `QPC_FILE_KILLS` and `QPC_FILE_MEMBERS` make it larger: 100, 5 and 10 are what `make torture` tries.
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     blobs::bytes,
+    named::NamedBucket,
     people::{Somebody, Town},
     program::http,
 };
@@ -117,9 +120,10 @@ fn through_kills(town: &mut Town, deed: &Deed<'_>, (direction, size, kills): (&'
 fn goes_on_through_kills(settings: &[(&str, &str)]) {
     let (megabytes, kills) = (from_environment("QPC_FILE_MB", 8), from_environment("QPC_FILE_KILLS", 1));
     let members = usize::try_from(from_environment("QPC_FILE_MEMBERS", 3)).unwrap();
+    assert!((2..=MEMBERS.len() + 2).contains(&members), "QPC_FILE_MEMBERS: alice, bob and the names above");
     let size = megabytes * 1_000_000;
     let mut town = Town::with(settings);
-    let others: Vec<&'static str> = MEMBERS.into_iter().take(members.saturating_sub(2)).collect();
+    let others: Vec<&'static str> = MEMBERS.into_iter().take(members - 2).collect();
     {
         let (alice, bob) = town.friends();
         alice.does(&["group", "create", "team", "bob"]);
@@ -132,6 +136,8 @@ fn goes_on_through_kills(settings: &[(&str, &str)]) {
             alice.does(&["group", "add", "team", name]);
             member.does(&["listen"]);
         }
+        let listed = alice.does(&["group", "members", "team", "--json"]);
+        assert_eq!(listed.lines().count(), members, "{listed}");
     }
     // What was on its way when somebody was killed goes again: of a large file, and of a small one.
     let most = size + (size / 10).max(2 * kills * 1_048_576);
@@ -199,6 +205,24 @@ fn a_file_is_whole_whoever_is_killed_with_the_database() {
 #[test]
 fn a_file_is_whole_whoever_is_killed_with_a_directory() {
     goes_on_through_kills(&[("QPC_BLOBS__BACKEND", "directory")]);
+}
+
+#[test]
+fn a_file_is_whole_whoever_is_killed_with_a_bucket() {
+    let Some(named) = NamedBucket::from_environment() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let secret_key = dir.path().join("secret-key");
+    fs::write(&secret_key, &named.secret_key).unwrap();
+    fs::set_permissions(&secret_key, fs::Permissions::from_mode(0o600)).unwrap();
+    goes_on_through_kills(&[
+        ("QPC_BLOBS__BACKEND", "s3"),
+        ("QPC_BLOBS__S3_ENDPOINT", &named.endpoint),
+        ("QPC_BLOBS__S3_BUCKET", &named.bucket),
+        ("QPC_BLOBS__S3_REGION", &named.region),
+        ("QPC_BLOBS__S3_ACCESS_KEY", &named.access_key),
+        ("QPC_BLOBS__S3_SECRET_KEY_FILE", secret_key.to_str().unwrap()),
+        ("QPC_BLOBS__S3_ALLOW_HTTP", if named.allow_http() { "true" } else { "false" }),
+    ]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! The suite on a bucket, where `QPC_TEST_S3` names one: `http://127.0.0.1:9000/bucket?access_key=..&secret_key=..`, and
-//! `&region=..` where it is another than us-east-1. `make s3` starts something that speaks S3 and sets it.
+//! The suite on a bucket, where `QPC_TEST_S3` names one.
 
+mod named;
+
+use self::named::NamedBucket;
 use super::*;
 use crate::blob_store::conformance::CASES;
 
@@ -19,33 +21,21 @@ impl Backend for Bucket {
     }
 }
 
-fn parse(text: &str) -> Option<S3Settings> {
-    let (url, query) = text.split_once('?')?;
-    let (endpoint, bucket) = url.rsplit_once('/')?;
-    let value = |name: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|pair| pair.0 == name)
-            .map(|pair| pair.1.to_owned())
-    };
-    Some(S3Settings {
-        endpoint: endpoint.to_owned(),
-        bucket: bucket.to_owned(),
-        region: value("region").unwrap_or_else(|| "us-east-1".into()),
-        access_key: SecretText::new(value("access_key")?),
-        secret_key: SecretText::new(value("secret_key")?),
-        allow_http: endpoint.starts_with("http://"),
-    })
+/// The bucket, as the adapter is told of it.
+fn settings(named: NamedBucket) -> S3Settings {
+    S3Settings {
+        allow_http: named.allow_http(),
+        endpoint: named.endpoint,
+        bucket: named.bucket,
+        region: named.region,
+        access_key: SecretText::new(named.access_key),
+        secret_key: SecretText::new(named.secret_key),
+    }
 }
 
 #[test]
 fn a_bucket_passes_the_suite() {
-    let Ok(text) = std::env::var("QPC_TEST_S3") else {
-        println!("QPC_TEST_S3 is not set: no bucket was tried");
-        return;
-    };
-    let settings = parse(&text).expect("QPC_TEST_S3 is no URL of a bucket with access_key and secret_key");
+    let Some(settings) = NamedBucket::from_environment().map(settings) else { return };
     for (name, case) in CASES {
         println!("{name}");
         case(&Bucket(tempfile::tempdir().unwrap(), settings.clone()));
