@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{CommandError, Event},
+    api::{CommandError, Event, OutboxState},
     apply::{Applied, ApplyError},
     events::Events,
     files::Files,
@@ -245,9 +245,9 @@ impl Core {
     }
 }
 
-/// May somebody have come within reach of one's files?
+/// May somebody have come within reach of one's files, or a file be of no use any more?
 fn lets_files_go(event: &Event) -> bool {
-    matches!(event, Event::Contact { .. })
+    matches!(event, Event::Contact { .. } | Event::Outbox { state: OutboxState::Refused, .. })
 }
 
 /// While it lives, nobody else fetches the same.

@@ -13,6 +13,7 @@ pub(crate) mod own;
 pub(crate) mod pending;
 pub(crate) mod proposals;
 mod receive;
+mod releases;
 pub(crate) mod renew;
 mod report;
 pub(crate) mod roster;

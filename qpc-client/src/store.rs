@@ -22,6 +22,7 @@ pub(crate) mod missed;
 pub(crate) mod outbox;
 pub(crate) mod pending;
 pub(crate) mod picture;
+pub(crate) mod release;
 pub(crate) mod report;
 pub(crate) mod reported;
 pub(crate) mod returned;

@@ -60,6 +60,8 @@ mod pictures;
 mod program;
 #[path = "server/races.rs"]
 mod races;
+#[path = "server/released.rs"]
+mod released;
 #[path = "server/repair.rs"]
 mod repair;
 #[path = "server/roots.rs"]

@@ -24,7 +24,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, group_link, message, missed, outbox, pending, picture, report, reported,
+        ending, group_link, message, missed, outbox, pending, picture, release, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -398,6 +398,7 @@ pub(crate) fn refuse(
     reason: &str,
     out: &mut Applied,
 ) -> Result<(), StoreError> {
+    release::note(tx, id)?;
     outbox::remove(tx, id)?;
     let (id, reason) = (id.to_string(), Some(reason.to_owned()));
     out.events.push(Event::Outbox { id, state: OutboxState::Refused, reason });

@@ -21,7 +21,7 @@ use crate::{
         entry::Promise,
         message::{self, New},
         outbox::{self, Outgoing},
-        undescribed,
+        release, undescribed,
     },
     words::{KNOWN_NOT, PICTURED, describe},
 };
@@ -157,6 +157,7 @@ impl<'b> Batch<'b> {
         entry: &LogEntry,
         promise: Promise,
     ) -> Result<Step, ApplyError> {
+        release::remove(self.tx, entry.id)?;
         if let Some(outgoing) = outbox::by_id(self.tx, entry.id)? {
             let same = outgoing.sealed.as_ref().is_some_and(|sealed| {
                 let digest = match &entry.content {
@@ -176,6 +177,7 @@ impl<'b> Batch<'b> {
             return Ok(Step::On);
         }
         self.not_of_this_home(log)?;
+        outbox::doubt(self.tx, log.conversation.local)?;
         conversation::raise_counter(self.tx, log.conversation.local, entry.counter)?;
         Ok(Step::On)
     }

@@ -115,8 +115,11 @@ impl Sender<'_> {
                     if refused.code.is_some_and(Code::retryable) {
                         self.pause = self.pause.max(Some(refused.retry_after.max(PAUSE)));
                         settling.grounded.push(outgoing.place);
-                    } else if trouble.first.is_none() {
-                        trouble.first = Some((outgoing, sealed, refused));
+                        if refused.code == Some(Code::Internal) {
+                            settling.doubtful.push(outgoing.conversation);
+                        }
+                    } else {
+                        trouble.add(outgoing, sealed, refused);
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -129,6 +132,7 @@ impl Sender<'_> {
             if self.flying.iter().any(|(outgoing, _)| outgoing.conversation == conversation) {
                 self.troubled.insert(conversation, trouble);
             } else if let Some((outgoing, sealed, refused)) = trouble.first {
+                settling.absent.extend(trouble.refused);
                 let counter = match refused.code {
                     Some(Code::IdConflict) => Some(self.ask_counter(conversation).await?),
                     _ => None,

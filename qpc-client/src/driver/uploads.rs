@@ -1,4 +1,5 @@
-//! Files to the server, each by the parts that are missing there; then the message that tells of one is let go.
+//! Files to the server, each by the parts that are missing there; then the message that tells of one is let go. And off the
+//! server again, where the message was refused.
 //!
 //! The message waits in the outbox, and those that are written later do not wait for it: it goes behind all others once its
 //! file is there. What passes is tried again, with growing pauses; what does not is told, and the message refused.
@@ -9,7 +10,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use qpc_proto::{error::Code, id::MessageId};
 use tokio::time::{Instant, sleep_until};
 
-use super::session::End;
+use super::{releases, session::End};
 use crate::{
     api::{Direction, Event, OutboxState},
     apply::{self, Applied, ApplyError},
@@ -17,7 +18,7 @@ use crate::{
     files::{self, Files},
     fresh,
     store::{
-        StoreError, attachment, message, outbox,
+        StoreError, attachment, message, outbox, release,
         upload::{self, Upload},
     },
     transfer::{self, Progress, Stream, TransferError},
@@ -36,13 +37,26 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
     let mut sending = FuturesUnordered::new();
     let mut under_way: Vec<MessageId> = Vec::new();
     let mut held: HashMap<MessageId, Held> = HashMap::new();
+    // What is of no use there goes first: it may take the room that the next file needs.
+    let mut releasing = FuturesUnordered::new();
+    let mut rest: Option<Instant> = None;
     loop {
         clear(core, files).await?;
+        if releasing.is_empty() && rest.is_none_or(|rest| rest <= Instant::now()) {
+            rest = None;
+            let mut due = core.store.run(release::due).await?;
+            // One that is on its way still would come behind.
+            due.retain(|release| !under_way.contains(&release.id));
+            if !due.is_empty() {
+                releasing.push(releases::run(core, link, due));
+            }
+        }
         let ready = core.store.run(upload::ready).await?;
         held.retain(|id, _| ready.iter().any(|upload| upload.id == *id));
         for upload in ready {
             let waits = held.get(&upload.id).is_some_and(|held| held.until > Instant::now());
-            if under_way.len() < AT_ONCE_MAX && !waits && !under_way.contains(&upload.id) {
+            let room = releasing.is_empty() && under_way.len() < AT_ONCE_MAX;
+            if room && !waits && !under_way.contains(&upload.id) {
                 under_way.push(upload.id);
                 sending.push(async move {
                     let outcome = send(core, link, files, &upload).await;
@@ -50,9 +64,13 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
                 });
             }
         }
-        let next = held.iter().filter(|(id, _)| !under_way.contains(id)).map(|(_, held)| held.until).min();
+        let tries = held.iter().filter(|(id, _)| !under_way.contains(id)).map(|(_, held)| held.until);
+        let next = tries.chain(rest).min();
         tokio::select! {
             biased;
+            Some(rests) = releasing.next() => {
+                rest = rests?.and_then(|rests| Instant::now().checked_add(rests));
+            }
             Some((upload, outcome)) = sending.next() => {
                 under_way.retain(|id| *id != upload.id);
                 match outcome {

@@ -8,7 +8,7 @@ use qpc_proto::{
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::{Local, StoreError, row};
+use super::{Local, StoreError, release, row};
 
 /// Something to send.
 #[derive(Clone)]
@@ -55,14 +55,14 @@ pub(crate) fn put_leave(tx: &Transaction<'_>, conversation: Local, id: MessageId
     Ok(())
 }
 
-/// A new connection: nothing is in flight on it.
+/// A new connection: nothing is in flight on it, and what was on the last one may be at the server.
 pub(crate) fn ground_all(tx: &Transaction<'_>) -> Result<(), StoreError> {
     #[cfg(feature = "simulation")]
     if crate::simulation::has(crate::simulation::Bug::EncryptsAnew) {
         tx.execute("UPDATE outbox SET counter = NULL, epoch = NULL, body = NULL WHERE flying = 1", [])?;
     }
-    tx.execute("UPDATE outbox SET flying = 0 WHERE flying = 1", [])?;
-    Ok(())
+    tx.execute("UPDATE outbox SET flying = 0, doubtful = 1 WHERE flying = 1", [])?;
+    release::forget_asked(tx)
 }
 
 /// What may be sent now and is not in flight, in order, at most `limit`: those that `wanted` takes by their
@@ -108,6 +108,12 @@ pub(crate) fn seal(tx: &Transaction<'_>, place: i64, sealed: &Sealed) -> Result<
 /// Notes that it is on its way on this connection, or no longer.
 pub(crate) fn set_flying(tx: &Transaction<'_>, place: i64, flying: bool) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE outbox SET flying = ?2 WHERE place = ?1")?.execute((place, flying))?;
+    Ok(())
+}
+
+/// The server may have what was encrypted of a conversation, whatever it answers from here on.
+pub(crate) fn doubt(tx: &Transaction<'_>, conversation: Local) -> Result<(), StoreError> {
+    tx.execute("UPDATE outbox SET doubtful = 1 WHERE conversation = ?1", [conversation])?;
     Ok(())
 }
 

@@ -376,6 +376,21 @@ CREATE TABLE upload (
 ) STRICT;
 ";
 
+/// Blobs that are to be released, because the messages that would have told of them were refused.
+const RELEASES: &str = "
+CREATE TABLE release (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Of the message, which is in the outbox no more.
+    id BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    -- The message was on its way when it was refused: nothing is released before the server has refused it too.
+    asked INTEGER NOT NULL
+) STRICT;
+-- The server may have it: its answer was lost, or says something else.
+ALTER TABLE outbox ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -396,6 +411,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(LINKS),
         M::up(MISSED),
         M::up(FILES),
+        M::up(RELEASES),
     ])
 }
 

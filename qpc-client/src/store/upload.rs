@@ -100,7 +100,7 @@ pub(crate) fn has_spool(tx: &Transaction<'_>, spool: &str) -> Result<bool, Store
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use qpc_proto::id::{ConversationId, Seq};
 
     use super::*;
@@ -114,14 +114,15 @@ mod tests {
         },
     };
 
-    struct Home {
-        database: rusqlite::Connection,
-        local: Local,
+    /// A home with a group.
+    pub(crate) struct Home {
+        pub(crate) database: rusqlite::Connection,
+        pub(crate) local: Local,
         _dir: tempfile::TempDir,
     }
 
     impl Home {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let mut database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
             let tx = database.transaction().unwrap();
@@ -134,7 +135,7 @@ mod tests {
         }
 
         /// Queues something to say, with a file or without.
-        fn queue(&mut self, file: bool) -> MessageId {
+        pub(crate) fn queue(&mut self, file: bool) -> MessageId {
             let (id, local) = (fresh::message_id().unwrap(), self.local);
             let tx = self.database.transaction().unwrap();
             let new = message::New {
@@ -167,7 +168,7 @@ mod tests {
             id
         }
 
-        fn with<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> T {
+        pub(crate) fn with<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> T {
             let tx = self.database.transaction().unwrap();
             let result = work(&tx).unwrap();
             tx.commit().unwrap();

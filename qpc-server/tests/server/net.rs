@@ -53,6 +53,8 @@ pub(crate) struct Net {
     server: RefCell<Option<Running>>,
     /// What the server keeps, for one that is to lie.
     store: RefCell<Option<Arc<SqliteStore>>>,
+    blobs: RefCell<Option<Arc<SqliteBlobs>>>,
+    metrics: RefCell<Option<Arc<Metrics>>>,
     /// Where it listens, from its first start on.
     listen: Cell<SocketAddr>,
     fingerprint: RefCell<String>,
@@ -80,6 +82,8 @@ impl Net {
             runtime: Rc::new(runtime),
             server: RefCell::new(None),
             store: RefCell::new(None),
+            blobs: RefCell::new(None),
+            metrics: RefCell::new(None),
             listen: Cell::new("127.0.0.1:0".parse().unwrap()),
             fingerprint: RefCell::new(String::new()),
             ahead_ms: Arc::default(),
@@ -112,13 +116,16 @@ impl Net {
         let blobs = DataDir::blobs_database(dir.path());
         let blobs = Arc::new(SqliteBlobs::open(&blobs, key.clone(), SqliteBlobs::options()).unwrap());
         let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key, Default::default()).unwrap());
+        let metrics = Arc::new(Metrics::new().unwrap());
         *self.store.borrow_mut() = Some(Arc::clone(&store));
+        *self.blobs.borrow_mut() = Some(Arc::clone(&blobs));
+        *self.metrics.borrow_mut() = Some(Arc::clone(&metrics));
         let running = self.block(async {
             let parts = Parts {
                 store,
                 blobs,
                 aftermath: None,
-                metrics: Arc::new(Metrics::new().unwrap()),
+                metrics,
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
@@ -168,6 +175,16 @@ impl Net {
     /// The server's store, behind its back.
     pub(crate) fn store(&self) -> Arc<SqliteStore> {
         Arc::clone(self.store.borrow().as_ref().expect("a server that runs"))
+    }
+
+    /// The server's blobs, behind its back.
+    pub(crate) fn blobs(&self) -> Arc<SqliteBlobs> {
+        Arc::clone(self.blobs.borrow().as_ref().expect("a server that runs"))
+    }
+
+    /// What it counts since it started.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(self.metrics.borrow().as_ref().expect("a server that runs"))
     }
 
     /// The admin resets an account; gives the token that registers its name anew.

@@ -3,7 +3,7 @@
 use qpc_proto::{
     chain::ChainValue,
     error::Code,
-    id::{Counter, Seq},
+    id::{Counter, MessageId, Seq},
     v1,
 };
 use rusqlite::Transaction;
@@ -12,10 +12,11 @@ use crate::{
     api::{Event, OutboxState},
     apply::{self, Applied, ApplyError},
     store::{
-        StoreError,
+        Local, StoreError,
         conversation::{self, Conversation, State, Trusted},
         entry, message,
         outbox::{self, Outgoing, Sealed},
+        release,
     },
     transport::Refused,
     trust::Me,
@@ -26,6 +27,21 @@ use crate::{
 pub(super) struct Trouble {
     /// The first definite refusal; what came after it was refused because of it.
     pub(super) first: Option<(Outgoing, Sealed, Box<Refused>)>,
+    /// All that the server surely has not.
+    pub(super) refused: Vec<MessageId>,
+}
+
+impl Trouble {
+    /// Takes a definite refusal.
+    pub(super) fn add(&mut self, outgoing: Outgoing, sealed: Sealed, refused: Box<Refused>) {
+        // It has one of this id, or what it says is not known here.
+        if !matches!(refused.code, None | Some(Code::IdConflict)) {
+            self.refused.push(outgoing.id);
+        }
+        if self.first.is_none() {
+            self.first = Some((outgoing, sealed, refused));
+        }
+    }
 }
 
 /// What is to be noted in one transaction.
@@ -34,8 +50,12 @@ pub(super) struct Settling {
     pub(super) stored: Vec<(Outgoing, Sealed, v1::SendAnswer)>,
     /// Refused for now: the same bytes again, later.
     pub(super) grounded: Vec<i64>,
+    /// Something of these conversations was refused for now, and may have been taken all the same.
+    pub(super) doubtful: Vec<Local>,
     /// Refused for good, with nothing of the conversation left in flight; and the server's counter where it was asked for.
     pub(super) refused: Vec<(Outgoing, Sealed, Box<Refused>, Option<Counter>)>,
+    /// All messages of such conversations that the server surely has not.
+    pub(super) absent: Vec<MessageId>,
 }
 
 /// Notes it.
@@ -49,6 +69,7 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
         if !fits {
             distrust(tx, &conversation, "gives two answers for the same place", &mut out)?;
         }
+        release::remove(tx, outgoing.id)?;
         // It may have come back already, by the sync call.
         if outbox::by_id(tx, outgoing.id)?.is_none() {
             continue;
@@ -67,9 +88,15 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
     for place in settling.grounded {
         outbox::set_flying(tx, place, false)?;
     }
+    for conversation in settling.doubtful {
+        outbox::doubt(tx, conversation)?;
+    }
     for (outgoing, sealed, refused, counter) in settling.refused {
         act(tx, me, (&outgoing, &sealed), &refused, counter, &mut out)?;
         outbox::unseal_from(tx, outgoing.conversation, outgoing.place)?;
+    }
+    for id in settling.absent {
+        release::confirm(tx, id)?;
     }
     Ok(out)
 }
@@ -108,6 +135,7 @@ fn act(
                 ),
             )?;
             conversation::set_counter(tx, local, counter.unwrap_or(refused.counter))?;
+            outbox::doubt(tx, local)?;
         }
         Some(Code::ContactPending) => {
             let reason = format!("{} has not accepted your request yet", conversation.title);
@@ -151,4 +179,32 @@ fn distrust(
         apply::words(conversation)
     );
     out.alarm(tx, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_absent_unless_the_server_has_another_of_its_id() {
+        let refused = |code: u32| {
+            let mut trouble = Trouble::default();
+            let sealed = Sealed { counter: Counter(1), epoch: qpc_proto::id::Epoch(1), body: bytes::Bytes::new() };
+            let outgoing = Outgoing {
+                place: 1,
+                conversation: 1,
+                id: crate::fresh::message_id().unwrap(),
+                content: Vec::new(),
+                kind: qpc_proto::chain::EntryKind::Message,
+                leave: false,
+                sealed: None,
+            };
+            let error = v1::Error { code, ..Default::default() };
+            trouble.add(outgoing, sealed, Box::new(Refused::parse(error)));
+            assert!(trouble.first.is_some());
+            trouble.refused.len()
+        };
+        assert_eq!((refused(Code::NotFound as u32), refused(Code::WrongEpoch as u32)), (1, 1));
+        assert_eq!((refused(Code::IdConflict as u32), refused(9_999)), (0, 0));
+    }
 }
