@@ -47,7 +47,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Account(AccountCommand::Reset(args))) => commands::reset_account(&place, &args),
         Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),
         Some(Command::Config(ConfigCommand::Show)) => commands::show_config(&place),
-        Some(Command::Db(DbCommand::Check)) => commands::check_database(&place),
+        Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }
 }

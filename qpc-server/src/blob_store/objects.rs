@@ -6,6 +6,7 @@
 //! kill at any moment leaves nothing that nobody knows of. What the objects are called is random; no client has a word in
 //! it. Their bytes are what clients sent, which is ciphertext; they are not encrypted once more.
 
+mod check;
 mod place;
 
 use std::{

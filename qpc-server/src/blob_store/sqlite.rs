@@ -4,13 +4,18 @@
 //! answered is on the disk; a full disk refuses, and a failed one stops the process, as in `store/sqlite`. It does not
 //! guard the file against a second server: the data directory's lock does.
 
+mod check;
 mod content;
 mod objects;
 mod reference;
 mod rows;
 mod upload;
 
-pub(super) use self::objects::ObjectName;
+pub use self::check::{BlobFault, BlobName, BlobProblem, BlobReport};
+pub(super) use self::{
+    check::{Elsewhere, check},
+    objects::ObjectName,
+};
 
 use std::{path::Path, time::Duration};
 
@@ -21,7 +26,7 @@ use super::{dispatch::Transact, tables::BlobTables};
 use crate::store::{
     HandOver, Reply, StoreFault, VerbError,
     sqlite::{
-        DbKey, OpenError, Options,
+        CheckError, DbKey, OpenError, Options,
         engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
     },
 };
@@ -114,6 +119,15 @@ impl SqliteBlobs {
     /// [`OpenError`], which says what to do.
     pub fn open(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
         Self::with(path, key, options, Bytes::Here)
+    }
+
+    /// Verifies the database at a path, and changes nothing. A server may run on it. `told` hears how many bytes of how many
+    /// have been looked at.
+    ///
+    /// # Errors
+    /// [`CheckError`], where it can't even be looked at.
+    pub fn check(path: &Path, key: &DbKey, told: &mut dyn FnMut(u64, u64)) -> Result<BlobReport, CheckError> {
+        check(path, key, None, told)
     }
 
     /// Opens the rows of parts whose bytes are objects.

@@ -124,8 +124,17 @@ pub(super) enum ConfigCommand {
     Show,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// With blobs in a directory or bucket: read all of them and compare their digests, not only that they are there with
+    /// their sizes. Those in the database are always read.
+    #[arg(long)]
+    pub(super) read_objects: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum DbCommand {
-    /// Verify every page and every hash chain, and change nothing. The server may be running. Ends with 0 or 65.
-    Check,
+    /// Verify every page and every hash chain, and that every blob is there and what it should be; change nothing. The
+    /// server may be running. Ends with 0 or 65.
+    Check(CheckArgs),
 }

@@ -1,15 +1,15 @@
 //! The commands that do one thing and end.
 
 use std::{
-    io::{Read, Write},
+    io::{IsTerminal, Read, Write},
     net::TcpStream,
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
-    args::{InviteArgs, Place, ResetArgs},
+    args::{CheckArgs, InviteArgs, Place, ResetArgs},
     client_lines::reachable,
     exit::{Exit, Fault},
     print,
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     account::{Accounts, RegistrationPolicy},
     admin::{self, AdminAnswer, AdminRequest, AskError},
+    blob_store::sqlite::BlobReport,
     clock::{Clock, SystemClock},
     config::{Config, Log, LogFormat, Overrides},
     data_dir::DataDir,
@@ -28,6 +29,8 @@ use crate::{
 
 /// How long the running server may take to answer a health check.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two words on how far a check has come.
+const TOLD_EVERY: Duration = Duration::from_millis(200);
 
 /// `config check FILE`.
 pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
@@ -75,15 +78,47 @@ pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault
 }
 
 /// `db check`.
-pub(super) fn check_database(place: &Place) -> Result<(), Fault> {
+pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     logging::init(&quiet());
     let report = storage::check(&loaded)?;
-    if report.is_sound() {
-        return print(&format!("sound: {} entries in {} logs\n", report.entries, report.logs));
+    let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    let mut progress = Progress::default();
+    let blobs = storage::check_blobs(&loaded, args.read_objects, &mut |done, total| progress.tell(done, total))?;
+    progress.clear();
+    problems.extend(blobs.iter().flat_map(|blobs| &blobs.problems).map(ToString::to_string));
+    if !problems.is_empty() {
+        return Err(Fault::new(Exit::Damaged, problems.join("\nqpc-server: ")));
     }
-    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
-    Err(Fault::new(Exit::Damaged, problems.join("\nqpc-server: ")))
+    print(&format!("sound: {} entries in {} logs\n", report.entries, report.logs))?;
+    match blobs {
+        Some(BlobReport { blobs, bytes, uploads, .. }) => {
+            print(&format!("sound: {blobs} blobs of {bytes} bytes, {uploads} unfinished uploads\n"))
+        }
+        None => print("no blobs: there is no qpc-blobs.db. If there was one, restore it from a backup\n"),
+    }
+}
+
+/// How far a check has come, on a terminal.
+#[derive(Default)]
+struct Progress {
+    told: Option<Instant>,
+}
+
+impl Progress {
+    fn tell(&mut self, done: u64, total: u64) {
+        if std::io::stderr().is_terminal() && self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            self.told = Some(Instant::now());
+            // A terminal that is gone is in nobody's way.
+            write!(std::io::stderr(), "\r{} of {} MB of blobs", done / 1_000_000, total / 1_000_000).ok();
+        }
+    }
+
+    fn clear(&self) {
+        if self.told.is_some() {
+            write!(std::io::stderr(), "\r\x1b[K").ok();
+        }
+    }
 }
 
 /// `healthcheck`.

@@ -1,6 +1,11 @@
 //! The one place that names a storage backend: opens what a data directory keeps.
 
-use std::{num::NonZero, sync::Arc, thread};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use crate::{
     account::OpaqueSetup,
@@ -8,7 +13,7 @@ use crate::{
         BlobStore,
         objects::{ObjectBlobs, ObjectPlace, OpenObjectsError, S3Settings, SecretText},
         reserve::Reserved,
-        sqlite::SqliteBlobs,
+        sqlite::{BlobReport, SqliteBlobs},
     },
     config::{self, BlobBackend, ConfigError, Loaded, Secret, read_secret},
     data_dir::{DataDir, DataDirError},
@@ -107,7 +112,7 @@ fn blobs(
 ) -> Result<Arc<dyn BlobStore>, StorageError> {
     let options = Options { observer: Arc::new(BlobObserver(Arc::clone(metrics))), ..SqliteBlobs::options() };
     let path = DataDir::blobs_database(dir.path());
-    let own = config.directory.clone().unwrap_or_else(|| dir.path().join("blobs"));
+    let own = directory(config, dir.path());
     let (blobs, disk): (Arc<dyn BlobStore>, _) = match config.backend {
         BlobBackend::Database => (Arc::new(SqliteBlobs::open(&path, key, options)?), dir.path().to_owned()),
         BlobBackend::Directory => {
@@ -146,6 +151,36 @@ pub fn check(loaded: &Loaded) -> Result<CheckReport, StorageError> {
     let root = &loaded.config.server.data_dir;
     let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
     Ok(sqlite::check(&DataDir::database(root), &key)?)
+}
+
+/// The same for the database of blobs, and the objects that it names; nothing where there is none. With `read` the bytes of
+/// objects are compared with their digests as well, as those in the database always are. `told` hears how many bytes of how many
+/// have been looked at.
+///
+/// # Errors
+/// [`StorageError`], where they can't even be looked at.
+pub fn check_blobs(
+    loaded: &Loaded,
+    read: bool,
+    told: &mut dyn FnMut(u64, u64),
+) -> Result<Option<BlobReport>, StorageError> {
+    let (root, config) = (&loaded.config.server.data_dir, &loaded.config.blobs);
+    let path = DataDir::blobs_database(root);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    let place = match config.backend {
+        BlobBackend::Database => return Ok(Some(SqliteBlobs::check(&path, &key, told)?)),
+        BlobBackend::Directory => ObjectPlace::Directory(directory(config, root)),
+        BlobBackend::S3 => ObjectPlace::S3(bucket(config)?),
+    };
+    Ok(Some(ObjectBlobs::check(&path, &key, (&place, read), told)?))
+}
+
+/// Where objects are, where they are files.
+fn directory(config: &config::Blobs, root: &Path) -> PathBuf {
+    config.directory.clone().unwrap_or_else(|| root.join("blobs"))
 }
 
 /// From the environment, an explicit file, or the data directory: whichever of these is there first.

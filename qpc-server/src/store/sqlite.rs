@@ -6,7 +6,7 @@
 
 mod account;
 mod cache;
-mod check;
+pub(crate) mod check;
 mod connection;
 mod contact;
 mod cursor;
@@ -44,7 +44,7 @@ use self::{
     rows::{Effects, Rows},
 };
 pub use self::{
-    check::{CheckError, CheckReport, Problem, check},
+    check::{CheckError, CheckReport, FileProblem, Problem, check},
     connection::OpenError,
     key::{DbKey, DbKeyError},
     observer::{Batch, StoreObserver, Unobserved},

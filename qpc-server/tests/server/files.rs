@@ -17,7 +17,7 @@ use crate::{
     blobs::bytes,
     named::NamedBucket,
     people::{Somebody, Town},
-    program::http,
+    program::{http, program},
 };
 
 /// Who may be in the group besides alice and bob.
@@ -223,6 +223,39 @@ fn a_file_is_whole_whoever_is_killed_with_a_bucket() {
         ("QPC_BLOBS__S3_SECRET_KEY_FILE", secret_key.to_str().unwrap()),
         ("QPC_BLOBS__S3_ALLOW_HTTP", if named.allow_http() { "true" } else { "false" }),
     ]);
+}
+
+#[test]
+fn a_check_of_the_databases_looks_at_blobs() {
+    let directory = ("QPC_BLOBS__BACKEND", "directory");
+    let town = Town::with(&[directory]);
+    let (alice, _) = town.friends();
+    fs::write(town.path("plan.txt"), "the plan").unwrap();
+    alice.does(&["file", "send", "bob", town.path("plan.txt").to_str().unwrap()]);
+    let check = |arguments: &[&str]| {
+        let mut command = program(&town.path("data"));
+        let output = command.envs([directory]).args(["db", "check"]).args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    for arguments in [&[][..], &["--read-objects"]] {
+        let (code, stdout, stderr) = check(arguments);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.ends_with("sound: 1 blobs of 272 bytes, 0 unfinished uploads\n"), "{stdout}");
+    }
+    let (object, _) = walk(&town.path("data").join("blobs")).next().unwrap();
+    let mut content = fs::read(&object).unwrap();
+    content[0] ^= 1;
+    fs::write(&object, content).unwrap();
+    assert_eq!(check(&[]).0, 0);
+    let (code, _, stderr) = check(&["--read-objects"]);
+    assert!(code == 65 && stderr.contains("its bytes are not those of its digest"), "{code} {stderr}");
+    fs::remove_file(&object).unwrap();
+    let (code, _, stderr) = check(&[]);
+    assert!(
+        code == 65 && stderr.contains("is missing") && stderr.contains("Restore it from a backup"),
+        "{code} {stderr}"
+    );
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Town {
     pub(crate) fn logs(&self) -> u64 {
         let output = server(&self.path("data")).args(["db", "check"]).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        let logs = said.trim().strip_suffix(" logs").and_then(|said| said.rsplit(' ').next());
+        let logs = said.lines().next().and_then(|said| said.strip_suffix(" logs")?.rsplit(' ').next());
         logs.and_then(|logs| logs.parse().ok()).unwrap_or_else(|| panic!("{said}"))
     }
 

@@ -122,3 +122,39 @@ fn what_is_in_flight_is_removed_later() {
     wait(probe.sweep(sweep)).unwrap();
     assert_eq!(files(&folder.objects()).len(), 0);
 }
+
+#[test]
+fn a_check_names_the_object_that_is_not_what_it_was() {
+    let folder = Folder::new();
+    let key = || DbKey::parse(&"5a".repeat(32)).unwrap();
+    let check = |read: bool| {
+        let (path, place) = (folder.0.path().join("qpc-blobs.db"), ObjectPlace::Directory(folder.objects()));
+        let report = ObjectBlobs::check(&path, &key(), (&place, read), &mut |_, _| {});
+        report.map(|report| report.problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let world = World::new(&folder);
+    let blob = Blob::new(1, 2 * BLOB_PART + 1);
+    world.upload(account(1), &conversation(1), &blob);
+    wait(world.store.close()).unwrap();
+    assert_eq!((check(false).unwrap(), check(true).unwrap()), (Vec::new(), Vec::new()));
+
+    let object = files(&folder.objects()).into_iter().find(|path| path.ends_with("1")).unwrap();
+    let name = object.strip_prefix(folder.objects()).unwrap().display().to_string();
+    let whole = fs::read(&object).unwrap();
+    let mut flipped = whole.clone();
+    flipped[7] ^= 1;
+    fs::write(&object, flipped).unwrap();
+    assert_eq!(check(false).unwrap(), Vec::<String>::new(), "sizes alone");
+    let problems = check(true).unwrap();
+    assert!(problems.len() == 1 && problems[0].contains("not those of its digest"), "{problems:?}");
+    fs::write(&object, &whole[1..]).unwrap();
+    let problems = check(false).unwrap();
+    assert!(problems.len() == 1 && problems[0].contains("has another size"), "{problems:?}");
+    fs::remove_file(&object).unwrap();
+    let problems = check(false).unwrap();
+    assert!(problems.len() == 1 && problems[0].contains(&format!("the object {name} is missing")), "{problems:?}");
+    assert!(problems[0].contains("Restore it from a backup"), "{problems:?}");
+    fs::remove_dir_all(folder.objects()).unwrap();
+    assert!(matches!(check(false), Err(crate::store::sqlite::CheckError::Place(_))));
+    assert!(!folder.objects().exists(), "a check makes nothing");
+}

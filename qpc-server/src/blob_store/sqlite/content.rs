@@ -37,7 +37,7 @@ fn key(content: ContentId, part: u32) -> Fallible<i64> {
 }
 
 /// The keys of all parts that a content may have: the first and the last.
-fn keys(content: ContentId) -> Fallible<(i64, i64)> {
+pub(super) fn keys(content: ContentId) -> Fallible<(i64, i64)> {
     let last = u32::try_from(PARTS_PER_BLOB.saturating_sub(1)).unwrap_or(u32::MAX);
     Ok((key(content, 0)?, key(content, last)?))
 }

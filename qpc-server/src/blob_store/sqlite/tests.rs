@@ -2,6 +2,7 @@
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test may overflow: it fails then")]
 
+mod check;
 mod durable;
 #[cfg(feature = "failpoints")]
 pub(in crate::blob_store) mod failpoints;

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::{
     DbKey, LAYOUT, OpenError,
-    connection::{self, Purpose},
+    connection::{self, Layout, Purpose},
     log::{all_logs, each_entry},
 };
 use crate::store::tables::{Ends, LogId, LogRow};
@@ -21,6 +21,45 @@ use crate::store::tables::{Ends, LogId, LogRow};
 /// Problems listed; a broken file could give millions.
 const PROBLEMS_MAX: usize = 100;
 const CACHE_KIB: u32 = 16 * 1024;
+
+/// What is wrong with a file, whatever is in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileProblem {
+    /// A page whose authentication code does not fit: the file was changed or damaged.
+    #[error("page: {0}")]
+    Page(String),
+    /// SQLite's own check found something.
+    #[error("table: {0}")]
+    Table(String),
+}
+
+/// Lists a problem, as long as there is room for it.
+pub(crate) fn list<P>(problems: &mut Vec<P>, problem: P) {
+    if problems.len() < PROBLEMS_MAX {
+        problems.push(problem);
+    }
+}
+
+/// Opens a file to look at it, with what is wrong with its pages and tables.
+pub(crate) fn open(path: &Path, key: &DbKey, layout: &Layout) -> Result<(Connection, Vec<FileProblem>), CheckError> {
+    if !path.exists() {
+        return Err(CheckError::Missing(path.display().to_string()));
+    }
+    let connection = connection::open(path, key, layout, Purpose::Read, CACHE_KIB)?;
+    let mut problems = Vec::new();
+    lines(&connection, "PRAGMA cipher_integrity_check", |line| list(&mut problems, FileProblem::Page(line)))?;
+    if problems.is_empty() {
+        let outcome = lines(&connection, "PRAGMA integrity_check(100)", |line| {
+            if line != "ok" {
+                list(&mut problems, FileProblem::Table(line));
+            }
+        });
+        if let Err(error) = outcome {
+            list(&mut problems, FileProblem::Table(error.to_string()));
+        }
+    }
+    Ok((connection, problems))
+}
 
 /// What was looked at and found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,21 +80,16 @@ impl CheckReport {
     }
 
     fn add(&mut self, problem: Problem) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(problem);
-        }
+        list(&mut self.problems, problem);
     }
 }
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// A page whose authentication code does not fit: the file was changed or damaged.
-    #[error("page: {0}")]
-    Page(String),
-    /// SQLite's own check found something.
-    #[error("table: {0}")]
-    Table(String),
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] FileProblem),
     /// An entry is missing, twice there, or out of order.
     #[error("log {0}: entry {1} does not follow entry {2}")]
     Gap(ConversationName, Seq, Seq),
@@ -79,6 +113,9 @@ pub enum CheckError {
     /// It can't be read.
     #[error("the database can't be read: {0}")]
     Engine(#[from] rusqlite::Error),
+    /// What is kept beside it can't be looked at.
+    #[error("the place for blobs can't be looked at: {0}. Look at [blobs] in the configuration")]
+    Place(String),
 }
 
 /// Checks the database at a path. Takes as long as reading the whole file.
@@ -86,22 +123,9 @@ pub enum CheckError {
 /// # Errors
 /// [`CheckError`], where it can't even be looked at. What is found wrong is in the report.
 pub fn check(path: &Path, key: &DbKey) -> Result<CheckReport, CheckError> {
-    if !path.exists() {
-        return Err(CheckError::Missing(path.display().to_string()));
-    }
-    let connection = connection::open(path, key, &LAYOUT, Purpose::Read, CACHE_KIB)?;
-    let mut report = CheckReport::default();
-    lines(&connection, "PRAGMA cipher_integrity_check", |line| report.add(Problem::Page(line)))?;
-    if report.is_sound() {
-        let outcome = lines(&connection, "PRAGMA integrity_check(100)", |line| {
-            if line != "ok" {
-                report.add(Problem::Table(line));
-            }
-        });
-        if let Err(error) = outcome {
-            report.add(Problem::Table(error.to_string()));
-        }
-    }
+    let (connection, problems) = open(path, key, &LAYOUT)?;
+    let problems = problems.into_iter().map(Problem::from).collect();
+    let mut report = CheckReport { problems, ..CheckReport::default() };
     if report.is_sound() {
         // One snapshot for all logs.
         connection.execute_batch("BEGIN")?;
@@ -218,7 +242,7 @@ mod tests {
         file.read_exact_at(&mut byte, place).unwrap();
         file.write_all_at(&[byte[0] ^ 1], place).unwrap();
         let report = check(&folder.path(), &key()).unwrap();
-        assert!(matches!(report.problems.first(), Some(Problem::Page(_))), "{:?}", report.problems);
+        assert!(matches!(report.problems.first(), Some(Problem::File(FileProblem::Page(_)))), "{:?}", report.problems);
     }
 
     #[test]
