@@ -64,6 +64,8 @@ mod races;
 mod released;
 #[path = "server/repair.rs"]
 mod repair;
+#[path = "server/roaming.rs"]
+mod roaming;
 #[path = "server/roots.rs"]
 mod roots;
 #[path = "server/sabotage.rs"]

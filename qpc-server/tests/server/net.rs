@@ -57,6 +57,8 @@ pub(crate) struct Net {
     metrics: RefCell<Option<Arc<Metrics>>>,
     /// Where it listens, from its first start on.
     listen: Cell<SocketAddr>,
+    /// Where people from now on find it, where that is elsewhere.
+    reached_at: Cell<Option<SocketAddr>>,
     fingerprint: RefCell<String>,
     /// By how many milliseconds the server's clock is ahead.
     ahead_ms: Arc<AtomicU64>,
@@ -85,6 +87,7 @@ impl Net {
             blobs: RefCell::new(None),
             metrics: RefCell::new(None),
             listen: Cell::new("127.0.0.1:0".parse().unwrap()),
+            reached_at: Cell::new(None),
             fingerprint: RefCell::new(String::new()),
             ahead_ms: Arc::default(),
             dir: tempfile::tempdir().unwrap(),
@@ -165,6 +168,11 @@ impl Net {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.listen.get()
+    }
+
+    /// Whoever comes from now on finds the server by this address.
+    pub(crate) fn reached_at(&self, address: Option<SocketAddr>) {
+        self.reached_at.set(address);
     }
 
     /// From now on it is so much later for the server.
@@ -248,7 +256,7 @@ impl Net {
 
     pub(crate) fn options(&self) -> Options {
         Options {
-            server: Some(self.listen.get().to_string().parse().unwrap()),
+            server: Some(self.reached_at.get().unwrap_or(self.listen.get()).to_string().parse().unwrap()),
             trust: Trust::Pin(self.fingerprint.borrow().parse().unwrap()),
             ksf: KsfParams::weak(),
             ..Options::default()
