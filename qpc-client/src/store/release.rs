@@ -134,23 +134,28 @@ mod tests {
 
     #[test]
     fn what_the_server_may_have_is_never_released() {
-        let mut home = Home::new();
-        let file = home.queue(true);
-        fly(&mut home, file);
+        let begin = |flies: bool| {
+            let mut home = Home::new();
+            let file = home.queue(true);
+            if flies {
+                fly(&mut home, file);
+            }
+            (home, file)
+        };
+        let (mut home, file) = begin(true);
         refuse(&mut home, file);
         home.with(outbox::ground_all);
         home.with(|tx| confirm(tx, file));
         assert!(!is_due(&mut home, file), "the answer was lost after the refusal");
 
-        let file = home.queue(true);
-        fly(&mut home, file);
-        home.with(outbox::ground_all);
+        let (mut home, file) = begin(true);
         let local = home.local;
+        home.with(outbox::ground_all);
         home.with(|tx| outbox::unseal_from(tx, local, 0));
         refuse(&mut home, file);
         assert!(!is_due(&mut home, file), "the answer was lost before it");
 
-        let file = home.queue(true);
+        let (mut home, file) = begin(false);
         home.with(|tx| outbox::doubt(tx, local));
         refuse(&mut home, file);
         assert!(!is_due(&mut home, file), "the server says odd things");
