@@ -6,6 +6,7 @@
 mod act;
 mod completion;
 mod console;
+mod files;
 mod place;
 mod room;
 mod typed;
@@ -38,6 +39,7 @@ pub(super) async fn chat(seat: &mut Seat, screen: &Screen, to: Option<String>) -
                 Notice::Event(event) => room.hear(&console, event).await?,
                 Notice::Lagged => room.missed(&console).await?,
             },
+            fetched = room.fetching.next() => room.tell_fetched(&console, fetched)?,
             input = console.next() => match input {
                 Input::Line(line) => match room.typed(&console, &line).await? {
                     Flow::Stay => console.ready(&room.prompt(), room.names()),

@@ -33,11 +33,7 @@ pub(super) async fn file(seat: &mut Seat, screen: &Screen, verb: FileVerb) -> Re
 }
 
 async fn get(seat: &mut Seat, screen: &Screen, id: String, output: Option<PathBuf>) -> Result<(), Failure> {
-    let place = match output {
-        None => Place::Directory(absolute(Path::new("."))?),
-        Some(path) if path.is_dir() => Place::Directory(absolute(&path)?),
-        Some(path) => Place::File(absolute(&path)?),
-    };
+    let place = place(output.as_deref())?;
     let command = Command::FileGet { id: id.clone(), place };
     let begins: String = id.to_lowercase();
     let outcome = loop {
@@ -71,8 +67,17 @@ async fn get(seat: &mut Seat, screen: &Screen, id: String, output: Option<PathBu
     }
 }
 
+/// Where a file is to be saved: here, unless that is said.
+pub(super) fn place(output: Option<&Path>) -> Result<Place, Failure> {
+    Ok(match output {
+        None => Place::Directory(absolute(Path::new("."))?),
+        Some(path) if path.is_dir() => Place::Directory(absolute(path)?),
+        Some(path) => Place::File(absolute(path)?),
+    })
+}
+
 /// A path that means the same to whoever drives the home.
-fn absolute(path: &Path) -> Result<String, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<String, Failure> {
     let shown = path.display().to_string();
     let absolute = path::absolute(path).map_err(|error| Failure::data(error.to_string()).at(&shown))?;
     // A last component as it stands: `.` is gone by now.

@@ -275,3 +275,36 @@ fn who_has_left_reads_no_file_any_more() {
     assert!(code != 0 && !target.exists(), "{code} {stderr}");
     assert!(stderr.contains("not in its conversation any more"), "{stderr}");
 }
+
+#[test]
+fn people_who_chat_send_files_and_fetch_them() {
+    let town = Town::found();
+    let (alice, bob) = town.friends();
+    let source = town.path("a plan.txt");
+    fs::write(&source, "the plan").unwrap();
+    let (mut at_alice, mut at_bob) = (alice.chats(&["chat", "bob"]), bob.chats(&["chat", "alice"]));
+    at_alice.sees("bob> ");
+    at_bob.sees("alice> ");
+    at_alice.types("/file nowhere.txt\r");
+    at_alice.sees("is not sent");
+    at_alice.types("/file\r");
+    at_alice.sees("/file which file?");
+    at_alice.types(&format!("/file \"{}\" for friday\r", source.display()));
+    at_alice.sees("a plan.txt is there");
+    at_bob.sees("for friday");
+    let id = files(&bob, "alice").pop().unwrap().0;
+    at_bob.types("/get ffff\r");
+    at_bob.sees("there is no file ffff");
+    // Into a directory, under the name that its sender gave it.
+    fs::create_dir(town.path("got")).unwrap();
+    at_bob.types(&format!("/get {id} \"{}\"\r", town.path("got").display()));
+    at_bob.sees("saved:");
+    assert_eq!(fs::read_to_string(town.path("got").join("a plan.txt")).unwrap(), "the plan");
+    // What is meant by a path with a space can only be guessed.
+    at_bob.types(&format!("/get {id} {}\r", town.path("got").join("a plan.txt").display()));
+    at_bob.sees("/get to where?");
+    for mut chat in [at_alice, at_bob] {
+        chat.types("/quit\r");
+        chat.ends();
+    }
+}

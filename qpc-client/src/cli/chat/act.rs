@@ -24,18 +24,23 @@ impl Room<'_> {
             Ok(flow) => Ok(flow),
             Err(failure) if failure.is_silent() => Err(failure),
             Err(failure) => {
-                let mut text = failure.what;
-                if let Some(next) = failure.next {
-                    text.push_str(&format!("\n{next}"));
-                }
-                let text = terminal::body(&text, "   ");
-                if failure.exit == Exit::KeyDiffers && !self.screen.json {
-                    console.ring(&self.screen.paint.loud(&format!("-- not sent: {text}")))?;
-                } else {
-                    self.say(console, &text)?;
-                }
+                self.tell(console, failure)?;
                 Ok(Flow::Stay)
             }
+        }
+    }
+
+    /// Tells what could not be done.
+    pub(super) fn tell(&self, console: &Console, failure: Failure) -> Result<(), Failure> {
+        let mut text = failure.what;
+        if let Some(next) = failure.next {
+            text.push_str(&format!("\n{next}"));
+        }
+        let text = terminal::body(&text, "   ");
+        if failure.exit == Exit::KeyDiffers && !self.screen.json {
+            console.ring(&self.screen.paint.loud(&format!("-- not sent: {text}")))
+        } else {
+            self.say(console, &text)
         }
     }
 
@@ -74,6 +79,8 @@ impl Room<'_> {
             Typed::Block(who) => self.contact(console, who, |who| Command::Block { who }, "blocked").await?,
             Typed::Unblock(who) => self.contact(console, who, |who| Command::Unblock { who }, "unblocked").await?,
             Typed::Verify(who) => self.verify(console, who).await?,
+            Typed::File { path, caption } => self.send_file(console, &path, caption).await?,
+            Typed::Get { id, path } => self.fetch(console, id, path)?,
             Typed::Contacts => self.answer(console, Command::Contacts).await?,
             Typed::Status => self.answer(console, Command::Status).await?,
             Typed::Wrong(why) => self.say(console, &why)?,

@@ -10,6 +10,7 @@ use qpc_client::{
 use super::{
     LAST,
     console::Console,
+    files::Fetching,
     place::{self, Place},
 };
 use crate::cli::{failure::Failure, render::Render, screen::Screen, seat::Seat, terminal};
@@ -36,11 +37,17 @@ pub(super) struct Said {
     stored: bool,
     /// It came back as a message of the conversation.
     arrived: bool,
+    /// It is a file, and the text its name: what was typed does not show it.
+    file: bool,
 }
 
 impl Said {
     pub(super) const fn new(text: String) -> Self {
-        Self { text, stored: false, arrived: false }
+        Self { text, stored: false, arrived: false, file: false }
+    }
+
+    pub(super) const fn file(name: String) -> Self {
+        Self { text: name, stored: false, arrived: false, file: true }
     }
 }
 
@@ -53,6 +60,7 @@ pub(super) struct Room<'a> {
     pub(super) place: Option<Place>,
     /// What was typed here, by message id, until all news of it has come.
     pub(super) typed: HashMap<String, Said>,
+    pub(super) fetching: Fetching,
     /// The last reason to wait that was told.
     told: Option<String>,
     online: bool,
@@ -77,6 +85,7 @@ impl<'a> Room<'a> {
             list: Vec::new(),
             place: None,
             typed: HashMap::new(),
+            fetching: Fetching::default(),
             told: None,
             online: true,
         };
@@ -280,7 +289,8 @@ impl<'a> Room<'a> {
         if let Some(place) = here {
             if message.local > place.through {
                 // On a terminal, what was typed here stands there already.
-                let stands = self.news(&message.id, |said| said.arrived = true) && console.is_terminal();
+                let file = self.typed.get(&message.id).is_some_and(|said| said.file);
+                let stands = self.news(&message.id, |said| said.arrived = true) && !file && console.is_terminal();
                 if !stands {
                     self.print(console, &message)?;
                 }
@@ -334,13 +344,13 @@ impl<'a> Room<'a> {
         state: OutboxState,
         reason: Option<String>,
     ) -> Result<(), Failure> {
-        let Some(text) = self.typed.get(id).map(|said| said.text.clone()) else { return Ok(()) };
+        let Some((text, file)) = self.typed.get(id).map(|said| (said.text.clone(), said.file)) else { return Ok(()) };
         let reason = reason.unwrap_or_else(|| "the server gave no reason".to_owned());
         match state {
             OutboxState::Sent => {
                 self.news(id, |said| said.stored = true);
                 self.told = None;
-                Ok(())
+                if file { self.say(console, &format!("{} is there", terminal::line(&text))) } else { Ok(()) }
             }
             OutboxState::Waiting if self.told.as_ref() == Some(&reason) => Ok(()),
             OutboxState::Waiting => {
@@ -377,6 +387,9 @@ impl<'a> Room<'a> {
     /// # Errors
     /// A [`Failure`] where nobody can read it.
     pub(super) async fn leave(&mut self, console: &Console) -> Result<(), Failure> {
+        if self.fetching.count() > 0 {
+            self.say(console, "what has come of the files that you fetch is kept: the same again goes on with them")?;
+        }
         if self.typed.values().all(|said| said.stored) {
             return Ok(());
         }
@@ -392,6 +405,10 @@ impl<'a> Room<'a> {
                 flushed = &mut flushing => break flushed.ok(),
             }
         };
+        for file in self.typed.values().filter(|said| said.file && !said.stored) {
+            let name = terminal::line(&file.text);
+            self.say(console, &format!("{name} is kept, encrypted, and sent while a chat or listen --follow runs"))?;
+        }
         match flushed {
             Some(Ok(Outcome::Flushed { waiting })) => {
                 waiting.iter().try_for_each(|waiting| self.say(console, &self.render.waiting(waiting)))

@@ -35,6 +35,14 @@ pub(super) enum Typed {
     Unblock(Option<String>),
     /// `/verify [WHO]`
     Verify(Option<String>),
+    /// `/file PATH [CAPTION]`
+    File {
+        path: String,
+        /// Empty for none.
+        caption: String,
+    },
+    /// `/get ID [PATH]`
+    Get { id: String, path: Option<String> },
     /// `/contacts`
     Contacts,
     /// `/status`
@@ -44,7 +52,7 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 16] = [
+pub(super) const COMMANDS: [(&str, &str); 18] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
@@ -57,6 +65,8 @@ pub(super) const COMMANDS: [(&str, &str); 16] = [
     ("/block [WHO]", "get nothing from them any more; they are not told"),
     ("/unblock [WHO]", "end a block"),
     ("/verify [WHO]", "the safety number, to be compared outside this chat"),
+    ("/file PATH [CAPTION]", "send a file; a path with spaces in \"quotes\""),
+    ("/get ID [PATH]", "fetch a file, to here or to a path"),
     ("/contacts", "all contacts and requests"),
     ("/status", "the connection, what waits to be sent, alarms"),
     ("/help", "this"),
@@ -95,12 +105,36 @@ pub(super) fn understand(line: &str) -> Typed {
         ("block", who) => Typed::Block(who),
         ("unblock", who) => Typed::Unblock(who),
         ("verify", who) => Typed::Verify(who),
+        ("file", rest) => match rest.as_deref().and_then(first) {
+            Some((path, caption)) => Typed::File { path: path.to_owned(), caption: caption.to_owned() },
+            None => Typed::Wrong("/file which file? Its path, one with spaces in \"quotes\", and a caption".to_owned()),
+        },
+        ("get", rest) => match rest
+            .as_deref()
+            .and_then(|rest| rest.split_once(char::is_whitespace).or(Some((rest, ""))))
+        {
+            Some((id, rest)) => match first(rest.trim()) {
+                None if rest.is_empty() => Typed::Get { id: id.to_owned(), path: None },
+                Some((path, "")) => Typed::Get { id: id.to_owned(), path: Some(path.to_owned()) },
+                _ => Typed::Wrong("/get to where? One path, with spaces in \"quotes\"; or none, for here".to_owned()),
+            },
+            None => Typed::Wrong("/get which file? The id that stands beside it, or its beginning".to_owned()),
+        },
         ("contacts", None) => Typed::Contacts,
         ("status", None) => Typed::Status,
         (name, _) => {
             Typed::Wrong(format!("/{name} is no command; /help lists them. To say it, write two slashes: /{line}"))
         }
     }
+}
+
+/// The first word, which may be in quotes, and what comes behind it.
+fn first(text: &str) -> Option<(&str, &str)> {
+    let (word, rest) = match text.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?,
+        None => text.split_once(char::is_whitespace).unwrap_or((text, "")),
+    };
+    (!word.is_empty()).then(|| (word, rest.trim()))
 }
 
 #[cfg(test)]
@@ -125,6 +159,17 @@ mod tests {
         assert_eq!(understand("/history"), Typed::History(20));
         assert_eq!(understand("/history 5"), Typed::History(5));
         assert_eq!(understand("/join qpc://a/join/b#c"), Typed::Join(text("qpc://a/join/b#c")));
+        let file = |path: &str, caption: &str| Typed::File { path: path.to_owned(), caption: caption.to_owned() };
+        assert_eq!(understand("/file photo.jpg"), file("photo.jpg", ""));
+        assert_eq!(understand("/file photo.jpg  the garden "), file("photo.jpg", "the garden"));
+        assert_eq!(understand("/file \"a photo.jpg\" the garden"), file("a photo.jpg", "the garden"));
+        let get = |id: &str, path: Option<&str>| Typed::Get { id: id.to_owned(), path: path.map(str::to_owned) };
+        assert_eq!(understand("/get 0198c1de"), get("0198c1de", None));
+        assert_eq!(understand("/get 0198c1de a/b.jpg"), get("0198c1de", Some("a/b.jpg")));
+        assert_eq!(understand("/get 0198c1de \"a b.jpg\""), get("0198c1de", Some("a b.jpg")));
+        for wrong in ["/file", "/file \"", "/file \"a", "/file \"\" b", "/get", "/get 1 a b", "/get 1 \"a"] {
+            assert!(matches!(understand(wrong), Typed::Wrong(_)), "{wrong}");
+        }
         for wrong in ["/open", "/join", "/invite bob", "/history x", "/history 0", "/etc/hosts", "/quit now", "/"] {
             assert!(matches!(understand(wrong), Typed::Wrong(_)), "{wrong}");
         }
@@ -134,8 +179,8 @@ mod tests {
     fn the_help_lists_every_command_and_nothing_else() {
         for (usage, _) in COMMANDS {
             let word = usage.split(' ').next().unwrap();
-            let filled =
-                if usage.contains(" NAME") || usage.contains(" LINK") { format!("{word} x") } else { word.to_owned() };
+            let wants = [" NAME", " LINK", " PATH", " ID"].iter().any(|what| usage.contains(what));
+            let filled = if wants { format!("{word} x") } else { word.to_owned() };
             assert!(!matches!(understand(&filled), Typed::Wrong(_) | Typed::Say(_)), "{usage}");
         }
     }
