@@ -17,8 +17,7 @@ use qpc_proto::{
 use self::digests::Digests;
 use crate::{
     blob_store::{
-        self, BeginError, Begun, BlobDigest, BlobStore, Budget, NewUpload, Place, Quota, ReadBlobError, Upload,
-        UploadError,
+        BeginError, Begun, BlobDigest, BlobStore, Budget, NewUpload, Place, Quota, ReadBlobError, Upload, UploadError,
     },
     clock::Clock,
     field::{self, FieldError},
@@ -176,17 +175,8 @@ impl Blobs {
         self.may_send(actor, &place.conversation).await?;
         let readable_in = self.readable_in(actor, &place, request.size).await?;
         let upload = Upload { account: actor.account(), place };
-        // Before it might begin anew: what was worked out belongs to the bytes of before.
-        self.digests.forget(&upload);
         let (quota, now_ms) = (self.quota, self.clock.unix_ms());
-        let begun = self
-            .blobs
-            .begin(NewUpload { upload: upload.clone(), size: request.size, quota, readable_in, now_ms })
-            .await?;
-        if let Begun::Parts(_) = begun {
-            self.digests.begin(upload, part_count(request.size));
-        }
-        Ok(begun)
+        Ok(self.blobs.begin(NewUpload { upload, size: request.size, quota, readable_in, now_ms }).await?)
     }
 
     /// Another conversation with this blob, in which the actor is as well.
@@ -220,11 +210,10 @@ impl Blobs {
         field::at_most(data.len(), BLOB_PART, "data")?;
         self.may_send(actor, &upload.place.conversation).await?;
         let _transfer = self.metrics.transfer(Direction::In);
-        let beginning = self.digests.beginning(&upload);
-        let new = self.blobs.put_part(upload.clone(), number, data.clone(), self.clock.unix_ms()).await?;
+        let stored = self.blobs.put_part(upload, number, data.clone(), self.clock.unix_ms()).await?;
         self.metrics.blob_bytes(Direction::In, data.len());
-        if let Some(beginning) = beginning.filter(|_| new) {
-            self.digests.add(&upload, beginning, number, &data);
+        if let Some(content) = stored {
+            self.digests.add(content, number, &data);
         }
         Ok(())
     }
@@ -244,7 +233,7 @@ impl Blobs {
             // Somebody else was faster: this one is not charged any longer.
             return Ok(self.blobs.discard(upload).await?);
         };
-        let mut known = self.digests.take(&upload, part_count(whole.size));
+        let mut known = self.digests.take(&whole);
         while let Some(number) = known.missing() {
             known.add(number, &self.blobs.part(upload.clone(), number).await?);
         }
@@ -292,7 +281,6 @@ impl Blobs {
             Err(error) => return Err(error.into()),
         }
         let upload = Upload { account: actor.account(), place };
-        self.digests.forget(&upload);
         Ok(self.blobs.release(upload).await?)
     }
 
@@ -314,11 +302,6 @@ fn place(blob: Option<&v1::Blob>) -> Result<Place, FieldError> {
     let blob = blob.ok_or(FieldError::Malformed("blob"))?;
     let digest = blob.digest.as_ref().try_into().map_err(|_| FieldError::Malformed("digest"))?;
     Ok(Place { conversation: field::conversation(blob.conversation.as_ref())?, digest: BlobDigest(digest) })
-}
-
-/// Parts of a blob of this size.
-fn part_count(size: u64) -> u32 {
-    u32::try_from(blob_store::parts(size)).unwrap_or(u32::MAX)
 }
 
 /// As much of an answer as a request for a range asks for: it is kept until its client takes it.

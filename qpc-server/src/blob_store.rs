@@ -122,12 +122,19 @@ pub enum BeginError {
     Fault(#[from] StoreFault),
 }
 
-/// An upload of which all parts are stored. They stay as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Whole {
-    /// In bytes.
+/// The bytes of an upload. What is stored of them stays as it is: an upload that begins anew has others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Content {
+    /// Of all of them.
     pub size: u64,
-    content: ContentId,
+    id: ContentId,
+}
+
+#[cfg(test)]
+impl Content {
+    pub(crate) const fn numbered(id: u64, size: u64) -> Self {
+        Self { size, id: ContentId(id) }
+    }
 }
 
 /// Why an upload does not go on.
@@ -196,15 +203,15 @@ pub trait BlobStore: Send + Sync + 'static {
     fn places(&self, digest: BlobDigest, size: u64, limit: usize) -> Answer<Vec<ConversationName>, StoreFault>;
     /// Begins an upload, or says how far it came; it is as young as if a part had come.
     fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError>;
-    /// Stores a part, and says whether it is these bytes that are stored now: one that is there already stays as it is.
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError>;
+    /// Stores a part, and says of what, if it is these bytes that are stored now: one that is there already stays as it is.
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<Option<Content>, UploadError>;
     /// A part of an unfinished upload.
     fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError>;
     /// An unfinished upload, if all of its parts are stored. Of one that is finished, `None`.
-    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError>;
+    fn ready(&self, upload: Upload) -> Answer<Option<Content>, UploadError>;
     /// The blob can be read from here on. The caller has compared the digest of what was whole: an upload that has begun
     /// anew since is another one. Finished is finished: again is no error.
-    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError>;
+    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError>;
     /// Throws an unfinished upload away, if there is one.
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault>;
     /// Some of a blob: at most so many bytes, and no more than [`qpc_proto::limits::BLOB_PART`].

@@ -7,10 +7,7 @@
 use std::{
     collections::BTreeMap,
     num::NonZero,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use blake3::{
@@ -20,7 +17,7 @@ use blake3::{
 use lru::LruCache;
 use qpc_proto::limits::BLOB_PART;
 
-use crate::blob_store::{BlobDigest, Upload};
+use crate::blob_store::{self, BlobDigest, Content};
 
 /// Subtrees of one upload that wait for what is beside them. Parts that come in order leave one for each bit of their
 /// number; those that find no place are read again.
@@ -62,8 +59,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    const fn nothing(parts: u32) -> Self {
-        Self { parts, alone: None, subtrees: BTreeMap::new() }
+    fn nothing(content: &Content) -> Self {
+        Self { parts: part_count(content), alone: None, subtrees: BTreeMap::new() }
     }
 
     /// The first part that is not known.
@@ -81,7 +78,7 @@ impl Known {
         (next < self.parts).then_some(next)
     }
 
-    /// Adds the bytes of a part that is missing.
+    /// Adds the bytes of a part, unless it is known.
     pub(super) fn add(&mut self, number: u32, data: &[u8]) {
         self.put(number, Part::of(number, self.parts, data));
     }
@@ -95,6 +92,10 @@ impl Known {
 
     /// Joins it with what is beside it, as long as that makes no root, whose value is another one.
     fn join(&mut self, mut first: u32, mut new: Subtree) {
+        let before = self.subtrees.range(..=first).next_back();
+        if before.is_some_and(|(start, subtree)| first < start.saturating_add(subtree.parts)) {
+            return;
+        }
         while let Some(parts) = new.parts.checked_mul(2).filter(|parts| *parts < self.parts) {
             let beside = first ^ new.parts;
             let Some(other) = self.subtrees.get(&beside).copied().filter(|other| other.parts == new.parts) else {
@@ -124,66 +125,36 @@ impl Known {
     }
 }
 
-/// One beginning of an upload of so many parts: what is stored after it counts for it alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Beginning {
-    number: u64,
-    parts: u32,
-}
-
-struct Begun {
-    beginning: Beginning,
-    known: Known,
+fn part_count(content: &Content) -> u32 {
+    u32::try_from(blob_store::parts(content.size)).unwrap_or(u32::MAX)
 }
 
 /// Digests under way, the least recently used forgotten first; at most some 4 KiB each.
-pub(super) struct Digests {
-    uploads: Mutex<LruCache<Upload, Begun>>,
-    beginnings: AtomicU64,
-}
+pub(super) struct Digests(Mutex<LruCache<Content, Known>>);
 
 impl Digests {
     pub(super) fn new(kept: usize) -> Self {
-        let kept = NonZero::new(kept).unwrap_or(NonZero::<usize>::MIN);
-        Self { uploads: Mutex::new(LruCache::new(kept)), beginnings: AtomicU64::new(0) }
+        Self(Mutex::new(LruCache::new(NonZero::new(kept).unwrap_or(NonZero::<usize>::MIN))))
     }
 
-    /// An upload of so many parts begins, or goes on: nothing is known of what is stored.
-    pub(super) fn begin(&self, upload: Upload, parts: u32) {
-        let number = self.beginnings.fetch_add(1, Ordering::Relaxed);
-        self.all().put(upload, Begun { beginning: Beginning { number, parts }, known: Known::nothing(parts) });
-    }
-
-    /// What was worked out counts no more.
-    pub(super) fn forget(&self, upload: &Upload) {
-        self.all().pop(upload);
-    }
-
-    /// To what a part belongs that is about to be stored.
-    pub(super) fn beginning(&self, upload: &Upload) -> Option<Beginning> {
-        self.all().get(upload).map(|begun| begun.beginning)
-    }
-
-    /// A part is stored, for the first time since that beginning, with these bytes.
-    pub(super) fn add(&self, upload: &Upload, beginning: Beginning, number: u32, data: &[u8]) {
+    /// A part is stored with these bytes.
+    pub(super) fn add(&self, content: Content, number: u32, data: &[u8]) {
         // Before the lock is taken: it takes a while.
-        let part = Part::of(number, beginning.parts, data);
-        if let Some(begun) = self.all().get_mut(upload)
-            && begun.beginning == beginning
-            && begun.known.subtrees.len() < SUBTREES_MAX
-        {
-            begun.known.put(number, part);
+        let part = Part::of(number, part_count(&content), data);
+        let mut all = self.all();
+        let known = all.get_or_insert_mut(content, || Known::nothing(&content));
+        if known.subtrees.len() < SUBTREES_MAX {
+            known.put(number, part);
         }
     }
 
-    /// What is known of an upload of so many parts, which ends with it.
-    pub(super) fn take(&self, upload: &Upload, parts: u32) -> Known {
-        let begun = self.all().pop(upload).filter(|begun| begun.beginning.parts == parts);
-        begun.map_or_else(|| Known::nothing(parts), |begun| begun.known)
+    /// What is known, which is forgotten with it.
+    pub(super) fn take(&self, content: &Content) -> Known {
+        self.all().pop(content).unwrap_or_else(|| Known::nothing(content))
     }
 
-    fn all(&self) -> MutexGuard<'_, LruCache<Upload, Begun>> {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, LruCache<Content, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,35 +165,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::blob_store::conformance::world::{Blob, account, conversation};
+    use crate::blob_store::conformance::world::Blob;
 
-    /// An upload of it has begun.
+    /// Bytes that come, of which there are others as well.
     struct Kept {
         blob: Blob,
-        upload: Upload,
+        content: Content,
         digests: Digests,
     }
 
     impl Kept {
         fn new(size: usize) -> Self {
             let blob = Blob::new(7, size);
-            let upload = blob.by(account(1), &conversation(1));
-            let digests = Digests::new(2);
-            digests.begin(upload.clone(), blob.parts());
-            Self { blob, upload, digests }
-        }
-
-        fn beginning(&self) -> Beginning {
-            self.digests.beginning(&self.upload).unwrap()
+            let content = Content::numbered(1, blob.size());
+            Self { blob, content, digests: Digests::new(2) }
         }
 
         fn add(&self, number: u32) {
-            self.digests.add(&self.upload, self.beginning(), number, &self.blob.part(number));
+            self.digests.add(self.content, number, &self.blob.part(number));
         }
 
         /// What had to be read again, the rest known; the digest is right.
         fn end(&self) -> BTreeSet<u32> {
-            let mut known = self.digests.take(&self.upload, self.blob.parts());
+            let mut known = self.digests.take(&self.content);
             let mut read = BTreeSet::new();
             while let Some(number) = known.missing() {
                 assert!(known.digest().is_none());
@@ -258,7 +223,7 @@ mod tests {
     fn parts_in_order_leave_few_subtrees() {
         let kept = Kept::new(23 * BLOB_PART);
         (0..23).for_each(|number| kept.add(number));
-        let known = kept.digests.take(&kept.upload, 23);
+        let known = kept.digests.take(&kept.content);
         assert_eq!(known.subtrees.values().map(|subtree| subtree.parts).collect::<Vec<_>>(), [16, 4, 2, 1]);
     }
 
@@ -271,22 +236,27 @@ mod tests {
         assert_eq!(even.filter(|number| read.contains(number)).collect::<Vec<_>>(), [128]);
     }
 
-    /// Its bytes may be others than those that are stored by now.
+    /// As by an upload that began anew: its bytes may be others.
     #[test]
-    fn a_part_of_an_earlier_beginning_counts_for_nothing() {
+    fn a_part_of_other_bytes_counts_for_nothing() {
         let kept = Kept::new(2 * BLOB_PART);
-        let before = kept.beginning();
-        kept.digests.begin(kept.upload.clone(), 2);
-        kept.digests.add(&kept.upload, before, 0, &[7; BLOB_PART]);
+        kept.digests.add(Content::numbered(2, kept.blob.size()), 0, &[7; BLOB_PART]);
         assert_eq!(kept.end(), BTreeSet::from([0, 1]));
     }
 
     #[test]
-    fn the_upload_that_waits_longest_is_forgotten() {
+    fn a_part_that_comes_twice_counts_once() {
+        let kept = Kept::new(5 * BLOB_PART);
+        [0, 1, 1, 0, 2, 3, 1].into_iter().for_each(|number| kept.add(number));
+        assert_eq!(kept.end(), BTreeSet::from([4]));
+    }
+
+    #[test]
+    fn what_waits_longest_is_forgotten() {
         let kept = Kept::new(BLOB_PART + 1);
         kept.add(0);
         for other in 2..4 {
-            kept.digests.begin(kept.blob.by(account(other), &conversation(1)), 2);
+            kept.digests.add(Content::numbered(other, kept.blob.size()), 0, &kept.blob.part(0));
         }
         assert_eq!(kept.end(), BTreeSet::from([0, 1]));
     }

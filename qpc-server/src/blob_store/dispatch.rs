@@ -4,8 +4,8 @@ use bytes::Bytes;
 use qpc_proto::id::ConversationName;
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-    Upload, UploadError, Whole,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
+    Sweep, Upload, UploadError,
     tables::{BlobTables, Body},
     verbs,
 };
@@ -46,7 +46,7 @@ impl<A: Transact> BlobStore for A {
         Box::pin(self.write(0, move |tables| verbs::begin(tables, &new)))
     }
 
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<Option<Content>, UploadError> {
         let put = move |tables: &mut dyn BlobTables| {
             verbs::put_part(tables, &upload, number, (None, Body::Here(&data)), now_ms)
         };
@@ -57,11 +57,11 @@ impl<A: Transact> BlobStore for A {
         Box::pin(Transact::read(self, move |tables| verbs::part(tables, &upload, number)))
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Content>, UploadError> {
         Box::pin(Transact::read(self, move |tables| verbs::ready(tables, &upload)))
     }
 
-    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
         Box::pin(self.write(0, move |tables| verbs::finish(tables, &upload, whole, now_ms)))
     }
 

@@ -22,8 +22,8 @@ use qpc_proto::id::ConversationName;
 
 pub use self::place::{ObjectPlace, S3Settings, SecretText};
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-    Upload, UploadError, Whole,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
+    Sweep, Upload, UploadError,
     dispatch::Transact,
     sqlite::{ObjectName, SqliteBlobs},
     tables::{BlobTables, Body},
@@ -191,7 +191,7 @@ impl BlobStore for ObjectBlobs {
         self.index.begin(new)
     }
 
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<Option<Content>, UploadError> {
         let (index, objects, len) = (Arc::clone(&self.index), Arc::clone(&self.objects), data.len());
         Box::pin(async move {
             let mut before = index.slot(upload.clone(), number, len).await?;
@@ -212,7 +212,7 @@ impl BlobStore for ObjectBlobs {
             };
             let new = index.write(0, put).await;
             drop(in_flight);
-            Ok(new? && ours)
+            Ok(new?.filter(|_| ours))
         })
     }
 
@@ -228,11 +228,11 @@ impl BlobStore for ObjectBlobs {
         })
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Content>, UploadError> {
         self.index.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
         self.index.finish(upload, whole, now_ms)
     }
 

@@ -11,8 +11,8 @@ use qpc_proto::id::ConversationName;
 use tokio::task::spawn_blocking;
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-    Upload, UploadError, Whole,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
+    Sweep, Upload, UploadError,
 };
 use crate::store::StoreFault;
 
@@ -57,7 +57,7 @@ impl BlobStore for Reserved {
         self.guarded(move |blobs| blobs.begin(new))
     }
 
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<Option<Content>, UploadError> {
         self.guarded(move |blobs| blobs.put_part(upload, number, data, now_ms))
     }
 
@@ -69,11 +69,11 @@ impl BlobStore for Reserved {
         self.blobs.part(upload, number)
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Content>, UploadError> {
         self.blobs.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
         self.blobs.finish(upload, whole, now_ms)
     }
 

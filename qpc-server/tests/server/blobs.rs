@@ -17,8 +17,8 @@ use qpc_proto::{
 };
 use qpc_server::{
     blob_store::{
-        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, NewUpload, Place, Range, ReadBlobError, Sweep,
-        Upload, UploadError, Whole, memory::MemoryBlobs,
+        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
+        Sweep, Upload, UploadError, memory::MemoryBlobs,
     },
     metrics::labels::{BlobRejection, Limit},
     policy::limits::Rate,
@@ -347,7 +347,7 @@ impl BlobStore for Held {
         self.blobs.begin(new)
     }
 
-    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<bool, UploadError> {
+    fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<Option<Content>, UploadError> {
         self.blobs.put_part(upload, number, data, now_ms)
     }
 
@@ -355,11 +355,11 @@ impl BlobStore for Held {
         self.blobs.part(upload, number)
     }
 
-    fn ready(&self, upload: Upload) -> Answer<Option<Whole>, UploadError> {
+    fn ready(&self, upload: Upload) -> Answer<Option<Content>, UploadError> {
         self.blobs.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, whole: Whole, now_ms: u64) -> Answer<(), UploadError> {
+    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
         self.blobs.finish(upload, whole, now_ms)
     }
 

@@ -129,7 +129,7 @@ impl World {
 
     /// Tells whether the part was not there.
     pub fn put_new(&self, upload: &Upload, number: u32, data: Bytes) -> Result<bool, UploadError> {
-        wait(self.store.put_part(upload.clone(), number, data, self.now_ms))
+        wait(self.store.put_part(upload.clone(), number, data, self.now_ms)).map(|stored| stored.is_some())
     }
 
     pub fn put_all(&self, upload: &Upload, blob: &Blob) {
@@ -142,7 +142,7 @@ impl World {
         Ok(self.whole(upload)?.map(|whole| whole.size))
     }
 
-    pub fn whole(&self, upload: &Upload) -> Result<Option<Whole>, UploadError> {
+    pub fn whole(&self, upload: &Upload) -> Result<Option<Content>, UploadError> {
         wait(self.store.ready(upload.clone()))
     }
 
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    pub fn finish_whole(&self, upload: &Upload, whole: Whole) -> Result<(), UploadError> {
+    pub fn finish_whole(&self, upload: &Upload, whole: Content) -> Result<(), UploadError> {
         wait(self.store.finish(upload.clone(), whole, self.now_ms))
     }
 

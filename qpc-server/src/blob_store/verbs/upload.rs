@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{PARTS_PER_BLOB, change, change_both, drop_upload, part_len, parts};
 use crate::blob_store::{
-    BeginError, Begun, Budget, NewUpload, Place, Upload, UploadError, Whole,
+    BeginError, Begun, Budget, Content, NewUpload, Place, Upload, UploadError,
     tables::{BlobTables, Body, ContentId, Fallible, Owner, ReferenceRow, UploadRow, Usage},
 };
 use crate::store::StoreFault;
@@ -111,7 +111,7 @@ pub(in crate::blob_store) fn put_part(
     number: u32,
     (content, body): (Option<ContentId>, Body<'_>),
     now_ms: u64,
-) -> Result<bool, UploadError> {
+) -> Result<Option<Content>, UploadError> {
     let row = fitting(tables, upload, number, body.len())?;
     if content.is_some_and(|content| content != row.content) {
         return Err(UploadError::Unknown);
@@ -130,7 +130,7 @@ pub(in crate::blob_store) fn put_part(
         }
     }
     tables.set_upload(upload, row)?;
-    Ok(new)
+    Ok(new.then_some(Content { size: row.size, id: row.content }))
 }
 
 /// Where the bytes of an upload's part are, and how many.
@@ -159,13 +159,16 @@ fn is_whole(row: &UploadRow) -> bool {
 }
 
 /// See [`crate::blob_store::BlobStore::ready`].
-pub(in crate::blob_store) fn ready(tables: &mut dyn BlobTables, upload: &Upload) -> Result<Option<Whole>, UploadError> {
+pub(in crate::blob_store) fn ready(
+    tables: &mut dyn BlobTables,
+    upload: &Upload,
+) -> Result<Option<Content>, UploadError> {
     let there = tables.reference(&upload.place)?;
     match (tables.upload(upload)?, there) {
         (None, None) => Err(UploadError::Unknown),
         (None, Some(_)) => Ok(None),
         (Some(row), Some(blob)) if row.size == blob.size => Ok(None),
-        (Some(row), _) if is_whole(&row) => Ok(Some(Whole { size: row.size, content: row.content })),
+        (Some(row), _) if is_whole(&row) => Ok(Some(Content { size: row.size, id: row.content })),
         (Some(_), _) => Err(UploadError::PartsMissing),
     }
 }
@@ -174,7 +177,7 @@ pub(in crate::blob_store) fn ready(tables: &mut dyn BlobTables, upload: &Upload)
 pub(in crate::blob_store) fn finish(
     tables: &mut dyn BlobTables,
     upload: &Upload,
-    whole: Whole,
+    whole: Content,
     now_ms: u64,
 ) -> Result<(), UploadError> {
     let place = &upload.place;
@@ -183,7 +186,7 @@ pub(in crate::blob_store) fn finish(
         (None, None) => return Err(UploadError::Unknown),
         (None, Some(_)) => return Ok(()),
         (Some(row), Some(_)) => return Ok(drop_upload(tables, upload, &row)?),
-        (Some(row), None) if row.content == whole.content => row,
+        (Some(row), None) if row.content == whole.id => row,
         // Nobody has compared what is there now.
         (Some(_), None) => return Err(UploadError::Unknown),
     };
