@@ -235,6 +235,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes at most one small batch of what retention no longer keeps; says whether more is due.
     fn retention_step(&self, retention: Retention) -> Reply<bool, StoreFault>;
+    /// Active accounts.
+    fn count_accounts(&self) -> Reply<u64, StoreFault>;
     /// Figures for the metrics.
     fn figures(&self, seen_since_ms: u64, now_ms: u64) -> Reply<StoreFigures, StoreFault>;
     /// Writes a trivial transaction: does the store still take writes?

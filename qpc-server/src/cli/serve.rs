@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     account::Accounts,
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     config::{Config, Loaded, Overrides},
     data_dir::{DataDir, Note, ServerCertificate},
     logging,
@@ -119,7 +119,7 @@ async fn own_domain(config: &Config, dir: &DataDir, store: &dyn Store) -> Result
     let domain = config.server.domain.to_ascii_lowercase();
     match dir.noted(Note::Domain)? {
         Some(noted) if noted.expose() == domain => Ok(()),
-        Some(noted) if store.figures(0, SystemClock.unix_ms()).await?.accounts > 0 => Err(Fault::new(
+        Some(noted) if store.count_accounts().await? > 0 => Err(Fault::new(
             Exit::Config,
             format!(
                 "server.domain: {domain}, but the accounts in {} belong to {}: a domain can't be changed",

@@ -154,6 +154,8 @@ pub struct SessionLimits {
     pub reconnect_max: Duration,
     /// Devices that have not been here for longer are not counted as having something undelivered.
     pub seen: Duration,
+    /// How often the figures of undelivered entries are looked at.
+    pub figures: Duration,
 }
 
 impl Default for SessionLimits {
@@ -175,6 +177,7 @@ impl Default for SessionLimits {
             reconnect_min: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(5),
             seen: Duration::from_secs(30 * 24 * 60 * 60),
+            figures: Duration::from_secs(1),
         }
     }
 }

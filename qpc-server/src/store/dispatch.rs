@@ -270,6 +270,10 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::figures(tables, seen_since_ms, queue))
     }
 
+    fn count_accounts(&self) -> Reply<u64, StoreFault> {
+        self.read(verbs::count_accounts)
+    }
+
     fn probe(&self) -> Reply<(), StoreFault> {
         self.write(0, |tables| verbs::probe(tables))
     }

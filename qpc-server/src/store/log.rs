@@ -279,8 +279,6 @@ pub struct StoreFigures {
     pub undelivered: u64,
     /// When the oldest of them was stored, milliseconds since 1970.
     pub oldest_ms: Option<u64>,
-    /// Accounts.
-    pub accounts: u64,
     /// Verbs waiting for the writer.
     pub queue: u64,
 }

@@ -79,6 +79,8 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// How long a figure that is kept incrementally may go without being counted anew.
     pub figures_refresh: Duration,
+    /// Cursors that one look at such a figure counts.
+    pub figures_slice: usize,
     /// Where hints and answers go after a commit; by default the writer gives them itself.
     pub hand_over: HandOver,
     /// Told of commits.
@@ -104,6 +106,7 @@ impl Default for Options {
             reader_cache_kib: 4 * 1024,
             max_pages: None,
             figures_refresh: Duration::from_secs(60),
+            figures_slice: 8192,
             hand_over: HandOver::default(),
             observer: Arc::new(Unobserved),
             on_fatal: Arc::new(stop_the_process),
@@ -169,7 +172,7 @@ impl Writing for StoreWriting {
         // A reader that counts begins its snapshot either before this commit and its delta, or after both.
         let mut figures = self.figures.lock();
         let committed = commit()?;
-        figures.add(effects.delta);
+        figures.add(&effects.delta);
         Ok(committed)
     }
 
@@ -216,7 +219,7 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`], which says what to do.
     pub fn open(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
-        let figures = Arc::new(Figures::new(options.figures_refresh));
+        let figures = Arc::new(Figures::new(options.figures_refresh, options.figures_slice));
         let sink = Arc::<OnceLock<Arc<dyn CommitSink>>>::default();
         let writing = StoreWriting {
             figures: figures.clone(),

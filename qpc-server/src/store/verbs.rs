@@ -31,7 +31,7 @@ pub(super) use self::{
     link::{ask_to_join, join_requests, set_link},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
-    upkeep::{figures, probe, retention_step},
+    upkeep::{count_accounts, figures, probe, retention_step},
 };
 use super::{
     Actor, Refusal, StoreFault,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use qpc_proto::error::CloseCode;
 use quinn::{Endpoint, Incoming, VarInt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 use tracing::{Instrument, debug_span};
 
 use crate::{
@@ -96,14 +96,19 @@ fn upkeep(context: &Arc<Context>) {
     let (owner, context) = (context.tasks.clone(), Arc::clone(context));
     let task = async move {
         let stopping = context.tasks.stopping().clone();
-        let mut tick = tokio::time::interval(context.limits.rates.clean);
+        let mut clean = tokio::time::interval(context.limits.rates.clean);
+        let mut look = tokio::time::interval(context.limits.session.figures);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // Both branches only wait.
+            // All branches only wait.
             tokio::select! {
                 () = stopping.cancelled() => return,
-                _ = tick.tick() => {}
+                _ = clean.tick() => {
+                    context.policy.clean();
+                    continue;
+                }
+                _ = look.tick() => {}
             }
-            context.policy.clean();
             if let Err(error) = context.delivery.measure(context.limits.session.seen).await {
                 tracing::debug!(%error, "no figures from the store");
             }

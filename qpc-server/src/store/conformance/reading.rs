@@ -143,7 +143,7 @@ pub fn everything_is_there_after_a_restart(backend: &dyn Backend) {
         });
         let device = wait(world.store.device(alice.device())).unwrap();
         let login = wait(world.store.login_record(&bob.address().name)).unwrap();
-        let figures = wait(world.store.figures(0, 0)).unwrap();
+        let figures = (wait(world.store.figures(0, 0)).unwrap(), wait(world.store.count_accounts()).unwrap());
         (lists, device, login.account, login.password.opaque_record, figures)
     };
     let logs = |world: &World| {

@@ -173,7 +173,7 @@ pub fn undelivered_entries_are_counted(backend: &dyn Backend) {
     let undelivered = || figures(0).undelivered;
     assert_eq!(figures(0), StoreFigures::default());
     let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
-    assert_eq!((undelivered(), figures(0).accounts), (0, 3));
+    assert_eq!((undelivered(), wait(world.store.count_accounts()).unwrap()), (0, 3));
     // The request in bob's inbox, and the creating commit for the creator's own device.
     let talk = world.create(&alice, world.new_direct(&bob));
     assert_eq!(undelivered(), 2);

@@ -92,7 +92,7 @@ impl Rows<'_> {
             let ends = self.ends(log)?;
             let waiting = |row: Option<CursorRow>| row.map_or(0, |row| int(row.waiting(ends.floor, ends.head)));
             let change = waiting(after).saturating_sub(waiting(before));
-            self.effects.delta.undelivered = self.effects.delta.undelivered.saturating_add(change);
+            self.effects.delta.undelivered.push((log, change));
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ impl Rows<'_> {
                 readers
             }
         };
-        self.effects.delta.undelivered = self.effects.delta.undelivered.saturating_add(int(readers));
+        self.effects.delta.undelivered.push((log, int(readers)));
         Ok(())
     }
 }

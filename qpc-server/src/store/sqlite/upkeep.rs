@@ -14,6 +14,7 @@ use rusqlite::params;
 use super::{
     cursor::CursorRow,
     error::{fault, int, num, size},
+    figures::Slice,
     log::{INBOX, ask},
     rows::Rows,
     statements::{Statements, number},
@@ -184,7 +185,7 @@ impl UpkeepTables for Rows<'_> {
         let rows = &*self;
         // The snapshot of a transaction begins with its first read.
         let pin = || ask(rows, "SELECT count(*) FROM upkeep", []).map(|_| ());
-        figures.read(seen_since_ms, pin, || rows.count_undelivered(seen_since_ms))
+        figures.read(seen_since_ms, pin, |after, most| rows.count_undelivered(seen_since_ms, after, most))
     }
 
     fn count_accounts(&mut self) -> Fallible<u64> {
@@ -198,35 +199,48 @@ impl UpkeepTables for Rows<'_> {
 }
 
 impl Rows<'_> {
-    /// Goes through the cursors as they are stored, log by log, so that each page is read once. The entry that has waited
-    /// longest is the first that was appended, which the index tells without a look at the entries.
-    fn count_undelivered(&self, seen_since_ms: u64) -> Fallible<(u64, Option<u64>)> {
-        let sql = "SELECT log, seq, until_seq FROM cursors \
-                   WHERE +device IN (SELECT id FROM devices WHERE last_seen_ms >= ?1) ORDER BY log";
+    /// Goes through so many cursors after a log as they are stored, so that each page is read once, to the end of a log.
+    /// The entry that has waited longest is the first that was appended, which the index tells without a look at the
+    /// entries.
+    fn count_undelivered(&self, seen_since_ms: u64, after: Option<LogId>, most: usize) -> Fallible<Slice> {
+        let sql = "SELECT c.log, c.seq, c.until_seq, \
+                          EXISTS (SELECT 1 FROM devices d WHERE d.id = c.device AND d.last_seen_ms >= ?1) \
+                   FROM cursors c WHERE c.log > ?2 ORDER BY c.log";
         let mut statement = self.connection.prepare_cached(sql).map_err(fault)?;
-        let mut rows = statement.query([int(seen_since_ms)]).map_err(fault)?;
-        let (mut undelivered, mut oldest) = (0_u64, None);
+        let after = after.map_or(i64::MIN, |log| log.0);
+        let mut rows = statement.query([int(seen_since_ms), after]).map_err(fault)?;
+        let (mut undelivered, mut oldest, mut looked_at, mut through) = (0_u64, None, 0_usize, None);
         let mut log: Option<Waiting> = None;
         while let Some(row) = rows.next().map_err(fault)? {
             let id = row.get(0).map_err(fault)?;
-            let seq = number(row, 1).map(Seq).map_err(fault)?;
-            let until = row.get::<_, Option<i64>>(2).map_err(fault)?.map(|until| Seq(num(until)));
             let of = match log.take_if(|of| of.log == id) {
                 Some(of) => of,
                 None => {
+                    through = log.as_ref().map(|of| LogId(of.log));
                     oldest = [oldest, self.first_waiting(log.take())?].into_iter().flatten().min();
+                    if looked_at >= most {
+                        break;
+                    }
                     self.waiting(id)?
                 }
             };
-            let waiting = CursorRow { seq, until }.waiting(of.floor, of.head);
+            looked_at = looked_at.saturating_add(1);
+            let seq = number(row, 1).map(Seq).map_err(fault)?;
+            let until = row.get::<_, Option<i64>>(2).map_err(fault)?.map(|until| Seq(num(until)));
+            let counts: bool = row.get(3).map_err(fault)?;
+            let waiting = if counts { CursorRow { seq, until }.waiting(of.floor, of.head) } else { 0 };
             undelivered = undelivered.saturating_add(waiting);
             let first = (waiting > 0).then_some(seq.max(of.floor).next());
             log = Some(Waiting { first: [of.first, first].into_iter().flatten().min(), ..of });
         }
+        if log.is_some() {
+            // The cursors have ended.
+            through = None;
+        }
         let oldest: Option<i64> = [oldest, self.first_waiting(log)?].into_iter().flatten().min();
         let sql = "SELECT stored_ms FROM entries WHERE id = ?1";
         let oldest_ms = oldest.map(|id| self.one(sql, [id], |row| number(row, 0))).transpose()?.flatten();
-        Ok((undelivered, oldest_ms))
+        Ok(Slice { through, undelivered, oldest_ms })
     }
 
     fn waiting(&self, log: i64) -> Fallible<Waiting> {

@@ -256,7 +256,7 @@ fn a_panic_of_a_reader_ends_its_request_alone() {
         }));
         assert!(matches!(outcome, Err(StoreFault::Engine(_))), "{outcome:?}");
     }
-    assert_eq!(wait(store.figures(0, 0)).unwrap().accounts, 0);
+    assert_eq!(wait(store.count_accounts()).unwrap(), 0);
 }
 
 #[test]

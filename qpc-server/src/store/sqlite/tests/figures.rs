@@ -55,3 +55,33 @@ fn the_oldest_is_counted_again_when_there_was_none() {
     world.friends(&alice, &bob);
     assert_eq!(figures(&world).oldest_ms, Some(world.now_ms.get()));
 }
+
+/// A count goes on from look to look; what happens meanwhile, before and behind the place that it has reached, is in it.
+#[test]
+fn a_count_in_slices_gives_what_a_whole_one_gives() {
+    let mut folder = Folder::new();
+    folder.options.figures_slice = 2;
+    let world = World::new(&folder);
+    let people = ["alice", "bob", "carol", "dave"].map(|name| world.person(name));
+    let [alice, bob, carol, dave] = &people;
+    let talks = [world.friends(alice, bob), world.friends(carol, dave), world.group(alice, &[bob, carol])];
+    let mut looks = 0;
+    let mut look = || {
+        looks += 1;
+        figures(&world)
+    };
+    let first = look();
+    for round in 0_u64..12 {
+        world.say(alice, &talks[0], "before the place that is reached, or behind");
+        world.say(carol, &talks[1], "one");
+        look();
+        world.say(bob, &talks[2], "to all");
+        world.acknowledge(bob, &talks[0], 2 + round);
+        look();
+        world.acknowledge(carol, &talks[1], 2 + round);
+    }
+    let kept = look();
+    assert!(kept.undelivered > first.undelivered && looks > 3 * talks.len());
+    wait(world.store.close()).unwrap();
+    assert_eq!(figures(&World::new(&folder)), kept);
+}
