@@ -3,7 +3,7 @@
 use std::io;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["proto/qpc/v1/wire.proto", "proto/qpc/v1/content.proto"];
+    let files = ["proto/qpc/v1/wire.proto", "proto/qpc/v1/content.proto", "proto/qpc/v1/federation.proto"];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -132,6 +132,10 @@ pub enum CloseCode {
     Replaced = 5,
     /// A fault of the server in this session.
     Internal = 6,
+    /// Between servers: the peer is not one that this server federates with.
+    NotAllowed = 7,
+    /// Between servers: the certificate is not, or is no longer, one of the domain that the peer claims to be.
+    CertificateRefused = 8,
 }
 
 impl CloseCode {
@@ -146,6 +150,8 @@ impl CloseCode {
             4 => Self::ShuttingDown,
             5 => Self::Replaced,
             6 => Self::Internal,
+            7 => Self::NotAllowed,
+            8 => Self::CertificateRefused,
             _ => return None,
         })
     }

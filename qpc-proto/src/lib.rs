@@ -38,6 +38,12 @@ pub const ALPN: &[u8] = b"qpc/1";
 /// UDP port where a host name is given without one.
 pub const DEFAULT_PORT: u16 = 7000;
 
+/// TLS application protocol between servers.
+pub const FEDERATION_ALPN: &[u8] = b"qpc-fed/1";
+
+/// UDP port on which servers listen for each other.
+pub const FEDERATION_PORT: u16 = 7001;
+
 /// The version of the key stretching function that new registrations use:
 /// Argon2id, 64 MiB, 3 passes, 1 lane (RFC 9106), over the OPRF output.
 pub const KSF_VERSION: u32 = 1;

@@ -92,3 +92,6 @@ pub const GROUP_NAME_MAX: usize = 128;
 pub const GROUP_TOPIC_MAX: usize = 1_024;
 /// Longest picture of a group, in bytes: with name and topic it fits into one message.
 pub const GROUP_PICTURE_MAX: usize = 48 * 1024;
+
+/// Longest name and version of a server's program in a hello between servers, in bytes.
+pub const PEER_PROGRAM_MAX: usize = 64;

@@ -14,6 +14,8 @@
 
 #[path = "vectors/frames.rs"]
 mod frames;
+#[path = "vectors/peers.rs"]
+mod peers;
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
@@ -394,6 +396,9 @@ fn document() -> String {
             .map(|result| (answer_name(&result), frame::encode(&v1::Answer { result: Some(result) }).to_vec()))
             .collect(),
     );
+    let peers = peers::requests().into_iter().map(|(name, request)| (name, frame::encode(&request)));
+    let peers = peers.chain(peers::answers().into_iter().map(|(name, answer)| (name, frame::encode(&answer))));
+    section("Frames between servers", peers.map(|(name, frame)| (name, frame.to_vec())).collect());
     section("Inside entries, messages and groups", inner());
     section("Canonical bytes, chain values, transcripts", derived());
     written("Safety number of alice (account key aa…) and bob (bb…)", compared());
@@ -426,6 +431,12 @@ fn every_frame_reads_back() {
         let answer = v1::Answer { result: Some(result) };
         let frame = frame::encode(&answer);
         assert!(v1::Answer::decode(&frame[frame::PREFIX..]).unwrap() == answer);
+    }
+    for (_, request) in peers::requests() {
+        assert!(v1::PeerRequest::decode(&frame::encode(&request)[frame::PREFIX..]).unwrap() == request);
+    }
+    for (_, answer) in peers::answers() {
+        assert!(v1::PeerAnswer::decode(&frame::encode(&answer)[frame::PREFIX..]).unwrap() == answer);
     }
 }
 

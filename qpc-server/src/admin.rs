@@ -11,6 +11,6 @@ mod socket;
 
 pub use self::{
     http::{Health, serve_http},
-    request::{AdminAnswer, AdminRequest, perform},
+    request::{AdminAnswer, AdminRequest, Operated, perform},
     socket::{AskError, ask, bind_socket, serve_socket},
 };

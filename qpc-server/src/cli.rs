@@ -9,6 +9,7 @@ mod args;
 mod client_lines;
 mod commands;
 mod exit;
+mod federation;
 mod hygiene;
 mod serve;
 
@@ -20,7 +21,7 @@ use std::{
 use clap::Parser;
 
 use self::{
-    args::{AccountCommand, Cli, Command, ConfigCommand, DbCommand, InviteCommand},
+    args::{AccountCommand, Cli, Command, ConfigCommand, DbCommand, FederationCommand, InviteCommand},
     exit::{Exit, Fault},
 };
 
@@ -48,6 +49,9 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),
         Some(Command::Config(ConfigCommand::Show)) => commands::show_config(&place),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
+        Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
+        Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
+        Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }
 }

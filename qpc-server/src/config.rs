@@ -23,7 +23,10 @@ use zeroize::Zeroizing;
 pub use self::{
     check::Fault,
     limits::{Limits, Rate, Transport},
-    section::{BlobBackend, Blobs, Log, LogFormat, Metrics, Retention, Runtime, Server, Storage},
+    section::{
+        BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention, Runtime,
+        Server, Storage,
+    },
     source::{FileFault, keys},
     value::{Period, PeriodError, Secret},
 };
@@ -51,6 +54,8 @@ pub struct Config {
     pub transport: Transport,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[federation]`.
+    pub federation: Federation,
     /// `[metrics]`.
     pub metrics: Metrics,
     /// `[log]`.

@@ -5,6 +5,7 @@
 //! of it. A secret that is missing beside a database that needs it is never made anew.
 
 mod certificate;
+mod federation;
 mod file;
 
 use std::{
@@ -16,7 +17,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-pub use self::certificate::{CertificateError, ServerCertificate};
+pub use self::{
+    certificate::{CertificateError, ServerCertificate, certificates},
+    federation::FederationFiles,
+};
 use crate::{
     account::{OpaqueSetup, SetupFileError},
     config::{self, Secret},

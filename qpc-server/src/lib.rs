@@ -12,12 +12,14 @@ pub mod shutdown;
 
 // -- edge
 pub mod admin;
+pub mod federation;
 pub mod session;
 pub mod transport;
 
 // -- shared state
 pub mod field;
 pub mod metrics;
+pub mod peers;
 pub mod policy;
 pub mod registry;
 pub mod tasks;

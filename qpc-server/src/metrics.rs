@@ -4,6 +4,7 @@
 //! address. Whoever measures holds the one [`Metrics`] and calls a field's own verb; the page for
 //! Prometheus is [`Metrics::text`].
 
+mod federation;
 pub mod labels;
 mod machine;
 
@@ -16,7 +17,7 @@ use prometheus::{
 use qpc_proto::error::{CloseCode, Code};
 
 use self::labels::Label;
-pub use self::machine::MachineLimits;
+pub use self::{federation::FederationMetrics, machine::MachineLimits};
 use crate::{blob_store::BlobFigures, policy::access, tasks};
 
 /// Seconds, from what a busy core does in one go to what nobody should wait for.

@@ -9,7 +9,7 @@ mod upkeep;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use qpc_proto::address::Domain;
+use qpc_proto::address::{AddressError, Domain};
 use quinn::{AsyncUdpSocket, Endpoint};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -17,15 +17,17 @@ use tracing::info_span;
 
 use crate::{
     account::{Accounts, LoginMeter, OpaqueSetup, RegistrationPolicy, StandingToken},
-    admin::{self, Health},
+    admin::{self, Health, Operated},
     blob::Blobs,
     blob_store::BlobStore,
     clock::Clock,
-    config::Config,
+    config::{Config, FederationAccess},
     data_dir::ServerCertificate,
     delivery::Delivery,
+    federation::{self, FederationError},
     group::{Groups, HubKey, public::NoRandomness},
     metrics::Metrics,
+    peers::Peers,
     policy::{Limits, Policy},
     registry::Registry,
     rng::{self, Rng},
@@ -53,6 +55,8 @@ pub struct Parts {
     pub hub_key: HubKey,
     /// By which clients of an earlier start are told that their connections are gone.
     pub reset_key: ResetKey,
+    /// Where federation's certificates come from; without it there is none.
+    pub federation: Option<federation::Source>,
     /// The admin socket's path; a test does without.
     pub admin_socket: Option<PathBuf>,
     /// Tells the time.
@@ -66,10 +70,13 @@ pub struct Parts {
 pub enum StartError {
     /// The domain is no host name; [`crate::config::Loaded::check`] says so earlier.
     #[error("server.domain: {0}")]
-    Domain(#[from] qpc_proto::address::AddressError),
+    Domain(#[from] AddressError),
     /// The client endpoint.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Other servers.
+    #[error("federation: {0}")]
+    Federation(#[from] FederationError),
     /// The metrics listener.
     #[error("can't listen on TCP {address}: {error}")]
     Metrics {
@@ -101,6 +108,10 @@ pub enum StartError {
 pub struct Running {
     /// Where clients connect (UDP), with the port that was taken.
     pub listen: SocketAddr,
+    /// Where other servers connect (UDP), if they do.
+    pub federation_listen: Option<SocketAddr>,
+    /// The other servers, as they are connected.
+    pub peers: Option<Arc<Peers>>,
     /// Where metrics and health are shown (TCP), if they are.
     pub metrics_listen: Option<SocketAddr>,
     /// What clients pin.
@@ -131,7 +142,36 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         None => None,
     };
     let tasks = Tasks::new(Arc::clone(metrics));
-    open(config, (limits, tasks), parts, Doors { endpoint, http: Some(http), admin }).await
+    let federation = match &parts.federation {
+        Some(source) if config.federation.enabled => {
+            let with = (&**metrics, tasks.clone());
+            let ports = (Arc::clone(&parts.clock), Arc::clone(&parts.rng));
+            Some(federation::Door::bind(federate(config, &limits)?, Arc::clone(source), reset_key, with, ports)?)
+        }
+        _ => None,
+    };
+    open(config, (limits, tasks), parts, Doors { endpoint, federation, http: Some(http), admin }).await
+}
+
+/// What the configuration says of other servers.
+fn federate(config: &Config, limits: &Limits) -> Result<federation::Settings, StartError> {
+    let of = &config.federation;
+    let peers = of.peers.iter().map(|peer| {
+        let domain = Domain::parse(&peer.domain)?;
+        Ok(federation::Peer { domain, address: peer.address.clone(), max_in_flight: peer.max_in_flight })
+    });
+    let denied = of.deny.iter().map(|domain| Domain::parse(domain));
+    Ok(federation::Settings {
+        domain: Domain::parse(&config.server.domain)?,
+        listen: of.listen,
+        udp_buffer: limits.transport.udp_buffer,
+        peers: peers.collect::<Result<_, AddressError>>()?,
+        access: federation::Access {
+            open: of.access == FederationAccess::DenyList,
+            denied: denied.collect::<Result<_, _>>()?,
+        },
+        limits: limits.federation.clone(),
+    })
 }
 
 /// The same on a socket of any kind, with no thread besides the runtime's and nothing else that listens: for a simulation,
@@ -146,12 +186,13 @@ pub async fn start_on(socket: Arc<dyn AsyncUdpSocket>, config: &Config, parts: P
     endpoint.rng_seed(Some(rng::bytes(&*parts.rng)));
     let endpoint = transport::on(socket, endpoint, identity(certificate), &limits, metrics)?;
     let tasks = Tasks::new(Arc::clone(metrics)).on_one_thread();
-    open(config, (limits, tasks), parts, Doors { endpoint, http: None, admin: None }).await
+    open(config, (limits, tasks), parts, Doors { endpoint, federation: None, http: None, admin: None }).await
 }
 
 /// Where others come in.
 struct Doors {
     endpoint: Endpoint,
+    federation: Option<federation::Door>,
     http: Option<TcpListener>,
     admin: Option<UnixListener>,
 }
@@ -168,10 +209,15 @@ async fn open(
     doors: Doors,
 ) -> Result<Running, StartError> {
     let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
-    let Doors { endpoint, http, admin } = doors;
+    let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
     let fingerprint = certificate.fingerprint();
     let listen = endpoint.local_addr().map_err(StartError::Address)?;
+    let federation_listen = match &federation {
+        Some(door) => Some(door.local_addr().map_err(StartError::Address)?),
+        None => None,
+    };
+    let peers = federation.as_ref().map(federation::Door::peers);
     let metrics_listen = match &http {
         Some(http) => Some(http.local_addr().map_err(StartError::Address)?),
         None => None,
@@ -248,6 +294,9 @@ async fn open(
         transport::serve(endpoint, context).await;
         drop(guard);
     });
+    if let Some(door) = federation {
+        door.open();
+    }
     health.set_bound();
     if let Some(http) = http {
         let page = admin::serve_http(http, Arc::clone(&metrics), health, emptied);
@@ -259,7 +308,8 @@ async fn open(
         upkeep::machine(&tasks, Arc::clone(&metrics), logins, config.server.data_dir.clone());
     }
     if let Some(socket) = admin {
-        let serve = admin::serve_socket(socket, Arc::clone(&accounts), tasks.clone());
+        let operated = Operated { accounts: Arc::clone(&accounts), peers: peers.clone() };
+        let serve = admin::serve_socket(socket, Arc::new(operated), tasks.clone());
         tasks.share("admin", info_span!("admin"), serve);
     }
     upkeep::retention(&tasks, Arc::clone(&store), &config.retention, Arc::clone(&clock));
@@ -268,7 +318,20 @@ async fn open(
 
     // The sessions' own drain, the endpoint's patience with them, and a moment for the rest.
     let patience = config.server.drain.0.saturating_mul(2).saturating_add(Duration::from_secs(5));
-    Ok(Running { listen, metrics_listen, fingerprint, accounts, metrics, store, blobs, delivery, tasks, patience })
+    Ok(Running {
+        listen,
+        federation_listen,
+        peers,
+        metrics_listen,
+        fingerprint,
+        accounts,
+        metrics,
+        store,
+        blobs,
+        delivery,
+        tasks,
+        patience,
+    })
 }
 
 fn registration(config: &Config) -> RegistrationPolicy {

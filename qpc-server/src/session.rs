@@ -6,7 +6,6 @@
 
 mod calls;
 mod dispatch;
-mod frames;
 mod link;
 mod outbound;
 mod proof;

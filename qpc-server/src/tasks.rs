@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use crate::metrics::Metrics;
 
 /// The kinds of tasks that serve one session: a panic of theirs is counted. One of any other kind ends the process.
-pub const SESSION_KINDS: [&str; 4] = ["connection", "stream", "admin", COMPUTING];
+pub const SESSION_KINDS: [&str; 5] = ["connection", "stream", "admin", "peer", COMPUTING];
 
 /// What [`Tasks::compute`] counts as.
 const COMPUTING: &str = "compute";

@@ -3,12 +3,13 @@
 //! TLS 1.3 with X25519MLKEM768 preferred, ALPN `qpc/1`, no 0-RTT. What a connection says is
 //! `session`'s; here it is admitted, timed, and handed over.
 
-mod accept;
+pub(crate) mod accept;
 mod ack_delay;
+pub(crate) mod frames;
 mod reset;
 mod segments;
-mod socket;
-mod tls;
+pub(crate) mod socket;
+pub(crate) mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc};
 

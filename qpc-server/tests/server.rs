@@ -18,6 +18,8 @@ mod devices;
 mod door;
 #[path = "server/edge.rs"]
 mod edge;
+#[path = "server/federation.rs"]
+mod federation;
 #[path = "server/files.rs"]
 mod files;
 #[path = "server/garbage.rs"]
@@ -50,6 +52,10 @@ mod messages;
 mod named;
 #[path = "server/net.rs"]
 mod net;
+#[path = "server/nodes.rs"]
+mod nodes;
+#[path = "server/peer.rs"]
+mod peer;
 #[path = "server/people.rs"]
 mod people;
 #[path = "server/person.rs"]

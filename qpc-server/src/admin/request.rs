@@ -1,12 +1,16 @@
 //! What the operator may ask for, and what is done then: the same through the socket and, where no
 //! server runs, in the program itself.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use qpc_proto::address::AccountName;
 use serde::{Deserialize, Serialize};
 
-use crate::{account::Accounts, store::ResetAccountError};
+use crate::{
+    account::Accounts,
+    peers::{PeerReport, Peers},
+    store::ResetAccountError,
+};
 
 /// Most registrations one invite may be for.
 const USES_MAX: u32 = 1_000_000;
@@ -27,6 +31,8 @@ pub enum AdminRequest {
         /// Its name, without the domain.
         name: String,
     },
+    /// How the connections with other servers stand.
+    FederationStatus,
 }
 
 /// Its answer: a line of JSON as well.
@@ -37,6 +43,11 @@ pub enum AdminAnswer {
     Token {
         /// The token itself.
         token: String,
+    },
+    /// Other servers; nothing where federation is off.
+    Federation {
+        /// Each of them.
+        peers: Option<Vec<PeerReport>>,
     },
     /// Nobody has that name.
     NotFound,
@@ -56,6 +67,7 @@ impl fmt::Debug for AdminAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token { .. } => f.write_str("Token(redacted)"),
+            Self::Federation { peers } => write!(f, "Federation({:?})", peers.as_ref().map(Vec::len)),
             Self::NotFound => f.write_str("NotFound"),
             Self::Malformed { reason } => write!(f, "Malformed({reason})"),
             Self::Failed { reason } => write!(f, "Failed({reason})"),
@@ -63,9 +75,19 @@ impl fmt::Debug for AdminAnswer {
     }
 }
 
+/// What the operator may ask about.
+#[derive(Clone)]
+pub struct Operated {
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// Other servers, where there is federation.
+    pub peers: Option<Arc<Peers>>,
+}
+
 /// Does what is asked.
-pub async fn perform(accounts: &Accounts, request: AdminRequest) -> AdminAnswer {
+pub async fn perform(Operated { accounts, peers }: &Operated, request: AdminRequest) -> AdminAnswer {
     match request {
+        AdminRequest::FederationStatus => AdminAnswer::Federation { peers: peers.as_ref().map(|peers| peers.report()) },
         AdminRequest::CreateInvite { uses, life_ms } => {
             if !(1..=USES_MAX).contains(&uses) {
                 return AdminAnswer::Malformed { reason: format!("an invite is for 1 to {USES_MAX} registrations") };

@@ -23,11 +23,13 @@ use tokio::{
 };
 use tracing::debug_span;
 
-use super::{AdminAnswer, AdminRequest, perform};
-use crate::{account::Accounts, tasks::Tasks};
+use super::{AdminAnswer, AdminRequest, Operated, perform};
+use crate::tasks::Tasks;
 
-/// Longest line either way, in bytes.
+/// Longest request, in bytes.
 const LINE_MAX: u64 = 4096;
+/// Longest answer, in bytes: about as many peers as may be.
+const ANSWER_MAX: u64 = 1024 * 1024;
 /// Callers served at once.
 const CALLERS_MAX: usize = 8;
 /// How long a caller may take for a line.
@@ -64,7 +66,7 @@ fn with_short_path<T>(path: &Path, call: impl FnOnce(&Path) -> io::Result<T>) ->
 }
 
 /// Serves callers until the tasks' owner begins to stop.
-pub async fn serve_socket(listener: UnixListener, accounts: Arc<Accounts>, tasks: Tasks) {
+pub async fn serve_socket(listener: UnixListener, operated: Arc<Operated>, tasks: Tasks) {
     let places = Arc::new(Semaphore::new(CALLERS_MAX));
     let stopping = tasks.stopping().clone();
     loop {
@@ -78,14 +80,14 @@ pub async fn serve_socket(listener: UnixListener, accounts: Arc<Accounts>, tasks
             caller = listener.accept() => caller,
         };
         let Ok((caller, _)) = caller else { continue };
-        let accounts = Arc::clone(&accounts);
+        let operated = Arc::clone(&operated);
         let stopping = stopping.clone();
         let serve = async move {
             let _place = place;
             // A caller that says nothing holds nobody up; a verb that was called is done either way.
             let answered = tokio::select! {
                 () = stopping.cancelled() => return,
-                answered = answer(caller, &accounts) => answered,
+                answered = answer(caller, &operated) => answered,
             };
             if let Err(error) = answered {
                 tracing::debug!(%error, "a caller of the admin socket went away");
@@ -95,12 +97,12 @@ pub async fn serve_socket(listener: UnixListener, accounts: Arc<Accounts>, tasks
     }
 }
 
-async fn answer(caller: UnixStream, accounts: &Accounts) -> io::Result<()> {
+async fn answer(caller: UnixStream, operated: &Operated) -> io::Result<()> {
     let (from, mut to) = caller.into_split();
     let mut line = String::new();
     timeout(PATIENCE, BufReader::new(from.take(LINE_MAX)).read_line(&mut line)).await??;
     let answer = match serde_json::from_str::<AdminRequest>(&line) {
-        Ok(request) => perform(accounts, request).await,
+        Ok(request) => perform(operated, request).await,
         Err(error) => AdminAnswer::Malformed { reason: error.to_string() },
     };
     let mut line = serde_json::to_string(&answer)?;
@@ -137,7 +139,7 @@ pub fn ask(socket: &Path, request: &AdminRequest) -> Result<AdminAnswer, AskErro
     line.push('\n');
     caller.write_all(line.as_bytes())?;
     let mut line = String::new();
-    io::BufReader::new(caller.take(LINE_MAX)).read_line(&mut line)?;
+    io::BufReader::new(caller.take(ANSWER_MAX)).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
 }
 
@@ -149,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        account::{OpaqueSetup, RegistrationPolicy},
+        account::{Accounts, OpaqueSetup, RegistrationPolicy},
         clock::SystemClock,
         metrics::Metrics,
         rng::SystemRng,
@@ -184,7 +186,10 @@ mod tests {
             Arc::new(SystemRng),
         ));
         let tasks = Tasks::new(Arc::new(Metrics::new().unwrap()));
-        tasks.share("admin", debug_span!("admin"), serve_socket(listener, accounts, tasks.clone()));
+        let operated = Arc::new(Operated { accounts, peers: None });
+        tasks.share("admin", debug_span!("admin"), serve_socket(listener, operated, tasks.clone()));
+        let status = ask(&socket, &AdminRequest::FederationStatus).unwrap();
+        assert_eq!(status, AdminAnswer::Federation { peers: None });
 
         let invite = |uses| ask(&socket, &AdminRequest::CreateInvite { uses, life_ms: None }).unwrap();
         assert!(matches!(invite(1), AdminAnswer::Token { .. }));

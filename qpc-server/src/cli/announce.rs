@@ -10,6 +10,7 @@ use super::client_lines::{self, lines};
 pub(super) struct Announcement<'a> {
     pub(super) listen: SocketAddr,
     pub(super) metrics: SocketAddr,
+    pub(super) federation: Option<SocketAddr>,
     pub(super) fingerprint: &'a str,
     pub(super) invite: Option<&'a str>,
     pub(super) data_dir: &'a Path,
@@ -25,8 +26,11 @@ pub(super) fn json(of: &Announcement<'_>) -> Result<String, serde_json::Error> {
         metrics: SocketAddr,
         fingerprint: &'a str,
         invite: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        federation: Option<SocketAddr>,
     }
-    let line = Line { listen: of.listen, metrics: of.metrics, fingerprint: of.fingerprint, invite: of.invite };
+    let Announcement { listen, metrics, federation, fingerprint, invite, .. } = *of;
+    let line = Line { listen, metrics, fingerprint, invite, federation };
     Ok(format!("{}\n", serde_json::to_string(&line)?))
 }
 
@@ -41,6 +45,9 @@ pub(super) fn text(of: &Announcement<'_>) -> String {
         client_lines::shown(of.data_dir),
         of.fingerprint,
     );
+    if let Some(federation) = of.federation {
+        text.push_str(&format!("  servers      {federation} (UDP)\n"));
+    }
     if let Some(invite) = of.invite {
         text.push_str(&format!("  invite       {invite}\n"));
     }
@@ -70,6 +77,7 @@ mod tests {
         let of = Announcement {
             listen: "127.0.0.1:7000".parse().unwrap(),
             metrics: "[::1]:9090".parse().unwrap(),
+            federation: None,
             fingerprint: "ab",
             invite: None,
             data_dir: Path::new("data"),
@@ -77,6 +85,9 @@ mod tests {
             open: false,
         };
         let line = r#"{"listen":"127.0.0.1:7000","metrics":"[::1]:9090","fingerprint":"ab","invite":null}"#;
+        assert_eq!(json(&of).unwrap(), format!("{line}\n"));
+        let of = Announcement { federation: Some("10.0.1.1:7001".parse().unwrap()), ..of };
+        let line = line.replace('}', r#","federation":"10.0.1.1:7001"}"#);
         assert_eq!(json(&of).unwrap(), format!("{line}\n"));
     }
 }

@@ -46,7 +46,8 @@ pub(super) struct ServeArgs {
     /// TCP address for metrics and health; port 0 takes a free one [default: 127.0.0.1:9090].
     #[arg(long, value_name = "ADDRESS")]
     pub(super) metrics_listen: Option<SocketAddr>,
-    /// Instead of text, print one line {"listen","metrics","fingerprint","invite"} when ready.
+    /// Instead of text, print one line {"listen","metrics","fingerprint","invite"} when ready, with "federation" where
+    /// that is on.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -65,8 +66,56 @@ pub(super) enum Command {
     /// The database.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Other servers: certificates for them, and how the connections stand.
+    #[command(subcommand)]
+    Federation(FederationCommand),
     /// Ask the running server whether it is ready.
     Healthcheck,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FederationCommand {
+    /// Make a small certificate authority in the data directory, for a federation that has none.
+    #[command(long_about = INIT_CA)]
+    InitCa,
+    /// Make a certificate and key for the server of a domain, signed by the authority in the data directory.
+    #[command(long_about = ISSUE)]
+    Issue(IssueArgs),
+    /// Ask the running server how its connections with other servers stand.
+    Status(StatusArgs),
+}
+
+const INIT_CA: &str = "\
+Make a small certificate authority in the data directory, for a federation that has none.
+
+One of the servers is its home: federation-ca.der goes to every server, federation-ca-key.der stays where it is. Whoever \
+has that key can make certificates for every domain of the federation: keep it, and keep a copy of it, like a database's key.";
+
+const ISSUE: &str = "\
+Make a certificate and key for the server of a domain, signed by the authority in the data directory.
+
+For this server's own domain they go into the data directory, where the server looks for them. For another one they go, \
+with a copy of the authority's certificate, into a new directory named after the domain: copy its three files into the \
+data directory of that server, over a way that nobody else reads. A running server takes new files by itself.";
+
+#[derive(Debug, Args)]
+pub(super) struct IssueArgs {
+    /// The domain, as it stands after the @ of that server's accounts.
+    pub(super) domain: String,
+    /// Days that the certificate lasts.
+    #[arg(long, default_value_t = 365, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub(super) days: u64,
+    /// Where to put the files.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Print one line {"peers":[{"domain","address","outgoing","incoming","since_ms","round_trip_us","failures",
+    /// "problem"}]} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

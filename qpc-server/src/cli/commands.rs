@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     account::{Accounts, RegistrationPolicy},
-    admin::{self, AdminAnswer, AdminRequest, AskError},
+    admin::{self, AdminAnswer, AdminRequest, AskError, Operated},
     blob_store::sqlite::BlobReport,
     clock::{Clock, SystemClock},
     config::{Config, Log, LogFormat, Overrides},
@@ -159,6 +159,7 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
     };
     match answer {
         AdminAnswer::Token { token } => Ok(token),
+        AdminAnswer::Federation { .. } => Err(Fault::new(Exit::Internal, "the server answered something else")),
         AdminAnswer::NotFound => Err(Fault::new(Exit::NoAccount, "no such account")),
         AdminAnswer::Malformed { reason } => Err(Fault::new(Exit::Usage, reason)),
         AdminAnswer::Failed { reason } => Err(Fault::new(Exit::Io, reason)),
@@ -182,7 +183,8 @@ fn alone(loaded: &crate::config::Loaded, request: AdminRequest) -> Result<AdminA
         .build()
         .map_err(|error| Fault::new(Exit::Internal, error))?;
     let answer = runtime.block_on(async {
-        let answer = admin::perform(&accounts, request).await;
+        let operated = Operated { accounts: Arc::new(accounts), peers: None };
+        let answer = admin::perform(&operated, request).await;
         store.close().await.map(|()| answer)
     })?;
     // Until here nobody else may open the directory.

@@ -15,7 +15,8 @@ use crate::{
     account::Accounts,
     clock::SystemClock,
     config::{Config, Loaded, Overrides},
-    data_dir::{DataDir, Note, ServerCertificate},
+    data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
+    federation::{self, FederationError},
     logging,
     rng::SystemRng,
     server::{
@@ -91,6 +92,7 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
         certificate: certificate(config, &dir)?,
         hub_key: dir.hub_key(&SystemRng)?,
         reset_key: dir.reset_key(&SystemRng)?,
+        federation: config.federation.enabled.then(|| federation_source(config, &dir)),
         admin_socket: Some(DataDir::admin_socket(dir.path())),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
@@ -129,6 +131,12 @@ async fn own_domain(config: &Config, dir: &DataDir, store: &dyn Store) -> Result
         )),
         _ => Ok(dir.note(Note::Domain, &domain)?),
     }
+}
+
+/// Reads federation's files anew each time.
+fn federation_source(config: &Config, dir: &DataDir) -> federation::Source {
+    let files = FederationFiles::configured(&config.federation, dir.path());
+    Arc::new(move || files.read().map_err(|error| error.to_string()))
 }
 
 fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Fault> {
@@ -174,6 +182,7 @@ fn announcement<'a>(
     Announcement {
         listen: running.listen,
         metrics: running.metrics_listen.unwrap_or(config.metrics.listen),
+        federation: running.federation_listen,
         fingerprint: &running.fingerprint,
         invite,
         data_dir: dir.path(),
@@ -189,13 +198,21 @@ impl From<StartError> for Fault {
             StartError::Bind(transport) if !matches!(transport, crate::transport::BindError::Socket { .. }) => {
                 Exit::Config
             }
-            StartError::Bind(_) | StartError::Metrics { .. } | StartError::Admin { .. } | StartError::Address(_) => {
-                Exit::Listen
-            }
+            StartError::Federation(FederationError::Files(_) | FederationError::Keys(_)) => Exit::Config,
+            StartError::Federation(FederationError::Twice(_)) => Exit::Internal,
+            StartError::Federation(FederationError::Socket { .. })
+            | StartError::Bind(_)
+            | StartError::Metrics { .. }
+            | StartError::Admin { .. }
+            | StartError::Address(_) => Exit::Listen,
             StartError::Store(_) | StartError::Randomness(_) => Exit::Io,
         };
         let hint = match &error {
             StartError::Bind(_) if exit == Exit::Listen => "; --listen takes another address",
+            StartError::Federation(FederationError::Files(_)) => {
+                "; `qpc-server federation init-ca` and `issue` make the files"
+            }
+            StartError::Federation(FederationError::Socket { .. }) => "; federation.listen takes another address",
             StartError::Metrics { .. } => "; --metrics-listen takes another address",
             _ => "",
         };

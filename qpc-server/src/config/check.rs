@@ -1,6 +1,6 @@
 //! What a configuration must be as a whole, and what production refuses.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use qpc_proto::{
     address::Domain,
@@ -8,10 +8,14 @@ use qpc_proto::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{Loaded, Period, Server};
+use super::{Federation, FederationPeer, Loaded, Period, Server};
 
 /// Shortest standing token in production, in characters.
 const TOKEN_MIN: usize = 16;
+/// Most peers of a configuration.
+const PEERS_MAX: usize = 256;
+/// Most requests under way to one of them.
+const IN_FLIGHT_MAX: usize = 4096;
 
 /// Something wrong with the value of a key, at its place where the file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,12 @@ impl fmt::Display for Fault {
         }
         write!(f, "{}: {}", self.key, self.message)
     }
+}
+
+/// Whether it is host:port, with an IPv6 address in brackets.
+fn is_address(text: &str) -> bool {
+    let named = |(host, port): (&str, &str)| Domain::parse(host).is_ok() && port.parse::<u16>().is_ok_and(|p| p > 0);
+    text.parse::<std::net::SocketAddr>().is_ok_and(|at| at.port() > 0) || text.rsplit_once(':').is_some_and(named)
 }
 
 impl Loaded {
@@ -86,6 +96,13 @@ impl Loaded {
         must(retention.interval >= Period::seconds(1), "retention.interval", "less than 1s");
         must(EnvFilter::try_new(&config.log.level).is_ok(), "log.level", "neither a level nor directives");
 
+        let federation = &config.federation;
+        must(federation.reload >= Period::seconds(1), "federation.reload", "less than 1s");
+        must(federation.peers.len() <= PEERS_MAX, "federation.peers", "more than 256");
+        for (key, message) in self.check_peers() {
+            must(false, key, &message);
+        }
+
         let transport = &config.transport;
         must((1..=10).contains(&transport.send_segments), "transport.send_segments", "not from 1 to 10");
         must((1..=10).contains(&transport.bulk_segments), "transport.bulk_segments", "not from 1 to 10");
@@ -128,6 +145,42 @@ impl Loaded {
         ] {
             must(rate.rate > 0 && rate.burst > 0, key, "rate and burst are at least 1");
         }
+        faults
+    }
+
+    /// What is wrong with the names in `[federation]`. Domains are compared byte by byte with what certificates name.
+    fn check_peers(&self) -> Vec<(&'static str, String)> {
+        let Federation { domain, peers, deny, .. } = &self.config.federation;
+        let own = self.config.server.domain.to_ascii_lowercase();
+        let mut faults = Vec::new();
+        if let Some(domain) = domain.as_ref().filter(|domain| **domain != own) {
+            faults.push((
+                "federation.domain",
+                format!("is {domain}, but accounts of this server end in {own}: set server.domain to the same"),
+            ));
+        }
+        let canonical = |domain: &str| Domain::parse(domain).is_ok_and(|parsed| parsed.as_str() == domain);
+        let mut seen = BTreeSet::new();
+        for FederationPeer { domain, address, max_in_flight } in peers {
+            let wrong = if !canonical(domain) {
+                "not a host name in lower case".into()
+            } else if *domain == own {
+                "this server's own domain".into()
+            } else if deny.contains(domain) {
+                "also in federation.deny".into()
+            } else if !seen.insert(domain) {
+                "named twice".into()
+            } else if !is_address(address) {
+                format!("address {address:?} is not host:port")
+            } else if !(1..=IN_FLIGHT_MAX).contains(max_in_flight) {
+                "max_in_flight is not from 1 to 4096".into()
+            } else {
+                continue;
+            };
+            faults.push(("federation.peers", format!("{domain}: {wrong}")));
+        }
+        let denied = deny.iter().filter(|domain| !canonical(domain));
+        faults.extend(denied.map(|domain| ("federation.deny", format!("{domain}: not a host name in lower case"))));
         faults
     }
 

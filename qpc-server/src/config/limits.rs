@@ -219,6 +219,10 @@ impl super::Config {
             rates: of.rates(),
             groups: limits::GroupLimits::default(),
             blobs: (&self.blobs).into(),
+            federation: limits::FederationLimits {
+                reload: self.federation.reload.0,
+                ..limits::FederationLimits::default()
+            },
         }
     }
 

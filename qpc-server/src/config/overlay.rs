@@ -65,6 +65,11 @@ fn typed(key: &str, text: String) -> Value {
     let default = source::keys().iter().find(|(known, _)| known == key).map(|(_, default)| default);
     match default {
         Some(Json::Bool(_)) => text.parse().map(Value::Boolean).unwrap_or(Value::String(text)),
+        // Names between commas.
+        Some(Json::Array(_)) => {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            Value::Array(names.map(|name| Value::String(name.to_owned())).collect())
+        }
         Some(Json::Number(_)) => text.parse().map(Value::Integer).unwrap_or(Value::String(text)),
         _ => Value::String(text),
     }

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::value::{Period, Secret};
-use crate::policy::limits::BlobLimits;
+use crate::policy::limits::{BlobLimits, FederationLimits};
 
 /// Most threads of a kind that the defaults take: more cost more per operation than they give.
 const THREADS_MAX: usize = 4;
@@ -231,6 +231,79 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self { days: 90, commits_days: 180, blobs_days: 90, interval: Period::seconds(600), batch: 200 }
+    }
+}
+
+/// Who of those with a certificate of the federation's CA may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FederationAccess {
+    /// The peers of the configuration.
+    AllowList,
+    /// Everybody but those of `deny`.
+    DenyList,
+}
+
+/// `[[federation.peers]]`: another server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederationPeer {
+    /// Its domain, as its certificate names it.
+    pub domain: String,
+    /// Where it listens: host or IP address, and port.
+    pub address: String,
+    /// Requests that may be under way to it.
+    #[serde(default = "max_in_flight")]
+    pub max_in_flight: usize,
+}
+
+/// What `max_in_flight` is where it is not given.
+fn max_in_flight() -> usize {
+    64
+}
+
+/// `[federation]`: other servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Federation {
+    /// Listen for other servers, and connect to those below.
+    pub enabled: bool,
+    /// This server's domain, as its certificate names it: that of `[server]`, which it must be where it is given.
+    pub domain: Option<String>,
+    /// UDP address for other servers.
+    pub listen: SocketAddr,
+    /// The certificate (PEM chain or DER); by default `federation-cert.der` in the data directory.
+    pub federation_cert: Option<PathBuf>,
+    /// Its private key (PEM or DER, PKCS #8); by default `federation-key.der` there.
+    pub federation_key: Option<PathBuf>,
+    /// The CA that signs for all servers (PEM, of several one after the other, or DER); by default
+    /// `federation-ca.der` there.
+    pub federation_ca: Option<PathBuf>,
+    /// `allow_list` or `deny_list`.
+    pub access: FederationAccess,
+    /// Domains that are refused, whatever else holds.
+    pub deny: Vec<String>,
+    /// How often the files are looked at for new certificates.
+    pub reload: Period,
+    /// Other servers.
+    pub peers: Vec<FederationPeer>,
+}
+
+impl Default for Federation {
+    fn default() -> Self {
+        let of = FederationLimits::default();
+        Self {
+            enabled: false,
+            domain: None,
+            listen: SocketAddr::from(([0, 0, 0, 0], qpc_proto::FEDERATION_PORT)),
+            federation_cert: None,
+            federation_key: None,
+            federation_ca: None,
+            access: FederationAccess::AllowList,
+            deny: Vec::new(),
+            reload: Period(of.reload),
+            peers: Vec::new(),
+        }
     }
 }
 

@@ -231,3 +231,64 @@ fn production_refuses_what_is_only_for_trying_out() {
                 certificate_key_file = \"k\"\nauth_token = \"0123456789abcdef\"\n[storage]\nkey_file = \"d\"\n";
     assert!(faults(good, &[]).is_empty());
 }
+
+/// As the manual has it.
+const FEDERATED: &str = r#"
+[server]
+domain = "node1.chat.example.com"
+[federation]
+enabled = true
+domain = "node1.chat.example.com"
+listen = "0.0.0.0:7001"
+federation_cert = "data/federation-cert.der"
+federation_key = "data/federation-key.der"
+federation_ca = "data/federation-ca.der"
+[[federation.peers]]
+domain = "node2.chat.example.com"
+address = "10.0.1.2:7001"
+"#;
+
+#[test]
+fn federation_is_configured_as_the_manual_says() {
+    let loaded = load(FEDERATED, &[("QPC_FEDERATION__DENY", "x.example, y.example")]).unwrap();
+    assert!(loaded.check().is_empty());
+    let federation = &loaded.config.federation;
+    assert_eq!(federation.peers[0].max_in_flight, 64);
+    assert_eq!(federation.deny, ["x.example", "y.example"]);
+    let shown = loaded.config.show().unwrap();
+    assert_eq!(load(&shown, &[]).unwrap().config, loaded.config);
+}
+
+#[test]
+fn what_is_wrong_with_peers_is_told_by_name() {
+    let with = |peers: &str| faults(&format!("{FEDERATED}{peers}"), &[]);
+    let peer = |domain: &str, rest: &str| format!("[[federation.peers]]\ndomain = \"{domain}\"\n{rest}\n");
+    let good = "address = \"[::1]:7001\"";
+    assert!(with(&peer("b.example", good)).is_empty());
+    assert!(with(&peer("b.example", "address = \"b.example:7001\"\nmax_in_flight = 4096")).is_empty());
+    for (peers, wrong) in [
+        (peer("node1.chat.example.com", good), "node1.chat.example.com: this server's own domain"),
+        (peer("node2.chat.example.com", good), "node2.chat.example.com: named twice"),
+        (peer("B.example", good), "B.example: not a host name in lower case"),
+        (peer("*.example", good), "*.example: not a host name in lower case"),
+        (peer("b.example", "address = \"b.example\""), "b.example: address \"b.example\" is not host:port"),
+        (peer("b.example", "address = \"10.0.0.1:0\""), "b.example: address \"10.0.0.1:0\" is not host:port"),
+        (peer("b.example", "address = \"b:1\"\nmax_in_flight = 0"), "b.example: max_in_flight is not from 1 to 4096"),
+        (
+            peer("b.example", "address = \"b:1\"\nmax_in_flight = 4097"),
+            "b.example: max_in_flight is not from 1 to 4096",
+        ),
+    ] {
+        let found = with(&peers);
+        assert!(found.len() == 1 && found[0].ends_with(&format!("federation.peers: {wrong}")), "{found:?}");
+    }
+    let many: String = (0..256).map(|n| peer(&format!("n{n}.example"), good)).collect();
+    assert!(with(&many)[0].ends_with("federation.peers: more than 256"));
+    let denied = FEDERATED.replace("[[", "deny = [\"node2.chat.example.com\", \"Z.example\"]\n[[");
+    let found = faults(&denied, &[]);
+    assert!(found[0].ends_with("federation.peers: node2.chat.example.com: also in federation.deny"), "{found:?}");
+    assert!(found[1].ends_with("federation.deny: Z.example: not a host name in lower case"), "{found:?}");
+    let elsewhere = faults(&FEDERATED.replacen("node1", "node9", 1), &[]);
+    assert!(elsewhere[0].contains("federation.domain: is node1.chat.example.com, but accounts"), "{elsewhere:?}");
+    assert!(complaint(&FEDERATED.replace("address", "adress"), &[]).contains("adress"));
+}

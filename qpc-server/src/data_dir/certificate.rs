@@ -62,17 +62,7 @@ impl ServerCertificate {
     /// # Errors
     /// [`CertificateError`].
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let bytes = read(chain)?;
-        let chain = if is_pem(&bytes) {
-            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-            let certificates = certificates.unwrap_or_default();
-            if certificates.is_empty() {
-                return Err(CertificateError::Form { path: chain.to_owned(), what: "certificate" });
-            }
-            certificates
-        } else {
-            vec![bytes.into()]
-        };
+        let chain = certificates(chain)?;
         let bytes = read(key)?;
         let form = || CertificateError::Form { path: key.to_owned(), what: "private key" };
         let key = if is_pem(&bytes) {
@@ -82,6 +72,23 @@ impl ServerCertificate {
         };
         Ok(Self { chain, key })
     }
+}
+
+/// Reads certificates: PEM of one or more, or DER of one.
+///
+/// # Errors
+/// [`CertificateError`].
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let bytes = read(path)?;
+    if !is_pem(&bytes) {
+        return Ok(vec![bytes.into()]);
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let certificates = certificates.unwrap_or_default();
+    if certificates.is_empty() {
+        return Err(CertificateError::Form { path: path.to_owned(), what: "certificate" });
+    }
+    Ok(certificates)
 }
 
 fn is_pem(bytes: &[u8]) -> bool {

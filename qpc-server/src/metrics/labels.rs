@@ -101,6 +101,26 @@ labels! {
 }
 
 labels! {
+    /// Why a connection with another server was refused, by either of the two.
+    PeerRefused {
+        /// Too many connections have not said who they are.
+        Handshakes = "handshakes",
+        /// Asked to prove its address first.
+        Retry = "retry",
+        /// The handshake failed: another protocol, no certificate, or one of somebody else.
+        Failed = "failed",
+        /// The handshake or the hello did not end in time.
+        Slow = "slow",
+        /// The certificate is not one of a domain, or not of the domain that was meant.
+        Certificate = "certificate",
+        /// A domain that this server does not federate with.
+        NotAllowed = "not_allowed",
+        /// The peer did not keep to the protocol.
+        Protocol = "protocol",
+    }
+}
+
+labels! {
     /// Why something about a blob was refused.
     BlobRejection {
         /// A field, part or range that is none.
@@ -145,6 +165,8 @@ impl Label for CloseCode {
         Self::ShuttingDown,
         Self::Replaced,
         Self::Internal,
+        Self::NotAllowed,
+        Self::CertificateRefused,
     ];
 
     fn label(self) -> &'static str {
@@ -156,6 +178,8 @@ impl Label for CloseCode {
             Self::ShuttingDown => "shutting_down",
             Self::Replaced => "replaced",
             Self::Internal => "internal",
+            Self::NotAllowed => "not_allowed",
+            Self::CertificateRefused => "certificate_refused",
         }
     }
 }

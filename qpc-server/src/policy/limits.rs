@@ -18,6 +18,8 @@ pub struct Limits {
     pub groups: GroupLimits,
     /// Of blobs.
     pub blobs: BlobLimits,
+    /// Of other servers.
+    pub federation: FederationLimits,
     /// How often.
     pub rates: Rates,
 }
@@ -251,6 +253,60 @@ impl Default for BlobLimits {
             digests_kept: 1_024,
             pipeline_bytes: 512 * 1024,
             send_window: 1024 * 1024,
+        }
+    }
+}
+
+/// Limits of what other servers may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FederationLimits {
+    /// Connections of other servers that have not said who they are; more are refused.
+    pub handshakes: usize,
+    /// From a connection's first packet to the end of the hello, either way.
+    pub handshake: Duration,
+    /// Servers whose connections are taken, besides those in the configuration.
+    pub strangers: usize,
+    /// Streams that a peer may have open.
+    pub streams: u32,
+    /// Bytes that a peer may send ahead on one stream.
+    pub stream_window: u32,
+    /// The same on all streams of a connection.
+    pub window: u32,
+    /// From a frame's first byte to its last, and from a request to its answer.
+    pub frame: Duration,
+    /// A connection that has been silent for this long is gone.
+    pub idle: Duration,
+    /// How often a silent connection is kept open.
+    pub keep_alive: Duration,
+    /// The shortest pause before a peer that can't be reached is tried again; it doubles each time.
+    pub retry_min: Duration,
+    /// The longest.
+    pub retry_max: Duration,
+    /// A peer that could not be reached and comes here is called so much later, however long the pause.
+    pub call_back: Duration,
+    /// A connection that has lasted so long begins with the shortest pause again when it ends.
+    pub steady: Duration,
+    /// How often certificate files are looked at, and the certificates of connections that are there.
+    pub reload: Duration,
+}
+
+impl Default for FederationLimits {
+    fn default() -> Self {
+        Self {
+            handshakes: 32,
+            handshake: Duration::from_secs(10),
+            strangers: 256,
+            streams: 16,
+            stream_window: 1024 * 1024,
+            window: 4 * 1024 * 1024,
+            frame: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(10),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(60),
+            call_back: Duration::from_secs(1),
+            steady: Duration::from_secs(60),
+            reload: Duration::from_secs(10),
         }
     }
 }

@@ -30,18 +30,14 @@ use self::{
     logs::Logs,
     opening::{Cursor, Opening},
 };
-use super::{
-    frames::{Frames, FramesEnd},
-    link::Link,
-    stream,
-    wire_error::WireError,
-};
+use super::{link::Link, stream, wire_error::WireError};
 use crate::{
     field::{self, FieldError},
     policy::Wait,
     registry::{News, Subscription},
     rng,
     store::{Actor, LogPage, Position, ReadError, ReadLog, Reply},
+    transport::frames::{Frames, FramesEnd},
 };
 
 /// How long the last frames of a sync call may take when the server stops.

@@ -18,14 +18,16 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use super::{
     calls::Calls,
     dispatch::{self, Started},
-    frames::{Frames, FramesEnd},
     link::Link,
     outbound,
     wire_error::WireError,
 };
-use crate::policy::{
-    Wait,
-    access::{self, NO_METHOD, Order, Rule},
+use crate::{
+    policy::{
+        Wait,
+        access::{self, NO_METHOD, Order, Rule},
+    },
+    transport::frames::{Frames, FramesEnd},
 };
 
 /// How long a stopping server waits for its last bytes to arrive.

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use qpc_proto::error::CloseCode;
-use quinn::{Endpoint, Incoming, VarInt};
+use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
 
 use crate::{
@@ -23,8 +24,18 @@ pub async fn serve(endpoint: Endpoint, context: Arc<Context>) {
     let limits = &context.limits;
     let admission =
         Admission::new(limits.admission.clone(), limits.transport.max_connections, Arc::clone(&context.metrics));
-    let stopping = context.tasks.stopping().clone();
     upkeep(&context);
+    each_attempt(&endpoint, context.tasks.stopping(), |incoming| judge(incoming, &admission, &context)).await;
+    // Sessions close themselves within their own drain limit; this one is for those that don't.
+    let patience = limits.session.drain.saturating_mul(2);
+    if timeout(patience, endpoint.wait_idle()).await.is_err() {
+        tracing::warn!(connections = admission.connections(), "connections were left when the server stopped");
+    }
+    endpoint.close(VarInt::from_u32(CloseCode::ShuttingDown as u32), b"");
+}
+
+/// Hands every attempt to connect on, until the server begins to stop; then no one else is let in.
+pub(crate) async fn each_attempt(endpoint: &Endpoint, stopping: &CancellationToken, mut judge: impl FnMut(Incoming)) {
     loop {
         // Both branches only wait: dropping either loses nothing.
         let incoming = tokio::select! {
@@ -32,17 +43,35 @@ pub async fn serve(endpoint: Endpoint, context: Arc<Context>) {
             incoming = endpoint.accept() => incoming,
         };
         match incoming {
-            Some(incoming) => judge(incoming, &admission, &context),
+            Some(incoming) => judge(incoming),
             None => break,
         }
     }
     endpoint.set_server_config(None);
-    // Sessions close themselves within their own drain limit; this one is for those that don't.
-    let patience = limits.session.drain.saturating_mul(2);
-    if timeout(patience, endpoint.wait_idle()).await.is_err() {
-        tracing::warn!(connections = admission.connections(), "connections were left when the server stopped");
+}
+
+/// Why a handshake came to nothing.
+pub(crate) enum Unshaken {
+    /// It failed.
+    Failed,
+    /// It took too long.
+    Slow,
+}
+
+/// The handshake of an attempt, in time.
+pub(crate) async fn shake_hands(incoming: Incoming, deadline: Instant) -> Result<Connection, Unshaken> {
+    let shaken = match incoming.accept() {
+        Ok(connecting) => timeout_at(deadline, connecting).await,
+        Err(error) => Ok(Err(error)),
+    };
+    match shaken {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a handshake failed");
+            Err(Unshaken::Failed)
+        }
+        Err(_) => Err(Unshaken::Slow),
     }
-    endpoint.close(VarInt::from_u32(CloseCode::ShuttingDown as u32), b"");
 }
 
 fn judge(incoming: Incoming, admission: &Arc<Admission>, context: &Arc<Context>) {
@@ -74,17 +103,10 @@ async fn connection(incoming: Incoming, prefix: IpPrefix, admitted: Admitted, co
     let began = Instant::now();
     let deadline = began.checked_add(context.limits.admission.first_request).unwrap_or(began);
     let Admitted { connection: _place, handshake, stranger } = admitted;
-    let shaken = match incoming.accept() {
-        Ok(connecting) => timeout_at(deadline, connecting).await,
-        Err(error) => Ok(Err(error)),
-    };
-    let connection = match shaken {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a handshake failed");
-            return context.metrics.refused(Refused::Failed);
-        }
-        Err(_) => return context.metrics.refused(Refused::Slow),
+    let connection = match shake_hands(incoming, deadline).await {
+        Ok(connection) => connection,
+        Err(Unshaken::Failed) => return context.metrics.refused(Refused::Failed),
+        Err(Unshaken::Slow) => return context.metrics.refused(Refused::Slow),
     };
     drop(handshake);
     context.metrics.tls_handshake.observe(began.elapsed().as_secs_f64());

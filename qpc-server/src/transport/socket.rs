@@ -8,7 +8,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Opens and binds it. Buffers that the kernel does not grant are no error, but are said.
-pub(super) fn open(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+pub(crate) fn open(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?;

@@ -33,7 +33,7 @@ pub enum TlsError {
 }
 
 /// aws-lc-rs with the hybrid post-quantum exchange first, and the cheapest suite first.
-pub(super) fn provider() -> CryptoProvider {
+pub(crate) fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,

@@ -63,6 +63,7 @@ impl House {
             },
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
+            federation: None,
             admin_socket: None,
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),

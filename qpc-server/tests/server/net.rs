@@ -133,6 +133,7 @@ impl Net {
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
                 reset_key: dir.reset_key(&SystemRng).unwrap(),
+                federation: None,
                 admin_socket: None,
                 clock: Arc::new(NetClock(Arc::clone(&self.ahead_ms))),
                 rng: Arc::new(SystemRng),

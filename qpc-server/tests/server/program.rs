@@ -25,7 +25,7 @@ pub(crate) fn program(data: &Path) -> Command {
 }
 
 /// Runs a command to its end.
-fn run(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().expect("an exit code"), text(stdout), text(stderr))

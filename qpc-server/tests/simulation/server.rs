@@ -124,6 +124,7 @@ impl Server {
             certificate: shown(certificate, key),
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
+            federation: None,
             admin_socket: None,
             clock: Arc::new(SimulatedClock),
             rng: Arc::new(SeededRng),

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 /// Why no more frames come from a stream.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FramesEnd {
+pub(crate) enum FramesEnd {
     /// It is not made of frames.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -21,7 +21,7 @@ pub(super) enum FramesEnd {
 }
 
 /// Reads one stream.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     recv: RecvStream,
     decoder: FrameDecoder,
     /// When the frame that is half here began.
@@ -30,18 +30,18 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new(recv: RecvStream, max: usize, patience: Duration) -> Self {
+    pub(crate) fn new(recv: RecvStream, max: usize, patience: Duration) -> Self {
         Self { recv, decoder: FrameDecoder::new(max), began: None, patience }
     }
 
     /// Longer frames are allowed from here on.
-    pub(super) fn set_max(&mut self, max: usize) {
+    pub(crate) fn set_max(&mut self, max: usize) {
         self.decoder.set_max(max);
     }
 
     /// The next frame; `None` where the client has finished. Dropping the future loses nothing: what has been
     /// read stays here.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FramesEnd> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FramesEnd> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
                 self.began = None;
@@ -65,7 +65,7 @@ impl Frames {
     }
 
     /// Tells the client that nothing more is read here.
-    pub(super) fn stop(&mut self, code: VarInt) {
+    pub(crate) fn stop(&mut self, code: VarInt) {
         // A stream that is over already needs no telling.
         drop(self.recv.stop(code));
     }

@@ -1,0 +1,150 @@
+//! The door for other servers: every connection proves its domain before anything is read from it.
+
+use std::sync::Arc;
+
+use prost::Message;
+use qpc_proto::{
+    address::Domain,
+    error::{CloseCode, Code},
+    frame,
+    limits::FRAME_MAX_UNAUTHENTICATED,
+    v1::{self, peer_answer, peer_request},
+};
+use quinn::{Connection, Endpoint, Incoming, SendStream, VarInt};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Duration, Instant, timeout, timeout_at},
+};
+use tracing::debug_span;
+
+use super::{Hall, close, hello};
+use crate::{
+    metrics::labels::{Direction, PeerRefused},
+    transport::{
+        accept::{Unshaken, each_attempt, shake_hands},
+        frames::{Frames, FramesEnd},
+    },
+};
+
+/// How long a stopping server waits for its last packets to leave.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How a connection ends that a task served which panicked.
+const BROKEN: CloseCode = CloseCode::Internal;
+
+/// Serves until the tasks' owner begins to stop.
+pub(super) async fn serve(hall: Arc<Hall>, endpoint: Endpoint) {
+    let handshakes = Arc::new(Semaphore::new(hall.limits.handshakes));
+    each_attempt(&endpoint, hall.tasks.stopping(), |incoming| judge(incoming, &handshakes, &hall)).await;
+    endpoint.close(VarInt::from_u32(CloseCode::ShuttingDown as u32), b"");
+    // Until the peers have been told. QUIC would go on for some seconds to answer what is still on its way, of a peer
+    // that can't be reached as well, and nobody needs that.
+    timeout(FAREWELL, endpoint.wait_idle()).await.ok();
+}
+
+/// Peers are few and known: whoever has not proved their address is asked to, at the price of one round trip.
+fn judge(incoming: Incoming, handshakes: &Arc<Semaphore>, hall: &Arc<Hall>) {
+    if !incoming.remote_address_validated() && incoming.may_retry() {
+        hall.metrics.refused(PeerRefused::Retry);
+        if let Err(error) = incoming.retry() {
+            error.into_incoming().refuse();
+        }
+        return;
+    }
+    match Arc::clone(handshakes).try_acquire_owned() {
+        Ok(place) => {
+            let task = connection(incoming, place, Arc::clone(hall));
+            // A panic here drops what it holds, and with it the connection.
+            hall.tasks.serve("peer", debug_span!("peer"), task, || ());
+        }
+        Err(_) => {
+            hall.metrics.refused(PeerRefused::Handshakes);
+            incoming.refuse();
+        }
+    }
+}
+
+/// One connection, from its first packet to its end.
+async fn connection(incoming: Incoming, place: OwnedSemaphorePermit, hall: Arc<Hall>) {
+    let began = Instant::now();
+    let deadline = began.checked_add(hall.limits.handshake).unwrap_or(began);
+    let connection = match shake_hands(incoming, deadline).await {
+        Ok(connection) => connection,
+        Err(Unshaken::Failed) => return hall.metrics.refused(PeerRefused::Failed),
+        Err(Unshaken::Slow) => return hall.metrics.refused(PeerRefused::Slow),
+    };
+    let keys = Arc::clone(&hall.keys.borrow());
+    let domain = match keys.peer(&connection, hall.now()) {
+        Ok(domain) => domain,
+        Err(fault) => {
+            tracing::debug!(%fault, "a certificate was refused");
+            return hall.refuse(&connection, PeerRefused::Certificate);
+        }
+    };
+    if !hall.allows(&domain) {
+        tracing::debug!(%domain, "not a domain that this server federates with");
+        return hall.refuse(&connection, PeerRefused::NotAllowed);
+    }
+    let (send, frames) = match timeout_at(deadline, hello::hear(&hall, &connection, &domain)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(fault)) => {
+            tracing::debug!(%domain, %fault, "a hello was refused");
+            return hall.refuse(&connection, PeerRefused::Protocol);
+        }
+        Err(_) => return hall.refuse(&connection, PeerRefused::Slow),
+    };
+    drop(place);
+    if !hall.joined(&domain, Direction::In, &connection) {
+        tracing::debug!(%domain, "as many servers that are not configured are connected as may be");
+        return hall.refuse(&connection, PeerRefused::NotAllowed);
+    }
+    hall.wake(&domain);
+    answer_streams(&hall, &connection, &domain, (send, frames)).await;
+    hall.left(&domain, Direction::In, &connection);
+}
+
+/// Answers what is asked on a connection's streams, of which there are never more than the transport allows.
+async fn answer_streams(hall: &Arc<Hall>, connection: &Connection, domain: &Domain, first: (SendStream, Frames)) {
+    let begin = |stream: (SendStream, Frames)| {
+        let (host, connection, domain) = (Arc::clone(hall), connection.clone(), domain.clone());
+        let broken = connection.clone();
+        let task = async move {
+            if answer(stream).await.is_err() {
+                tracing::debug!(%domain, "a peer does not keep to the protocol");
+                host.refuse(&connection, PeerRefused::Protocol);
+            }
+        };
+        hall.tasks.serve("peer", debug_span!("stream"), task, move || close(&broken, BROKEN));
+    };
+    begin(first);
+    while let Ok((send, recv)) = connection.accept_bi().await {
+        begin((send, Frames::new(recv, FRAME_MAX_UNAUTHENTICATED, hall.limits.frame)));
+    }
+}
+
+/// What was read is no request.
+struct Broken;
+
+/// Answers the requests of one stream in their order.
+async fn answer((mut send, mut frames): (SendStream, Frames)) -> Result<(), Broken> {
+    loop {
+        let request = match frames.next().await {
+            Ok(Some(frame)) => v1::PeerRequest::decode(frame).map_err(|_| Broken)?,
+            // Done, or gone with its connection.
+            Ok(None) | Err(FramesEnd::Lost(_)) => break,
+            Err(_) => return Err(Broken),
+        };
+        let code = match request.method {
+            Some(peer_request::Method::Hello(_)) => Code::WrongState,
+            None => Code::UnknownMethod,
+        };
+        let error = v1::Error { code: code as u32, ..v1::Error::default() };
+        let answer = v1::PeerAnswer { result: Some(peer_answer::Result::Error(error)) };
+        if send.write_all(&frame::encode(&answer)).await.is_err() {
+            break;
+        }
+    }
+    // A stream that is over already needs no end.
+    drop(send.finish());
+    Ok(())
+}
