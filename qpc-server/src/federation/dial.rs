@@ -67,10 +67,10 @@ pub(super) async fn keep_connected(hall: Arc<Hall>, endpoint: Endpoint, peer: Pe
         // Dropped with its connection when the server stops.
         let fault = tokio::select! {
             () = stopping.cancelled() => return,
-            fault = connected(&hall, &endpoint, &peer) => fault,
+            fault = connected(&hall, &endpoint, &peer, &mut told) => fault,
         };
         let problem = fault.to_string();
-        // The same problem is told once, not at each attempt.
+        // The same problem is told once, not at each attempt, until there has been a connection again.
         if told.as_ref() != Some(&problem) {
             tracing::warn!(peer = %domain, problem, "no connection to a peer; it is tried again");
             told = Some(problem.clone());
@@ -91,7 +91,7 @@ pub(super) async fn keep_connected(hall: Arc<Hall>, endpoint: Endpoint, peer: Pe
 }
 
 /// One connection from its beginning to its end; says how it ended.
-async fn connected(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> LinkFault {
+async fn connected(hall: &Hall, endpoint: &Endpoint, peer: &Peer, told: &mut Option<String>) -> LinkFault {
     let limit = hall.limits.handshake;
     let connection = match timeout(limit, open(hall, endpoint, peer)).await {
         Ok(Ok(connection)) => connection,
@@ -101,6 +101,7 @@ async fn connected(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> LinkFault {
             return LinkFault::Slow(limit);
         }
     };
+    *told = None;
     hall.joined(&peer.domain, Direction::Out, &connection);
     hall.table.outgoing(&peer.domain, LinkState::Connected, hall.clock.unix_ms());
     tracing::info!(peer = %peer.domain, "connected to a peer");

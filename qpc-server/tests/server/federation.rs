@@ -66,7 +66,7 @@ async fn who_comes_back_is_called_back_at_once() {
     let place_b = place();
     let material = authority.material(&Claims::of("a.example"));
     let a = Side::start_with(("a.example", place()), material, &[("b.example", place_b)], |settings| {
-        settings.limits.handshake = Duration::from_millis(200);
+        settings.limits.handshake = Duration::from_secs(3);
         // Longer than this test may last.
         settings.limits.retry_min = Duration::from_secs(3600);
         settings.limits.retry_max = Duration::from_secs(3600);
@@ -325,7 +325,7 @@ async fn who_says_nothing_takes_a_place_for_a_while_and_no_more_places_than_ther
     let nowhere = others.map(|name| (name, place()));
     let a = Side::start_with(("a.example", place()), material, &nowhere, |settings| {
         settings.limits.handshakes = 2;
-        settings.limits.handshake = Duration::from_secs(2);
+        settings.limits.handshake = Duration::from_secs(5);
     });
     let silent = [b.connect(&a, "a.example").await.unwrap(), b.connect(&a, "a.example").await.unwrap()];
     b.connect(&a, "a.example").await.unwrap_err();
