@@ -51,6 +51,8 @@ fn lost(error: &ConnectionError) -> String {
             None => format!("the peer closed the connection with code {}", close.error_code),
         },
         ConnectionError::TimedOut => "no answer any more".into(),
+        // Nothing else ends a connection from here that was let in.
+        ConnectionError::LocallyClosed => "the peer's certificate counts no longer".into(),
         other => other.to_string(),
     }
 }

@@ -403,12 +403,18 @@ async fn a_connection_ends_with_its_certificate() {
     let until_2090 = Claims { years: (2020, 2090), ..Claims::of("b.example") };
     let b = Hand::new(authority.sign(&until_2090), &authority.root);
     let a = Side::start(authority.material(&Claims::of("a.example")), &[("b.example", b.listen)]);
+    let (_, mut called, out) = b.accept().await.unwrap();
+    let answer = v1::PeerHelloAnswer { domain: "b.example".into(), server: String::new() };
+    called.say(&v1::PeerAnswer { result: Some(Outcome::Hello(answer)) }).await;
+    a.until("b.example", |report| report.outgoing == LinkState::Connected).await;
     let connection = b.connect(&a, "a.example").await.unwrap();
     let mut stream = Stream::open(&connection).await;
     stream.say(&hello("b.example", "a.example")).await;
     stream.next::<v1::PeerAnswer>().await.unwrap();
     a.clock.0.store(66 * 365 * DAY_MS, Ordering::Relaxed);
     assert_eq!(closed(&connection).await, Some(CloseCode::CertificateRefused));
-    a.until("b.example", |report| !report.incoming).await;
+    assert_eq!(closed(&out).await, Some(CloseCode::CertificateRefused));
+    let report = a.until("b.example", |report| !report.incoming && report.problem.is_some()).await;
+    assert!(report.problem.unwrap().contains("certificate"));
     a.stop().await;
 }
