@@ -1,6 +1,6 @@
 //! The connection to a peer of the configuration: opened, watched, opened again after a pause that grows.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use qpc_proto::error::CloseCode;
 use quinn::{ConnectError, Connection, ConnectionError, Endpoint};
@@ -25,7 +25,7 @@ use crate::{
 enum LinkFault {
     #[error("{address}: {error}")]
     Address { address: String, error: io::Error },
-    #[error("{0}: no such host")]
+    #[error("{0}: no such host, or none with an address that federation.listen can reach: \"[::]:7001\" reaches all")]
     NoAddress(String),
     #[error("{0}")]
     Connect(#[from] ConnectError),
@@ -112,10 +112,16 @@ async fn connected(hall: &Hall, endpoint: &Endpoint, peer: &Peer, told: &mut Opt
     ended.into()
 }
 
+/// The first address that the listening socket can send to: one of IPv4 alone reaches no IPv6.
+fn reachable(mut addresses: impl Iterator<Item = SocketAddr>, listen: SocketAddr) -> Option<SocketAddr> {
+    addresses.find(|address| address.is_ipv4() || listen.is_ipv6())
+}
+
 /// Connects, looks at the certificate, says hello.
 async fn open(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> Result<Connection, LinkFault> {
     let resolve = |error| LinkFault::Address { address: peer.address.clone(), error };
-    let address = lookup_host(&peer.address).await.map_err(resolve)?.next();
+    let listen = endpoint.local_addr().map_err(resolve)?;
+    let address = reachable(lookup_host(&peer.address).await.map_err(resolve)?, listen);
     let address = address.ok_or_else(|| LinkFault::NoAddress(peer.address.clone()))?;
     let keys = Arc::clone(&hall.keys.borrow());
     let connecting = endpoint.connect_with(keys.client.clone(), address, peer.domain.as_str())?;
@@ -173,6 +179,15 @@ mod tests {
         fn fill(&self, buffer: &mut [u8]) {
             buffer.fill(self.0);
         }
+    }
+
+    #[test]
+    fn a_host_with_both_kinds_of_addresses_is_reached_from_either() {
+        let both = ["[2001:db8::1]:7001", "10.0.0.1:7001"].map(|text| text.parse::<SocketAddr>().unwrap());
+        let from = |listen: &str| listen.parse().unwrap();
+        assert_eq!(reachable(both.into_iter(), from("0.0.0.0:7001")), Some(both[1]));
+        assert_eq!(reachable(both.into_iter(), from("[::]:7001")), Some(both[0]));
+        assert_eq!(reachable(both.into_iter().take(1), from("0.0.0.0:7001")), None);
     }
 
     #[test]
