@@ -108,7 +108,7 @@ impl Keys {
             roots.add(authority.clone()).map_err(KeysError::Authority)?;
         }
         let roots = Arc::new(roots);
-        is_of(&chain, &roots, own, now)?;
+        same(domain(&chain, &roots, now)?, own)?;
 
         let provider = Arc::new(tls::provider());
         let transport = Arc::new(transport(limits)?);
@@ -154,18 +154,11 @@ impl Keys {
         wanted: &Domain,
         now: UnixTime,
     ) -> Result<(), CertificateFault> {
-        let found = self.peer(connection, now)?;
-        if found == *wanted { Ok(()) } else { Err(CertificateFault::Other { found, wanted: wanted.clone() }) }
+        same(self.peer(connection, now)?, wanted)
     }
 }
 
-fn is_of(
-    chain: &[CertificateDer<'_>],
-    roots: &RootCertStore,
-    wanted: &Domain,
-    now: UnixTime,
-) -> Result<(), CertificateFault> {
-    let found = domain(chain, roots, now)?;
+fn same(found: Domain, wanted: &Domain) -> Result<(), CertificateFault> {
     if found == *wanted { Ok(()) } else { Err(CertificateFault::Other { found, wanted: wanted.clone() }) }
 }
 
