@@ -1,6 +1,6 @@
 //! Servers find each other, and only those that prove their domains.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use qpc_proto::{
     error::{CloseCode, Code},
@@ -17,20 +17,16 @@ use crate::{
 
 /// Two real sides, each configured with the other.
 fn pair(authority: &Authority) -> (Side, Side) {
-    let places = [place(), place()];
-    let a = Side::start_with(
-        ("a.example", places[0]),
-        authority.material(&Claims::of("a.example")),
-        &[("b.example", places[1])],
-        |_| (),
-    );
-    let b = Side::start_with(
-        ("b.example", places[1]),
-        authority.material(&Claims::of("b.example")),
-        &[("a.example", places[0])],
-        |_| (),
-    );
+    let place_b = place();
+    let a = Side::start(authority.material(&Claims::of("a.example")), &[("b.example", place_b)]);
+    let b = other(authority, place_b, &a);
     (a, b)
+}
+
+/// `b.example` at a place, configured with the one that is there.
+fn other(authority: &Authority, at: SocketAddr, a: &Side) -> Side {
+    let material = authority.material(&Claims::of("b.example"));
+    Side::start_with(("b.example", at), material, &[("a.example", a.listen)], |_| ())
 }
 
 #[tokio::test]
@@ -40,19 +36,14 @@ async fn two_servers_connect_in_both_directions_and_again_after_one_was_away() {
     a.until_connected("b.example").await;
     b.until_connected("a.example").await;
     assert!(a.until("b.example", |report| report.round_trip_us.is_some()).await.problem.is_none());
-    let (place, of_a) = (b.listen, a.listen);
+    let place = b.listen;
     b.stop().await;
     let gone = a.until("b.example", |report| report.failures > 0 && !report.incoming).await;
     assert!(
         gone.outgoing != LinkState::Connected && gone.problem.is_some() && gone.round_trip_us.is_none(),
         "{gone:?}"
     );
-    let b = Side::start_with(
-        ("b.example", place),
-        authority.material(&Claims::of("b.example")),
-        &[("a.example", of_a)],
-        |_| (),
-    );
+    let b = other(&authority, place, &a);
     a.until_connected("b.example").await;
     b.until_connected("a.example").await;
     a.stop().await;
@@ -72,12 +63,7 @@ async fn who_comes_back_is_called_back_at_once() {
         settings.limits.retry_max = Duration::from_secs(3600);
     });
     a.until("b.example", |report| report.outgoing == LinkState::Waiting).await;
-    let b = Side::start_with(
-        ("b.example", place_b),
-        authority.material(&Claims::of("b.example")),
-        &[("a.example", a.listen)],
-        |_| (),
-    );
+    let b = other(&authority, place_b, &a);
     a.until_connected("b.example").await;
     a.stop().await;
     b.stop().await;
