@@ -1,7 +1,7 @@
 //! The database's tables, and how it is opened: keyed first, then told to sync every commit and to
 //! overwrite what is deleted.
 
-use std::path::Path;
+use std::{path::Path, sync::Once, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode};
 use rusqlite_migration::{M, Migrations};
@@ -9,6 +9,10 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use crate::{home::HomeKey, mls};
+
+/// How often it is tried whether SQLCipher takes a key, and how long it is let alone between.
+const CIPHER_LOOKS: u32 = 1000;
+const CIPHER_PAUSE: Duration = Duration::from_millis(1);
 
 const TABLES: &str = "
 CREATE TABLE identity (
@@ -416,6 +420,7 @@ pub(super) fn migrations() -> Migrations<'static> {
 }
 
 pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
+    await_cipher();
     let mut connection = Connection::open(path)?;
     let digits: Zeroizing<String> = key.digits();
     let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", &*digits));
@@ -439,6 +444,26 @@ pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError>
     Ok(connection)
 }
 
+/// Waits, once in a process, until SQLCipher takes keys.
+///
+/// SQLite counts as initialised before the extension that is SQLCipher is: a thread that opens while another one is at
+/// the very first opening of the process is refused its key. What never takes any is told by the opening itself.
+fn await_cipher() {
+    static READY: Once = Once::new();
+    READY.call_once(|| {
+        let took_key = || {
+            let connection = Connection::open_in_memory()?;
+            connection.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA key = 'any'")
+        };
+        for _ in 0..CIPHER_LOOKS {
+            if took_key().is_ok() {
+                return;
+            }
+            thread::sleep(CIPHER_PAUSE);
+        }
+    });
+}
+
 /// One that is there as long as it is held.
 #[cfg(feature = "simulation")]
 pub(crate) fn in_memory() -> Result<Connection, StoreError> {
@@ -459,7 +484,27 @@ fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
+
+    #[test]
+    fn whoever_opens_first_in_a_process_at_the_same_time_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = Barrier::new(16);
+        thread::scope(|scope| {
+            let opened = (0..16).map(|nr| {
+                let (start, path) = (&start, dir.path().join(format!("{nr}.db")));
+                scope.spawn(move || {
+                    start.wait();
+                    open(&path, &HomeKey::for_tests()).map(drop)
+                })
+            });
+            for thread in opened.collect::<Vec<_>>() {
+                thread.join().unwrap().unwrap();
+            }
+        });
+    }
 
     #[test]
     fn migrations_apply() {

@@ -3,7 +3,7 @@
 //! A server that runs with weaker settings than it promises would lose acknowledged messages, so anything
 //! that is not as it must be is an error here, not a warning.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Once, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
@@ -18,6 +18,9 @@ const STATEMENTS: usize = 128;
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
 const BUSY: Duration = Duration::from_secs(5);
+/// How often SQLCipher is asked whether it takes keys yet, and the pause between.
+const CIPHER_TRIALS: u32 = 1000;
+const CIPHER_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why a database was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +115,7 @@ pub(super) fn open(
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
         made.map_err(|error| OpenError::File(name.clone(), error))?;
     }
+    await_cipher();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch(&key.pragma())?;
@@ -145,6 +149,24 @@ pub(super) fn open(
     connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(()))?;
     prove(&connection)?;
     Ok(connection)
+}
+
+/// SQLite's first opening in a process ends before SQLCipher is ready, for every thread but the one that makes it:
+/// nobody sets a key before one was taken. What never takes any is told by the opening itself.
+fn await_cipher() {
+    static READY: Once = Once::new();
+    let takes_key = || {
+        let trial = Connection::open_in_memory()?;
+        trial.execute_batch("PRAGMA cipher_log_level = NONE; PRAGMA key = 'trial'")
+    };
+    READY.call_once(|| {
+        for _ in 0..CIPHER_TRIALS {
+            if takes_key().is_ok() {
+                break;
+            }
+            thread::sleep(CIPHER_PAUSE);
+        }
+    });
 }
 
 fn wrong_key(error: rusqlite::Error, name: &str) -> OpenError {
