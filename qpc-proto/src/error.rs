@@ -106,6 +106,8 @@ codes! {
     PartsMissing = 86, "PARTS_MISSING", false, "The upload can't be finished: not all of its parts are stored.";
     DigestDiffers = 87, "DIGEST_DIFFERS", false, "The bytes that came are not those of the digest; the upload was thrown away.";
     RangeInvalid = 88, "RANGE_INVALID", false, "The range begins at or after the end of the blob, or is empty or too long.";
+    DomainUnknown = 96, "DOMAIN_UNKNOWN", false, "This server exchanges nothing with the server of that domain.";
+    DomainUnreachable = 97, "DOMAIN_UNREACHABLE", true, "The server of that domain can't be reached now, or does not answer as it should.";
 }
 
 impl fmt::Display for Code {

@@ -1,12 +1,14 @@
 //! Other servers: connections with them in both directions, each proved by a certificate (D11).
 //!
 //! A peer is the one domain that its certificate names, verified against the federation's CA; whatever a peer says
-//! of itself is compared with that. Each server opens a connection of its own for what it asks (`dial`) and
-//! answers what comes on those of others (`listen`). Certificates are looked at again from time to time (`keep`): new
+//! of itself is compared with that. Each server opens a connection of its own (`dial`) for what it asks (`call`) and
+//! answers what comes on those of others (`listen`). Each kind of request has a file with both of its sides (`claim`). Certificates are looked at again from time to time (`keep`): new
 //! files count without a restart, and a connection ends when its certificate does.
 
 pub mod authority;
+mod call;
 mod certificate;
+mod claim;
 mod dial;
 mod hello;
 mod keep;
@@ -22,19 +24,21 @@ use std::{
 use qpc_proto::{address::Domain, error::CloseCode};
 use quinn::{Connection, Endpoint, TokioRuntime, VarInt};
 use rustls_pki_types::UnixTime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tracing::info_span;
 
 use self::certificate::Keys;
 pub use self::certificate::{CertificateFault, KeysError, Material};
 use crate::{
     clock::Clock,
+    group::Groups,
     metrics::{
         FederationMetrics,
         labels::{Direction, PeerRefused},
     },
     peers::Peers,
-    policy::limits::FederationLimits,
+    policy::{Policy, limits::FederationLimits},
+    remote::Remote,
     rng::Rng,
     tasks::Tasks,
     transport::{self, ResetKey},
@@ -111,13 +115,30 @@ struct Hall {
     table: Arc<Peers>,
     metrics: Arc<FederationMetrics>,
     keys: watch::Sender<Arc<Keys>>,
-    /// Rung when a peer has come here: it can be reached again.
-    wakes: BTreeMap<Domain, Notify>,
+    /// What each peer of the configuration can be reached by.
+    reach: BTreeMap<Domain, Reach>,
     /// The one connection each way with each peer.
     links: Mutex<BTreeMap<(Domain, bool), Connection>>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     tasks: Tasks,
+}
+
+/// A peer of the configuration, to be asked and to be called.
+struct Reach {
+    /// Rung when the peer has come here: it can be reached again.
+    bell: Notify,
+    /// Requests that may be under way.
+    places: Semaphore,
+}
+
+/// What peers are answered from.
+#[derive(Clone)]
+pub struct House {
+    /// Key packages.
+    pub groups: Arc<Groups>,
+    /// Rates.
+    pub policy: Arc<Policy>,
 }
 
 /// A listener that answers nobody yet.
@@ -149,7 +170,11 @@ impl Door {
         let metrics = Arc::new(FederationMetrics::new(metrics)?);
         let configured = peers.iter().map(|peer| (peer.domain.clone(), peer.address.clone()));
         let table = Arc::new(Peers::new(configured, Arc::clone(&metrics)));
-        let wakes = peers.iter().map(|peer| (peer.domain.clone(), Notify::new())).collect();
+        let reach = peers.iter().map(|peer| {
+            metrics.prepare(peer.domain.as_str());
+            (peer.domain.clone(), Reach { bell: Notify::new(), places: Semaphore::new(peer.max_in_flight) })
+        });
+        let reach = reach.collect();
         let hall = Hall {
             domain,
             peers,
@@ -158,7 +183,7 @@ impl Door {
             table,
             metrics,
             keys: watch::Sender::new(Arc::new(keys)),
-            wakes,
+            reach,
             links: Mutex::default(),
             clock,
             rng,
@@ -181,8 +206,14 @@ impl Door {
         Arc::clone(&self.hall.table)
     }
 
+    /// The peers, for whoever has something to ask them.
+    #[must_use]
+    pub fn remote(&self) -> Arc<dyn Remote> {
+        Arc::new(call::Caller { hall: Arc::clone(&self.hall) })
+    }
+
     /// Begins to answer, and to connect.
-    pub fn open(self) {
+    pub fn open(self, house: House) {
         let Self { hall, endpoint, source } = self;
         let tasks = hall.tasks.clone();
         for peer in hall.peers.clone() {
@@ -190,7 +221,7 @@ impl Door {
             tasks.share("federation-dial", info_span!("peer"), dial::keep_connected(hall, endpoint, peer));
         }
         tasks.share("federation-keys", info_span!("keys"), keep::look(Arc::clone(&hall), endpoint.clone(), source));
-        tasks.share("federation", info_span!("federation"), listen::serve(hall, endpoint));
+        tasks.share("federation", info_span!("federation"), listen::serve(hall, house, endpoint));
     }
 }
 
@@ -256,15 +287,15 @@ impl Hall {
 
     /// A peer has come here.
     fn wake(&self, domain: &Domain) {
-        if let Some(bell) = self.wakes.get(domain) {
-            bell.notify_waiters();
+        if let Some(peer) = self.reach.get(domain) {
+            peer.bell.notify_waiters();
         }
     }
 
     /// Waits for a peer to come here.
     async fn woken(&self, domain: &Domain) {
-        match self.wakes.get(domain) {
-            Some(bell) => bell.notified().await,
+        match self.reach.get(domain) {
+            Some(peer) => peer.bell.notified().await,
             None => std::future::pending().await,
         }
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     follow::{ChangeError, CreateError},
+    key_package::ClaimRefused,
     public::HubKey,
     reservations::Turn,
 };
@@ -29,7 +30,14 @@ use self::{
     public::{Crypto, NoRandomness},
     removals::Removals,
 };
-use crate::{clock::Clock, metrics::Metrics, policy::limits::GroupLimits, store::Store, tasks::Tasks};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    policy::limits::GroupLimits,
+    remote::{Alone, Remote},
+    store::Store,
+    tasks::Tasks,
+};
 
 /// Everything about conversations but their messages. See the module's text.
 pub struct Groups {
@@ -37,6 +45,7 @@ pub struct Groups {
     domain: Domain,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    remote: Arc<dyn Remote>,
     follower: Follower,
     removals: Removals,
 }
@@ -57,7 +66,13 @@ impl Groups {
         let hub = Hub { domain: domain.clone(), key };
         let follower = Follower::new(Arc::clone(&store), hub, Crypto::new()?, limits, tasks, Arc::clone(&metrics));
         let removals = Removals::new(Arc::clone(&clock));
-        Ok(Self { store, domain, clock, metrics, follower, removals })
+        Ok(Self { store, domain, clock, metrics, remote: Arc::new(Alone), follower, removals })
+    }
+
+    /// With other domains that can be asked.
+    #[must_use]
+    pub fn with_remote(self, remote: Arc<dyn Remote>) -> Self {
+        Self { remote, ..self }
     }
 
     /// Devices have gone: their leaves are to be proposed for removal soon.

@@ -33,5 +33,6 @@ pub mod group;
 // -- ports
 pub mod blob_store;
 pub mod clock;
+pub mod remote;
 pub mod rng;
 pub mod store;

@@ -12,7 +12,10 @@ mod prefix;
 
 use std::{sync::Arc, time::Duration};
 
-use qpc_proto::{address::Address, id::AccountId};
+use qpc_proto::{
+    address::{Address, Domain},
+    id::AccountId,
+};
 
 use self::{access::Pace, keyed::Keyed};
 pub use self::{limits::Limits, prefix::IpPrefix};
@@ -45,6 +48,8 @@ pub struct Policy {
     registration: Keyed<IpPrefix>,
     claim_requester: Keyed<AccountId>,
     claim_target: Keyed<TextKey>,
+    peer_request: Keyed<TextKey>,
+    peer_claim_requester: Keyed<TextKey>,
     contact: Keyed<AccountId>,
     lookup: Keyed<AccountId>,
     blob: Keyed<AccountId>,
@@ -64,6 +69,8 @@ impl Policy {
             registration: Keyed::new(Limit::Registration, rates.registration, rates.keys_max, metrics),
             claim_requester: Keyed::new(Limit::ClaimRequester, rates.claim_requester, rates.keys_max, metrics),
             claim_target: Keyed::new(Limit::ClaimTarget, rates.claim_target, rates.keys_max, metrics),
+            peer_request: Keyed::new(Limit::PeerRequest, rates.peer_request, rates.keys_max, metrics),
+            peer_claim_requester: Keyed::new(Limit::ClaimRequester, rates.claim_requester, rates.keys_max, metrics),
             contact: Keyed::new(Limit::Contact, rates.contact, rates.keys_max, metrics),
             lookup: Keyed::new(Limit::Lookup, rates.lookup, rates.keys_max, metrics),
             blob: Keyed::new(Limit::Blob, rates.blob, rates.keys_max, metrics),
@@ -110,6 +117,24 @@ impl Policy {
         self.claim_target.check(&TextKey::of(&target.to_string()))
     }
 
+    /// Anything that another server asks for.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn peer_request(&self, domain: &Domain) -> Result<(), Wait> {
+        self.peer_request.check(&TextKey::of(domain.as_str()))
+    }
+
+    /// Key packages of an account claimed by somebody of another domain, whose server has named them: charged as
+    /// [`Policy::claim`] is. Names cost a peer nothing, but each is charged to the peer as a request first.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn peer_claim(&self, requester: &Address, target: &Address) -> Result<(), Wait> {
+        self.peer_claim_requester.check(&TextKey::of(&requester.to_string()))?;
+        self.claim_target.check(&TextKey::of(&target.to_string()))
+    }
+
     /// One conversation made, or one answer to a contact.
     ///
     /// # Errors
@@ -151,6 +176,8 @@ impl Policy {
         self.registration.clean();
         self.claim_requester.clean();
         self.claim_target.clean();
+        self.peer_request.clean();
+        self.peer_claim_requester.clean();
         self.contact.clean();
         self.lookup.clean();
         self.blob.clean();
@@ -177,6 +204,32 @@ mod tests {
         assert!(policy.claim(carol, &erin).is_ok());
         let hits = [Limit::ClaimRequester, Limit::ClaimTarget].map(|limit| metrics.rate_limit_hits(limit));
         assert_eq!(hits, [1, 1]);
+    }
+
+    #[test]
+    fn a_peers_claim_is_charged_to_its_domain_its_requester_and_the_target() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let slow = limits::Rate { per_minute: 1, burst: 2 };
+        let once = limits::Rate { per_minute: 1, burst: 1 };
+        let rates =
+            limits::Rates { peer_request: slow, claim_requester: once, claim_target: once, ..limits::Rates::default() };
+        let policy = Policy::new(&rates, &metrics);
+        let [b, c] = ["b.example", "c.example"].map(|text| Domain::parse(text).unwrap());
+        let address = |text: &str| Address::parse(text).unwrap();
+        let claim = |domain: &Domain, requester: &str, target: &str| {
+            policy.peer_request(domain)?;
+            policy.peer_claim(&address(requester), &address(target))
+        };
+        assert!(claim(&b, "bob@b.example", "dave@localhost").is_ok());
+        assert!(claim(&b, "bob@b.example", "erin@localhost").is_err(), "one requester");
+        assert!(claim(&b, "ben@b.example", "erin@localhost").is_err(), "one domain");
+        assert!(claim(&c, "carl@c.example", "dave@localhost").is_err(), "one target");
+        assert!(claim(&c, "cleo@c.example", "erin@localhost").is_ok());
+        // Who is of here shares the target's allowance with those, and nothing else.
+        assert!(policy.claim(AccountId::new(0, [1; 10]), &address("erin@localhost")).is_err());
+        let hits =
+            [Limit::PeerRequest, Limit::ClaimRequester, Limit::ClaimTarget].map(|limit| metrics.rate_limit_hits(limit));
+        assert_eq!(hits, [1, 1, 2]);
     }
 
     #[test]

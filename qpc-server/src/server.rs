@@ -261,14 +261,18 @@ async fn open(
         tasks.clone(),
         Arc::clone(&metrics),
     )?;
-    let groups = Arc::new(groups);
+    let groups = Arc::new(match &federation {
+        Some(door) => groups.with_remote(door.remote()),
+        None => groups,
+    });
     let (leaves, stopping) = (Arc::clone(&groups), tasks.stopping().clone());
     tasks.share("leaves", info_span!("leaves"), async move { leaves.keep_leaves(stopping).await });
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
+    let policy = Arc::new(Policy::new(&limits.rates, &metrics));
     let context = Arc::new(Context {
         accounts: Arc::clone(&accounts),
         delivery: Arc::clone(&delivery),
-        groups,
+        groups: Arc::clone(&groups),
         blobs: Arc::new(Blobs::new(
             Arc::clone(&store),
             Arc::clone(&blobs),
@@ -277,7 +281,7 @@ async fn open(
             &limits.blobs,
         )),
         registry,
-        policy: Arc::new(Policy::new(&limits.rates, &metrics)),
+        policy: Arc::clone(&policy),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
@@ -295,7 +299,7 @@ async fn open(
         drop(guard);
     });
     if let Some(door) = federation {
-        door.open();
+        door.open(federation::House { groups, policy });
     }
     health.set_bound();
     if let Some(http) = http {

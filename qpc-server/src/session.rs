@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use qpc_proto::address::Domain;
 
-pub(crate) use self::link::run;
+pub(crate) use self::{link::run, wire_error::WireError};
 use crate::{
     account::Accounts,
     blob::Blobs,

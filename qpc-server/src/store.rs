@@ -140,6 +140,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes one key package of each device of an account; a one-time one is handed out at most once
     /// (invariant 7), the last-resort one only where no other is left.
     fn claim_key_packages(&self, actor: &Actor, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError>;
+    /// The same for somebody of another domain, who is vouched for by the server that asks.
+    fn claim_key_packages_for_peer(&self, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError>;
     /// What the actor's device has left.
     fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal>;
 

@@ -12,6 +12,8 @@ mod blobs;
 mod canary;
 #[path = "server/chat.rs"]
 mod chat;
+#[path = "server/claims.rs"]
+mod claims;
 #[path = "server/devices.rs"]
 mod devices;
 #[path = "server/door.rs"]

@@ -23,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("edge", &["transport", "session", "federation", "admin"]),
     ("domain", &["account", "delivery", "group", "blob"]),
     ("shared state", &["registry", "policy", "peers", "metrics", "tasks", "field"]),
-    ("ports", &["store", "blob_store", "clock", "rng"]),
+    ("ports", &["store", "blob_store", "clock", "remote", "rng"]),
     (
         "adapters",
         &[

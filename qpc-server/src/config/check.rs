@@ -137,6 +137,7 @@ impl Loaded {
             ("limits.registration", limits.registration),
             ("limits.claim_requester", limits.claim_requester),
             ("limits.claim_target", limits.claim_target),
+            ("limits.peer_request", limits.peer_request),
             ("limits.contact", limits.contact),
             ("limits.lookup", limits.lookup),
             ("limits.blob", limits.blob),

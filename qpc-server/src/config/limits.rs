@@ -182,6 +182,8 @@ limits! {
     claim_requester,
     /// Key packages of one account claimed.
     claim_target,
+    /// Everything that the server of one other domain asks for.
+    peer_request,
     /// Conversations made, contacts answered, links set and groups asked to be let into by one account.
     contact,
     /// Pages of logs and lists read by one account.

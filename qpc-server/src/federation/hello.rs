@@ -84,7 +84,7 @@ pub(super) async fn greet(hall: &Hall, connection: &Connection, peer: &Domain) -
             let code = Code::from_wire(error.code).map_or_else(|| error.code.to_string(), |code| code.name().into());
             Err(HelloFault::Refused(code))
         }
-        None => Err(HelloFault::Malformed("an answer of a later version")),
+        Some(_) | None => Err(HelloFault::Malformed("another answer than a hello")),
     }
 }
 

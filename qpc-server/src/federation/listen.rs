@@ -17,9 +17,10 @@ use tokio::{
 };
 use tracing::debug_span;
 
-use super::{Hall, close, hello};
+use super::{Hall, House, claim, close, hello};
 use crate::{
     metrics::labels::{Direction, PeerRefused},
+    session::WireError,
     transport::{
         accept::{Unshaken, each_attempt, shake_hands},
         frames::{Frames, FramesEnd},
@@ -33,9 +34,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const BROKEN: CloseCode = CloseCode::Internal;
 
 /// Serves until the tasks' owner begins to stop.
-pub(super) async fn serve(hall: Arc<Hall>, endpoint: Endpoint) {
+pub(super) async fn serve(hall: Arc<Hall>, house: House, endpoint: Endpoint) {
     let handshakes = Arc::new(Semaphore::new(hall.limits.handshakes));
-    each_attempt(&endpoint, hall.tasks.stopping(), |incoming| judge(incoming, &handshakes, &hall)).await;
+    each_attempt(&endpoint, hall.tasks.stopping(), |incoming| judge(incoming, &handshakes, (&hall, &house))).await;
     endpoint.close(VarInt::from_u32(CloseCode::ShuttingDown as u32), b"");
     // Until the peers have been told. QUIC would go on for some seconds to answer what is still on its way, of a peer
     // that can't be reached as well, and nobody needs that.
@@ -43,7 +44,7 @@ pub(super) async fn serve(hall: Arc<Hall>, endpoint: Endpoint) {
 }
 
 /// Peers are few and known: whoever has not proved their address is asked to, at the price of one round trip.
-fn judge(incoming: Incoming, handshakes: &Arc<Semaphore>, hall: &Arc<Hall>) {
+fn judge(incoming: Incoming, handshakes: &Arc<Semaphore>, (hall, house): (&Arc<Hall>, &House)) {
     if !incoming.remote_address_validated() && incoming.may_retry() {
         hall.metrics.refused(PeerRefused::Retry);
         if let Err(error) = incoming.retry() {
@@ -53,7 +54,7 @@ fn judge(incoming: Incoming, handshakes: &Arc<Semaphore>, hall: &Arc<Hall>) {
     }
     match Arc::clone(handshakes).try_acquire_owned() {
         Ok(place) => {
-            let task = connection(incoming, place, Arc::clone(hall));
+            let task = connection(incoming, place, (Arc::clone(hall), house.clone()));
             // A panic here drops what it holds, and with it the connection.
             hall.tasks.serve("peer", debug_span!("peer"), task, || ());
         }
@@ -65,7 +66,7 @@ fn judge(incoming: Incoming, handshakes: &Arc<Semaphore>, hall: &Arc<Hall>) {
 }
 
 /// One connection, from its first packet to its end.
-async fn connection(incoming: Incoming, place: OwnedSemaphorePermit, hall: Arc<Hall>) {
+async fn connection(incoming: Incoming, place: OwnedSemaphorePermit, (hall, house): (Arc<Hall>, House)) {
     let began = Instant::now();
     let deadline = began.checked_add(hall.limits.handshake).unwrap_or(began);
     let connection = match shake_hands(incoming, deadline).await {
@@ -99,17 +100,22 @@ async fn connection(incoming: Incoming, place: OwnedSemaphorePermit, hall: Arc<H
         return hall.refuse(&connection, PeerRefused::NotAllowed);
     }
     hall.wake(&domain);
-    answer_streams(&hall, &connection, &domain, (send, frames)).await;
+    answer_streams((&hall, &house), &connection, &domain, (send, frames)).await;
     hall.left(&domain, Direction::In, &connection);
 }
 
 /// Answers what is asked on a connection's streams, of which there are never more than the transport allows.
-async fn answer_streams(hall: &Arc<Hall>, connection: &Connection, domain: &Domain, first: (SendStream, Frames)) {
+async fn answer_streams(
+    (hall, house): (&Arc<Hall>, &House),
+    connection: &Connection,
+    domain: &Domain,
+    first: (SendStream, Frames),
+) {
     let begin = |stream: (SendStream, Frames)| {
-        let (host, connection, domain) = (Arc::clone(hall), connection.clone(), domain.clone());
+        let (host, house, connection, domain) = (Arc::clone(hall), house.clone(), connection.clone(), domain.clone());
         let broken = connection.clone();
         let task = async move {
-            if answer(stream).await.is_err() {
+            if answer((&host, &house), &domain, stream).await.is_err() {
                 tracing::debug!(%domain, "a peer does not keep to the protocol");
                 host.refuse(&connection, PeerRefused::Protocol);
             }
@@ -126,7 +132,11 @@ async fn answer_streams(hall: &Arc<Hall>, connection: &Connection, domain: &Doma
 struct Broken;
 
 /// Answers the requests of one stream in their order.
-async fn answer((mut send, mut frames): (SendStream, Frames)) -> Result<(), Broken> {
+async fn answer(
+    (hall, house): (&Hall, &House),
+    domain: &Domain,
+    (mut send, mut frames): (SendStream, Frames),
+) -> Result<(), Broken> {
     loop {
         let request = match frames.next().await {
             Ok(Some(frame)) => v1::PeerRequest::decode(frame).map_err(|_| Broken)?,
@@ -134,12 +144,10 @@ async fn answer((mut send, mut frames): (SendStream, Frames)) -> Result<(), Brok
             Ok(None) | Err(FramesEnd::Lost(_)) => break,
             Err(_) => return Err(Broken),
         };
-        let code = match request.method {
-            Some(peer_request::Method::Hello(_)) => Code::WrongState,
-            None => Code::UnknownMethod,
-        };
-        let error = v1::Error { code: code as u32, ..v1::Error::default() };
-        let answer = v1::PeerAnswer { result: Some(peer_answer::Result::Error(error)) };
+        let outcome = judged((hall, house), domain, request).await;
+        hall.metrics.answered(outcome.as_ref().err().map(WireError::code));
+        let result = outcome.unwrap_or_else(|refusal| peer_answer::Result::Error(refusal.into_wire()));
+        let answer = v1::PeerAnswer { result: Some(result) };
         if send.write_all(&frame::encode(&answer)).await.is_err() {
             break;
         }
@@ -147,4 +155,22 @@ async fn answer((mut send, mut frames): (SendStream, Frames)) -> Result<(), Brok
     // A stream that is over already needs no end.
     drop(send.finish());
     Ok(())
+}
+
+/// One request of a peer: how often it may ask, and who does what it asks for.
+async fn judged(
+    (hall, house): (&Hall, &House),
+    domain: &Domain,
+    request: v1::PeerRequest,
+) -> Result<peer_answer::Result, WireError> {
+    house.policy.peer_request(domain)?;
+    match request.method {
+        Some(peer_request::Method::Hello(_)) => {
+            Err(WireError::new(Code::WrongState, "the hello is the first request of a connection"))
+        }
+        Some(peer_request::Method::ClaimKeyPackages(request)) => {
+            claim::answer(house, (&hall.domain, domain), request).await
+        }
+        None => Err(WireError::new(Code::UnknownMethod, "no method that this server knows")),
+    }
 }

@@ -2,6 +2,7 @@
 //! whoever adds with one checks it.
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use qpc_proto::{
     address::Address,
     id::DeviceId,
@@ -13,8 +14,20 @@ use qpc_proto::{
 use super::Groups;
 use crate::{
     field::{self, FieldError},
+    remote::RemoteError,
     store::{Actor, ClaimError, Claimed, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, Reply},
 };
+
+/// Why an account's key packages were not handed out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimRefused {
+    /// The store's judgement.
+    #[error(transparent)]
+    Here(#[from] ClaimError),
+    /// That of the account's domain, or why there is none.
+    #[error(transparent)]
+    Elsewhere(#[from] RemoteError),
+}
 
 impl Groups {
     /// Adds key packages of the actor's device.
@@ -43,30 +56,52 @@ impl Groups {
         })
     }
 
-    /// Takes one key package of each device of an account (invariant 7), for groups of a suite.
+    /// Takes one key package of each device of an account (invariant 7), for groups of a suite: here, or from the server of
+    /// the account's domain.
     pub fn claim_key_packages(
         &self,
         actor: &Actor,
         target: &Address,
         suite: Suite,
-    ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimError>> + Send + use<> {
-        let reply = self.store.claim_key_packages(actor, target, suite);
-        let to_wire = |claimed: ClaimedKeyPackage| v1::ClaimedKeyPackage {
-            device_id: claimed.device.to_bytes(),
-            key_package: claimed.key_package,
+    ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimRefused>> + Send + use<> {
+        // Either is begun now, and awaited later.
+        let claimed = if target.domain == self.domain {
+            Either::Left(self.store.claim_key_packages(actor, target, suite))
+        } else {
+            Either::Right(self.remote.claim_key_packages(actor.address(), target, suite))
         };
         async move {
-            let Claimed { key_packages, without } = reply.await?;
-            Ok(v1::ClaimKeyPackagesAnswer {
-                key_packages: key_packages.into_iter().map(to_wire).collect(),
-                devices_without: without.iter().map(DeviceId::to_bytes).collect(),
-            })
+            match claimed {
+                Either::Left(here) => Ok(to_wire(here.await?)),
+                Either::Right(elsewhere) => Ok(elsewhere.await?),
+            }
         }
+    }
+
+    /// The same for somebody of another domain, whose server has been judged.
+    pub fn claim_key_packages_for_peer(
+        &self,
+        target: &Address,
+        suite: Suite,
+    ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimError>> + Send + use<> {
+        let reply = self.store.claim_key_packages_for_peer(target, suite);
+        async move { Ok(to_wire(reply.await?)) }
     }
 
     /// What the actor's device has left of a suite.
     pub fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal> {
         self.store.count_key_packages(actor, suite)
+    }
+}
+
+fn to_wire(Claimed { key_packages, without }: Claimed) -> v1::ClaimKeyPackagesAnswer {
+    let one = |claimed: ClaimedKeyPackage| v1::ClaimedKeyPackage {
+        device_id: claimed.device.to_bytes(),
+        key_package: claimed.key_package,
+    };
+    v1::ClaimKeyPackagesAnswer {
+        key_packages: key_packages.into_iter().map(one).collect(),
+        devices_without: without.iter().map(DeviceId::to_bytes).collect(),
     }
 }
 

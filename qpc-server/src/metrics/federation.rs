@@ -2,11 +2,12 @@
 //!
 //! The label `peer` is a domain of the configuration, never one that somebody connects with.
 
-use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use qpc_proto::error::Code;
 
 use super::{
     Metrics,
-    labels::{Direction, Label, PeerRefused},
+    labels::{Asked, Direction, Label, PeerRefused},
 };
 
 /// All of it.
@@ -15,6 +16,10 @@ pub struct FederationMetrics {
     link_up: IntGaugeVec,
     round_trip: GaugeVec,
     refused: IntCounterVec,
+    asked: IntCounterVec,
+    in_flight: IntGaugeVec,
+    accepted: IntCounter,
+    rejected: IntCounterVec,
 }
 
 impl FederationMetrics {
@@ -26,17 +31,32 @@ impl FederationMetrics {
         let link_up = Opts::new("qpc_federation_link_up", "Whether a connection with a peer is there, this way.");
         let round_trip = Opts::new("qpc_federation_round_trip_seconds", "Round trip of the connection to a peer.");
         let refused = Opts::new("qpc_federation_refused_total", "Connections with other servers that were refused.");
+        let asked = Opts::new("qpc_federation_asked_total", "Requests to a peer, by what came of them.");
+        let in_flight = Opts::new("qpc_federation_in_flight", "Requests to a peer that wait for their answers.");
+        let accepted = Opts::new("qpc_federation_accepted_total", "Requests of peers that were done.");
+        let rejected = Opts::new("qpc_federation_rejected_total", "Requests of peers that were refused.");
         let all = Self {
             link_up: IntGaugeVec::new(link_up, &["peer", "direction"])?,
             round_trip: GaugeVec::new(round_trip, &["peer"])?,
             refused: IntCounterVec::new(refused, &["reason"])?,
+            asked: IntCounterVec::new(asked, &["peer", "outcome"])?,
+            in_flight: IntGaugeVec::new(in_flight, &["peer"])?,
+            accepted: IntCounter::with_opts(accepted)?,
+            rejected: IntCounterVec::new(rejected, &["code"])?,
         };
         for reason in PeerRefused::ALL {
             all.refused.with_label_values(&[reason.label()]);
         }
+        for &code in Code::ALL {
+            all.rejected.with_label_values(&[code.label()]);
+        }
         metrics.register(Box::new(all.link_up.clone()))?;
         metrics.register(Box::new(all.round_trip.clone()))?;
         metrics.register(Box::new(all.refused.clone()))?;
+        metrics.register(Box::new(all.asked.clone()))?;
+        metrics.register(Box::new(all.in_flight.clone()))?;
+        metrics.register(Box::new(all.accepted.clone()))?;
+        metrics.register(Box::new(all.rejected.clone()))?;
         Ok(all)
     }
 
@@ -48,6 +68,33 @@ impl FederationMetrics {
     /// The round trip to a peer of the configuration.
     pub fn set_round_trip(&self, peer: &str, seconds: f64) {
         self.round_trip.with_label_values(&[peer]).set(seconds);
+    }
+
+    /// What is counted of requests to a peer of the configuration: all of it is there from the start.
+    pub fn prepare(&self, peer: &str) {
+        for outcome in Asked::ALL {
+            self.asked.with_label_values(&[peer, outcome.label()]);
+        }
+        self.in_flight.with_label_values(&[peer]);
+    }
+
+    /// A request to a peer of the configuration has come to this.
+    pub fn asked(&self, peer: &str, outcome: Asked) {
+        self.asked.with_label_values(&[peer, outcome.label()]).inc();
+    }
+
+    /// Requests under way to a peer of the configuration.
+    #[must_use]
+    pub fn in_flight(&self, peer: &str) -> IntGauge {
+        self.in_flight.with_label_values(&[peer])
+    }
+
+    /// A peer was given what it asked for, or was refused for this.
+    pub fn answered(&self, refusal: Option<Code>) {
+        match refusal {
+            None => self.accepted.inc(),
+            Some(code) => self.rejected.with_label_values(&[code.label()]).inc(),
+        }
     }
 
     /// A connection was refused.

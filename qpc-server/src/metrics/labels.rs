@@ -67,6 +67,8 @@ labels! {
         ClaimRequester = "claim_requester",
         /// Key packages claimed of one account.
         ClaimTarget = "claim_target",
+        /// Everything that one other domain asks for.
+        PeerRequest = "peer_request",
         /// Conversations and contact requests of one account.
         Contact = "contact",
         /// Reads and lists of one account.
@@ -117,6 +119,24 @@ labels! {
         NotAllowed = "not_allowed",
         /// The peer did not keep to the protocol.
         Protocol = "protocol",
+    }
+}
+
+labels! {
+    /// What came of a request to another server.
+    Asked {
+        /// What was asked for.
+        Answered = "answered",
+        /// A refusal.
+        Refused = "refused",
+        /// Not sent: as many were under way as may be.
+        Busy = "busy",
+        /// Not sent, or lost: there is no connection.
+        Unreachable = "unreachable",
+        /// No answer in time.
+        Slow = "slow",
+        /// Something else than was asked for.
+        Unfit = "unfit",
     }
 }
 

@@ -272,8 +272,10 @@ pub struct FederationLimits {
     pub stream_window: u32,
     /// The same on all streams of a connection.
     pub window: u32,
-    /// From a frame's first byte to its last, and from a request to its answer.
+    /// From a frame's first byte to its last.
     pub frame: Duration,
+    /// From a request to its answer.
+    pub answer: Duration,
     /// A connection that has been silent for this long is gone.
     pub idle: Duration,
     /// How often a silent connection is kept open.
@@ -300,6 +302,7 @@ impl Default for FederationLimits {
             stream_window: 1024 * 1024,
             window: 4 * 1024 * 1024,
             frame: Duration::from_secs(30),
+            answer: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             retry_min: Duration::from_secs(1),
@@ -337,6 +340,8 @@ pub struct Rates {
     pub claim_requester: Rate,
     /// Claims of the key packages of one account.
     pub claim_target: Rate,
+    /// Everything that one other domain asks for.
+    pub peer_request: Rate,
     /// Conversations made, contacts answered, links set and groups asked to be let into by one account.
     pub contact: Rate,
     /// Pages of logs and lists read by one account.
@@ -363,6 +368,7 @@ impl Default for Rates {
             registration: Rate { per_minute: 60, burst: 300 },
             claim_requester: Rate { per_minute: 60, burst: 200 },
             claim_target: Rate { per_minute: 60, burst: 200 },
+            peer_request: Rate { per_minute: 6_000, burst: 2_000 },
             contact: Rate { per_minute: 30, burst: 100 },
             lookup: Rate { per_minute: 1_200, burst: 400 },
             blob: Rate { per_minute: 600, burst: 200 },

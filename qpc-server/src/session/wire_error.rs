@@ -20,8 +20,9 @@ use crate::{
     blob::BlobError,
     blob_store::{BeginError, UploadError},
     field::FieldError,
-    group::{ChangeError, CreateError, public::Refused},
+    group::{ChangeError, ClaimRefused, CreateError, public::Refused},
     policy::Wait,
+    remote::RemoteError,
     store::{
         AppendError, AskError, ClaimError, ContactError, CreateConversationError, LinkError, LinkRefusal, ReadError,
         Refusal, StoreFault,
@@ -32,15 +33,17 @@ use crate::{
 const BUSY_MS: u32 = 200;
 /// The same where an operator has to do something first.
 const FULL_MS: u32 = 10_000;
+/// The same where another domain has to come back first.
+const UNREACHABLE_MS: u32 = 5_000;
 /// The same after a fault of the server.
 const FAULT_MS: u32 = 1_000;
 
 /// A refusal as it goes over the wire.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct WireError(Box<v1::Error>);
+pub(crate) struct WireError(Box<v1::Error>);
 
 impl WireError {
-    pub(super) fn new(code: Code, detail: &'static str) -> Self {
+    pub(crate) fn new(code: Code, detail: &'static str) -> Self {
         Self(Box::new(v1::Error { code: code as u32, detail: detail.to_owned(), ..v1::Error::default() }))
     }
 
@@ -50,12 +53,17 @@ impl WireError {
     }
 
     /// Which code it carries.
-    pub(super) fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         Code::from_wire(self.0.code).unwrap_or(Code::Internal)
     }
 
     pub(super) fn into_result(self) -> answer::Result {
-        answer::Result::Error(*self.0)
+        answer::Result::Error(self.into_wire())
+    }
+
+    /// As the message that answers carry, those between servers as well.
+    pub(crate) fn into_wire(self) -> v1::Error {
+        *self.0
     }
 }
 
@@ -315,6 +323,31 @@ impl From<ClaimError> for WireError {
             ClaimError::NotFound => not_found("no key package"),
             ClaimError::DeviceGone => device_gone(),
             ClaimError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ClaimRefused> for WireError {
+    fn from(refused: ClaimRefused) -> Self {
+        match refused {
+            ClaimRefused::Here(error) => error.into(),
+            ClaimRefused::Elsewhere(error) => error.into(),
+        }
+    }
+}
+
+impl From<RemoteError> for WireError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Unknown => Self::new(Code::DomainUnknown, "no domain that this server federates with"),
+            RemoteError::Unreachable => Self::new(Code::DomainUnreachable, "the domain can't be reached")
+                .with(|error| error.retry_after_ms = UNREACHABLE_MS),
+            RemoteError::Unfit => Self::new(Code::DomainUnreachable, "the domain's answer is none")
+                .with(|error| error.retry_after_ms = UNREACHABLE_MS),
+            RemoteError::Busy => Self::new(Code::Busy, "too many requests to the domain are under way")
+                .with(|error| error.retry_after_ms = BUSY_MS),
+            RemoteError::NotFound => not_found("the domain has no such thing"),
+            RemoteError::Wait(wait) => Wait(wait).into(),
         }
     }
 }

@@ -94,7 +94,7 @@ suite! { $ store_conformance of store:
         a_group_of_one_begins_without_an_entry, a_creation_is_answered_alike, a_name_is_used_once,
         conversations_are_listed_in_pages;
     key_packages:
-        a_key_package_is_handed_out_once, each_suite_has_its_own_key_packages,
+        a_key_package_is_handed_out_once, a_peer_claims_of_each_device_what_nobody_else_gets, each_suite_has_its_own_key_packages,
         of_the_newer_suite_all_devices_have_some_or_none_is_taken, the_oldest_go_beyond_the_limit, many_claim_at_once;
     links:
         a_link_lets_in_whoever_asks_by_it_as_often_as_it_says, two_who_race_for_the_last_use_are_not_both_let_in,

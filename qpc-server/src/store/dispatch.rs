@@ -125,6 +125,11 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target, suite))
     }
 
+    fn claim_key_packages_for_peer(&self, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError> {
+        let target = target.clone();
+        self.write(0, move |tables| verbs::claim_key_packages_for_peer(tables, &target, suite))
+    }
+
     fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal> {
         let actor = actor.clone();
         self.read(move |tables| verbs::count_key_packages(tables, &actor, suite))

@@ -27,7 +27,7 @@ pub(super) use self::{
     departure::{departures, hub_group, propose_removal, settle_departure},
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
     group::{public_group, welcome_tree},
-    key_package::{claim_key_packages, count_key_packages, publish_key_packages},
+    key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},
     link::{ask_to_join, join_requests, set_link},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},

@@ -1,13 +1,14 @@
 //! A whole server in this process: real sockets on free ports, a memory store, a certificate of its own.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use qpc_server::{
     account::OpaqueSetup,
     blob_store::memory::MemoryBlobs,
     clock::SystemClock,
-    config::{Config, Secret},
+    config::{Config, FederationPeer, Secret},
     data_dir::ServerCertificate,
+    federation::Source,
     group::HubKey,
     metrics::Metrics,
     rng::SystemRng,
@@ -18,6 +19,7 @@ use qpc_server::{
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::{
+    peer::{self, Authority, Claims},
     person::{Device, Person, domain},
     wire::Wire,
 };
@@ -29,6 +31,7 @@ pub(crate) const TOKEN: &str = "the standing token";
 pub(crate) struct House {
     pub(crate) running: Running,
     pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) domain: String,
 }
 
 impl House {
@@ -43,6 +46,35 @@ impl House {
 
     /// Starts one on a store.
     pub(crate) async fn start_on(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_of(store, None, change).await
+    }
+
+    /// Starts one of a federation: its domain, where it listens for other servers, and those.
+    pub(crate) async fn start_among(
+        authority: &Authority,
+        (own, at): (&'static str, SocketAddr),
+        peers: &[(&str, SocketAddr)],
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let material = authority.material(&Claims::of(own));
+        let source: Source = Arc::new(move || Ok(peer::copy(&material)));
+        let peer = |(domain, address): &(&str, SocketAddr)| FederationPeer {
+            domain: (*domain).into(),
+            address: address.to_string(),
+            max_in_flight: 64,
+        };
+        let peers = peers.iter().map(peer).collect();
+        Self::start_of(Arc::new(MemoryStore::new()), Some(source), |config| {
+            config.server.domain = own.into();
+            config.federation.enabled = true;
+            config.federation.listen = at;
+            config.federation.peers = peers;
+            change(config);
+        })
+        .await
+    }
+
+    async fn start_of(store: Arc<dyn Store>, federation: Option<Source>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.metrics.listen = "127.0.0.1:0".parse().unwrap();
@@ -63,12 +95,12 @@ impl House {
             },
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
-            federation: None,
+            federation,
             admin_socket: None,
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
         };
-        Self { running: server::start(&config, parts).await.unwrap(), certificate }
+        Self { running: server::start(&config, parts).await.unwrap(), certificate, domain: config.server.domain }
     }
 
     /// A connection that has said hello.
@@ -78,7 +110,7 @@ impl House {
 
     /// Somebody new with a first device, and a session of it.
     pub(crate) async fn newcomer(&self, name: &str) -> (Person, Device, Wire) {
-        let (person, device) = (Person::new(name), Device::new());
+        let (person, device) = (Person::at(name, &self.domain), Device::new());
         let wire = self.connect().await;
         wire.register(&person, TOKEN, &device).await.unwrap();
         wire.authenticate(&person, &device).await.unwrap();

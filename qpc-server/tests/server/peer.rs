@@ -21,11 +21,14 @@ use qpc_proto::{
 };
 use qpc_server::{
     clock::{Clock, SystemClock},
-    federation::{Access, Door, Material, Peer, Settings},
+    federation::{Access, Door, House, Material, Peer, Settings},
+    group::{Groups, HubKey},
     metrics::Metrics,
     peers::{LinkState, PeerReport, Peers},
-    policy::limits::FederationLimits,
+    policy::{Limits, Policy, limits::FederationLimits},
+    remote::Remote,
     rng::{self, SystemRng},
+    store::memory::MemoryStore,
     tasks::Tasks,
     transport::ResetKey,
 };
@@ -160,12 +163,22 @@ impl Clock for Ahead {
     }
 }
 
+/// What a side answers from: a store in which nobody is.
+fn nobodys_house(own: &str, metrics: &Arc<Metrics>, tasks: &Tasks) -> House {
+    let (limits, hub) = (Limits::default(), (domain(own), HubKey::from_seed(&[4; 32])));
+    let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock));
+    let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(metrics)).unwrap();
+    House { groups: Arc::new(groups), policy: Arc::new(Policy::new(&limits.rates, metrics)) }
+}
+
 /// One real side of a federation, without the server behind it.
 pub(crate) struct Side {
     pub(crate) listen: SocketAddr,
     pub(crate) peers: Arc<Peers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<Ahead>,
+    /// By which it asks its peers.
+    pub(crate) remote: Arc<dyn Remote>,
     /// What its files hold; `None` where they can't be read.
     files: Arc<Mutex<Option<Material>>>,
     /// How often they were read.
@@ -173,7 +186,8 @@ pub(crate) struct Side {
     tasks: Tasks,
 }
 
-fn copy(material: &Material) -> Material {
+/// The same again: keys are not cloned by accident.
+pub(crate) fn copy(material: &Material) -> Material {
     let Material { chain, key, authorities } = material;
     Material { chain: chain.clone(), key: key.clone_key(), authorities: authorities.clone() }
 }
@@ -223,9 +237,9 @@ impl Side {
         let ports = (Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SystemRng) as Arc<dyn rng::Rng>);
         let door =
             Door::bind(settings, source, &ResetKey::new([7; 32].into()), (&metrics, tasks.clone()), ports).unwrap();
-        let (listen, peers) = (door.local_addr().unwrap(), door.peers());
-        door.open();
-        Self { listen, peers, metrics, clock, files, reads, tasks }
+        let (listen, peers, remote) = (door.local_addr().unwrap(), door.peers(), door.remote());
+        door.open(nobodys_house(own, &metrics, &tasks));
+        Self { listen, peers, metrics, clock, remote, files, reads, tasks }
     }
 
     /// Puts other files in place and waits until they have been looked at and what was found has been done.
@@ -264,8 +278,21 @@ impl Side {
 
     /// How often something was refused for this reason.
     pub(crate) fn refused(&self, reason: &str) -> u64 {
-        let page = self.metrics.text().unwrap();
-        let line = format!("qpc_federation_refused_total{{reason=\"{reason}\"}} ");
+        self.metric(&format!("refused_total{{reason=\"{reason}\"}}"))
+    }
+
+    /// How often a request to `b.example` ended so.
+    pub(crate) fn asked(&self, outcome: &str) -> u64 {
+        self.metric(&format!("asked_total{{outcome=\"{outcome}\",peer=\"b.example\"}}"))
+    }
+
+    /// Requests that are under way to `b.example`.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.metric("in_flight{peer=\"b.example\"}")
+    }
+
+    fn metric(&self, of: &str) -> u64 {
+        let (page, line) = (self.metrics.text().unwrap(), format!("qpc_federation_{of} "));
         page.lines().find_map(|text| text.strip_prefix(&line)).unwrap().parse().unwrap()
     }
 
@@ -333,7 +360,20 @@ impl Hand {
 
     /// A connection to a real side, whatever becomes of it.
     pub(crate) async fn connect(&self, to: &Side, name: &str) -> Result<Connection, ConnectionError> {
-        soon(self.endpoint.connect_with(self.client.clone(), to.listen, name).unwrap()).await
+        self.connect_to(to.listen, name).await
+    }
+
+    /// The same to whoever is there.
+    pub(crate) async fn connect_to(&self, to: SocketAddr, name: &str) -> Result<Connection, ConnectionError> {
+        soon(self.endpoint.connect_with(self.client.clone(), to, name).unwrap()).await
+    }
+
+    /// Takes the connection of a real side as the peer that it means.
+    pub(crate) async fn welcome(&self, own: &str) -> Connection {
+        let (_, mut stream, connection) = self.accept().await.unwrap();
+        let hello = v1::PeerHelloAnswer { domain: own.into(), server: String::new() };
+        stream.say(&v1::PeerAnswer { result: Some(v1::peer_answer::Result::Hello(hello)) }).await;
+        connection
     }
 
     /// What a real side says that connects here.
@@ -360,6 +400,12 @@ pub(crate) struct Stream {
 impl Stream {
     fn new(send: SendStream, recv: RecvStream) -> Self {
         Self { send, recv, decoder: FrameDecoder::new(FRAME_MAX) }
+    }
+
+    /// One that the other side opens.
+    pub(crate) async fn accept(connection: &Connection) -> Self {
+        let (send, recv) = soon(connection.accept_bi()).await.unwrap();
+        Self::new(send, recv)
     }
 
     pub(crate) async fn open(connection: &Connection) -> Self {

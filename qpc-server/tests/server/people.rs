@@ -451,6 +451,18 @@ fn an_unknown_certificate_is_refused_with_the_line_that_accepts_it() {
 }
 
 #[test]
+fn people_of_another_server_are_not_written_to_and_that_is_said() {
+    let town = Town::found();
+    let _alice = town.newcomer("alice");
+    for words in [&["send", "dave@b.example", "hello"][..], &["group", "create", "tea", "dave@b.example"]] {
+        let output = town.client("alice", words).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("dave@b.example is a person of another server, b.example"), "{stderr}");
+    }
+}
+
+#[test]
 fn wrong_passwords_and_tokens_and_absent_servers_have_their_codes() {
     let town = Town::found();
     let alice = town.newcomer("alice");

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Mutex, thread};
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::Address,
     id::DeviceId,
     limits::KEY_PACKAGES_PER_DEVICE_MAX,
     suite::Suite::{self, Classical, PostQuantum},
@@ -50,6 +51,28 @@ pub fn a_key_package_is_handed_out_once(backend: &dyn Backend) {
     assert_eq!(bodies(claim(&bob).unwrap()), [(alice.device(), "newer".into())]);
     let nobody = super::world::address("nobody");
     assert_eq!(wait(world.store.claim_key_packages(&bob, &nobody, Classical)), Err(ClaimError::NotFound));
+}
+
+pub fn a_peer_claims_of_each_device_what_nobody_else_gets(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), world.person("bob"));
+    let tablet = world.another_device(&alice);
+    let claim = || wait(world.store.claim_key_packages_for_peer(alice.address(), Classical));
+    assert_eq!(claim(), Err(ClaimError::NotFound));
+    wait(world.store.publish_key_packages(&alice, numbered(0..2))).unwrap();
+    wait(world.store.publish_key_packages(&tablet, numbered(10..11))).unwrap();
+    assert_eq!(bodies(claim().unwrap()), [(alice.device(), "0".into()), (tablet.device(), "10".into())]);
+    let here = wait(world.store.claim_key_packages(&bob, alice.address(), Classical)).unwrap();
+    assert_eq!(here.without, [tablet.device()]);
+    assert_eq!(bodies(here), [(alice.device(), "1".into())]);
+    assert_eq!(claim(), Err(ClaimError::NotFound));
+    // An account of another domain is nobody here, whatever its name.
+    let elsewhere = Address { domain: "elsewhere.example".parse().unwrap(), ..alice.address().clone() };
+    wait(world.store.publish_key_packages(&alice, numbered(2..3))).unwrap();
+    assert_eq!(wait(world.store.claim_key_packages_for_peer(&elsewhere, Classical)), Err(ClaimError::NotFound));
+    assert_eq!(count(&world, &alice, Classical).one_time, 1);
+    wait(world.store.delete_account(&alice, 1)).unwrap();
+    assert_eq!(claim(), Err(ClaimError::NotFound));
 }
 
 pub fn each_suite_has_its_own_key_packages(backend: &dyn Backend) {

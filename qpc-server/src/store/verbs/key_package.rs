@@ -1,6 +1,6 @@
 //! Key packages: published, handed out once, counted.
 
-use qpc_proto::{address::Address, limits::KEY_PACKAGES_PER_DEVICE_MAX, suite::Suite};
+use qpc_proto::{address::Address, id::DeviceId, limits::KEY_PACKAGES_PER_DEVICE_MAX, suite::Suite};
 
 use super::{active, present};
 use crate::store::{
@@ -28,12 +28,25 @@ pub(in crate::store) fn claim_key_packages(
     suite: Suite,
 ) -> Result<Claimed, ClaimError> {
     present(tables, actor)?;
+    // Nobody adds the device they act with.
+    take(tables, target, suite, Some(actor.device()))
+}
+
+pub(in crate::store) fn claim_key_packages_for_peer(
+    tables: &mut dyn Tables,
+    target: &Address,
+    suite: Suite,
+) -> Result<Claimed, ClaimError> {
+    take(tables, target, suite, None)
+}
+
+/// One of each device of an account, but of this one.
+fn take(tables: &mut dyn Tables, target: &Address, suite: Suite, but: Option<DeviceId>) -> Result<Claimed, ClaimError> {
     let account = active(tables, target)?.ok_or(ClaimError::NotFound)?;
     let mut claimed = Claimed::default();
     let mut having = Vec::new();
     for device in tables.devices_of(account.id)? {
-        // Nobody adds the device they act with.
-        if device.id == actor.device() {
+        if Some(device.id) == but {
             continue;
         }
         let count = tables.count_key_packages(device.id, suite)?;

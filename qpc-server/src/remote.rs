@@ -1,0 +1,57 @@
+//! The port to other domains: what this server asks their servers for its own people (D11).
+//!
+//! Nothing that is local waits for an answer from here.
+
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use qpc_proto::{address::Address, suite::Suite, v1};
+
+/// Why another domain gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RemoteError {
+    /// This server exchanges nothing with it.
+    #[error("no domain that this server federates with")]
+    Unknown,
+    /// Its server can't be reached now, or did not answer in time. What was asked may have been done.
+    #[error("the domain can't be reached")]
+    Unreachable,
+    /// As many requests to it are under way as may be.
+    #[error("too many requests to the domain are under way")]
+    Busy,
+    /// It has no such thing.
+    #[error("the domain has no such thing")]
+    NotFound,
+    /// It asks to wait so long.
+    #[error("the domain asks to wait for {0:?}")]
+    Wait(Duration),
+    /// It answered something else than was asked, or refused for a reason that is not the asker's.
+    #[error("the domain's answer is none")]
+    Unfit,
+}
+
+/// What other domains can be asked. Dropping a future gives up what it asked for.
+pub trait Remote: Send + Sync + 'static {
+    /// Key packages of an account of another domain, for a requester of this one, which adds it somewhere.
+    fn claim_key_packages(
+        &self,
+        requester: &Address,
+        target: &Address,
+        suite: Suite,
+    ) -> BoxFuture<'static, Result<v1::ClaimKeyPackagesAnswer, RemoteError>>;
+}
+
+/// A server without federation.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone;
+
+impl Remote for Alone {
+    fn claim_key_packages(
+        &self,
+        _: &Address,
+        _: &Address,
+        _: Suite,
+    ) -> BoxFuture<'static, Result<v1::ClaimKeyPackagesAnswer, RemoteError>> {
+        ready(Err(RemoteError::Unknown)).boxed()
+    }
+}
