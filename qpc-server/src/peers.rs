@@ -11,7 +11,10 @@ use std::{
 use qpc_proto::address::Domain;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{FederationMetrics, labels::Direction};
+use crate::metrics::{
+    FederationMetrics,
+    labels::{Asked, Direction, Label},
+};
 
 /// How the connection stands that this server opens to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,22 @@ pub struct PeerReport {
     pub failures: u32,
     /// Why the last one did.
     pub problem: Option<String>,
+    /// Requests to it that wait for their answers.
+    pub in_flight: u64,
+    /// Requests to it since this server began, by what came of them, as in `qpc_federation_asked_total`.
+    pub asked: BTreeMap<String, u64>,
+}
+
+impl PeerReport {
+    /// Requests that ended, and those of them that it did not answer with what was asked for or a refusal.
+    #[must_use]
+    pub fn requests(&self) -> (u64, u64) {
+        let sum = |of: &dyn Fn(&str) -> bool| {
+            self.asked.iter().filter(|(outcome, _)| of(outcome)).map(|(_, count)| *count).sum()
+        };
+        let answers = [Asked::Answered, Asked::Refused].map(Label::label);
+        (sum(&|_| true), sum(&|outcome| !answers.contains(&outcome)))
+    }
 }
 
 /// All peers that are configured or connected.
@@ -122,7 +141,12 @@ impl Peers {
     /// All of them, by domain.
     #[must_use]
     pub fn report(&self) -> Vec<PeerReport> {
-        self.lock().values().cloned().collect()
+        let mut rows: Vec<_> = self.lock().values().cloned().collect();
+        for row in rows.iter_mut().filter(|row| row.address.is_some()) {
+            row.in_flight = u64::try_from(self.metrics.in_flight(&row.domain).get()).unwrap_or_default();
+            row.asked = self.metrics.asked_so_far(&row.domain);
+        }
+        rows
     }
 }
 
@@ -137,6 +161,8 @@ fn row(domain: &Domain, address: Option<String>) -> PeerReport {
         round_trip_us: None,
         failures: 0,
         problem: None,
+        in_flight: 0,
+        asked: BTreeMap::new(),
     }
 }
 

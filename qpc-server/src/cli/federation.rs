@@ -32,13 +32,17 @@ pub(super) fn init_ca(place: &Place) -> Result<(), Fault> {
     let directory = &loaded.config.server.data_dir;
     make_directory(directory)?;
     let files = FederationFiles::of(directory);
-    for path in [&files.authority, &files.authority_key] {
-        if path.exists() {
-            return Err(Fault::new(
-                Exit::Config,
-                format!("{} is there already: an authority is made once; `federation issue` uses it", path.display()),
-            ));
-        }
+    let (authority, key) = (files.authority.display(), files.authority_key.display());
+    if files.authority.exists() {
+        let made = format!("{authority} is there already: an authority is made once; `federation issue` uses it");
+        return Err(Fault::new(Exit::Config, made));
+    }
+    if files.authority_key.exists() {
+        let alone = format!(
+            "{key} is there without {authority}: put that file back, every server of the federation has it. If there never \
+             was one, because this command was cut off, remove the key and try again"
+        );
+        return Err(Fault::new(Exit::Config, alone));
     }
     let Made { certificate, key } = authority::found(now())?;
     FederationFiles::put(&files.authority_key, &key)?;
@@ -114,7 +118,8 @@ fn table(peers: &[PeerReport], now_ms: u64) -> String {
     let address = |peer: &PeerReport| peer.address.clone().unwrap_or_else(|| "-".into());
     let width = |of: &dyn Fn(&PeerReport) -> usize, title: usize| peers.iter().map(of).max().unwrap_or(0).max(title);
     let (names, addresses) = (width(&|peer| peer.domain.len(), 4), width(&|peer| address(peer).len(), 7));
-    let mut text = format!("{:names$}  {:addresses$}  to peer     since   from peer  round trip\n", "peer", "address");
+    let mut text =
+        format!("{:names$}  {:addresses$}  to peer     since   from peer  round trip  requests\n", "peer", "address");
     for peer in peers {
         let outgoing = match peer.outgoing {
             LinkState::None => "-",
@@ -125,10 +130,15 @@ fn table(peers: &[PeerReport], now_ms: u64) -> String {
         let incoming = if peer.incoming { "connected" } else { "-" };
         let since = if peer.since_ms == 0 { "-".into() } else { ago(now_ms.saturating_sub(peer.since_ms)) };
         let trip = peer.round_trip_us.map_or_else(|| "-".into(), milliseconds);
+        let requests = match peer.requests() {
+            _ if peer.address.is_none() => "-".into(),
+            (all, 0) => all.to_string(),
+            (all, failed) => format!("{all}, {failed} failed"),
+        };
         // Writing into a string does not fail.
         _ = writeln!(
             text,
-            "{:names$}  {:addresses$}  {outgoing:10}  {since:6}  {incoming:9}  {trip}",
+            "{:names$}  {:addresses$}  {outgoing:10}  {since:6}  {incoming:9}  {trip:10}  {requests}",
             peer.domain,
             address(peer),
         );
@@ -188,6 +198,7 @@ mod tests {
 
     #[test]
     fn peers_stand_in_columns_with_their_problems() {
+        let times = |problem: Option<&str>| problem.map_or(0, |_| 3);
         let peer = |domain: &str, outgoing, problem: Option<&str>| PeerReport {
             domain: domain.into(),
             address: (outgoing != LinkState::None).then(|| "10.0.1.2:7001".into()),
@@ -195,8 +206,12 @@ mod tests {
             incoming: outgoing != LinkState::Waiting,
             since_ms: 60_000,
             round_trip_us: (outgoing == LinkState::Connected).then_some(1_234),
-            failures: u32::from(problem.is_some()) * 3,
+            failures: times(problem),
             problem: problem.map(Into::into),
+            in_flight: 0,
+            asked: [("answered", 9), ("refused", 1), ("slow", times(problem).into())]
+                .map(|(outcome, count)| (outcome.to_owned(), count))
+                .into(),
         };
         let peers = [
             peer("b.example", LinkState::Connected, None),
@@ -205,11 +220,11 @@ mod tests {
         ];
         assert_eq!(
             table(&peers, 185_000),
-            "peer           address        to peer     since   from peer  round trip\n\
-             b.example      10.0.1.2:7001  connected   2m      connected  1.2 ms\n\
-             node3.example  10.0.1.2:7001  waiting     2m      -          -\n\
+            "peer           address        to peer     since   from peer  round trip  requests\n\
+             b.example      10.0.1.2:7001  connected   2m      connected  1.2 ms      10\n\
+             node3.example  10.0.1.2:7001  waiting     2m      -          -           13, 3 failed\n\
              \u{20}   no answer within 10s (3 in a row)\n\
-             c.example      -              -           2m      connected  -\n"
+             c.example      -              -           2m      connected  -           -\n"
         );
         assert!(table(&[], 0).contains("[[federation.peers]]"));
         assert_eq!([59_999, 60_000, 7_200_000, 172_800_000].map(ago), ["59s", "1m", "2h", "2d"]);

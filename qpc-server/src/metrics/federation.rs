@@ -2,6 +2,8 @@
 //!
 //! The label `peer` is a domain of the configuration, never one that somebody connects with.
 
+use std::collections::BTreeMap;
+
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use qpc_proto::error::Code;
 
@@ -81,6 +83,13 @@ impl FederationMetrics {
     /// A request to a peer of the configuration has come to this.
     pub fn asked(&self, peer: &str, outcome: Asked) {
         self.asked.with_label_values(&[peer, outcome.label()]).inc();
+    }
+
+    /// How often each outcome has come of requests to a peer of the configuration.
+    #[must_use]
+    pub fn asked_so_far(&self, peer: &str) -> BTreeMap<String, u64> {
+        let count = |outcome: &Asked| self.asked.with_label_values(&[peer, outcome.label()]).get();
+        Asked::ALL.iter().map(|outcome| (outcome.label().to_owned(), count(outcome))).collect()
     }
 
     /// Requests under way to a peer of the configuration.

@@ -211,6 +211,26 @@ async fn a_peer_asks_as_often_as_it_may() {
     a.running.drain().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_person_of_a_peer_asks_as_often_as_one_of_ours() {
+    let authority = Authority::new();
+    let peers = [("b.example", place())];
+    let a = House::start_among(&authority, ("a.example", place()), &peers, |config| {
+        config.limits.claim_requester = Rate { rate: 1, burst: 2 };
+    });
+    let a = a.await;
+    let (_, _, alice) = a.newcomer("alice").await;
+    publish(&alice, 1..10).await;
+    let mut asker = Asker::connect(&authority, a.running.federation_listen.unwrap()).await;
+    for _ in 0..2 {
+        assert!(asker.claim("bob@b.example", "alice@a.example", 0).await.is_ok());
+    }
+    assert_eq!(asker.claim("bob@b.example", "alice@a.example", 0).await, Err(Code::RateLimited));
+    assert!(asker.claim("ben@b.example", "alice@a.example", 0).await.is_ok());
+    assert_eq!(left(&alice).await, 6);
+    a.running.drain().await.unwrap();
+}
+
 /// A real side that asks, and a peer by hand that answers as it likes.
 async fn asked_by_hand(change: impl FnOnce(&mut qpc_server::federation::Settings)) -> (Side, Hand, quinn::Connection) {
     let authority = Authority::new();

@@ -67,6 +67,12 @@ fn three_servers_are_set_up_by_their_own_commands_and_find_each_other() {
     assert!(code == 0 && text.contains("federation-ca.der"), "{error}");
     let (code, _, error) = here(&["federation", "init-ca"]);
     assert!(code == 78 && error.contains("is there already"), "{code} {error}");
+    let authority = nodes[0].join("federation-ca.der");
+    let kept = fs::read(&authority).unwrap();
+    fs::remove_file(&authority).unwrap();
+    let (code, _, error) = here(&["federation", "init-ca"]);
+    assert!(code == 78 && error.contains("federation-ca-key.der is there without"), "{code} {error}");
+    fs::write(&authority, kept).unwrap();
     for bad in ["no domain", "*.example", ""] {
         assert_eq!(here(&["federation", "issue", bad]).0, 2, "{bad:?}");
     }
