@@ -96,6 +96,13 @@ impl Address {
         Ok(Self { name: AccountName::parse(name)?, domain: Domain::parse(domain)? })
     }
 
+    /// The domain whose server orders the direct conversation of two: that of the bytewise smaller canonical address (D11).
+    #[must_use]
+    pub fn hub_of<'a>(one: &'a Self, other: &'a Self) -> &'a Domain {
+        let text = |address: &Self| address.to_string();
+        if text(one) <= text(other) { &one.domain } else { &other.domain }
+    }
+
     /// Parses `name@domain`, or `name` alone as one of `home`.
     ///
     /// # Errors
@@ -147,6 +154,20 @@ mod tests {
         let home = Domain::parse("localhost").unwrap();
         assert_eq!(Address::parse_at("bob", &home).unwrap().to_string(), "bob@localhost");
         assert_eq!(Address::parse_at("bob@b.example", &home).unwrap().to_string(), "bob@b.example");
+    }
+
+    #[test]
+    fn two_people_have_one_hub_whoever_asks() {
+        let hub = |one: &str, other: &str| {
+            let (one, other) = (Address::parse(one).unwrap(), Address::parse(other).unwrap());
+            assert_eq!(Address::hub_of(&one, &other), Address::hub_of(&other, &one));
+            Address::hub_of(&one, &other).to_string()
+        };
+        assert_eq!(hub("alice@z.example", "bob@a.example"), "z.example");
+        assert_eq!(hub("bob@b.example", "bob@a.example"), "a.example");
+        // The whole text counts, not the name first: '.' and '-' are smaller than '@'.
+        assert_eq!(hub("bob@a.example", "bob.x@z.example"), "z.example");
+        assert_eq!(hub("bob@a.example", "bob-x@z.example"), "z.example");
     }
 
     #[test]

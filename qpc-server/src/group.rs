@@ -6,6 +6,7 @@
 mod contact;
 mod conversation;
 mod follow;
+mod guest;
 mod key_package;
 mod link;
 pub mod public;
@@ -31,13 +32,14 @@ use self::{
     removals::Removals,
 };
 use crate::{
-    clock::Clock,
-    metrics::Metrics,
-    policy::limits::GroupLimits,
-    remote::{Alone, Remote},
-    store::Store,
-    tasks::Tasks,
+    clock::Clock, metrics::Metrics, policy::limits::GroupLimits, remote::Remote, rng::Rng, store::Store, tasks::Tasks,
 };
+
+/// What it takes to have people of other domains here.
+struct Abroad {
+    remote: Arc<dyn Remote>,
+    rng: Arc<dyn Rng>,
+}
 
 /// Everything about conversations but their messages. See the module's text.
 pub struct Groups {
@@ -45,7 +47,7 @@ pub struct Groups {
     domain: Domain,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    remote: Arc<dyn Remote>,
+    abroad: Option<Abroad>,
     follower: Follower,
     removals: Removals,
 }
@@ -66,13 +68,13 @@ impl Groups {
         let hub = Hub { domain: domain.clone(), key };
         let follower = Follower::new(Arc::clone(&store), hub, Crypto::new()?, limits, tasks, Arc::clone(&metrics));
         let removals = Removals::new(Arc::clone(&clock));
-        Ok(Self { store, domain, clock, metrics, remote: Arc::new(Alone), follower, removals })
+        Ok(Self { store, domain, clock, metrics, abroad: None, follower, removals })
     }
 
-    /// With other domains that can be asked.
+    /// With other domains that can be asked, whose people are named here at random.
     #[must_use]
-    pub fn with_remote(self, remote: Arc<dyn Remote>) -> Self {
-        Self { remote, ..self }
+    pub fn with_remote(self, remote: Arc<dyn Remote>, rng: Arc<dyn Rng>) -> Self {
+        Self { abroad: Some(Abroad { remote, rng }), ..self }
     }
 
     /// Devices have gone: their leaves are to be proposed for removal soon.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::future::BoxFuture;
 use qpc_proto::{address::Address, suite::Suite, v1};
 
 /// Why another domain gave nothing.
@@ -32,26 +32,12 @@ pub enum RemoteError {
 
 /// What other domains can be asked. Dropping a future gives up what it asked for.
 pub trait Remote: Send + Sync + 'static {
-    /// Key packages of an account of another domain, for a requester of this one, which adds it somewhere.
+    /// Key packages of an account of another domain, for a requester of this one, which adds it somewhere; and the
+    /// certificates of the account's devices, as its server gives them.
     fn claim_key_packages(
         &self,
         requester: &Address,
         target: &Address,
         suite: Suite,
-    ) -> BoxFuture<'static, Result<v1::ClaimKeyPackagesAnswer, RemoteError>>;
-}
-
-/// A server without federation.
-#[derive(Debug, Clone, Copy)]
-pub struct Alone;
-
-impl Remote for Alone {
-    fn claim_key_packages(
-        &self,
-        _: &Address,
-        _: &Address,
-        _: Suite,
-    ) -> BoxFuture<'static, Result<v1::ClaimKeyPackagesAnswer, RemoteError>> {
-        ready(Err(RemoteError::Unknown)).boxed()
-    }
+    ) -> BoxFuture<'static, Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>>;
 }

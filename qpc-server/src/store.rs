@@ -15,6 +15,7 @@ pub mod conformance;
 mod contact;
 mod dispatch;
 mod group;
+mod guest;
 mod key_package;
 mod link;
 mod log;
@@ -35,7 +36,7 @@ use qpc_proto::{
     suite::Suite,
 };
 
-pub use self::{account::*, aftermath::*, contact::*, group::*, key_package::*, link::*, log::*, reply::*};
+pub use self::{account::*, aftermath::*, contact::*, group::*, guest::*, key_package::*, link::*, log::*, reply::*};
 
 /// An authenticated device: who does something. Made by authentication alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +134,9 @@ pub trait Store: Send + Sync + 'static {
     /// Creates an invite.
     fn create_invite(&self, invite: NewInvite) -> Reply<(), StoreFault>;
 
+    /// Makes an account of another domain known, as its own server describes it, or what has changed of it.
+    fn admit_guest(&self, guest: Guest) -> Reply<AccountId, AdmitError>;
+
     // -- key packages
 
     /// Adds one-time key packages, oldest first out beyond the limit, and sets the last resort.
@@ -140,8 +144,9 @@ pub trait Store: Send + Sync + 'static {
     /// Takes one key package of each device of an account; a one-time one is handed out at most once
     /// (invariant 7), the last-resort one only where no other is left.
     fn claim_key_packages(&self, actor: &Actor, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError>;
-    /// The same for somebody of another domain, who is vouched for by the server that asks.
-    fn claim_key_packages_for_peer(&self, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError>;
+    /// The same for somebody of another domain, who is vouched for by the server that asks, with all that it needs to
+    /// admit the account as a guest.
+    fn claim_key_packages_for_peer(&self, target: &Address, suite: Suite) -> Reply<ClaimedByPeer, ClaimError>;
     /// What the actor's device has left.
     fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal>;
 

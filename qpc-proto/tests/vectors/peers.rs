@@ -29,12 +29,20 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
     let package =
         v1::ClaimedKeyPackage { device_id: vec![7; 16].into(), key_package: b"key package".as_slice().into() };
     let claimed = v1::ClaimKeyPackagesAnswer { key_packages: vec![package], devices_without: vec![vec![8; 16].into()] };
+    let device = v1::DeviceCertificate {
+        address: "bob@b.example".into(),
+        account_key: vec![1; 32].into(),
+        device_id: vec![7; 16].into(),
+        device_key: vec![2; 32].into(),
+        signature: vec![3; 64].into(),
+    };
+    let claimed = v1::PeerClaimKeyPackagesAnswer { claimed: Some(claimed), devices: vec![device] };
     let all = [Ans::Error(error), Ans::Hello(hello), Ans::ClaimKeyPackages(claimed)];
     named(all.into_iter().map(|result| {
         let name = match &result {
             Ans::Error(_) => "Error, to a peer",
             Ans::Hello(_) => "PeerHelloAnswer",
-            Ans::ClaimKeyPackages(_) => "ClaimKeyPackagesAnswer, to a peer",
+            Ans::ClaimKeyPackages(_) => "PeerClaimKeyPackagesAnswer",
         };
         (name, v1::PeerAnswer { result: Some(result) })
     }))

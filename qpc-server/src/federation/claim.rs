@@ -25,13 +25,17 @@ impl Remote for Caller {
         requester: &Address,
         target: &Address,
         suite: Suite,
-    ) -> BoxFuture<'static, Result<v1::ClaimKeyPackagesAnswer, RemoteError>> {
+    ) -> BoxFuture<'static, Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>> {
         let (hall, domain) = (Arc::clone(&self.hall), target.domain.clone());
         let claim = v1::ClaimKeyPackages { address: target.to_string(), suite: suite.to_wire() };
         let request = v1::PeerClaimKeyPackages { requester: requester.to_string(), claim: Some(claim) };
         async move {
             let read = |answer| match answer {
-                peer_answer::Result::ClaimKeyPackages(claimed) if fits(&claimed, suite) => Some(claimed),
+                peer_answer::Result::ClaimKeyPackages(answer)
+                    if answer.claimed.as_ref().is_some_and(|claimed| fits(claimed, suite)) =>
+                {
+                    Some(answer)
+                }
                 _ => None,
             };
             hall.ask(&domain, peer_request::Method::ClaimKeyPackages(request), read).await
@@ -41,7 +45,7 @@ impl Remote for Caller {
 }
 
 /// Whether an answer is one that this server could have given: devices that are different and no more than an account has,
-/// with packages of the suite. Whose they are, clients judge by what the account has signed.
+/// with packages of the suite. Whose the devices are, `group` judges by their certificates, and clients each package.
 fn fits(answer: &v1::ClaimKeyPackagesAnswer, suite: Suite) -> bool {
     let with = answer.key_packages.iter().map(|claimed| &claimed.device_id);
     let named = with.chain(&answer.devices_without);

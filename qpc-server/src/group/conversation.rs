@@ -40,6 +40,10 @@ impl Groups {
         let peer = match v1::ConversationKind::try_from(request.kind) {
             Ok(v1::ConversationKind::Direct) => match field::address(&request.peer)? {
                 own if own == *actor.address() => return Err(FieldError::Malformed("peer")),
+                // Of two domains one is the hub, so that two people have one conversation.
+                peer if *Address::hub_of(actor.address(), &peer) != self.domain => {
+                    return Err(FieldError::Malformed("conversation"));
+                }
                 peer => Some(peer),
             },
             Ok(v1::ConversationKind::Group) if request.peer.is_empty() => None,

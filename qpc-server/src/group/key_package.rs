@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use futures_util::future::Either;
+use prost::Message;
 use qpc_proto::{
     address::Address,
     id::DeviceId,
@@ -15,7 +16,10 @@ use super::Groups;
 use crate::{
     field::{self, FieldError},
     remote::RemoteError,
-    store::{Actor, ClaimError, Claimed, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, Reply},
+    store::{
+        Actor, ClaimError, Claimed, ClaimedByPeer, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, Reply,
+        StoreFault,
+    },
 };
 
 /// Why an account's key packages were not handed out.
@@ -65,16 +69,11 @@ impl Groups {
         suite: Suite,
     ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimRefused>> + Send + use<> {
         // Either is begun now, and awaited later.
-        let claimed = if target.domain == self.domain {
-            Either::Left(self.store.claim_key_packages(actor, target, suite))
+        if target.domain == self.domain {
+            let reply = self.store.claim_key_packages(actor, target, suite);
+            Either::Left(async move { Ok(to_wire(reply.await?)) })
         } else {
-            Either::Right(self.remote.claim_key_packages(actor.address(), target, suite))
-        };
-        async move {
-            match claimed {
-                Either::Left(here) => Ok(to_wire(here.await?)),
-                Either::Right(elsewhere) => Ok(elsewhere.await?),
-            }
+            Either::Right(self.claim_elsewhere(actor.address(), target, suite))
         }
     }
 
@@ -83,9 +82,14 @@ impl Groups {
         &self,
         target: &Address,
         suite: Suite,
-    ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimError>> + Send + use<> {
+    ) -> impl Future<Output = Result<v1::PeerClaimKeyPackagesAnswer, ClaimError>> + Send + use<> {
         let reply = self.store.claim_key_packages_for_peer(target, suite);
-        async move { Ok(to_wire(reply.await?)) }
+        async move {
+            let ClaimedByPeer { claimed, certificates } = reply.await?;
+            let devices = certificates.into_iter().map(v1::DeviceCertificate::decode).collect::<Result<_, _>>();
+            let devices = devices.map_err(|_| StoreFault::Engine("a stored certificate is none".into()))?;
+            Ok(v1::PeerClaimKeyPackagesAnswer { claimed: Some(to_wire(claimed)), devices })
+        }
     }
 
     /// What the actor's device has left of a suite.

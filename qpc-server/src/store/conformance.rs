@@ -19,6 +19,7 @@ pub mod blocks;
 pub mod contacts;
 pub mod devices;
 pub mod groups;
+pub mod guests;
 pub mod key_packages;
 pub mod links;
 pub mod reading;
@@ -93,6 +94,10 @@ suite! { $ store_conformance of store:
         who_joins_reads_from_the_commit_that_added_them, a_direct_conversation_keeps_its_two,
         a_group_of_one_begins_without_an_entry, a_creation_is_answered_alike, a_name_is_used_once,
         conversations_are_listed_in_pages;
+    guests:
+        a_guest_takes_part_like_people_of_here,
+        a_guest_may_have_the_name_of_somebody_here_and_takes_nothing_from_them,
+        a_guests_devices_are_those_that_its_server_names, a_guest_with_another_key_is_one_that_was_reset;
     key_packages:
         a_key_package_is_handed_out_once, a_peer_claims_of_each_device_what_nobody_else_gets, each_suite_has_its_own_key_packages,
         of_the_newer_suite_all_devices_have_some_or_none_is_taken, the_oldest_go_beyond_the_limit, many_claim_at_once;

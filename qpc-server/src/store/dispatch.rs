@@ -114,6 +114,10 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::create_invite(tables, &invite))
     }
 
+    fn admit_guest(&self, guest: Guest) -> Reply<AccountId, AdmitError> {
+        self.write(0, move |tables| verbs::admit_guest(tables, &guest))
+    }
+
     fn publish_key_packages(&self, actor: &Actor, packages: NewKeyPackages) -> Reply<KeyPackageCount, Refusal> {
         let actor = actor.clone();
         let bytes = packages.one_time.iter().map(bytes::Bytes::len).sum();
@@ -125,7 +129,7 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::claim_key_packages(tables, &actor, &target, suite))
     }
 
-    fn claim_key_packages_for_peer(&self, target: &Address, suite: Suite) -> Reply<Claimed, ClaimError> {
+    fn claim_key_packages_for_peer(&self, target: &Address, suite: Suite) -> Reply<ClaimedByPeer, ClaimError> {
         let target = target.clone();
         self.write(0, move |tables| verbs::claim_key_packages_for_peer(tables, &target, suite))
     }

@@ -9,8 +9,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    AppendError, AskError, ClaimError, ContactError, CreateAccountError, CreateConversationError, EnrolDeviceError,
-    InviteError, LinkError, ReadError, RemovalError, ResetAccountError,
+    AdmitError, AppendError, AskError, ClaimError, ContactError, CreateAccountError, CreateConversationError,
+    EnrolDeviceError, InviteError, LinkError, ReadError, RemovalError, ResetAccountError,
 };
 
 /// A fault of the store itself, not a judgement on the request.
@@ -110,4 +110,5 @@ verb_errors! {
     RemovalError, RemovalError::Fault(fault) => fault;
     LinkError, LinkError::Fault(fault) => fault;
     AskError, AskError::Fault(fault) => fault;
+    AdmitError, AdmitError::Fault(fault) => fault;
 }

@@ -131,6 +131,7 @@ const LAYOUT: Layout = Layout {
         include_str!("sqlite/departures.sql"),
         include_str!("sqlite/suites.sql"),
         include_str!("sqlite/links.sql"),
+        include_str!("sqlite/guests.sql"),
     ],
 };
 

@@ -11,6 +11,7 @@ mod conversation;
 mod departure;
 mod device;
 mod group;
+mod guest;
 mod inbox;
 mod key_package;
 mod link;
@@ -27,12 +28,15 @@ pub(super) use self::{
     departure::{departures, hub_group, propose_removal, settle_departure},
     device::{device, enrol_device, list_devices, revoke_device, touch_device},
     group::{public_group, welcome_tree},
+    guest::admit_guest,
     key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},
     link::{ask_to_join, join_requests, set_link},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
     upkeep::{count_accounts, figures, probe, retention_step},
 };
+use qpc_proto::address::Address;
+
 use super::{
     Actor, Refusal, StoreFault,
     tables::{AccountRow, AccountState, Tables},
@@ -46,9 +50,12 @@ fn present(tables: &mut dyn Tables, actor: &Actor) -> Result<(), Refusal> {
     }
 }
 
-/// The account at an address, if it is in use.
-fn active(tables: &mut dyn Tables, address: &qpc_proto::address::Address) -> Result<Option<AccountRow>, StoreFault> {
-    Ok(tables
-        .account_named(&address.name)?
-        .filter(|account| account.state == AccountState::Active && account.address == *address))
+/// The account at an address, if it is one of this server's own and in use.
+fn active(tables: &mut dyn Tables, address: &Address) -> Result<Option<AccountRow>, StoreFault> {
+    Ok(tables.account_at(address)?.filter(|account| account.state == AccountState::Active))
+}
+
+/// The account at an address, if it can take part in conversations: one of this server's own, or a guest.
+fn participant(tables: &mut dyn Tables, address: &Address) -> Result<Option<AccountRow>, StoreFault> {
+    Ok(tables.account_at(address)?.filter(|account| account.state.takes_part()))
 }

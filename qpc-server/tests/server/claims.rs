@@ -7,7 +7,7 @@ use qpc_proto::{
     address::Address,
     error::Code,
     frame,
-    id::DeviceId,
+    id::{ConversationId, ConversationName, DeviceId, MessageId},
     limits::{FRAME_MAX, KEY_PACKAGE_MAX},
     suite::Suite,
     v1::{self, answer::Result as Outcome, peer_answer::Result as PeerOutcome, peer_request, request::Method},
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use crate::{
     house::House,
     peer::{Authority, Claims, Hand, Side, Stream, hello, place, request},
+    person::{Device, Person},
     wire::{Wire, soon},
 };
 
@@ -140,7 +141,7 @@ impl Asker {
     async fn ask(&mut self, asked: v1::PeerClaimKeyPackages) -> Result<Bytes, Code> {
         self.stream.say(&request(peer_request::Method::ClaimKeyPackages(asked))).await;
         match self.stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap() {
-            PeerOutcome::ClaimKeyPackages(mut claimed) => Ok(claimed.key_packages.remove(0).key_package),
+            PeerOutcome::ClaimKeyPackages(answer) => Ok(answer.claimed.unwrap().key_packages.remove(0).key_package),
             PeerOutcome::Error(error) => Err(Code::from_wire(error.code).unwrap()),
             other => panic!("{other:?}"),
         }
@@ -242,18 +243,19 @@ async fn asked_by_hand(change: impl FnOnce(&mut qpc_server::federation::Settings
     (side, hand, connection)
 }
 
-fn asks(remote: &Arc<dyn Remote>) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, RemoteError>> + use<> {
+fn asks(remote: &Arc<dyn Remote>) -> impl Future<Output = Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>> + use<> {
     let [requester, target] = ["alice@a.example", "bob@b.example"].map(|text| Address::parse(text).unwrap());
     remote.claim_key_packages(&requester, &target, Suite::Classical)
 }
 
-fn claimed(devices: &[u8], without: &[u8]) -> v1::ClaimKeyPackagesAnswer {
+fn claimed(devices: &[u8], without: &[u8]) -> v1::PeerClaimKeyPackagesAnswer {
     let id = |device: &u8| DeviceId::new(1, [*device; 10]).to_bytes();
     let with = |device| v1::ClaimedKeyPackage { device_id: id(device), key_package: package(1) };
-    v1::ClaimKeyPackagesAnswer {
+    let claimed = v1::ClaimKeyPackagesAnswer {
         key_packages: devices.iter().map(with).collect(),
         devices_without: without.iter().map(id).collect(),
-    }
+    };
+    v1::PeerClaimKeyPackagesAnswer { claimed: Some(claimed), devices: Vec::new() }
 }
 
 fn saying(result: PeerOutcome) -> Bytes {
@@ -267,7 +269,7 @@ async fn an_answer_that_is_none_is_not_passed_on() {
     let error = |code: u32| PeerOutcome::Error(v1::Error { code, retry_after_ms: u32::MAX, ..Default::default() });
     let with = |key_package: Bytes| {
         let mut answer = claimed(&[1], &[]);
-        answer.key_packages[0].key_package = key_package;
+        answer.claimed.as_mut().unwrap().key_packages[0].key_package = key_package;
         saying(PeerOutcome::ClaimKeyPackages(answer))
     };
     let classical = [0, 1, 0, 5, 0, 1, 0, 3];
@@ -276,6 +278,7 @@ async fn an_answer_that_is_none_is_not_passed_on() {
     let lies = [
         (saying(PeerOutcome::Hello(v1::PeerHelloAnswer::default())), RemoteError::Unfit),
         (frame::encode(&v1::PeerAnswer::default()), RemoteError::Unfit),
+        (saying(PeerOutcome::ClaimKeyPackages(v1::PeerClaimKeyPackagesAnswer::default())), RemoteError::Unfit),
         (saying(PeerOutcome::ClaimKeyPackages(claimed(&[], &[]))), RemoteError::Unfit),
         (saying(PeerOutcome::ClaimKeyPackages(claimed(&[1, 1], &[]))), RemoteError::Unfit),
         (saying(PeerOutcome::ClaimKeyPackages(claimed(&[1], &[1]))), RemoteError::Unfit),
@@ -314,8 +317,83 @@ async fn an_answer_that_is_none_is_not_passed_on() {
     };
     let (answer, ()) = tokio::join!(soon(asks(&side.remote)), answering);
     assert_eq!(answer, Ok(claimed(&[1], &[2])));
-    assert_eq!((side.asked("answered"), side.asked("refused"), side.asked("unfit")), (1, 4, 13));
+    assert_eq!((side.asked("answered"), side.asked("refused"), side.asked("unfit")), (1, 4, 14));
     side.stop().await;
+}
+
+/// Devices are those that an account's key has signed, each with an id of its own; nothing else is passed on.
+#[tokio::test]
+async fn a_peer_is_believed_of_its_people_what_their_account_has_signed() {
+    let authority = Authority::new();
+    let b = Hand::new(authority.sign(&Claims::of("b.example")), &authority.root);
+    let a = House::start_among(&authority, ("a.example", place()), &[("b.example", b.listen)], |_| ()).await;
+    let connection = b.welcome("b.example").await;
+    let (_, hers, alice) = a.newcomer("alice").await;
+    let (bob, ben, elsewhere) =
+        (Person::at("bob", "b.example"), Person::at("ben", "b.example"), Person::at("bob", "c.example"));
+    let (phone, tablet) = (Device::new(), Device::new());
+    let taken = Device { id: hers.id, ..Device::new() };
+    let reset = Person::at("bob", "b.example");
+    let cut = v1::DeviceCertificate { signature: vec![1; 64].into(), ..bob.certify(&phone) };
+    for (device, devices, believed) in [
+        (&phone, vec![], false),
+        (&phone, vec![ben.certify(&phone)], false),
+        (&phone, vec![elsewhere.certify(&phone)], false),
+        (&phone, vec![cut], false),
+        (&phone, vec![bob.certify(&phone), reset.certify(&tablet)], false),
+        (&phone, vec![bob.certify(&tablet)], false),
+        (&taken, vec![bob.certify(&taken)], false),
+        (&phone, vec![bob.certify(&phone)], true),
+        (&phone, vec![bob.certify(&phone), bob.certify(&tablet)], true),
+        // An id that was a device's is no other's, of the same account neither.
+        (&phone, vec![reset.certify(&phone)], false),
+        (&tablet, vec![bob.certify(&tablet)], true),
+        (&phone, vec![bob.certify(&phone)], false),
+    ] {
+        let package = v1::ClaimedKeyPackage { device_id: device.id.to_bytes(), key_package: package(1) };
+        let claimed = v1::ClaimKeyPackagesAnswer { key_packages: vec![package], ..Default::default() };
+        let answer = v1::PeerClaimKeyPackagesAnswer { claimed: Some(claimed.clone()), devices };
+        let said = format!("{answer:?}");
+        let answering = async {
+            let mut stream = Stream::accept(&connection).await;
+            stream.next::<v1::PeerRequest>().await.unwrap();
+            stream.say(&v1::PeerAnswer { result: Some(PeerOutcome::ClaimKeyPackages(answer)) }).await;
+        };
+        match tokio::join!(claim(&alice, "bob@b.example"), answering).0 {
+            Ok(given) => assert!(believed && given == claimed, "{said}"),
+            Err(error) => assert!(!believed && is(&error, Code::DomainUnreachable), "{error:?} {said}"),
+        }
+    }
+    a.running.drain().await.unwrap();
+}
+
+/// Of two domains one orders the conversation of two people, whoever begins it: that of the smaller address.
+#[tokio::test]
+async fn a_conversation_of_two_is_made_at_its_hub_alone() {
+    let house = House::start_with(|config| config.server.domain = "b.example".into()).await;
+    let (_, _, bob) = house.newcomer("bob").await;
+    let create = |peer: &str| {
+        let id = ConversationId::new(1, [1; 10]);
+        let create = v1::CreateConversation {
+            conversation: Some(ConversationName { domain: "b.example".parse().unwrap(), id }.to_wire()),
+            kind: v1::ConversationKind::Direct.into(),
+            peer: peer.into(),
+            message_id: MessageId::new(1, [1; 10]).to_bytes(),
+            ..Default::default()
+        };
+        let wire = bob.clone();
+        async move {
+            let Outcome::Error(error) = wire.call(Method::CreateConversation(create)).await else { panic!("made") };
+            (Code::from_wire(error.code).unwrap(), error.detail)
+        }
+    };
+    for at_hub in ["carol@a.example", "carol@c.example", "alice@b.example"] {
+        assert_ne!(create(at_hub).await.0, Code::Malformed, "{at_hub}");
+    }
+    for elsewhere in ["alice@c.example", "bob@a.example", "bob.x@c.example"] {
+        assert_eq!(create(elsewhere).await, (Code::Malformed, "conversation".into()), "{elsewhere}");
+    }
+    house.running.drain().await.unwrap();
 }
 
 #[tokio::test]

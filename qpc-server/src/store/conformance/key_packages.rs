@@ -61,7 +61,9 @@ pub fn a_peer_claims_of_each_device_what_nobody_else_gets(backend: &dyn Backend)
     assert_eq!(claim(), Err(ClaimError::NotFound));
     wait(world.store.publish_key_packages(&alice, numbered(0..2))).unwrap();
     wait(world.store.publish_key_packages(&tablet, numbered(10..11))).unwrap();
-    assert_eq!(bodies(claim().unwrap()), [(alice.device(), "0".into()), (tablet.device(), "10".into())]);
+    let given = claim().unwrap();
+    assert_eq!(given.certificates, [Bytes::from_static(b"certificate"), Bytes::from_static(b"certificate")]);
+    assert_eq!(bodies(given.claimed), [(alice.device(), "0".into()), (tablet.device(), "10".into())]);
     let here = wait(world.store.claim_key_packages(&bob, alice.address(), Classical)).unwrap();
     assert_eq!(here.without, [tablet.device()]);
     assert_eq!(bodies(here), [(alice.device(), "1".into())]);

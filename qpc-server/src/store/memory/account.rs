@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 use qpc_proto::{
-    address::AccountName,
+    address::{AccountName, Address},
     id::{AccountId, DeviceId},
     suite::Suite,
 };
@@ -21,13 +21,16 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Accounts {
     pub(super) rows: HashMap<AccountId, (AccountRow, PasswordRecord)>,
+    /// Of this server's own.
     names: HashMap<AccountName, AccountId>,
+    guests: HashMap<Address, AccountId>,
     decoy: PasswordRecord,
     reset_peers: HashMap<AccountId, Vec<AccountId>>,
     /// `None` for one that is gone: its id stays known.
     pub(super) devices: BTreeMap<DeviceId, Option<DeviceRow>>,
     /// In order of enrolment.
     enrolled: HashMap<AccountId, Vec<DeviceId>>,
+    certificates: HashMap<DeviceId, Bytes>,
     pub(super) invites: HashMap<InviteToken, InviteRow>,
     packages: HashMap<(DeviceId, Suite), Packages>,
 }
@@ -50,9 +53,20 @@ impl AccountTables for World {
         }
     }
 
+    fn account_at(&mut self, address: &Address) -> Fallible<Option<AccountRow>> {
+        if let Some(guest) = self.accounts.guests.get(address).copied() {
+            return self.account(guest);
+        }
+        Ok(self.account_named(&address.name)?.filter(|row| row.address == *address))
+    }
+
     fn insert_account(&mut self, account: &AccountRow, password: &PasswordRecord) -> Fallible<()> {
         self.accounts.rows.insert(account.id, (account.clone(), password.clone()));
-        self.accounts.names.insert(account.address.name.clone(), account.id);
+        if account.state == AccountState::Guest {
+            self.accounts.guests.insert(account.address.clone(), account.id);
+        } else {
+            self.accounts.names.insert(account.address.name.clone(), account.id);
+        }
         Ok(())
     }
 
@@ -65,7 +79,9 @@ impl AccountTables for World {
     }
 
     fn remove_account(&mut self, id: AccountId) -> Fallible<()> {
-        if let Some((row, _)) = self.accounts.rows.remove(&id) {
+        if let Some((row, _)) = self.accounts.rows.remove(&id)
+            && self.accounts.guests.remove(&row.address).is_none()
+        {
             self.accounts.names.remove(&row.address.name);
         }
         Ok(())
@@ -115,6 +131,11 @@ impl AccountTables for World {
         Ok(ids.into_iter().flatten().filter_map(|id| self.accounts.devices.get(id).cloned().flatten()).collect())
     }
 
+    fn certificates_of(&mut self, account: AccountId) -> Fallible<Vec<Bytes>> {
+        let ids = self.accounts.enrolled.get(&account);
+        Ok(ids.into_iter().flatten().filter_map(|id| self.accounts.certificates.get(id).cloned()).collect())
+    }
+
     fn insert_device(&mut self, account: AccountId, device: &NewDevice) -> Fallible<()> {
         let row = DeviceRow {
             id: device.id,
@@ -125,6 +146,7 @@ impl AccountTables for World {
             last_seen_ms: clock::day(device.now_ms),
         };
         self.accounts.devices.insert(device.id, Some(row));
+        self.accounts.certificates.insert(device.id, device.certificate.clone());
         self.accounts.enrolled.entry(account).or_default().push(device.id);
         Ok(())
     }
@@ -142,6 +164,7 @@ impl AccountTables for World {
         {
             ids.retain(|other| *other != id);
         }
+        self.accounts.certificates.remove(&id);
         self.accounts.packages.retain(|(device, _), _| *device != id);
         self.contacts.forget_device(id);
         self.logs.forget_device(id);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use qpc_proto::{
-    address::AccountName,
+    address::{AccountName, Address},
     id::{AccountId, DeviceId},
     suite::Suite,
 };
@@ -27,6 +27,7 @@ pub(super) fn state_number(state: AccountState) -> i64 {
         AccountState::Active => 1,
         AccountState::Reset => 2,
         AccountState::Deleted => 3,
+        AccountState::Guest => 4,
     }
 }
 
@@ -39,6 +40,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
             1 => AccountState::Active,
             2 => AccountState::Reset,
             3 => AccountState::Deleted,
+            4 => AccountState::Guest,
             other => return Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
         },
     })
@@ -72,8 +74,13 @@ impl AccountTables for Rows<'_> {
     }
 
     fn account_named(&mut self, name: &AccountName) -> Fallible<Option<AccountRow>> {
-        let sql = "SELECT id, name, domain, key, state FROM accounts WHERE name = ?1 AND row > 0";
-        self.one(sql, [name.as_str()], account)
+        let sql = "SELECT id, name, domain, key, state FROM accounts WHERE name = ?1 AND state <> ?2 AND row > 0";
+        self.one(sql, params![name.as_str(), state_number(AccountState::Guest)], account)
+    }
+
+    fn account_at(&mut self, of: &Address) -> Fallible<Option<AccountRow>> {
+        let sql = "SELECT id, name, domain, key, state FROM accounts WHERE name = ?1 AND domain = ?2 AND row > 0";
+        self.one(sql, [of.name.as_str(), of.domain.as_str()], account)
     }
 
     fn insert_account(&mut self, account: &AccountRow, password: &PasswordRecord) -> Fallible<()> {
@@ -191,6 +198,11 @@ impl AccountTables for Rows<'_> {
         let sql = "SELECT id, account, key, name, enrolled_ms, last_seen_ms FROM devices \
                    WHERE account = ?1 ORDER BY row";
         self.many(sql, [account.as_bytes()], device)
+    }
+
+    fn certificates_of(&mut self, account: AccountId) -> Fallible<Vec<Bytes>> {
+        let sql = "SELECT certificate FROM devices WHERE account = ?1 ORDER BY row";
+        self.many(sql, [account.as_bytes()], |row| Ok(row.get::<_, Vec<u8>>(0)?.into()))
     }
 
     fn insert_device(&mut self, account: AccountId, device: &NewDevice) -> Fallible<()> {

@@ -19,6 +19,18 @@ pub(in crate::store) enum AccountState {
     Reset,
     /// Its owner ended it; the name stays taken.
     Deleted,
+    /// Of another domain, in use there as far as this server was told.
+    Guest,
+}
+
+impl AccountState {
+    /// Whether it can take part in conversations here.
+    pub(in crate::store) fn takes_part(self) -> bool {
+        match self {
+            Self::Active | Self::Guest => true,
+            Self::Reset | Self::Deleted => false,
+        }
+    }
 }
 
 /// An account without what belongs to its password.
@@ -55,7 +67,10 @@ pub(in crate::store) struct InviteRow {
 /// Accounts, devices, invites, key packages.
 pub(in crate::store) trait AccountTables {
     fn account(&mut self, id: AccountId) -> Fallible<Option<AccountRow>>;
+    /// One of this server's own.
     fn account_named(&mut self, name: &AccountName) -> Fallible<Option<AccountRow>>;
+    /// One of this server's own, or a guest.
+    fn account_at(&mut self, address: &Address) -> Fallible<Option<AccountRow>>;
     fn insert_account(&mut self, account: &AccountRow, password: &PasswordRecord) -> Fallible<()>;
     /// Ends an account: the row stays for its name, what belongs to the password goes.
     fn end_account(&mut self, id: AccountId, state: AccountState) -> Fallible<()>;
@@ -74,6 +89,8 @@ pub(in crate::store) trait AccountTables {
     fn device_known(&mut self, id: DeviceId) -> Fallible<bool>;
     /// In order of enrolment.
     fn devices_of(&mut self, account: AccountId) -> Fallible<Vec<DeviceRow>>;
+    /// The certificates of those, in the same order.
+    fn certificates_of(&mut self, account: AccountId) -> Fallible<Vec<Bytes>>;
     fn insert_device(&mut self, account: AccountId, device: &NewDevice) -> Fallible<()>;
     fn set_last_seen(&mut self, id: DeviceId, last_seen_ms: u64) -> Fallible<()>;
     /// Removes the device's key, key packages, cursors and held welcomes; its id stays known.

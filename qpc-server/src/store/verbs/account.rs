@@ -57,7 +57,7 @@ fn use_up(tables: &mut dyn Tables, invite: InviteRow) -> Result<(), StoreFault> 
 }
 
 /// A reset name is registered anew: blocks stand as before, and everybody is told of the new key.
-fn come_back(
+pub(super) fn come_back(
     tables: &mut dyn Tables,
     before: &AccountRow,
     account: &AccountRow,

@@ -8,9 +8,8 @@ use qpc_proto::{
 };
 
 use super::{
-    active,
     inbox::{self, Notice},
-    present,
+    participant, present,
 };
 use crate::store::{
     Actor, Consent, ContactDecision, ContactError, ContactInfo, Refusal, StoreFault, rules,
@@ -23,7 +22,7 @@ pub(in crate::store) fn answer_contact(
     decision: &ContactDecision,
 ) -> Result<(), ContactError> {
     present(tables, actor)?;
-    let peer = active(tables, &decision.peer)?.ok_or(ContactError::NotFound)?.id;
+    let peer = participant(tables, &decision.peer)?.ok_or(ContactError::NotFound)?.id;
     if peer == actor.account() {
         return Err(ContactError::NotFound);
     }

@@ -10,10 +10,10 @@ use qpc_proto::{
 };
 
 use super::{
-    active, contact, group,
+    contact, group,
     inbox::{self, Draft},
     membership::{self, Made},
-    present,
+    participant, present,
 };
 use crate::store::{
     Actor, AppendError, Appended, Audience, CommitBundle, CreateConversationError, NewConversation, StoreFault,
@@ -138,7 +138,7 @@ fn judge_peer(
     new: &NewConversation,
     address: &Address,
 ) -> Result<AccountId, CreateConversationError> {
-    let peer = active(tables, address)?
+    let peer = participant(tables, address)?
         .map(|row| row.id)
         .filter(|peer| *peer != actor.account())
         .ok_or(AppendError::NotContact)?;

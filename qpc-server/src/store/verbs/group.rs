@@ -2,7 +2,7 @@
 
 use qpc_proto::id::{ConversationName, Seq};
 
-use super::{active, present};
+use super::{participant, present};
 use crate::store::{
     Actor, AddedDevice, AppendError, GroupState, GroupVersion, Judged, ReadError, StoreFault, StoredGroup, TreePage,
     tables::{LogId, LogKind, Tables},
@@ -66,7 +66,7 @@ pub(super) fn judged<'j, T>(
 /// Is every device that comes in enrolled here, with the keys that its certificate names?
 pub(super) fn enrolled(tables: &mut dyn Tables, added: &[AddedDevice]) -> Result<(), AppendError> {
     for device in added {
-        let account = active(tables, &device.address)?.filter(|account| account.key == device.account_key);
+        let account = participant(tables, &device.address)?.filter(|account| account.key == device.account_key);
         let known = tables.device(device.device)?.filter(|known| known.key == device.key);
         match (account, known) {
             (Some(account), Some(known)) if known.account == account.id => {}

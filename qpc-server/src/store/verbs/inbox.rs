@@ -11,7 +11,7 @@ use qpc_proto::{
 
 use crate::store::{
     Appended, Audience, Committed, StoreFault, rules,
-    tables::{AccountState, DeviceRow, EntryRow, LogId, Tables},
+    tables::{DeviceRow, EntryRow, LogId, Tables},
 };
 
 /// An entry before it has a place.
@@ -105,7 +105,7 @@ pub(super) fn tell_account(
     account: AccountId,
     notice: impl Fn() -> Notice,
 ) -> Result<(), StoreFault> {
-    let Some(row) = tables.account(account)?.filter(|row| row.state == AccountState::Active) else {
+    let Some(row) = tables.account(account)?.filter(|row| row.state.takes_part()) else {
         return Ok(());
     };
     for device in tables.devices_of(account)? {

@@ -4,7 +4,8 @@ use qpc_proto::{address::Address, id::DeviceId, limits::KEY_PACKAGES_PER_DEVICE_
 
 use super::{active, present};
 use crate::store::{
-    Actor, ClaimError, Claimed, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal, tables::Tables,
+    Actor, ClaimError, Claimed, ClaimedByPeer, ClaimedKeyPackage, KeyPackageCount, NewKeyPackages, Refusal,
+    tables::Tables,
 };
 
 pub(in crate::store) fn publish_key_packages(
@@ -36,8 +37,10 @@ pub(in crate::store) fn claim_key_packages_for_peer(
     tables: &mut dyn Tables,
     target: &Address,
     suite: Suite,
-) -> Result<Claimed, ClaimError> {
-    take(tables, target, suite, None)
+) -> Result<ClaimedByPeer, ClaimError> {
+    let claimed = take(tables, target, suite, None)?;
+    let account = active(tables, target)?.ok_or(ClaimError::NotFound)?;
+    Ok(ClaimedByPeer { claimed, certificates: tables.certificates_of(account.id)? })
 }
 
 /// One of each device of an account, but of this one.

@@ -14,9 +14,9 @@ use qpc_proto::{
 };
 
 use super::{
-    active, group,
+    group,
     inbox::{self, Notice},
-    link,
+    link, participant,
 };
 use crate::store::{
     Actor, AppendError, Appended, CommitBundle, GroupChange, GroupState, StoreFault,
@@ -110,7 +110,7 @@ fn judge_removed(
 
 /// The row of a member by address.
 fn member(tables: &mut dyn Tables, members: &[MemberRow], address: &Address) -> Result<Option<MemberRow>, StoreFault> {
-    let account = tables.account_named(&address.name)?.filter(|row| row.address == *address);
+    let account = tables.account_at(address)?;
     Ok(account.and_then(|row| members.iter().find(|member| member.account == row.id)).copied())
 }
 
@@ -129,7 +129,7 @@ fn judge_added(
     let mut seen: BTreeSet<AccountId> = members.iter().map(|member| member.account).collect();
     for (address, as_role) in &bundle.added {
         let direct = kind == LogKind::Direct;
-        let account = active(tables, address)?.ok_or(AppendError::NotContact)?;
+        let account = participant(tables, address)?.ok_or(AppendError::NotContact)?;
         if !seen.insert(account.id) {
             return Err(AppendError::Membership);
         }
@@ -304,5 +304,6 @@ fn welcome(
     }
     let sender = Some(actor.device());
     let notice = Notice { kind: EntryKind::Welcome, sender, id: Some(made.id), body, now_ms: made.now_ms };
-    inbox::deliver(tables, &actor.address().domain, device, notice)
+    let Some(account) = tables.account(device.account)? else { return Ok(()) };
+    inbox::deliver(tables, &account.address.domain, device, notice)
 }

@@ -12,7 +12,11 @@ use crate::store::{
 };
 
 /// Ends an account's devices, memberships and pairs; gives those who shared a conversation with it.
-fn end(tables: &mut dyn Tables, account: &AccountRow, state: AccountState) -> Result<Vec<AccountId>, StoreFault> {
+pub(super) fn end(
+    tables: &mut dyn Tables,
+    account: &AccountRow,
+    state: AccountState,
+) -> Result<Vec<AccountId>, StoreFault> {
     let devices: Vec<_> = tables.devices_of(account.id)?.into_iter().map(|row| row.id).collect();
     let peers = device::leave_behind(tables, account.id, &devices, true)?;
     tables.remove_memberships(account.id)?;

@@ -1,0 +1,128 @@
+//! People of other domains in this server's conversations: admitted as their own server describes them, and believed what
+//! their account has signed.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use prost::Message;
+use qpc_proto::{
+    address::Address, credential::VerifiedDevice, id::AccountId, limits::DEVICES_PER_ACCOUNT_MAX, suite::Suite, v1,
+};
+
+use super::{ClaimRefused, Groups};
+use crate::{
+    field,
+    remote::RemoteError,
+    rng,
+    store::{AdmitError, ClaimError, Guest, NewDevice},
+};
+
+impl Groups {
+    /// Asks an account's own server for key packages, and makes its devices known here, so that they can be added.
+    pub(super) fn claim_elsewhere(
+        &self,
+        requester: &Address,
+        target: &Address,
+        suite: Suite,
+    ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimRefused>> + Send + use<> {
+        let begun = self.abroad.as_ref().map(|abroad| {
+            let id = AccountId::new(self.clock.unix_ms(), rng::bytes(&*abroad.rng));
+            (abroad.remote.claim_key_packages(requester, target, suite), id)
+        });
+        let (store, clock, target) = (Arc::clone(&self.store), Arc::clone(&self.clock), target.clone());
+        async move {
+            let (asked, id) = begun.ok_or(RemoteError::Unknown)?;
+            let v1::PeerClaimKeyPackagesAnswer { claimed, devices } = asked.await?;
+            let claimed = claimed.ok_or(RemoteError::Unfit)?;
+            let guest = described(&target, &devices, (id, clock.unix_ms())).ok_or(RemoteError::Unfit)?;
+            if !names_devices_of(&claimed, &guest) {
+                return Err(RemoteError::Unfit.into());
+            }
+            match store.admit_guest(guest).await {
+                Ok(_) => Ok(claimed),
+                // What its server says can't be true.
+                Err(AdmitError::Own | AdmitError::DeviceExists) => Err(RemoteError::Unfit.into()),
+                Err(AdmitError::Fault(fault)) => Err(ClaimError::Fault(fault).into()),
+            }
+        }
+    }
+}
+
+/// An account by its devices' certificates, where all are its own and one key has signed them.
+fn described(address: &Address, devices: &[v1::DeviceCertificate], (id, now_ms): (AccountId, u64)) -> Option<Guest> {
+    if !(1..=DEVICES_PER_ACCOUNT_MAX).contains(&devices.len()) {
+        return None;
+    }
+    let verified: Vec<_> = devices.iter().map(VerifiedDevice::verify).collect::<Result<_, _>>().ok()?;
+    let account_key = *verified.first()?.account_key();
+    let fits = |device: &VerifiedDevice| device.address() == address && *device.account_key() == account_key;
+    if !verified.iter().all(fits) {
+        return None;
+    }
+    let device = |(device, certificate): (&VerifiedDevice, &v1::DeviceCertificate)| NewDevice {
+        id: device.device(),
+        key: *device.device_key(),
+        certificate: certificate.encode_to_vec().into(),
+        // It is for its owner, who reads it at their own server.
+        name: String::new(),
+        now_ms,
+    };
+    let devices = verified.iter().zip(devices).map(device).collect();
+    Some(Guest { id, address: address.clone(), account_key, devices, now_ms })
+}
+
+/// Whether key packages are said to be of devices that the account has.
+fn names_devices_of(claimed: &v1::ClaimKeyPackagesAnswer, guest: &Guest) -> bool {
+    let has: BTreeSet<_> = guest.devices.iter().map(|device| device.id).collect();
+    let named = claimed.key_packages.iter().map(|claimed| &claimed.device_id).chain(&claimed.devices_without);
+    named.into_iter().all(|id| field::device_id(id).is_ok_and(|id| has.contains(&id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer, SigningKey};
+    use qpc_proto::{id::DeviceId, transcript};
+
+    use super::*;
+
+    fn certificate(address: &str, account: u8, device: u8) -> v1::DeviceCertificate {
+        let (account, key) = (SigningKey::from_bytes(&[account; 32]), SigningKey::from_bytes(&[device; 32]));
+        let of = Address::parse(address).unwrap();
+        let (account_key, device_key) = (account.verifying_key().to_bytes(), key.verifying_key().to_bytes());
+        let id = DeviceId::new(1, [device; 10]);
+        let signed = transcript::device_certificate(&of, &account_key, id, &device_key);
+        v1::DeviceCertificate {
+            address: address.into(),
+            account_key: account_key.to_vec().into(),
+            device_id: id.to_bytes(),
+            device_key: device_key.to_vec().into(),
+            signature: account.sign(&signed).to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn an_account_is_what_one_key_has_signed_of_it() {
+        let bob = Address::parse("bob@b.example").unwrap();
+        let judged = |devices: &[v1::DeviceCertificate]| described(&bob, devices, (AccountId::new(1, [1; 10]), 7));
+        let own = |device| certificate("bob@b.example", 1, device);
+        let guest = judged(&[own(2), own(3)]).unwrap();
+        assert_eq!((guest.address.clone(), guest.devices.len(), guest.now_ms), (bob.clone(), 2, 7));
+        assert_eq!(guest.devices[1].id, DeviceId::new(1, [3; 10]));
+        let foreign = v1::DeviceCertificate { signature: own(3).signature, ..own(2) };
+        for (refused, why) in [
+            (vec![], "no device"),
+            ((1..18).map(own).collect(), "more than an account has"),
+            (vec![own(2), certificate("bob@b.example", 9, 3)], "two account keys"),
+            (vec![own(2), certificate("ben@b.example", 1, 3)], "somebody else's"),
+            (vec![certificate("bob@c.example", 1, 2)], "another domain's"),
+            (vec![own(2), foreign], "not signed"),
+        ] {
+            assert_eq!(judged(&refused), None, "{why}");
+        }
+        let claimed = |devices: &[u8]| v1::ClaimKeyPackagesAnswer {
+            devices_without: devices.iter().map(|device| DeviceId::new(1, [*device; 10]).to_bytes()).collect(),
+            ..Default::default()
+        };
+        assert!(names_devices_of(&claimed(&[2, 3]), &guest));
+        assert!(!names_devices_of(&claimed(&[2, 4]), &guest));
+    }
+}

@@ -1,0 +1,86 @@
+//! Guests: accounts of other domains, which take part as this server's own do, but log in elsewhere.
+//!
+//! Each of their devices has an inbox here, from which its own server reads what is for it.
+
+use std::collections::BTreeSet;
+
+use qpc_proto::id::{AccountId, DeviceId};
+
+use super::{account, device, reset};
+use crate::store::{
+    AdmitError, Guest, NewDevice, PasswordRecord,
+    tables::{AccountRow, AccountState, DeviceRow, Tables},
+};
+
+/// Makes known what a guest's own server says of it: devices that are new, and those that are gone. One that comes with
+/// another account key has been reset.
+pub(in crate::store) fn admit_guest(tables: &mut dyn Tables, guest: &Guest) -> Result<AccountId, AdmitError> {
+    let before = tables.account_at(&guest.address)?;
+    if before.as_ref().is_some_and(|row| row.state != AccountState::Guest) {
+        return Err(AdmitError::Own);
+    }
+    let known = before.filter(|row| row.key == guest.account_key);
+    let devices = match &known {
+        Some(row) => tables.devices_of(row.id)?,
+        None => Vec::new(),
+    };
+    let new = judge_devices(tables, guest, &devices)?;
+    let account = match known {
+        Some(row) => row,
+        None => insert(tables, guest)?,
+    };
+    let gone: Vec<DeviceId> = devices
+        .iter()
+        .map(|row| row.id)
+        .filter(|known| guest.devices.iter().all(|device| device.id != *known))
+        .collect();
+    if !gone.is_empty() {
+        device::leave_behind(tables, account.id, &gone, false)?;
+        for device in gone {
+            device::remove(tables, &account.address.domain, device)?;
+        }
+    }
+    for device in new {
+        device::insert(tables, &account, device)?;
+    }
+    Ok(account.id)
+}
+
+/// Those that are not known yet; each id is somebody's once.
+fn judge_devices<'g>(
+    tables: &mut dyn Tables,
+    guest: &'g Guest,
+    known: &[DeviceRow],
+) -> Result<Vec<&'g NewDevice>, AdmitError> {
+    let (mut ids, mut new) = (BTreeSet::new(), Vec::new());
+    for device in &guest.devices {
+        if !ids.insert(device.id) {
+            return Err(AdmitError::DeviceExists);
+        }
+        if known.iter().any(|row| row.id == device.id && row.key == device.key) {
+            continue;
+        }
+        if device::id_in_use(tables, &guest.address.domain, device.id)? {
+            return Err(AdmitError::DeviceExists);
+        }
+        new.push(device);
+    }
+    Ok(new)
+}
+
+/// A guest that is new, or in the place of one of the same name with another key.
+fn insert(tables: &mut dyn Tables, guest: &Guest) -> Result<AccountRow, AdmitError> {
+    let before = tables.account_at(&guest.address)?;
+    if let Some(before) = &before {
+        let peers = reset::end(tables, before, AccountState::Reset)?;
+        tables.add_reset_peers(before.id, &peers)?;
+        tables.remove_account(before.id)?;
+    }
+    let row =
+        AccountRow { id: guest.id, address: guest.address.clone(), key: guest.account_key, state: AccountState::Guest };
+    tables.insert_account(&row, &PasswordRecord::default())?;
+    if let Some(before) = &before {
+        account::come_back(tables, before, &row, guest.now_ms)?;
+    }
+    Ok(row)
+}
