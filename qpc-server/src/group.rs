@@ -17,7 +17,7 @@ mod turns;
 
 use std::sync::Arc;
 
-use qpc_proto::address::Domain;
+use qpc_proto::address::{Address, Domain};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -30,6 +30,7 @@ use self::{
     follow::{Follower, Hub},
     public::{Crypto, NoRandomness},
     removals::Removals,
+    turns::Turns,
 };
 use crate::{
     clock::Clock, metrics::Metrics, policy::limits::GroupLimits, remote::Remote, rng::Rng, store::Store, tasks::Tasks,
@@ -39,6 +40,8 @@ use crate::{
 struct Abroad {
     remote: Arc<dyn Remote>,
     rng: Arc<dyn Rng>,
+    /// One answer about an account at a time: what it says of the account's devices must not be older than what is known.
+    turns: Turns<Address>,
 }
 
 /// Everything about conversations but their messages. See the module's text.
@@ -47,7 +50,7 @@ pub struct Groups {
     domain: Domain,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    abroad: Option<Abroad>,
+    abroad: Option<Arc<Abroad>>,
     follower: Follower,
     removals: Removals,
 }
@@ -74,7 +77,7 @@ impl Groups {
     /// With other domains that can be asked, whose people are named here at random.
     #[must_use]
     pub fn with_remote(self, remote: Arc<dyn Remote>, rng: Arc<dyn Rng>) -> Self {
-        Self { abroad: Some(Abroad { remote, rng }), ..self }
+        Self { abroad: Some(Arc::new(Abroad { remote, rng, turns: Turns::default() })), ..self }
     }
 
     /// Devices have gone: their leaves are to be proposed for removal soon.

@@ -96,7 +96,7 @@ pub(super) struct Follower {
     pub(super) hub: Arc<Hub>,
     crypto: Arc<Crypto>,
     pub(super) shelf: Shelf,
-    pub(super) turns: Turns,
+    pub(super) turns: Turns<ConversationName>,
     reservations: Reservations,
     waiting: Semaphore,
     at_once: Semaphore,

@@ -1,12 +1,13 @@
 //! People of other domains in this server's conversations: admitted as their own server describes them, and believed what
 //! their account has signed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
     address::Address, credential::VerifiedDevice, id::AccountId, limits::DEVICES_PER_ACCOUNT_MAX, suite::Suite, v1,
 };
+use tokio::time::timeout;
 
 use super::{ClaimRefused, Groups};
 use crate::{
@@ -16,6 +17,9 @@ use crate::{
     store::{AdmitError, ClaimError, Guest, NewDevice},
 };
 
+/// How long a question about an account waits for the one before it.
+const TURN: Duration = Duration::from_secs(10);
+
 impl Groups {
     /// Asks an account's own server for key packages, and makes its devices known here, so that they can be added.
     pub(super) fn claim_elsewhere(
@@ -24,16 +28,18 @@ impl Groups {
         target: &Address,
         suite: Suite,
     ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimRefused>> + Send + use<> {
-        let begun = self.abroad.as_ref().map(|abroad| {
-            let id = AccountId::new(self.clock.unix_ms(), rng::bytes(&*abroad.rng));
-            (abroad.remote.claim_key_packages(requester, target, suite), id)
-        });
-        let (store, clock, target) = (Arc::clone(&self.store), Arc::clone(&self.clock), target.clone());
+        let (store, clock, abroad) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.abroad.clone());
+        let (requester, target) = (requester.clone(), target.clone());
         async move {
-            let (asked, id) = begun.ok_or(RemoteError::Unknown)?;
+            let abroad = abroad.ok_or(RemoteError::Unknown)?;
+            let turn = timeout(TURN, abroad.turns.take(&target));
+            let _turn = turn.await.map_err(|_| RemoteError::Busy)?;
+            let asked = abroad.remote.claim_key_packages(&requester, &target, suite);
             let v1::PeerClaimKeyPackagesAnswer { claimed, devices } = asked.await?;
             let claimed = claimed.ok_or(RemoteError::Unfit)?;
-            let guest = described(&target, &devices, (id, clock.unix_ms())).ok_or(RemoteError::Unfit)?;
+            let now_ms = clock.unix_ms();
+            let id = AccountId::new(now_ms, rng::bytes(&*abroad.rng));
+            let guest = described(&target, &devices, (id, now_ms)).ok_or(RemoteError::Unfit)?;
             if !names_devices_of(&claimed, &guest) {
                 return Err(RemoteError::Unfit.into());
             }

@@ -68,7 +68,7 @@ impl Groups {
         target: &Address,
         suite: Suite,
     ) -> impl Future<Output = Result<v1::ClaimKeyPackagesAnswer, ClaimRefused>> + Send + use<> {
-        // Either is begun now, and awaited later.
+        // The store's verb is queued now, in the order of requests; what is asked elsewhere is asked when it is awaited.
         if target.domain == self.domain {
             let reply = self.store.claim_key_packages(actor, target, suite);
             Either::Left(async move { Ok(to_wire(reply.await?)) })

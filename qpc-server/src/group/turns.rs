@@ -1,45 +1,50 @@
-//! One change at a time for each conversation: whoever comes second waits for its turn.
+//! One change at a time for each conversation, or whatever else is named: who comes second waits for their turn.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use qpc_proto::id::ConversationName;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
-/// The conversations in which a change is under way or waits. Bounded by who may wait at all.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<ConversationName, Arc<Lock<()>>>>);
+/// Those in which a change is under way or waits. Bounded by who may wait at all.
+pub(super) struct Turns<K: Eq + Hash + Clone>(Mutex<HashMap<K, Arc<Lock<()>>>>);
 
-/// The right to change a conversation's group, until it is dropped.
-pub(super) struct Turn<'t> {
+/// The right to change what is named, until it is dropped.
+pub(super) struct Turn<'t, K: Eq + Hash + Clone> {
     // In this order they are dropped.
     _guard: OwnedMutexGuard<()>,
-    _ticket: Ticket<'t>,
+    _ticket: Ticket<'t, K>,
 }
 
 /// A place in the map, which goes with the last who needs it.
-struct Ticket<'t> {
-    turns: &'t Turns,
-    name: &'t ConversationName,
+struct Ticket<'t, K: Eq + Hash + Clone> {
+    turns: &'t Turns<K>,
+    name: &'t K,
     lock: Arc<Lock<()>>,
 }
 
-impl Turns {
+impl<K: Eq + Hash + Clone> Default for Turns<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone> Turns<K> {
     /// Waits for the turn. Dropping the future gives the place back.
-    pub(super) async fn take<'t>(&'t self, name: &'t ConversationName) -> Turn<'t> {
+    pub(super) async fn take<'t>(&'t self, name: &'t K) -> Turn<'t, K> {
         let lock = Arc::clone(self.map().entry(name.clone()).or_default());
         let ticket = Ticket { turns: self, name, lock: Arc::clone(&lock) };
         Turn { _guard: lock.lock_owned().await, _ticket: ticket }
     }
 
-    fn map(&self) -> MutexGuard<'_, HashMap<ConversationName, Arc<Lock<()>>>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<K, Arc<Lock<()>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Ticket<'_> {
+impl<K: Eq + Hash + Clone> Drop for Ticket<'_, K> {
     fn drop(&mut self) {
         let mut map = self.turns.map();
         // The map's and ours: clones are made under the map's lock alone.
@@ -52,7 +57,7 @@ impl Drop for Ticket<'_> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use qpc_proto::id::ConversationId;
+    use qpc_proto::id::{ConversationId, ConversationName};
 
     use super::*;
 

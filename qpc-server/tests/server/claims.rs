@@ -367,6 +367,46 @@ async fn a_peer_is_believed_of_its_people_what_their_account_has_signed() {
     a.running.drain().await.unwrap();
 }
 
+/// A list of devices is older than the one that was asked for after it: so the second is asked for when the first is there.
+#[tokio::test]
+async fn one_question_about_an_account_is_asked_at_a_time() {
+    let authority = Authority::new();
+    let b = Hand::new(authority.sign(&Claims::of("b.example")), &authority.root);
+    let a = House::start_among(&authority, ("a.example", place()), &[("b.example", b.listen)], |_| ()).await;
+    let connection = b.welcome("b.example").await;
+    let (_, _, alice) = a.newcomer("alice").await;
+    let people = ["bob", "ben"].map(|name| (Person::at(name, "b.example"), Device::new()));
+    let answer = async |mut stream: Stream, whose: &str| {
+        let (person, device) = people.iter().find(|(person, _)| person.address().to_string() == whose).unwrap();
+        let package = v1::ClaimedKeyPackage { device_id: device.id.to_bytes(), key_package: package(1) };
+        let claimed = Some(v1::ClaimKeyPackagesAnswer { key_packages: vec![package], ..Default::default() });
+        let answer = v1::PeerClaimKeyPackagesAnswer { claimed, devices: vec![person.certify(device)] };
+        stream.say(&v1::PeerAnswer { result: Some(PeerOutcome::ClaimKeyPackages(answer)) }).await;
+    };
+    let asked = async || {
+        let mut stream = Stream::accept(&connection).await;
+        let request = stream.next::<v1::PeerRequest>().await.unwrap();
+        let Some(peer_request::Method::ClaimKeyPackages(claim)) = request.method else { panic!("another request") };
+        (claim.claim.unwrap().address, stream)
+    };
+    let answering = async {
+        let (first, one) = asked().await;
+        let (second, other) = asked().await;
+        assert_ne!(first, second, "about two accounts at once, and about each once");
+        answer(one, &first).await;
+        answer(other, &second).await;
+        let (third, last) = asked().await;
+        assert_eq!(third, "bob@b.example");
+        answer(last, &third).await;
+    };
+    let claims = async {
+        tokio::join!(claim(&alice, "bob@b.example"), claim(&alice, "bob@b.example"), claim(&alice, "ben@b.example"))
+    };
+    let ((one, two, three), ()) = tokio::join!(claims, answering);
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+    a.running.drain().await.unwrap();
+}
+
 /// Of two domains one orders the conversation of two people, whoever begins it: that of the smaller address.
 #[tokio::test]
 async fn a_conversation_of_two_is_made_at_its_hub_alone() {
