@@ -2,8 +2,9 @@
 //!
 //! A peer is the one domain that its certificate names, verified against the federation's CA; whatever a peer says
 //! of itself is compared with that. Each server opens a connection of its own (`dial`) for what it asks (`call`) and
-//! answers what comes on those of others (`listen`). Each kind of request has a file with both of its sides (`claim`). Certificates are looked at again from time to time (`keep`): new
-//! files count without a restart, and a connection ends when its certificate does.
+//! answers what comes on those of others (`listen`). Each kind of request has a file with both of its sides (`claim`).
+//! Certificates are looked at again from time to time (`keep`): new files count without a restart, and a connection ends
+//! when its certificate does.
 
 pub mod authority;
 mod call;

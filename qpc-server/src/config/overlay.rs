@@ -1,7 +1,8 @@
 //! What stands above the file: environment variables, then the command line.
 //!
 //! `QPC_SECTION__KEY` sets `section.key`; `QPC_AUTH_TOKEN`, `QPC_AUTH_TOKEN_FILE` and
-//! `QPC_DB_KEY_FILE` are short names. `QPC_DB_KEY` is no key of the file and is taken apart.
+//! `QPC_DB_KEY_FILE` are short names. `QPC_DB_KEY` is no key of the file and is taken apart. Lists have commas between
+//! their names, and peers are written `DOMAIN=ADDRESS`.
 
 use serde_json::Value as Json;
 use toml::{Table, Value};
@@ -14,6 +15,9 @@ const SHORT: [(&str, &str); 3] = [
     ("QPC_AUTH_TOKEN_FILE", "server.auth_token_file"),
     ("QPC_DB_KEY_FILE", "storage.key_file"),
 ];
+
+/// The one list that is not of names.
+const PEERS: &str = "federation.peers";
 
 /// One setting from above the file, with what to call it in an error.
 pub(super) struct Setting {
@@ -68,11 +72,20 @@ fn typed(key: &str, text: String) -> Value {
         // Names between commas.
         Some(Json::Array(_)) => {
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-            Value::Array(names.map(|name| Value::String(name.to_owned())).collect())
+            let value = |name: &str| if key == PEERS { peer(name) } else { Value::String(name.to_owned()) };
+            Value::Array(names.map(value).collect())
         }
         Some(Json::Number(_)) => text.parse().map(Value::Integer).unwrap_or(Value::String(text)),
         _ => Value::String(text),
     }
+}
+
+/// A peer as `DOMAIN=ADDRESS`. What has no address is a table without one, for the error to say so.
+fn peer(text: &str) -> Value {
+    let (domain, address) = text.split_once('=').map_or((text, None), |(domain, address)| (domain, Some(address)));
+    let fields = [("domain", Some(domain)), ("address", address)];
+    let field = |(name, text): (&str, Option<&str>)| Some((name.to_owned(), Value::String(text?.trim().to_owned())));
+    Value::Table(fields.into_iter().filter_map(field).collect())
 }
 
 fn merge(below: &mut Table, above: Table) {

@@ -260,6 +260,23 @@ fn federation_is_configured_as_the_manual_says() {
 }
 
 #[test]
+fn peers_can_be_set_from_the_environment() {
+    let peers = "node3.chat.example.com = 10.0.1.3:7001, node4.chat.example.com=[2001:db8::4]:7001";
+    let loaded = load(FEDERATED, &[("QPC_FEDERATION__PEERS", peers)]).unwrap();
+    assert!(loaded.check().is_empty());
+    let named: Vec<_> =
+        loaded.config.federation.peers.iter().map(|peer| (peer.domain.as_str(), peer.address.as_str())).collect();
+    let wanted = [("node3.chat.example.com", "10.0.1.3:7001"), ("node4.chat.example.com", "[2001:db8::4]:7001")];
+    assert_eq!(named, wanted);
+    assert_eq!(loaded.config.federation.peers[1].max_in_flight, 64);
+    assert!(load(FEDERATED, &[("QPC_FEDERATION__PEERS", "")]).unwrap().config.federation.peers.is_empty());
+    let alone = complaint(FEDERATED, &[("QPC_FEDERATION__PEERS", "node3.chat.example.com")]);
+    assert!(alone.contains("QPC_FEDERATION__PEERS") && alone.contains("missing field `address`"), "{alone}");
+    let bad = faults(FEDERATED, &[("QPC_FEDERATION__PEERS", "node3.chat.example.com=10.0.1.3")]);
+    assert!(bad.len() == 1 && bad[0].contains("federation.peers"), "{bad:?}");
+}
+
+#[test]
 fn what_is_wrong_with_peers_is_told_by_name() {
     let with = |peers: &str| faults(&format!("{FEDERATED}{peers}"), &[]);
     let peer = |domain: &str, rest: &str| format!("[[federation.peers]]\ndomain = \"{domain}\"\n{rest}\n");

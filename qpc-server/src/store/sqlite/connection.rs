@@ -217,10 +217,31 @@ fn prove(connection: &Connection) -> Result<(), OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::{super::LAYOUT, *};
 
     fn open_store(path: &Path, key: &DbKey) -> Result<Connection, OpenError> {
         open(path, key, &LAYOUT, Purpose::Write, 100)
+    }
+
+    /// In a process of its own, as the tests' runner makes one for each, one of these is the very first to open anything.
+    #[test]
+    fn whoever_opens_first_in_a_process_at_the_same_time_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let (start, key) = (Barrier::new(16), DbKey::parse("one").unwrap());
+        thread::scope(|scope| {
+            let opened = (0..16).map(|number| {
+                let (start, key, path) = (&start, &key, folder.path().join(format!("{number}.db")));
+                scope.spawn(move || {
+                    start.wait();
+                    open_store(&path, key).map(drop)
+                })
+            });
+            for thread in opened.collect::<Vec<_>>() {
+                thread.join().unwrap().unwrap();
+            }
+        });
     }
 
     #[test]
