@@ -439,7 +439,7 @@ async fn a_conversation_of_two_is_made_at_its_hub_alone() {
 #[tokio::test]
 async fn requests_to_a_peer_are_so_many_and_take_so_long() {
     // Four may be under way (`Side`).
-    let (side, _hand, connection) = asked_by_hand(|settings| settings.limits.answer = Duration::from_millis(500)).await;
+    let (side, _hand, connection) = asked_by_hand(|settings| settings.limits.answer = Duration::from_secs(4)).await;
     let mut waiting: JoinSet<_> = (0..4).map(|_| asks(&side.remote)).collect();
     let mut streams = Vec::new();
     for _ in 0..4 {
