@@ -19,15 +19,15 @@ pub(in crate::store) fn admit_guest(tables: &mut dyn Tables, guest: &Guest) -> R
     if before.as_ref().is_some_and(|row| row.state != AccountState::Guest) {
         return Err(AdmitError::Own);
     }
-    let known = before.filter(|row| row.key == guest.account_key);
-    let devices = match &known {
+    let same = before.as_ref().filter(|row| row.key == guest.account_key);
+    let devices = match same {
         Some(row) => tables.devices_of(row.id)?,
         None => Vec::new(),
     };
     let new = judge_devices(tables, guest, &devices)?;
-    let account = match known {
-        Some(row) => row,
-        None => insert(tables, guest)?,
+    let account = match same {
+        Some(row) => row.clone(),
+        None => insert(tables, guest, before)?,
     };
     let gone: Vec<DeviceId> = devices
         .iter()
@@ -69,8 +69,7 @@ fn judge_devices<'g>(
 }
 
 /// A guest that is new, or in the place of one of the same name with another key.
-fn insert(tables: &mut dyn Tables, guest: &Guest) -> Result<AccountRow, AdmitError> {
-    let before = tables.account_at(&guest.address)?;
+fn insert(tables: &mut dyn Tables, guest: &Guest, before: Option<AccountRow>) -> Result<AccountRow, AdmitError> {
     if let Some(before) = &before {
         let peers = reset::end(tables, before, AccountState::Reset)?;
         tables.add_reset_peers(before.id, &peers)?;

@@ -1,6 +1,11 @@
 //! Key packages: published, handed out once, counted.
 
-use qpc_proto::{address::Address, id::DeviceId, limits::KEY_PACKAGES_PER_DEVICE_MAX, suite::Suite};
+use qpc_proto::{
+    address::Address,
+    id::{AccountId, DeviceId},
+    limits::KEY_PACKAGES_PER_DEVICE_MAX,
+    suite::Suite,
+};
 
 use super::{active, present};
 use crate::store::{
@@ -29,8 +34,9 @@ pub(in crate::store) fn claim_key_packages(
     suite: Suite,
 ) -> Result<Claimed, ClaimError> {
     present(tables, actor)?;
+    let account = active(tables, target)?.ok_or(ClaimError::NotFound)?;
     // Nobody adds the device they act with.
-    take(tables, target, suite, Some(actor.device()))
+    take(tables, account.id, suite, Some(actor.device()))
 }
 
 pub(in crate::store) fn claim_key_packages_for_peer(
@@ -38,17 +44,21 @@ pub(in crate::store) fn claim_key_packages_for_peer(
     target: &Address,
     suite: Suite,
 ) -> Result<ClaimedByPeer, ClaimError> {
-    let claimed = take(tables, target, suite, None)?;
     let account = active(tables, target)?.ok_or(ClaimError::NotFound)?;
+    let claimed = take(tables, account.id, suite, None)?;
     Ok(ClaimedByPeer { claimed, certificates: tables.certificates_of(account.id)? })
 }
 
 /// One of each device of an account, but of this one.
-fn take(tables: &mut dyn Tables, target: &Address, suite: Suite, but: Option<DeviceId>) -> Result<Claimed, ClaimError> {
-    let account = active(tables, target)?.ok_or(ClaimError::NotFound)?;
+fn take(
+    tables: &mut dyn Tables,
+    account: AccountId,
+    suite: Suite,
+    but: Option<DeviceId>,
+) -> Result<Claimed, ClaimError> {
     let mut claimed = Claimed::default();
     let mut having = Vec::new();
-    for device in tables.devices_of(account.id)? {
+    for device in tables.devices_of(account)? {
         if Some(device.id) == but {
             continue;
         }
