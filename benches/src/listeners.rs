@@ -68,7 +68,7 @@ impl Listeners {
         let store = Arc::new(MemoryStore::new());
         let sink =
             Delivery::new(store, Arc::clone(&registry), Arc::new(FixedClock), metrics, &SessionLimits::default())
-                .sink();
+                .sink(None);
         let audience: Arc<[AccountId]> = (0..number).map(account).collect();
         let taken = Arc::new(AtomicU64::new(0));
         let (mut tasks, mut sessions) = (JoinSet::new(), Vec::new());
@@ -93,6 +93,7 @@ impl Listeners {
             entry: Arc::clone(&self.entry),
             audience: Audience::Members(Arc::clone(&self.audience)),
             withheld_from: None,
+            followers: None,
         };
         // Within the runtime, as the server does it (`store::Aftermath`).
         self.runtime.block_on(async { self.sink.committed(vec![committed]) });

@@ -117,6 +117,7 @@ impl Workbench {
                 change: GroupChange {
                     welcomes: Vec::new(),
                     welcome_tree: None,
+                    base_tree: None,
                     state: GroupState { core: BODY, tree: Some(BODY) },
                     added: added.iter().map(added_device).collect(),
                     joined: false,

@@ -11,6 +11,7 @@ mod links;
 mod log;
 mod message;
 mod own;
+mod refusal;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     inbox::{enter, retry_welcomes, untitled},
     links::{Judged, judge, may_add, not_let_in, tell_links},
     message::{may_describe, sent, set_contact, stands},
+    refusal::{distrust, refused},
 };
 use crate::{
     api::Event,

@@ -92,6 +92,8 @@ pub enum EntryKind {
     Contact = 17,
     /// Inbox: something happened to an account.
     Account = 18,
+    /// Inbox: what became of a message for another server.
+    Outcome = 19,
 }
 
 impl EntryKind {
@@ -106,6 +108,7 @@ impl EntryKind {
             16 => Self::Welcome,
             17 => Self::Contact,
             18 => Self::Account,
+            19 => Self::Outcome,
             _ => return None,
         })
     }
@@ -121,6 +124,7 @@ impl EntryKind {
             Self::Welcome => v1::EntryKind::Welcome,
             Self::Contact => v1::EntryKind::Contact,
             Self::Account => v1::EntryKind::Account,
+            Self::Outcome => v1::EntryKind::Outcome,
         }
     }
 }
@@ -276,6 +280,15 @@ impl LogEntry {
                     v1::entry::Content::RemovedBodyDigest(bytes::Bytes::copy_from_slice(&digest.0))
                 }
             }),
+        }
+    }
+
+    /// Bytes of the body; none where it is gone.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        match &self.content {
+            EntryContent::Body(body) => body.len(),
+            EntryContent::Removed(_) => 0,
         }
     }
 

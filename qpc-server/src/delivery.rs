@@ -31,6 +31,7 @@ use crate::{
     },
     policy::limits::SessionLimits,
     registry::Registry,
+    remote::Remote,
     store::{
         Actor, Append, AppendError, Appended, CommitSink, LogPage, LogPlace, Position, ReadError, ReadLog, Refusal,
         Reply, Store, StoreFault,
@@ -61,10 +62,11 @@ impl Delivery {
         Self { store, registry, clock, metrics, depth: Arc::default(), book }
     }
 
-    /// What the store is to tell of every committed entry ([`Store::set_sink`]).
+    /// What the store is to tell of every committed entry ([`Store::set_sink`]), which tells other domains of theirs.
     #[must_use]
-    pub fn sink(&self) -> Arc<dyn CommitSink> {
-        Arc::new(Publisher::new(Arc::clone(&self.registry), Arc::clone(&self.clock), Arc::clone(&self.metrics)))
+    pub fn sink(&self, abroad: Option<Arc<dyn Remote>>) -> Arc<dyn CommitSink> {
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        Arc::new(Publisher::new(registry, clock, Arc::clone(&self.metrics), abroad))
     }
 
     /// Stores a message or a failure report.

@@ -6,6 +6,7 @@
 //! Certificates are looked at again from time to time (`keep`): new files count without a restart, and a connection ends
 //! when its certificate does.
 
+mod act;
 pub mod authority;
 mod call;
 mod certificate;
@@ -14,6 +15,8 @@ mod dial;
 mod hello;
 mod keep;
 mod listen;
+mod outbox;
+mod push;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +35,7 @@ use self::certificate::Keys;
 pub use self::certificate::{CertificateFault, KeysError, Material};
 use crate::{
     clock::Clock,
+    delivery::Delivery,
     group::Groups,
     metrics::{
         FederationMetrics,
@@ -41,6 +45,7 @@ use crate::{
     policy::{Policy, limits::FederationLimits},
     remote::Remote,
     rng::Rng,
+    store::Store,
     tasks::Tasks,
     transport::{self, ResetKey},
 };
@@ -131,13 +136,21 @@ struct Reach {
     bell: Notify,
     /// Requests that may be under way.
     places: Semaphore,
+    /// Which logs it may lack something of.
+    news: push::News,
+    /// Something waits to be sent there.
+    outgoing: Notify,
 }
 
 /// What peers are answered from.
 #[derive(Clone)]
 pub struct House {
-    /// Key packages.
+    /// Conversations, key packages, copies.
     pub groups: Arc<Groups>,
+    /// Messages.
+    pub delivery: Arc<Delivery>,
+    /// What is read of logs.
+    pub store: Arc<dyn Store>,
     /// Rates.
     pub policy: Arc<Policy>,
 }
@@ -173,7 +186,15 @@ impl Door {
         let table = Arc::new(Peers::new(configured, Arc::clone(&metrics)));
         let reach = peers.iter().map(|peer| {
             metrics.prepare(peer.domain.as_str());
-            (peer.domain.clone(), Reach { bell: Notify::new(), places: Semaphore::new(peer.max_in_flight) })
+            (
+                peer.domain.clone(),
+                Reach {
+                    bell: Notify::new(),
+                    places: Semaphore::new(peer.max_in_flight),
+                    news: push::News::default(),
+                    outgoing: Notify::new(),
+                },
+            )
         });
         let reach = reach.collect();
         let hall = Hall {
@@ -219,6 +240,11 @@ impl Door {
         let tasks = hall.tasks.clone();
         for peer in hall.peers.clone() {
             let (hall, endpoint) = (Arc::clone(&hall), endpoint.clone());
+            let (store, domain) = (Arc::clone(&house.store), peer.domain.clone());
+            let push = push::keep_pushing(Arc::clone(&hall), Arc::clone(&store), domain.clone());
+            tasks.share("federation-push", info_span!("push"), push);
+            let send = outbox::keep_sending(Arc::clone(&hall), store, domain);
+            tasks.share("federation-outbox", info_span!("outbox"), send);
             tasks.share("federation-dial", info_span!("peer"), dial::keep_connected(hall, endpoint, peer));
         }
         tasks.share("federation-keys", info_span!("keys"), keep::look(Arc::clone(&hall), endpoint.clone(), source));
@@ -253,8 +279,12 @@ impl Hall {
         if let Some(older) = links.insert(key, connection.clone()) {
             close(&older, CloseCode::Replaced);
         }
+        drop(links);
         if incoming {
             self.table.incoming(domain, true);
+        } else if let Some(peer) = self.reach.get(domain) {
+            peer.news.of_all();
+            peer.outgoing.notify_one();
         }
         true
     }
@@ -284,6 +314,11 @@ impl Hall {
                 _ => CloseCode::ProtocolViolation,
             },
         );
+    }
+
+    /// Whether this server has a connection to a peer.
+    fn is_connected(&self, domain: &Domain) -> bool {
+        self.links().contains_key(&(domain.clone(), false))
     }
 
     /// A peer has come here.

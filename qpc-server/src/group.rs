@@ -5,6 +5,8 @@
 
 mod contact;
 mod conversation;
+mod copy;
+mod elsewhere;
 mod follow;
 mod guest;
 mod key_package;
@@ -18,10 +20,15 @@ mod turns;
 use std::sync::Arc;
 
 use qpc_proto::address::{Address, Domain};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    contact::AnswerError,
+    copy::CopyRefused,
+    elsewhere::Elsewhere,
     follow::{ChangeError, CreateError},
+    guest::Unknown,
     key_package::ClaimRefused,
     public::HubKey,
     reservations::Turn,
@@ -51,6 +58,8 @@ pub struct Groups {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     abroad: Option<Arc<Abroad>>,
+    /// A copy has gone on.
+    copied: Notify,
     follower: Follower,
     removals: Removals,
 }
@@ -71,7 +80,7 @@ impl Groups {
         let hub = Hub { domain: domain.clone(), key };
         let follower = Follower::new(Arc::clone(&store), hub, Crypto::new()?, limits, tasks, Arc::clone(&metrics));
         let removals = Removals::new(Arc::clone(&clock));
-        Ok(Self { store, domain, clock, metrics, abroad: None, follower, removals })
+        Ok(Self { store, domain, clock, metrics, abroad: None, copied: Notify::new(), follower, removals })
     }
 
     /// With other domains that can be asked, whose people are named here at random.

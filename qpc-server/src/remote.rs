@@ -1,11 +1,17 @@
-//! The port to other domains: what this server asks their servers for its own people (D11).
+//! The port to other domains: what this server asks their servers for its own people, and what they are to be told (D11).
 //!
 //! Nothing that is local waits for an answer from here.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use qpc_proto::{address::Address, suite::Suite, v1};
+use qpc_proto::{
+    address::{Address, Domain},
+    id::ConversationName,
+    suite::Suite,
+    v1::{self, peer_done},
+};
 
 /// Why another domain gave nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +38,9 @@ pub enum RemoteError {
 
 /// What other domains can be asked. Dropping a future gives up what it asked for.
 pub trait Remote: Send + Sync + 'static {
+    /// Whether this server federates with a domain, and knows where its server is.
+    fn knows(&self, domain: &Domain) -> bool;
+
     /// Key packages of an account of another domain, for a requester of this one, which adds it somewhere; and the
     /// certificates of the account's devices, as its server gives them.
     fn claim_key_packages(
@@ -40,4 +49,21 @@ pub trait Remote: Send + Sync + 'static {
         target: &Address,
         suite: Suite,
     ) -> BoxFuture<'static, Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>>;
+
+    /// Has a hub do something for somebody of here. Of its refusals those come back that a client may hear.
+    fn act(&self, domain: &Domain, deed: v1::PeerDeed) -> BoxFuture<'static, Result<peer_done::Result, RemoteError>>;
+
+    /// The tree that the copy of a conversation begins with, from a byte on.
+    fn read_tree(
+        &self,
+        domain: &Domain,
+        conversation: &ConversationName,
+        offset: usize,
+    ) -> BoxFuture<'static, Result<Bytes, RemoteError>>;
+
+    /// A log has something new that a domain reads. A hint: what is lost is found again by itself.
+    fn news(&self, domain: &Domain, log: &ConversationName);
+
+    /// Something waits to be sent to a domain. A hint as well.
+    fn outgoing(&self, domain: &Domain);
 }

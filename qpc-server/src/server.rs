@@ -233,7 +233,7 @@ async fn open(
         &limits.session,
     );
     let delivery = Arc::new(delivery);
-    store.set_sink(delivery.sink());
+    store.set_sink(delivery.sink(federation.as_ref().map(federation::Door::remote)));
     let (book, every, stopping) = (Arc::clone(&delivery), limits.session.cursor_flush, tasks.stopping().clone());
     tasks.share("cursors", info_span!("cursors"), async move { book.keep_cursors(every, stopping).await });
     if let Some(aftermath) = aftermath {
@@ -299,7 +299,7 @@ async fn open(
         drop(guard);
     });
     if let Some(door) = federation {
-        door.open(federation::House { groups, policy });
+        door.open(federation::House { groups, delivery: Arc::clone(&delivery), store: Arc::clone(&store), policy });
     }
     health.set_bound();
     if let Some(http) = http {

@@ -14,6 +14,7 @@ mod aftermath;
 pub mod conformance;
 mod contact;
 mod dispatch;
+mod follower;
 mod group;
 mod guest;
 mod key_package;
@@ -31,12 +32,15 @@ mod verbs;
 use std::sync::Arc;
 
 use qpc_proto::{
-    address::{AccountName, Address},
-    id::{AccountId, ConversationName, DeviceId, Seq},
+    address::{AccountName, Address, Domain},
+    chain::LogEntry,
+    id::{AccountId, ConversationName, DeviceId, MessageId, Seq},
     suite::Suite,
 };
 
-pub use self::{account::*, aftermath::*, contact::*, group::*, guest::*, key_package::*, link::*, log::*, reply::*};
+pub use self::{
+    account::*, aftermath::*, contact::*, follower::*, group::*, guest::*, key_package::*, link::*, log::*, reply::*,
+};
 
 /// An authenticated device: who does something. Made by authentication alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +121,8 @@ pub trait Store: Send + Sync + 'static {
     fn device(&self, device: DeviceId) -> Reply<Option<DeviceRecord>, StoreFault>;
     /// The account's devices, in order of enrolment.
     fn list_devices(&self, actor: &Actor) -> Reply<Vec<DeviceInfo>, Refusal>;
+    /// The encoded certificates of the actor's account, in order of enrolment.
+    fn certificates(&self, actor: &Actor) -> Reply<Vec<bytes::Bytes>, Refusal>;
     /// Deletes a device of the actor's account, its key packages and inbox.
     fn revoke_device(&self, actor: &Actor, device: DeviceId) -> Reply<(), Refusal>;
     /// Notes that the device was here; rounded to a day, so at most one write a day.
@@ -237,6 +243,46 @@ pub trait Store: Send + Sync + 'static {
     /// Notes how far devices have acknowledged; lower bounds that may fall back in a crash. Skips devices that are
     /// gone and logs that they may not read any more.
     fn record_cursors(&self, cursors: Vec<Acknowledged>) -> Reply<(), StoreFault>;
+
+    // -- other domains
+
+    /// Logs of which a domain lacks something, among so many after one; and where to go on, where there are more.
+    fn feed(&self, domain: &Domain, after: LogPlace, limit: usize) -> Reply<(Vec<Feed>, Option<LogPlace>), StoreFault>;
+    /// What a domain is handed of a log next, at most so many entries and bytes; with the group info if that is asked for.
+    fn feed_page(
+        &self,
+        domain: &Domain,
+        log: &ConversationName,
+        with_info: bool,
+        most: (usize, usize),
+    ) -> Reply<FeedPage, ReadError>;
+    /// At most so many bytes from an offset on of the tree that a domain's copy begins with.
+    fn base_tree(&self, domain: &Domain, log: &ConversationName, part: (usize, usize)) -> Reply<TreePage, ReadError>;
+    /// A domain has stored logs up to these entries.
+    fn followers_have(&self, domain: &Domain, places: Vec<(ConversationName, Seq)>) -> Reply<(), StoreFault>;
+    /// Where a copy ends; `None` where there is none.
+    fn copy_place(&self, log: &ConversationName) -> Reply<Option<CopyPlace>, StoreFault>;
+    /// Appends judged entries to a copy, with the members and the group that they make; gives its last entry.
+    fn copy(&self, append: CopyAppend) -> Reply<Seq, CopyError>;
+    /// Puts what another domain's inbox holds for a device into the device's own; gives how far that was read, and how
+    /// many entries were passed over.
+    fn take_notices(
+        &self,
+        domain: &Domain,
+        device: DeviceId,
+        entries: Vec<LogEntry>,
+        now_ms: u64,
+    ) -> Reply<(Seq, usize), StoreFault>;
+    /// Notes what a device sends to another domain, before it goes there.
+    fn queue(&self, actor: &Actor, outgoing: Outgoing) -> Reply<Queued, QueueError>;
+    /// Forgets what was sent at once and refused.
+    fn unqueue(&self, actor: &Actor, conversation: &ConversationName, id: MessageId) -> Reply<(), Refusal>;
+    /// What waits for a domain, in order, after one of them.
+    fn waiting(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Vec<Waiting>, StoreFault>;
+    /// Notes what a domain has said to what waited.
+    fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<(), StoreFault>;
+    /// How much waits for a domain.
+    fn backlog(&self, domain: &Domain) -> Reply<Backlog, StoreFault>;
 
     // -- upkeep
 

@@ -6,6 +6,8 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/across.rs"]
+mod across;
 #[path = "server/blobs.rs"]
 mod blobs;
 #[path = "server/canary.rs"]

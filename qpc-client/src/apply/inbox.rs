@@ -100,6 +100,10 @@ impl<'b> Batch<'b> {
                 Ok(notice) => self.account(&notice),
                 Err(_) => Ok(()),
             },
+            EntryKind::Outcome => match v1::OutcomeNotice::decode(body.clone()) {
+                Ok(notice) => self.outcome(&notice),
+                Err(_) => Ok(()),
+            },
             EntryKind::Message | EntryKind::Commit | EntryKind::Proposal | EntryKind::Report => Ok(()),
         }
     }

@@ -48,7 +48,7 @@ impl<'b> Batch<'b> {
     fn step(&mut self, log: &mut Open<'b>, entry: &LogEntry, promise: Promise) -> Result<Step, ApplyError> {
         let own = entry.sender == Some(self.me.identity.device);
         match (entry.kind, &entry.content) {
-            (EntryKind::Welcome | EntryKind::Contact | EntryKind::Account, content) => {
+            (EntryKind::Welcome | EntryKind::Contact | EntryKind::Account | EntryKind::Outcome, content) => {
                 if let (Kind::Inbox, EntryContent::Body(body)) = (log.conversation.kind, content) {
                     self.inbox_entry(entry.kind, body)?;
                 }

@@ -362,6 +362,5 @@ fn people(core: &Arc<Core>, names: &[String]) -> Result<Vec<Address>, CommandErr
     let mut people = names.iter().map(|name| target::person(&core.me, name)).collect::<Result<Vec<_>, _>>()?;
     people.sort();
     people.dedup();
-    people.iter().try_for_each(|person| target::writable_to(&core.me, person))?;
     Ok(people)
 }

@@ -97,10 +97,7 @@ pub(super) fn writable(tx: &Transaction<'_>, me: &Me, to: &str, most: u64) -> Re
     }
     let conversation = match target::read(tx, me, to)? {
         Target::Person(person) if person == *me.address() => conversation::want_personal(tx, me.address())?,
-        Target::Person(person) => {
-            target::writable_to(me, &person)?;
-            conversation::want_direct(tx, &person)?
-        }
+        Target::Person(person) => conversation::want_direct(tx, &person)?,
         Target::Conversation(conversation) => *conversation,
     };
     may_write(tx, &conversation)?;

@@ -65,17 +65,6 @@ pub(super) fn person(me: &Me, text: &str) -> Result<Address, CommandError> {
     if address == *me.address() { Err(usage("that is you")) } else { Ok(address) }
 }
 
-/// Somebody who can be written to: a person of this server.
-pub(super) fn writable_to(me: &Me, person: &Address) -> Result<(), CommandError> {
-    if person.domain == me.address().domain {
-        return Ok(());
-    }
-    Err(usage(format!(
-        "{person} is a person of another server, {}: people can be written to on their own server only so far",
-        person.domain
-    )))
-}
-
 /// A conversation that exists, with a person or of a group.
 pub(super) fn existing(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Conversation, CommandError> {
     match read(tx, me, text)? {

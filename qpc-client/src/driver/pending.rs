@@ -206,10 +206,11 @@ pub(crate) fn stage_between(
     if wanted.state != State::Wanted {
         return Ok((None, out));
     }
-    let name = ConversationName {
-        domain: me.address().domain.clone(),
-        id: fresh::conversation_id().map_err(StoreError::from)?,
-    };
+    // Of two domains one is the hub, so that two people have one conversation.
+    let domain = wanted.peer.as_ref().map_or(&me.address().domain, |peer| Address::hub_of(me.address(), peer));
+    let name = ConversationName { domain: domain.clone(), id: fresh::conversation_id().map_err(StoreError::from)? };
+    // Another hub's key is not known here: that one proposes nothing then.
+    let hub = hub.filter(|_| name.domain == me.address().domain);
     let people = wanted.peer.iter().flat_map(|peer| invitees(peer, claimed));
     let invitees: Vec<_> = people.collect();
     // Between two, and with oneself, all devices that there will be have to follow it: the suite that each knows.

@@ -98,7 +98,7 @@ fn parse(kind: EntryKind, body: &[u8]) -> Result<ProtocolMessage, ProcessError> 
         EntryKind::Message => (WireFormat::PrivateMessage, ContentType::Application),
         EntryKind::Commit => (WireFormat::PublicMessage, ContentType::Commit),
         EntryKind::Proposal => (WireFormat::PublicMessage, ContentType::Proposal),
-        EntryKind::Report | EntryKind::Welcome | EntryKind::Contact | EntryKind::Account => {
+        EntryKind::Report | EntryKind::Welcome | EntryKind::Contact | EntryKind::Account | EntryKind::Outcome => {
             return Err(ProcessError::Malformed("an entry that is not MLS's"));
         }
     };

@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     metrics::Metrics,
     registry::{Offer, Registry},
+    remote::Remote,
     store::{Audience, CommitSink, Committed},
 };
 
@@ -23,11 +24,17 @@ pub(super) struct Publisher {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    abroad: Option<Arc<dyn Remote>>,
 }
 
 impl Publisher {
-    pub(super) fn new(registry: Arc<Registry>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self { registry, clock, metrics }
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        abroad: Option<Arc<dyn Remote>>,
+    ) -> Self {
+        Self { registry, clock, metrics, abroad }
     }
 }
 
@@ -35,7 +42,10 @@ impl CommitSink for Publisher {
     fn committed(&self, entries: Vec<Committed>) {
         // In whole milliseconds, as entries carry them: finer than anybody waits for.
         let now_ms = self.clock.unix_ms();
-        for Committed { entry, audience, withheld_from } in entries {
+        for Committed { entry, audience, withheld_from, followers } in entries {
+            if let (Some(abroad), Some(followers)) = (&self.abroad, followers) {
+                followers.iter().for_each(|domain| abroad.news(domain, &entry.conversation));
+            }
             let offer = offer(&entry);
             match &audience {
                 Audience::Members(accounts) => {
@@ -80,10 +90,7 @@ fn withheld(entry: &LogEntry) -> Arc<Offer> {
 }
 
 fn body_len(entry: &LogEntry) -> u64 {
-    match &entry.content {
-        EntryContent::Body(body) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-        EntryContent::Removed(_) => 0,
-    }
+    u64::try_from(entry.body_len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -150,6 +157,7 @@ mod tests {
             entry: Arc::clone(&entry),
             audience: Audience::Members([alice, bob].into()),
             withheld_from: Some(bob),
+            followers: None,
         }]);
         let mut seen = Vec::new();
         for subscription in [&alices, &bobs] {

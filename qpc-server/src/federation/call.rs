@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The longest that a peer can have this server's people wait before they ask again.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Who asks for this server's people. What can be asked stands beside how it is answered.
 pub(super) struct Caller {

@@ -3,13 +3,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use qpc_proto::{
     address::{Address, Domain},
     error::Code,
+    id::ConversationName,
     limits::{DEVICES_PER_ACCOUNT_MAX, KEY_PACKAGE_MAX},
     suite::Suite,
-    v1::{self, peer_answer, peer_request},
+    v1::{self, peer_answer, peer_done, peer_request},
 };
 
 use super::{House, call::Caller};
@@ -20,6 +22,37 @@ use crate::{
 };
 
 impl Remote for Caller {
+    fn knows(&self, domain: &Domain) -> bool {
+        self.hall.reach.contains_key(domain) && self.hall.allows(domain)
+    }
+
+    fn act(&self, domain: &Domain, deed: v1::PeerDeed) -> BoxFuture<'static, Result<peer_done::Result, RemoteError>> {
+        let (hall, domain) = (Arc::clone(&self.hall), domain.clone());
+        async move { hall.act(&domain, vec![deed]).await?.pop().ok_or(RemoteError::Unfit) }.boxed()
+    }
+
+    fn read_tree(
+        &self,
+        _: &Domain,
+        conversation: &ConversationName,
+        offset: usize,
+    ) -> BoxFuture<'static, Result<Bytes, RemoteError>> {
+        let (hall, conversation) = (Arc::clone(&self.hall), conversation.clone());
+        async move { hall.tree(conversation, offset).await }.boxed()
+    }
+
+    fn news(&self, domain: &Domain, log: &ConversationName) {
+        if let Some(peer) = self.hall.reach.get(domain) {
+            peer.news.of(log);
+        }
+    }
+
+    fn outgoing(&self, domain: &Domain) {
+        if let Some(peer) = self.hall.reach.get(domain) {
+            peer.outgoing.notify_one();
+        }
+    }
+
     fn claim_key_packages(
         &self,
         requester: &Address,
@@ -75,7 +108,7 @@ pub(super) async fn answer(
 }
 
 /// An address in its canonical form, of this domain and no other.
-fn of_domain(text: &str, domain: &Domain) -> Result<Address, WireError> {
+pub(super) fn of_domain(text: &str, domain: &Domain) -> Result<Address, WireError> {
     let address = field::address(text)?;
     if address.to_string() != text {
         return Err(FieldError::Malformed("address").into());

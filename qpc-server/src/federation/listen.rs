@@ -7,7 +7,7 @@ use qpc_proto::{
     address::Domain,
     error::{CloseCode, Code},
     frame,
-    limits::FRAME_MAX_UNAUTHENTICATED,
+    limits::FRAME_MAX,
     v1::{self, peer_answer, peer_request},
 };
 use quinn::{Connection, Endpoint, Incoming, SendStream, VarInt};
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::debug_span;
 
-use super::{Hall, House, claim, close, hello};
+use super::{Hall, House, act, claim, close, hello, push};
 use crate::{
     metrics::labels::{Direction, PeerRefused},
     session::WireError,
@@ -124,7 +124,7 @@ async fn answer_streams(
     };
     begin(first);
     while let Ok((send, recv)) = connection.accept_bi().await {
-        begin((send, Frames::new(recv, FRAME_MAX_UNAUTHENTICATED, hall.limits.frame)));
+        begin((send, Frames::new(recv, FRAME_MAX, hall.limits.frame)));
     }
 }
 
@@ -171,6 +171,9 @@ async fn judged(
         Some(peer_request::Method::ClaimKeyPackages(request)) => {
             claim::answer(house, (&hall.domain, domain), request).await
         }
+        Some(peer_request::Method::Push(request)) => push::answer(house, (&hall.domain, domain), request).await,
+        Some(peer_request::Method::ReadTree(request)) => act::tree(house, (&hall.domain, domain), request).await,
+        Some(peer_request::Method::Act(request)) => act::answer(house, (&hall.domain, domain), request).await,
         None => Err(WireError::new(Code::UnknownMethod, "no method that this server knows")),
     }
 }

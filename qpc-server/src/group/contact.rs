@@ -1,12 +1,25 @@
 //! Contacts: who may write to whom, answered and listed.
 
-use qpc_proto::{limits::LIST_PAGE_MAX, v1};
+use std::sync::Arc;
 
-use super::Groups;
+use qpc_proto::{address::Address, limits::LIST_PAGE_MAX, v1};
+
+use super::{Elsewhere, Groups};
 use crate::{
     field::{self, FieldError},
     store::{Actor, Consent, ContactDecision, ContactError, ContactInfo, Refusal, Reply},
 };
+
+/// Why a contact was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The store's judgement.
+    #[error(transparent)]
+    Here(#[from] ContactError),
+    /// That of the contact's domain, or why there is none.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
+}
 
 impl Groups {
     /// Accepts, declines, blocks or unblocks.
@@ -14,10 +27,10 @@ impl Groups {
     /// # Errors
     /// [`FieldError`] at once; the reply carries the store's judgement.
     pub fn answer_contact(
-        &self,
+        self: &Arc<Self>,
         actor: &Actor,
         request: &v1::AnswerContact,
-    ) -> Result<Reply<(), ContactError>, FieldError> {
+    ) -> Result<impl Future<Output = Result<(), AnswerError>> + Send + use<>, FieldError> {
         let answer = match v1::ContactAnswer::try_from(request.answer) {
             Ok(v1::ContactAnswer::Accept) => Consent::Accept,
             Ok(v1::ContactAnswer::Decline) => Consent::Decline,
@@ -26,7 +39,25 @@ impl Groups {
             Ok(v1::ContactAnswer::Unspecified) | Err(_) => return Err(FieldError::Malformed("answer")),
         };
         let peer = field::address(&request.address)?;
-        Ok(self.store.answer_contact(actor, ContactDecision { peer, answer, now_ms: self.clock.unix_ms() }))
+        let (this, actor) = (Arc::clone(self), actor.clone());
+        // Whoever is of another domain hears from that one that they may write, and their hub lets them.
+        let tells = answer == Consent::Accept && peer.domain != self.domain && actor.address().domain == self.domain;
+        Ok(async move {
+            if tells {
+                this.accept_elsewhere(&actor, &peer).await?;
+            }
+            Ok(this.decide(&actor, peer, answer).await?)
+        })
+    }
+
+    fn decide(&self, actor: &Actor, peer: Address, answer: Consent) -> Reply<(), ContactError> {
+        self.store.answer_contact(actor, ContactDecision { peer, answer, now_ms: self.clock.unix_ms() })
+    }
+
+    /// Notes what the hub has noted already.
+    pub(super) async fn accept_here(&self, actor: &Actor, peer: &Address) {
+        // Nothing was asked that could be answered, or it was answered before.
+        self.decide(actor, peer.clone(), Consent::Accept).await.ok();
     }
 
     /// One page of the actor's contacts.

@@ -14,10 +14,7 @@ use qpc_proto::{
 use super::{ChangeError, CreateError, Groups};
 use crate::{
     field::{self, FieldError},
-    store::{
-        Actor, Append, Appended, CommitAppend, CommitBundle, ConversationInfo, ConversationKind, NewConversation,
-        Refusal,
-    },
+    store::{Actor, Append, Appended, CommitAppend, CommitBundle, ConversationInfo, NewConversation, Refusal},
 };
 
 /// Bytes of a page of conversations after which it ends: members make one conversation large.
@@ -34,18 +31,18 @@ impl Groups {
         request: v1::CreateConversation,
     ) -> Result<impl Future<Output = Result<Appended, CreateError>> + Send + use<>, FieldError> {
         let conversation = field::conversation(request.conversation.as_ref())?;
-        if conversation.domain != self.domain {
-            return Err(FieldError::Malformed("conversation"));
-        }
+        let as_it_is = self.is_elsewhere(&conversation).then(|| request.clone());
         let peer = match v1::ConversationKind::try_from(request.kind) {
             Ok(v1::ConversationKind::Direct) => match field::address(&request.peer)? {
                 own if own == *actor.address() => return Err(FieldError::Malformed("peer")),
                 // Of two domains one is the hub, so that two people have one conversation.
-                peer if *Address::hub_of(actor.address(), &peer) != self.domain => {
+                peer if *Address::hub_of(actor.address(), &peer) != conversation.domain => {
                     return Err(FieldError::Malformed("conversation"));
                 }
                 peer => Some(peer),
             },
+            // Any other is made where its maker is.
+            _ if conversation.domain != self.domain => return Err(FieldError::Malformed("conversation")),
             Ok(v1::ConversationKind::Group) if request.peer.is_empty() => None,
             Ok(v1::ConversationKind::Personal) if request.peer.is_empty() => Some(actor.address().clone()),
             Ok(v1::ConversationKind::Group | v1::ConversationKind::Personal) => {
@@ -65,7 +62,15 @@ impl Groups {
             now_ms: self.clock.unix_ms(),
         };
         let (this, actor) = (Arc::clone(self), actor.clone());
-        Ok(async move { this.follower.create(&actor, new).await })
+        Ok(async move {
+            match as_it_is {
+                Some(request) => {
+                    let made = this.create_elsewhere(&actor, &new, request).await;
+                    Ok(made.map_err(ChangeError::from)?)
+                }
+                None => this.follower.create(&actor, new).await,
+            }
+        })
     }
 
     /// Advances a group by one epoch.
@@ -77,15 +82,22 @@ impl Groups {
         actor: &Actor,
         request: v1::SubmitCommit,
     ) -> Result<impl Future<Output = Result<Appended, ChangeError>> + Send + use<>, FieldError> {
+        let conversation = field::conversation(request.conversation.as_ref())?;
+        let as_it_is = self.is_elsewhere(&conversation).then(|| request.clone());
         let commit = CommitAppend {
-            conversation: field::conversation(request.conversation.as_ref())?,
+            conversation,
             id: field::message_id(&request.message_id)?,
             counter: field::counter(request.counter)?,
             bundle: bundle(request.commit.ok_or(FieldError::Malformed("commit"))?)?,
             now_ms: self.clock.unix_ms(),
         };
         let (this, actor) = (Arc::clone(self), actor.clone());
-        Ok(async move { this.follower.commit(&actor, commit).await })
+        Ok(async move {
+            match as_it_is {
+                Some(request) => Ok(this.commit_elsewhere(&actor, &commit, request).await?),
+                None => this.follower.commit(&actor, commit).await,
+            }
+        })
     }
 
     /// Stores a proposal, which waits for the next commit.
@@ -157,16 +169,11 @@ fn page(found: Vec<ConversationInfo>) -> v1::ListConversationsAnswer {
 }
 
 fn to_wire(info: ConversationInfo) -> v1::Conversation {
-    let kind = match info.kind {
-        ConversationKind::Direct => v1::ConversationKind::Direct,
-        ConversationKind::Group => v1::ConversationKind::Group,
-        ConversationKind::Personal => v1::ConversationKind::Personal,
-    };
     let member =
         |(address, role): (Address, Role)| v1::Member { address: address.to_string(), role: role.to_wire().into() };
     v1::Conversation {
         conversation: Some(info.conversation.to_wire()),
-        kind: kind.into(),
+        kind: info.kind.to_wire().into(),
         members: info.members.into_iter().map(member).collect(),
         epoch: info.epoch.0,
         head_seq: info.head.0,

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    elsewhere::Elsewhere,
     public::{Caller, Crypto, Followed, Founding, HubKey, Refused},
     reservations::{Reservations, Turn},
     shelf::{Known, Shelf},
@@ -29,7 +30,7 @@ use crate::{
     metrics::Metrics,
     policy::limits::GroupLimits,
     store::{
-        Actor, Append, AppendError, Appended, CommitAppend, CreateConversationError, GroupVersion, Judged,
+        Actor, Append, AppendError, Appended, CommitAppend, CreateConversationError, GroupChange, GroupVersion, Judged,
         NewConversation, ReadError, Store, StoreFault, StoredGroup,
     },
     tasks::Tasks,
@@ -58,6 +59,12 @@ pub enum ChangeError {
     /// Too many changes wait to be judged.
     #[error("too many changes wait to be judged")]
     Busy,
+    /// The copy of another hub's conversation has not come as far as its group.
+    #[error("the copy is behind its hub")]
+    Behind,
+    /// Another domain's hub, or the way there.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// The store.
     #[error(transparent)]
     Store(#[from] AppendError),
@@ -142,7 +149,9 @@ impl Follower {
                 match &mut new.commit {
                     Some(bundle) => {
                         let approved = group.judge_commit(crypto, &caller, bundle)?;
-                        let change = group.apply(approved)?;
+                        let mut change = group.apply(approved)?;
+                        let guests = caller.address.domain != hub.domain || brings_guests(&change, &hub.domain);
+                        change.base_tree = guests.then(|| group.tree()).transpose()?.map(Bytes::from);
                         bundle.judged = Some(Judged { basis: GroupVersion::default(), change });
                     }
                     None => new.group = Some(group.state()?),
@@ -167,11 +176,15 @@ impl Follower {
                     self.shelf.put(name.clone(), known);
                     return Err(reserved(epoch, turn));
                 }
-                let (caller, mut group) = (caller(actor), known.group);
+                let (caller, mut group, hub) = (caller(actor), known.group, Arc::clone(&self.hub));
                 let (group, judged, given) = self
                     .judge(move |crypto| {
-                        let judged =
-                            group.judge_commit(crypto, &caller, &commit.bundle).map(|approved| group.apply(approved));
+                        let judged = group.judge_commit(crypto, &caller, &commit.bundle).map(|approved| {
+                            let mut change = group.apply(approved)?;
+                            let guests = brings_guests(&change, &hub.domain);
+                            change.base_tree = guests.then(|| group.tree()).transpose()?.map(Bytes::from);
+                            Ok::<_, Refused>(change)
+                        });
                         (group, judged, commit)
                     })
                     .await?;
@@ -285,6 +298,9 @@ impl Follower {
         if of.is_some_and(|of| of != epoch) {
             return Err(AppendError::WrongEpoch(epoch).into());
         }
+        if stored.group_info.is_empty() {
+            return Err(ChangeError::Behind);
+        }
         let known = self.current(actor, name).await?;
         let group = known.group;
         let (group, tree) = self
@@ -365,6 +381,11 @@ impl Follower {
 
 fn caller(actor: &Actor) -> Caller {
     Caller { address: actor.address().clone(), device: actor.device() }
+}
+
+/// Somebody of another domain comes in, who may be the first of it: that domain's copy begins with this group.
+fn brings_guests(change: &GroupChange, hub: &Domain) -> bool {
+    change.added.iter().any(|added| added.address.domain != *hub)
 }
 
 fn reserved(now: Epoch, turn: Turn) -> ChangeError {

@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
-    address::Address, credential::VerifiedDevice, id::AccountId, limits::DEVICES_PER_ACCOUNT_MAX, suite::Suite, v1,
+    address::Address,
+    credential::VerifiedDevice,
+    id::{AccountId, DeviceId},
+    limits::DEVICES_PER_ACCOUNT_MAX,
+    suite::Suite,
+    v1,
 };
 use tokio::time::timeout;
 
@@ -14,7 +19,7 @@ use crate::{
     field,
     remote::RemoteError,
     rng,
-    store::{AdmitError, ClaimError, Guest, NewDevice},
+    store::{Actor, AdmitError, ClaimError, Guest, NewDevice, StoreFault},
 };
 
 /// How long a question about an account waits for the one before it.
@@ -50,6 +55,58 @@ impl Groups {
                 Err(AdmitError::Fault(fault)) => Err(ClaimError::Fault(fault).into()),
             }
         }
+    }
+}
+
+/// Why somebody of another domain is not let act.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// The device is none of the account's, as far as is known here.
+    #[error("no device of that account is known by that id")]
+    Device,
+    /// What its server says of the account can't be true.
+    #[error("the account is not what its server says")]
+    Account,
+    /// As many questions about the account wait as may.
+    #[error("too many questions about the account wait")]
+    Busy,
+    /// The store itself failed.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+}
+
+impl Groups {
+    /// A device of another domain, for which its own server speaks, as that server has proved; `devices` are all that the
+    /// account has, where they came along.
+    ///
+    /// # Errors
+    /// [`Unknown`].
+    pub async fn guest(
+        &self,
+        sender: &Address,
+        device: DeviceId,
+        devices: &[v1::DeviceCertificate],
+    ) -> Result<Actor, Unknown> {
+        if let Some(actor) = self.known_guest(sender, device).await? {
+            return Ok(actor);
+        }
+        let abroad = self.abroad.as_ref().filter(|_| !devices.is_empty()).ok_or(Unknown::Device)?;
+        let turn = timeout(TURN, abroad.turns.take(sender));
+        let _turn = turn.await.map_err(|_| Unknown::Busy)?;
+        let now_ms = self.clock.unix_ms();
+        let id = AccountId::new(now_ms, rng::bytes(&*abroad.rng));
+        let guest = described(sender, devices, (id, now_ms)).ok_or(Unknown::Account)?;
+        match self.store.admit_guest(guest).await {
+            Ok(_) => {}
+            Err(AdmitError::Own | AdmitError::DeviceExists) => return Err(Unknown::Account),
+            Err(AdmitError::Fault(fault)) => return Err(fault.into()),
+        }
+        self.known_guest(sender, device).await?.ok_or(Unknown::Device)
+    }
+
+    async fn known_guest(&self, sender: &Address, device: DeviceId) -> Result<Option<Actor>, StoreFault> {
+        let known = self.store.device(device).await?.filter(|known| known.address == *sender);
+        Ok(known.map(|known| Actor::authenticated(known.account, device, known.address)))
     }
 }
 

@@ -8,6 +8,7 @@
 //! device is enrolled is for the transaction that stores the commit.
 
 mod commit;
+mod copied;
 mod found;
 mod hub;
 mod info;
@@ -35,8 +36,8 @@ use qpc_proto::{
 };
 
 pub use self::{
-    commit::Approved, found::Founding, hub::HubKey, proposal::ApprovedProposal, refusal::Refused, removal::Leaf,
-    state::StateError,
+    commit::Approved, copied::Proposed, found::Founding, hub::HubKey, proposal::ApprovedProposal, refusal::Refused,
+    removal::Leaf, state::StateError,
 };
 use crate::store::GroupState;
 

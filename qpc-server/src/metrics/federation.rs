@@ -22,6 +22,7 @@ pub struct FederationMetrics {
     in_flight: IntGaugeVec,
     accepted: IntCounter,
     rejected: IntCounterVec,
+    set_aside: IntCounterVec,
 }
 
 impl FederationMetrics {
@@ -37,6 +38,7 @@ impl FederationMetrics {
         let in_flight = Opts::new("qpc_federation_in_flight", "Requests to a peer that wait for their answers.");
         let accepted = Opts::new("qpc_federation_accepted_total", "Requests of peers that were done.");
         let rejected = Opts::new("qpc_federation_rejected_total", "Requests of peers that were refused.");
+        let set_aside = Opts::new("qpc_federation_set_aside_total", "Logs that a peer did not take.");
         let all = Self {
             link_up: IntGaugeVec::new(link_up, &["peer", "direction"])?,
             round_trip: GaugeVec::new(round_trip, &["peer"])?,
@@ -45,6 +47,7 @@ impl FederationMetrics {
             in_flight: IntGaugeVec::new(in_flight, &["peer"])?,
             accepted: IntCounter::with_opts(accepted)?,
             rejected: IntCounterVec::new(rejected, &["code"])?,
+            set_aside: IntCounterVec::new(set_aside, &["peer"])?,
         };
         for reason in PeerRefused::ALL {
             all.refused.with_label_values(&[reason.label()]);
@@ -59,6 +62,7 @@ impl FederationMetrics {
         metrics.register(Box::new(all.in_flight.clone()))?;
         metrics.register(Box::new(all.accepted.clone()))?;
         metrics.register(Box::new(all.rejected.clone()))?;
+        metrics.register(Box::new(all.set_aside.clone()))?;
         Ok(all)
     }
 
@@ -78,6 +82,7 @@ impl FederationMetrics {
             self.asked.with_label_values(&[peer, outcome.label()]);
         }
         self.in_flight.with_label_values(&[peer]);
+        self.set_aside.with_label_values(&[peer]);
     }
 
     /// A request to a peer of the configuration has come to this.
@@ -96,6 +101,11 @@ impl FederationMetrics {
     #[must_use]
     pub fn in_flight(&self, peer: &str) -> IntGauge {
         self.in_flight.with_label_values(&[peer])
+    }
+
+    /// A peer of the configuration did not take a log.
+    pub fn set_aside(&self, peer: &str) {
+        self.set_aside.with_label_values(&[peer]).inc();
     }
 
     /// A peer was given what it asked for, or was refused for this.

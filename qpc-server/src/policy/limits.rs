@@ -292,6 +292,13 @@ pub struct FederationLimits {
     pub reload: Duration,
 }
 
+impl FederationLimits {
+    /// Messages of one device that may wait for other domains.
+    pub const WAITING_PER_DEVICE: usize = 1_000;
+    /// Messages that may wait for one domain.
+    pub const WAITING_PER_DOMAIN: u64 = 200_000;
+}
+
 impl Default for FederationLimits {
     fn default() -> Self {
         Self {

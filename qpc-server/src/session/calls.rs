@@ -139,6 +139,7 @@ impl Call {
 
 pub(super) fn send_answer(stored: Appended) -> answer::Result {
     answer::Result::Send(v1::SendAnswer {
+        queued: false,
         seq: stored.seq.0,
         chain: stored.chain.to_bytes(),
         stored_ms: stored.stored_ms,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     blob, delivery, field,
     policy::access::{self, Rule, Standing},
-    store::{Actor, KeyPackageCount},
+    store::{Actor, KeyPackageCount, Queued},
 };
 
 /// What a request has become.
@@ -121,6 +121,16 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
                 let stored = committed.await?;
                 let answer = v1::SubmitCommitAnswer { seq: stored.seq.0, chain: stored.chain.to_bytes() };
                 Ok(Answer::SubmitCommit(answer))
+            })
+        }
+        Method::Send(request) if context.groups.is_elsewhere(&field::conversation(request.conversation.as_ref())?) => {
+            let append = context.delivery.parse(request.clone())?;
+            let queued = context.groups.queue(actor(link)?, &append, &request);
+            beside(async {
+                Ok(match queued.await? {
+                    Queued::Stored(stored) => calls::send_answer(stored),
+                    Queued::Waits => Answer::Send(v1::SendAnswer { queued: true, ..Default::default() }),
+                })
             })
         }
         Method::Send(request) if access::is_proposal(&request) => {

@@ -20,12 +20,12 @@ use crate::{
     blob::BlobError,
     blob_store::{BeginError, UploadError},
     field::FieldError,
-    group::{ChangeError, ClaimRefused, CreateError, public::Refused},
+    group::{AnswerError, ChangeError, ClaimRefused, CopyRefused, CreateError, Elsewhere, Unknown, public::Refused},
     policy::Wait,
     remote::RemoteError,
     store::{
-        AppendError, AskError, ClaimError, ContactError, CreateConversationError, LinkError, LinkRefusal, ReadError,
-        Refusal, StoreFault,
+        AppendError, AskError, ClaimError, ContactError, CopyError, CreateConversationError, LinkError, LinkRefusal,
+        QueueError, ReadError, Refusal, StoreFault,
     },
 };
 
@@ -208,6 +208,10 @@ impl From<ChangeError> for WireError {
             ChangeError::Busy => {
                 Self::new(Code::Busy, "too many changes wait to be judged").with(|error| error.retry_after_ms = BUSY_MS)
             }
+            ChangeError::Behind => {
+                Self::new(Code::Busy, "the copy is behind its hub").with(|error| error.retry_after_ms = BUSY_MS)
+            }
+            ChangeError::Elsewhere(error) => error.into(),
             ChangeError::Store(error) => error.into(),
         }
     }
@@ -348,6 +352,64 @@ impl From<RemoteError> for WireError {
                 .with(|error| error.retry_after_ms = BUSY_MS),
             RemoteError::NotFound => not_found("the domain has no such thing"),
             RemoteError::Wait(wait) => Wait(wait).into(),
+        }
+    }
+}
+
+impl From<Elsewhere> for WireError {
+    fn from(error: Elsewhere) -> Self {
+        match error {
+            Elsewhere::Hub(error) => Self(error),
+            Elsewhere::Remote(error) => error.into(),
+            Elsewhere::Queue(QueueError::Append(error)) => error.into(),
+            Elsewhere::Queue(QueueError::Full) => {
+                Self::new(Code::Busy, "too much waits for the other server").with(|e| e.retry_after_ms = UNREACHABLE_MS)
+            }
+        }
+    }
+}
+
+impl From<AnswerError> for WireError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::Here(error) => error.into(),
+            AnswerError::Elsewhere(error) => error.into(),
+        }
+    }
+}
+
+/// A guest's own server hears it, never a client.
+impl From<Unknown> for WireError {
+    fn from(error: Unknown) -> Self {
+        match error {
+            Unknown::Device => Self::new(Code::DeviceNotEnrolled, "no device of that account is known by that id"),
+            Unknown::Account => Self::new(Code::DeviceInvalid, "the account is not what its server says"),
+            Unknown::Busy => Self::new(Code::Busy, "too many questions about the account wait")
+                .with(|error| error.retry_after_ms = BUSY_MS),
+            Unknown::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+/// A hub hears it, never a client.
+impl From<CopyRefused> for WireError {
+    fn from(error: CopyRefused) -> Self {
+        match error {
+            CopyRefused::Field(error) => error.into(),
+            CopyRefused::Unknown => not_found("no copy of this conversation"),
+            CopyRefused::Gap(_) => Self::new(Code::CounterGap, "the entries don't follow the copy's last one"),
+            CopyRefused::Chain(_) => Self::new(Code::DigestDiffers, "the chain breaks"),
+            CopyRefused::Rules(_, refused) => refused.into(),
+            CopyRefused::Group(error) => error.into(),
+            CopyRefused::Tree(error) => error.into(),
+            CopyRefused::Store(CopyError::Moved) => {
+                Self::new(Code::Busy, "the copy has changed").with(|error| error.retry_after_ms = BUSY_MS)
+            }
+            CopyRefused::Store(CopyError::Forged(_)) => {
+                Self::new(Code::HandshakeSender, "a device of this domain has not sent this")
+            }
+            CopyRefused::Store(CopyError::Person) => Self::new(Code::Forbidden, "somebody is not who the hub says"),
+            CopyRefused::Store(CopyError::Fault(fault)) => fault.into(),
         }
     }
 }

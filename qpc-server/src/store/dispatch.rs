@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use qpc_proto::{
-    address::{AccountName, Address},
-    id::{AccountId, ConversationId, ConversationName, DeviceId, Epoch, Seq},
+    address::{AccountName, Address, Domain},
+    chain::LogEntry,
+    id::{AccountId, ConversationId, ConversationName, DeviceId, Epoch, MessageId, Seq},
     suite::Suite,
 };
 
@@ -79,6 +80,11 @@ impl<A: Transact> Store for A {
     fn list_devices(&self, actor: &Actor) -> Reply<Vec<DeviceInfo>, Refusal> {
         let actor = actor.clone();
         self.read(move |tables| verbs::list_devices(tables, &actor))
+    }
+
+    fn certificates(&self, actor: &Actor) -> Reply<Vec<bytes::Bytes>, Refusal> {
+        let actor = actor.clone();
+        self.read(move |tables| verbs::certificates(tables, &actor))
     }
 
     fn revoke_device(&self, actor: &Actor, device: DeviceId) -> Reply<(), Refusal> {
@@ -268,6 +274,83 @@ impl<A: Transact> Store for A {
 
     fn record_cursors(&self, cursors: Vec<Acknowledged>) -> Reply<(), StoreFault> {
         self.write(0, move |tables| verbs::record_cursors(tables, &cursors))
+    }
+
+    fn feed(&self, domain: &Domain, after: LogPlace, limit: usize) -> Reply<(Vec<Feed>, Option<LogPlace>), StoreFault> {
+        let domain = domain.clone();
+        self.read(move |tables| verbs::feed(tables, &domain, after, limit))
+    }
+
+    fn feed_page(
+        &self,
+        domain: &Domain,
+        log: &ConversationName,
+        with_info: bool,
+        most: (usize, usize),
+    ) -> Reply<FeedPage, ReadError> {
+        let (domain, log) = (domain.clone(), log.clone());
+        self.read(move |tables| verbs::feed_page(tables, (&domain, &log), with_info, most))
+    }
+
+    fn base_tree(&self, domain: &Domain, log: &ConversationName, part: (usize, usize)) -> Reply<TreePage, ReadError> {
+        let (domain, log) = (domain.clone(), log.clone());
+        self.read(move |tables| verbs::base_tree(tables, (&domain, &log), part))
+    }
+
+    fn followers_have(&self, domain: &Domain, places: Vec<(ConversationName, Seq)>) -> Reply<(), StoreFault> {
+        let domain = domain.clone();
+        self.write(0, move |tables| verbs::followers_have(tables, &domain, &places))
+    }
+
+    fn copy_place(&self, log: &ConversationName) -> Reply<Option<CopyPlace>, StoreFault> {
+        let log = log.clone();
+        self.read(move |tables| verbs::copy_place(tables, &log))
+    }
+
+    fn copy(&self, append: CopyAppend) -> Reply<Seq, CopyError> {
+        let change = append.change.as_ref();
+        let state = change.map_or(0, |change| {
+            let trees = change.trees.iter().map(|(_, tree)| tree.len()).sum::<usize>();
+            state_weight(&change.state).saturating_add(trees)
+        });
+        let bytes = append.entries.iter().map(|copied| copied.entry.body_len()).sum::<usize>().saturating_add(state);
+        self.write(bytes, move |tables| verbs::copy(tables, &append))
+    }
+
+    fn take_notices(
+        &self,
+        domain: &Domain,
+        device: DeviceId,
+        entries: Vec<LogEntry>,
+        now_ms: u64,
+    ) -> Reply<(Seq, usize), StoreFault> {
+        let domain = domain.clone();
+        let bytes = entries.iter().map(LogEntry::body_len).sum();
+        self.write(bytes, move |tables| verbs::take_notices(tables, (&domain, device), &entries, now_ms))
+    }
+
+    fn queue(&self, actor: &Actor, outgoing: Outgoing) -> Reply<Queued, QueueError> {
+        let actor = actor.clone();
+        self.write(outgoing.request.len(), move |tables| verbs::queue(tables, &actor, &outgoing))
+    }
+
+    fn unqueue(&self, actor: &Actor, conversation: &ConversationName, id: MessageId) -> Reply<(), Refusal> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.write(0, move |tables| verbs::unqueue(tables, &actor, (&conversation, id)))
+    }
+
+    fn waiting(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Vec<Waiting>, StoreFault> {
+        let domain = domain.clone();
+        self.read(move |tables| verbs::waiting(tables, &domain, after, limit))
+    }
+
+    fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<(), StoreFault> {
+        self.write(0, move |tables| verbs::settle(tables, &settled, now_ms))
+    }
+
+    fn backlog(&self, domain: &Domain) -> Reply<Backlog, StoreFault> {
+        let domain = domain.clone();
+        self.read(move |tables| verbs::backlog(tables, &domain))
     }
 
     fn retention_step(&self, retention: Retention) -> Reply<bool, StoreFault> {

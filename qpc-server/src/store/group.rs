@@ -62,6 +62,8 @@ pub struct GroupChange {
     pub welcomes: Vec<(DeviceId, Bytes)>,
     /// The tree it makes, where those who are welcomed have to be given it.
     pub welcome_tree: Option<Bytes>,
+    /// The same, where somebody of another domain comes in, who may be the first of it.
+    pub base_tree: Option<Bytes>,
 }
 
 /// A judgement and the state that it was passed on.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use qpc_proto::{
-    address::Address,
+    address::{Address, Domain},
     chain::{ChainValue, EntryKind, LogEntry},
     id::{AccountId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     role::Role,
+    v1,
 };
 
 use super::{Actor, GroupChange, GroupState, Judged, LinkRefusal, Refusal, StoreFault};
@@ -24,6 +25,18 @@ pub enum ConversationKind {
     Group,
     /// Of one account alone; each has at most one.
     Personal,
+}
+
+impl ConversationKind {
+    /// The wire's enum.
+    #[must_use]
+    pub fn to_wire(self) -> v1::ConversationKind {
+        match self {
+            Self::Direct => v1::ConversationKind::Direct,
+            Self::Group => v1::ConversationKind::Group,
+            Self::Personal => v1::ConversationKind::Personal,
+        }
+    }
 }
 
 /// A message, proposal or failure report to append.
@@ -193,6 +206,8 @@ pub struct Committed {
     pub audience: Audience,
     /// The reader whose block withholds the body, in a direct conversation.
     pub withheld_from: Option<AccountId>,
+    /// Other domains that read the log.
+    pub followers: Option<Arc<[Domain]>>,
 }
 
 /// Who reads an entry.

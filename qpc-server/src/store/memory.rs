@@ -5,6 +5,7 @@
 
 mod account;
 mod contact;
+mod follower;
 mod link;
 mod log;
 pub(crate) mod shelf;
@@ -17,7 +18,7 @@ use std::{
 
 use qpc_proto::id::DeviceId;
 
-use self::{account::Accounts, contact::Contacts, link::Links, log::Logs, shelf::Shelf};
+use self::{account::Accounts, contact::Contacts, follower::Followers, link::Links, log::Logs, shelf::Shelf};
 use super::{CommitSink, Committed, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
 /// A store without durability.
@@ -33,6 +34,7 @@ struct World {
     accounts: Accounts,
     contacts: Contacts,
     links: Links,
+    followers: Followers,
     logs: Logs,
     committed: Vec<Committed>,
     gone: Vec<DeviceId>,

@@ -9,8 +9,9 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    AdmitError, AppendError, AskError, ClaimError, ContactError, CreateAccountError, CreateConversationError,
-    EnrolDeviceError, InviteError, LinkError, ReadError, RemovalError, ResetAccountError,
+    AdmitError, AppendError, AskError, ClaimError, ContactError, CopyError, CreateAccountError,
+    CreateConversationError, EnrolDeviceError, InviteError, LinkError, QueueError, ReadError, RemovalError,
+    ResetAccountError,
 };
 
 /// A fault of the store itself, not a judgement on the request.
@@ -111,4 +112,6 @@ verb_errors! {
     LinkError, LinkError::Fault(fault) => fault;
     AskError, AskError::Fault(fault) => fault;
     AdmitError, AdmitError::Fault(fault) => fault;
+    CopyError, CopyError::Fault(fault) => fault;
+    QueueError, QueueError::Append(AppendError::Fault(fault)) => fault;
 }

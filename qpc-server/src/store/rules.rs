@@ -39,10 +39,15 @@ pub(super) fn digest(entry: &LogEntry) -> Digest {
 
 /// An entry with the offered id is stored: is it the same one (invariant 2)?
 pub(super) fn again(stored: &LogEntry, claim: &Claim, offered: &[u8]) -> Result<Appended, AppendError> {
+    again_by_digest(stored, claim, Digest::of(offered))
+}
+
+/// The same by the digest of what was offered.
+pub(super) fn again_by_digest(stored: &LogEntry, claim: &Claim, offered: Digest) -> Result<Appended, AppendError> {
     let same = stored.sender == Some(claim.sender)
         && stored.counter == claim.counter
         && stored.kind == claim.kind
-        && digest(stored) == Digest::of(offered);
+        && digest(stored) == offered;
     if same { Ok(appended(stored)) } else { Err(AppendError::IdConflict) }
 }
 

@@ -13,6 +13,7 @@ mod cursor;
 pub(crate) mod engine;
 pub(crate) mod error;
 mod figures;
+mod follower;
 mod key;
 mod link;
 mod log;
@@ -132,6 +133,7 @@ const LAYOUT: Layout = Layout {
         include_str!("sqlite/suites.sql"),
         include_str!("sqlite/links.sql"),
         include_str!("sqlite/guests.sql"),
+        include_str!("sqlite/followers.sql"),
     ],
 };
 

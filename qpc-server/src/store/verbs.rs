@@ -8,14 +8,17 @@ mod account;
 mod append;
 mod contact;
 mod conversation;
+mod copy;
 mod departure;
 mod device;
+mod follower;
 mod group;
 mod guest;
 mod inbox;
 mod key_package;
 mod link;
 mod membership;
+mod outgoing;
 mod read;
 mod reset;
 mod upkeep;
@@ -25,12 +28,15 @@ pub(super) use self::{
     append::{append, commit},
     contact::{answer_contact, list_contacts},
     conversation::create_conversation,
+    copy::{copy, copy_place, take_notices},
     departure::{departures, hub_group, propose_removal, settle_departure},
-    device::{device, enrol_device, list_devices, revoke_device, touch_device},
+    device::{certificates, device, enrol_device, list_devices, revoke_device, touch_device},
+    follower::{base_tree, feed, feed_page, followers_have},
     group::{public_group, welcome_tree},
     guest::admit_guest,
     key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},
     link::{ask_to_join, join_requests, set_link},
+    outgoing::{backlog, queue, settle, unqueue, waiting},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
     upkeep::{count_accounts, figures, probe, retention_step},

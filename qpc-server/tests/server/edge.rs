@@ -88,7 +88,7 @@ impl House {
             Arc::clone(&metrics),
             &limits.session,
         );
-        store.set_sink(delivery.sink());
+        store.set_sink(delivery.sink(None));
         let accounts = Accounts::new(
             Arc::clone(&store),
             OpaqueSetup::generate(&SystemRng),

@@ -25,8 +25,9 @@ use qpc_proto::address::AccountName;
 use qpc_server::{
     blob_store::sqlite::SqliteBlobs,
     clock::{Clock, SystemClock},
-    config::{Config, Secret},
+    config::{Config, FederationPeer, Secret},
     data_dir::DataDir,
+    federation::Source,
     metrics::Metrics,
     rng::SystemRng,
     server::{self, Parts, Running},
@@ -34,6 +35,8 @@ use qpc_server::{
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::peer::{self, Authority, Claims};
 
 /// Longest wait for anything that must happen: two hundred messages into a changing group take seconds of syncs, and
 /// many times that where something else keeps the disk busy.
@@ -62,7 +65,16 @@ pub(crate) struct Net {
     fingerprint: RefCell<String>,
     /// By how many milliseconds the server's clock is ahead.
     ahead_ms: Arc<AtomicU64>,
+    domain: &'static str,
+    federation: Option<Federated>,
     dir: TempDir,
+}
+
+/// How a net is one of several.
+struct Federated {
+    source: Source,
+    listen: SocketAddr,
+    peers: Vec<FederationPeer>,
 }
 
 /// The machine's clock, and what a test has let pass.
@@ -76,6 +88,26 @@ impl Clock for NetClock {
 
 impl Net {
     pub(crate) fn start() -> Self {
+        Self::begin("localhost", None)
+    }
+
+    /// One for each of these domains, all of which know each other.
+    pub(crate) fn start_all<const N: usize>(domains: [&'static str; N]) -> [Self; N] {
+        let (authority, places) = (Authority::new(), domains.map(|domain| (domain, peer::place())));
+        places.map(|(domain, listen)| {
+            let material = authority.material(&Claims::of(domain));
+            let others = places.iter().filter(|(other, _)| *other != domain);
+            let peer = |(domain, at): &(&str, SocketAddr)| FederationPeer {
+                domain: (*domain).into(),
+                address: at.to_string(),
+                max_in_flight: 64,
+            };
+            let source: Source = Arc::new(move || Ok(peer::copy(&material)));
+            Self::begin(domain, Some(Federated { source, listen, peers: others.map(peer).collect() }))
+        })
+    }
+
+    fn begin(domain: &'static str, federation: Option<Federated>) -> Self {
         // What happened, for whoever looks into a failure with RUST_LOG.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         drop(tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init());
@@ -90,6 +122,8 @@ impl Net {
             reached_at: Cell::new(None),
             fingerprint: RefCell::new(String::new()),
             ahead_ms: Arc::default(),
+            domain,
+            federation,
             dir: tempfile::tempdir().unwrap(),
         };
         net.start_server();
@@ -105,7 +139,12 @@ impl Net {
         let mut config = Config::default();
         config.server.listen = self.listen.get();
         config.metrics.listen = "127.0.0.1:0".parse().unwrap();
-        config.server.domain = "localhost".into();
+        config.server.domain = self.domain.into();
+        if let Some(federated) = &self.federation {
+            config.federation.enabled = true;
+            config.federation.listen = federated.listen;
+            config.federation.peers.clone_from(&federated.peers);
+        }
         config.server.auth_token = Some(Secret::new(TOKEN.into()));
         config.server.data_dir = self.server_dir();
         // People here type faster than people do.
@@ -133,7 +172,7 @@ impl Net {
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
                 reset_key: dir.reset_key(&SystemRng).unwrap(),
-                federation: None,
+                federation: self.federation.as_ref().map(|federated| Arc::clone(&federated.source)),
                 admin_socket: None,
                 clock: Arc::new(NetClock(Arc::clone(&self.ahead_ms))),
                 rng: Arc::new(SystemRng),
@@ -179,6 +218,12 @@ impl Net {
     /// From now on it is so much later for the server.
     pub(crate) fn pass(&self, time: Duration) {
         self.ahead_ms.store(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The other servers, as they are connected.
+    pub(crate) fn peers(&self) -> Arc<qpc_server::peers::Peers> {
+        let server = self.server.borrow();
+        server.as_ref().and_then(|running| running.peers.clone()).expect("a server of a federation")
     }
 
     /// The server's store, behind its back.

@@ -21,11 +21,13 @@ use qpc_proto::{
 };
 use qpc_server::{
     clock::{Clock, SystemClock},
+    delivery::Delivery,
     federation::{Access, Door, House, Material, Peer, Settings},
     group::{Groups, HubKey},
     metrics::Metrics,
     peers::{LinkState, PeerReport, Peers},
     policy::{Limits, Policy, limits::FederationLimits},
+    registry::Registry,
     remote::Remote,
     rng::{self, SystemRng},
     store::memory::MemoryStore,
@@ -167,8 +169,12 @@ impl Clock for Ahead {
 fn nobodys_house(own: &str, metrics: &Arc<Metrics>, tasks: &Tasks) -> House {
     let (limits, hub) = (Limits::default(), (domain(own), HubKey::from_seed(&[4; 32])));
     let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock));
-    let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(metrics)).unwrap();
-    House { groups: Arc::new(groups), policy: Arc::new(Policy::new(&limits.rates, metrics)) }
+    let registry = Registry::new(limits.session.clone(), Arc::clone(metrics));
+    let with = (store.clone(), clock.clone(), Arc::clone(metrics));
+    let delivery = Delivery::new(with.0, registry, with.1, with.2, &limits.session);
+    let groups = Groups::new(store.clone(), hub, clock, &limits.groups, tasks.clone(), Arc::clone(metrics)).unwrap();
+    let policy = Arc::new(Policy::new(&limits.rates, metrics));
+    House { groups: Arc::new(groups), delivery: Arc::new(delivery), store, policy }
 }
 
 /// One real side of a federation, without the server behind it.

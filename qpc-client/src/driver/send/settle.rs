@@ -9,12 +9,11 @@ use qpc_proto::{
 use rusqlite::Transaction;
 
 use crate::{
-    api::{Event, OutboxState},
     apply::{self, Applied, ApplyError},
     store::{
-        Local, StoreError,
-        conversation::{self, Conversation, State, Trusted},
-        entry, message,
+        Local,
+        conversation::{self, State},
+        entry,
         outbox::{self, Outgoing, Sealed},
         release,
     },
@@ -62,12 +61,16 @@ pub(super) struct Settling {
 pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Result<Applied, ApplyError> {
     let mut out = Applied { outbox: true, ..Applied::default() };
     for (outgoing, sealed, answer) in settling.stored {
+        // On its way to another server: the log shows it, or the inbox says why not.
+        if answer.queued {
+            continue;
+        }
         let conversation = conversation::get(tx, outgoing.conversation)?;
         let seq = Seq(answer.seq);
         let chain = ChainValue::parse(&answer.chain);
         let fits = chain.map_or(Ok(false), |chain| entry::promise(tx, conversation.local, seq, &chain))?;
         if !fits {
-            distrust(tx, &conversation, "gives two answers for the same place", &mut out)?;
+            apply::distrust(tx, &conversation, "gives two answers for the same place", &mut out)?;
         }
         release::remove(tx, outgoing.id)?;
         // It may have come back already, by the sync call.
@@ -92,93 +95,12 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
         outbox::doubt(tx, conversation)?;
     }
     for (outgoing, sealed, refused, counter) in settling.refused {
-        act(tx, me, (&outgoing, &sealed), &refused, counter, &mut out)?;
-        outbox::unseal_from(tx, outgoing.conversation, outgoing.place)?;
+        apply::refused(tx, me, (&outgoing, &sealed), (&refused, counter), &mut out)?;
     }
     for id in settling.absent {
         release::confirm(tx, id)?;
     }
     Ok(out)
-}
-
-/// Does what a definite refusal asks for.
-fn act(
-    tx: &Transaction<'_>,
-    me: &Me,
-    (outgoing, sealed): (&Outgoing, &Sealed),
-    refused: &Refused,
-    counter: Option<Counter>,
-    out: &mut Applied,
-) -> Result<(), ApplyError> {
-    let conversation = conversation::get(tx, outgoing.conversation)?;
-    let local = conversation.local;
-    match refused.code {
-        Some(Code::WrongEpoch) => {
-            // What the log has brought meanwhile may be later than this answer, which can't be of before the message.
-            if refused.epoch <= sealed.epoch {
-                distrust(tx, &conversation, "has gone back to an earlier state of its members", out)?;
-            } else {
-                conversation::hold_until(tx, local, refused.epoch)?;
-            }
-        }
-        Some(Code::CounterGap) if refused.counter < conversation.counter => {
-            distrust(tx, &conversation, "has lost messages that it had acknowledged", out)?;
-        }
-        Some(Code::CounterGap) if refused.counter == conversation.counter => {}
-        Some(Code::CounterGap | Code::IdConflict) if counter.unwrap_or(refused.counter) > conversation.counter => {
-            out.alarm(
-                tx,
-                format!(
-                    "{}: the server has more of this device's messages than this home. It was restored from an older \
-                     copy or is used twice; log out here and log in anew.",
-                    apply::words(&conversation)
-                ),
-            )?;
-            conversation::set_counter(tx, local, counter.unwrap_or(refused.counter))?;
-            outbox::doubt(tx, local)?;
-        }
-        Some(Code::ContactPending) => {
-            let reason = format!("{} has not accepted your request yet", conversation.title);
-            conversation::set_waiting(tx, local, Some(&reason))?;
-            for id in outbox::of_conversation(tx, local)? {
-                let (id, reason) = (id.to_string(), Some(reason.clone()));
-                out.events.push(Event::Outbox { id, state: OutboxState::Waiting, reason });
-            }
-        }
-        // What was said before this account was out of it is still to come, and its end with it.
-        Some(Code::NotFound) if conversation.state == State::Active => {
-            conversation::set_waiting(tx, local, Some("you are no longer in this conversation, says the server"))?;
-        }
-        Some(Code::NotFound) => {
-            let name = conversation.named()?;
-            me.with_mls(tx, |mls| apply::end(tx, &conversation, &mut mls.group(name), out))?;
-            out.gone.push(name.clone());
-        }
-        _ => {
-            let reason = refused.to_string();
-            let told = message::notice(tx, local, &format!("A message could not be sent: {reason}"))?;
-            out.events.push(Event::Message(told));
-            apply::refuse(tx, outgoing.id, &reason, out)?;
-        }
-    }
-    Ok(())
-}
-
-/// The server contradicts itself.
-fn distrust(
-    tx: &Transaction<'_>,
-    conversation: &Conversation,
-    what: &str,
-    out: &mut Applied,
-) -> Result<(), StoreError> {
-    conversation::set_trusted(tx, conversation.local, Trusted::Never)?;
-    out.gone.extend(conversation.name.clone());
-    let text = format!(
-        "{}: the server {what}. Nothing more is read from it or sent to it. Ask the operator what happened; what you have \
-         stays here.",
-        apply::words(conversation)
-    );
-    out.alarm(tx, text)
 }
 
 #[cfg(test)]

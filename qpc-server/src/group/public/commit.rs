@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use openmls::{
     group::StagedCommit,
-    prelude::{ContentType, ProcessedMessageContent, RatchetTreeIn, Sender},
+    prelude::{ContentType, ProcessedMessageContent, PublicMessageIn, RatchetTreeIn, Sender},
 };
 use qpc_proto::{
     address::Address,
@@ -26,11 +26,11 @@ use crate::store::{AddedDevice, CommitBundle, GroupChange};
 
 /// A bundle that may be stored, and the group that it makes.
 pub struct Approved {
-    staged: StagedCommit,
-    tree: Option<RatchetTreeIn>,
-    welcomes: Vec<(DeviceId, Bytes)>,
-    outcome: Outcome,
-    roles: RoleTable,
+    pub(super) staged: StagedCommit,
+    pub(super) tree: Option<RatchetTreeIn>,
+    pub(super) welcomes: Vec<(DeviceId, Bytes)>,
+    pub(super) outcome: Outcome,
+    pub(super) roles: RoleTable,
 }
 
 impl Followed {
@@ -45,12 +45,7 @@ impl Followed {
         }
         self.check_sender(message.sender(), caller)?;
         let tag = message.confirmation_tag().cloned().ok_or(Refused::Malformed("commit"))?;
-        let processed = self.process(crypto, message)?;
-        let sender = processed.sender().clone();
-        let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
-            return Err(Violation::Proposal.into());
-        };
-        let (outcome, roles) = self.outcome(&sender, &staged)?;
+        let (sender, staged, outcome, roles) = self.staged(crypto, message)?;
         if outcome.joined && !caller.is(&outcome.committer) {
             return Err(Refused::Sender);
         }
@@ -65,7 +60,22 @@ impl Followed {
         let (context, key) = (staged.group_context(), outcome.committer.device_key());
         info.check(crypto, &Expected { context, tag: &tag, signer: signer.u32(), key })?;
         let tree = info.tree().cloned();
-        Ok(Approved { staged: *staged, tree, welcomes, outcome, roles })
+        Ok(Approved { staged, tree, welcomes, outcome, roles })
+    }
+
+    /// What a commit does, and who made it.
+    pub(super) fn staged(
+        &self,
+        crypto: &Crypto,
+        message: PublicMessageIn,
+    ) -> Result<(Sender, StagedCommit, Outcome, RoleTable), Refused> {
+        let processed = self.process(crypto, message)?;
+        let sender = processed.sender().clone();
+        let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
+            return Err(Violation::Proposal.into());
+        };
+        let (outcome, roles) = self.outcome(&sender, &staged)?;
+        Ok((sender, *staged, outcome, roles))
     }
 
     /// Makes the change. After an error the group is of no use any more.
@@ -109,6 +119,7 @@ impl Followed {
             roles: outcome.roles_changed,
             welcomes,
             welcome_tree,
+            base_tree: None,
         })
     }
 

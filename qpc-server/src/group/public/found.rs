@@ -1,20 +1,14 @@
 //! A group's first state: one device, the creator's, as the group info of epoch 0 and the tree in it say.
 
-use std::collections::BTreeMap;
-
-use openmls::{
-    group::{ProposalStore, PublicGroup},
-    prelude::{BasicCredential, ExternalSender},
-};
+use openmls::prelude::{BasicCredential, ExternalSender};
 use qpc_proto::{
     address::Domain,
     id::{ConversationName, Epoch},
     judge::Violation,
     role::RoleTable,
-    suite::Suite,
 };
 
-use super::{Caller, Crypto, Followed, Refused, info::Info, state, terms};
+use super::{Caller, Crypto, Followed, Refused, info::Info};
 
 /// Of which conversation it is to be the group, and who may propose in it besides its members.
 #[derive(Debug, Clone, Copy)]
@@ -64,18 +58,7 @@ impl Followed {
     /// [`Refused`].
     pub fn rebuild(crypto: &Crypto, name: &ConversationName, group_info: &[u8]) -> Result<Self, Refused> {
         let info = Info::parse(group_info)?;
-        // Its suite stays with the group: OpenMLS compares that of whatever comes later.
-        let suite = Suite::of_number(info.verifiable.ciphersuite().into());
-        if info.verifiable.group_id() != &state::group_id(name) || suite.is_none() {
-            return Err(Refused::Info("of another group or suite"));
-        }
         let tree = info.tree().cloned().ok_or(Refused::Info("without a tree"))?;
-        let values = state::Values::default();
-        let (public, _) = PublicGroup::from_external(&crypto.0, &values, tree, info.verifiable, ProposalStore::new())
-            .map_err(|error| Refused::Invalid(error.to_string()))?;
-        let members =
-            public.members().map(|leaf| Ok((leaf.index.u32(), terms::device(&leaf.credential, &leaf.signature_key)?)));
-        let members: BTreeMap<_, _> = members.collect::<Result<_, Refused>>()?;
-        Self::of(public, values, members, Vec::new()).ok_or_else(|| Violation::Roles.into())
+        Self::rebuild_with(crypto, name, info, tree)
     }
 }

@@ -13,6 +13,16 @@ pub struct ApprovedProposal {
     deed: Deed,
 }
 
+impl ApprovedProposal {
+    pub(super) fn author(&self) -> Author {
+        self.author
+    }
+
+    pub(super) fn deed(&self) -> &Deed {
+        &self.deed
+    }
+}
+
 impl Followed {
     /// Judges a proposal that the caller shows. One that is said to be a leave must be one, and the other way
     /// round, because the server ends the leaver's access with it. Changes nothing.

@@ -379,6 +379,7 @@ fn change(epoch: u64, add: &[&Actor], remove: &[&Actor]) -> GroupChange {
     GroupChange {
         welcomes: Vec::new(),
         welcome_tree: None,
+        base_tree: None,
         state: state(&format!("after epoch {epoch}"), Some("tree")),
         added: add.iter().map(added).collect(),
         joined: false,

@@ -168,6 +168,7 @@ impl AccountTables for World {
         self.accounts.packages.retain(|(device, _), _| *device != id);
         self.contacts.forget_device(id);
         self.logs.forget_device(id);
+        self.followers.forget_device(id);
         Ok(())
     }
 

@@ -88,6 +88,20 @@ impl Logs {
         }
     }
 
+    pub(super) fn row(&self, log: LogId) -> Fallible<LogRow> {
+        Ok(self.get(log)?.row.clone())
+    }
+
+    /// Empties a log, which goes on after this entry and chain.
+    pub(super) fn restart(&mut self, log: LogId, floor: Seq, chain: ChainValue) -> Fallible<()> {
+        let log = self.get_mut(log)?;
+        log.entries.clear();
+        log.ids.clear();
+        log.welcome_trees.clear();
+        log.ends = Ends { head: floor, chain, floor, floor_chain: chain, ..log.ends };
+        Ok(())
+    }
+
     fn get(&self, log: LogId) -> Fallible<&Log> {
         self.rows.get(&log).ok_or_else(|| StoreFault::Engine("no such log".into()))
     }
@@ -95,6 +109,13 @@ impl Logs {
     fn get_mut(&mut self, log: LogId) -> Fallible<&mut Log> {
         self.rows.get_mut(&log).ok_or_else(|| StoreFault::Engine("no such log".into()))
     }
+}
+
+/// The size of a tree, and a part of it.
+pub(super) fn tree_page(tree: &Bytes, offset: usize, most: usize) -> TreePage {
+    let begin = offset.min(tree.len());
+    let end = begin.saturating_add(most).min(tree.len());
+    TreePage { size: u64::try_from(tree.len()).unwrap_or(u64::MAX), bytes: tree.slice(begin..end) }
 }
 
 impl LogTables for World {
@@ -125,10 +146,11 @@ impl LogTables for World {
         Ok(id)
     }
 
-    fn remove_log(&mut self, log: LogId) -> Fallible<()> {
-        if let Some(log) = self.logs.rows.remove(&log) {
+    fn remove_log(&mut self, id: LogId) -> Fallible<()> {
+        if let Some(log) = self.logs.rows.remove(&id) {
             self.logs.names.remove(&log.row.name);
         }
+        self.followers.forget_log(id);
         Ok(())
     }
 
@@ -176,11 +198,7 @@ impl LogTables for World {
     }
 
     fn welcome_tree(&mut self, log: LogId, seq: Seq, offset: usize, most: usize) -> Fallible<Option<TreePage>> {
-        Ok(self.logs.get(log)?.welcome_trees.get(&seq).map(|tree| {
-            let begin = offset.min(tree.len());
-            let end = begin.saturating_add(most).min(tree.len());
-            TreePage { size: u64::try_from(tree.len()).unwrap_or(u64::MAX), bytes: tree.slice(begin..end) }
-        }))
+        Ok(self.logs.get(log)?.welcome_trees.get(&seq).map(|tree| tree_page(tree, offset, most)))
     }
 
     fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()> {

@@ -237,6 +237,8 @@ impl AccountTables for Rows<'_> {
             "DELETE FROM last_resorts WHERE device = ?1",
             "DELETE FROM held_welcomes WHERE device = ?1",
             "DELETE FROM cursors WHERE device = ?1",
+            "DELETE FROM inboxes_read WHERE device = ?1",
+            "DELETE FROM outgoing WHERE device = ?1 AND request IS NOT NULL",
         ] {
             self.run(sql, [id.as_bytes()])?;
         }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use lru::LruCache;
-use qpc_proto::id::{AccountId, ConversationName, Counter, DeviceId, Seq};
+use qpc_proto::{
+    address::Domain,
+    id::{AccountId, ConversationName, Counter, DeviceId, Seq},
+};
 
 use crate::store::tables::{DeviceRow, Ends, LogId, LogRow, MemberRow, Stance};
 
@@ -29,6 +32,8 @@ pub(super) struct LogState {
     pub(super) ends: Ends,
     pub(super) members: Option<Members>,
     pub(super) senders: Option<Senders>,
+    /// The domains that read it.
+    pub(super) followers: Option<Arc<[Domain]>>,
     /// How many devices read it, as far as the figures count them, and of which generation the count is.
     pub(super) readers: Option<(u64, u64)>,
     weight: usize,
@@ -52,7 +57,7 @@ pub(super) struct Senders {
 
 impl LogState {
     pub(super) fn new(row: LogRow, ends: Ends) -> Self {
-        Self { row, ends, members: None, senders: None, readers: None, weight: 0 }
+        Self { row, ends, members: None, senders: None, followers: None, readers: None, weight: 0 }
     }
 
     fn weigh(&self) -> usize {
@@ -69,6 +74,8 @@ pub(super) struct Cache {
     pub(super) stances: LruCache<(AccountId, AccountId), Stance>,
     logs: LruCache<LogId, LogState>,
     weight: usize,
+    /// Whether any log is read by another domain, once known.
+    pub(super) followed: Option<bool>,
     /// The row number of the next entry, once known.
     pub(super) next_entry: Option<i64>,
     /// Where upkeep of inboxes goes on.
@@ -85,6 +92,7 @@ impl Cache {
             stances: LruCache::new(STANCES),
             logs: LruCache::unbounded(),
             weight: 0,
+            followed: None,
             next_entry: None,
             inboxes_after: 0,
             generation: 0,

@@ -22,7 +22,7 @@ use crate::store::{
     tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
-const LOG_COLUMNS: &str = "l.id, l.name, l.domain, l.kind, l.creator, l.creation, l.created_ms, l.epoch, \
+pub(super) const LOG_COLUMNS: &str = "l.id, l.name, l.domain, l.kind, l.creator, l.creation, l.created_ms, l.epoch, \
                            l.floor_seq, l.floor_chain";
 const ENTRY_COLUMNS: &str =
     "seq, kind, epoch, sender, counter, message_id, stored_ms, chain, withheld_from, removed, content";
@@ -50,12 +50,12 @@ pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<LogKind> {
     }
 }
 
-fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
+pub(super) fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Bytes> {
     Ok(Bytes::copy_from_slice(row.get_ref(column)?.as_blob()?))
 }
 
 /// A row of `logs`, whose head is where its floor is until the entries are looked at.
-fn log_row(row: &Row<'_>) -> rusqlite::Result<(LogId, LogRow, Ends)> {
+pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<(LogId, LogRow, Ends)> {
     let log = LogRow {
         name: ConversationName { domain: domain(row, 2)?, id: id(row, 1)? },
         kind: kind(row, 3)?,
@@ -65,6 +65,11 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<(LogId, LogRow, Ends)> {
     let (floor, floor_chain) = (Seq(number(row, 8)?), ChainValue(row.get(9)?));
     let ends = Ends { head: floor, chain: floor_chain, epoch: Epoch(number(row, 7)?), floor, floor_chain };
     Ok((LogId(row.get(0)?), log, ends))
+}
+
+/// The size of a tree, and a part of it.
+pub(super) fn tree_page(row: &Row<'_>) -> rusqlite::Result<TreePage> {
+    Ok(TreePage { size: number(row, 0)?, bytes: bytes(row, 1)? })
 }
 
 /// A row of `entries`.
@@ -263,9 +268,7 @@ impl LogTables for Rows<'_> {
 
     fn welcome_tree(&mut self, log: LogId, seq: Seq, offset: usize, most: usize) -> Fallible<Option<TreePage>> {
         let sql = "SELECT length(body), substr(body, ?3 + 1, ?4) FROM welcome_trees WHERE log = ?1 AND seq = ?2";
-        self.one(sql, params![log.0, int(seq.0), size(offset), size(most)], |row| {
-            Ok(TreePage { size: number(row, 0)?, bytes: bytes(row, 1)? })
-        })
+        self.one(sql, params![log.0, int(seq.0), size(offset), size(most)], tree_page)
     }
 
     fn put_departed(&mut self, log: LogId, device: DeviceId, account_gone: bool) -> Fallible<()> {

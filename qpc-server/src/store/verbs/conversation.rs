@@ -10,7 +10,7 @@ use qpc_proto::{
 };
 
 use super::{
-    contact, group,
+    contact, follower, group,
     inbox::{self, Draft},
     membership::{self, Made},
     participant, present,
@@ -18,7 +18,7 @@ use super::{
 use crate::store::{
     Actor, AppendError, Appended, Audience, CommitBundle, CreateConversationError, NewConversation, StoreFault,
     rules::{self, Claim},
-    tables::{LogId, LogKind, LogRow, MemberRow, Say, Stance, Tables},
+    tables::{AccountState, LogId, LogKind, LogRow, MemberRow, Say, Stance, Tables},
 };
 
 pub(in crate::store) fn create_conversation(
@@ -27,7 +27,13 @@ pub(in crate::store) fn create_conversation(
     new: &NewConversation,
 ) -> Result<Appended, CreateConversationError> {
     present(tables, actor).map_err(AppendError::from)?;
-    if new.conversation.domain != actor.address().domain {
+    let creator = tables.account(actor.account())?.ok_or(AppendError::DeviceGone)?;
+    // Somebody of another domain makes one with somebody of the hub's.
+    let hub = match (creator.state, &new.peer) {
+        (AccountState::Guest, Some(peer)) => &peer.domain,
+        _ => &actor.address().domain,
+    };
+    if new.conversation.domain != *hub || (creator.state == AccountState::Guest && new.peer.is_none()) {
         return Err(AppendError::Forbidden.into());
     }
     if let Some((log, row)) = tables.log(&new.conversation)? {
@@ -82,6 +88,7 @@ pub(in crate::store) fn create_conversation(
     };
     let at = first_entry(tables, actor, new, log, bundle)?;
     let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
+    follower::came(tables, &creator, &made, (change.base_tree(), &bundle.group_info))?;
     membership::apply(tables, actor, &made, bundle, change)?;
     let welcomed = bundle.welcome_devices.iter().copied().collect();
     membership::name_to_others(tables, actor, &made, (actor.account(), false), &welcomed)?;
@@ -170,11 +177,17 @@ fn judge_personal(
 
 /// Lets the peer write to the one who asks, and asks the peer.
 fn ask(tables: &mut dyn Tables, asker: &Actor, peer: AccountId, now_ms: u64) -> Result<(), StoreFault> {
-    let mine = tables.stance(asker.account(), peer)?;
-    tables.set_stance(asker.account(), peer, Stance { say: Say::Accepted, ..mine })?;
-    let theirs = tables.stance(peer, asker.account())?;
-    if theirs.say == Say::Nothing {
-        tables.set_stance(peer, asker.account(), Stance { say: Say::Pending, ..theirs })?;
-    }
+    consent(tables, asker.account(), peer)?;
     contact::tell_own(tables, asker, peer, now_ms)
+}
+
+/// Whoever makes a conversation of two has accepted the other one, who is asked.
+pub(super) fn consent(tables: &mut dyn Tables, asker: AccountId, asked: AccountId) -> Result<(), StoreFault> {
+    let mine = tables.stance(asker, asked)?;
+    tables.set_stance(asker, asked, Stance { say: Say::Accepted, ..mine })?;
+    let theirs = tables.stance(asked, asker)?;
+    if theirs.say == Say::Nothing {
+        tables.set_stance(asked, asker, Stance { say: Say::Pending, ..theirs })?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     clock,
     store::{
         Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, Enrolled, NewDevice, Refusal, StoreFault,
-        tables::{AccountRow, AccountState, LogKind, LogRow, Tables},
+        tables::{AccountRow, AccountState, FollowerRow, LogKind, LogRow, Tables},
     },
 };
 
@@ -35,6 +35,10 @@ pub(super) fn insert(tables: &mut dyn Tables, account: &AccountRow, device: &New
         creation: None,
         created_ms: device.now_ms,
     })?;
+    if account.state == AccountState::Guest {
+        // Its own server reads it.
+        tables.put_follower(inbox, &account.address.domain, FollowerRow { seq: Seq(0), until: None })?;
+    }
     tables.start_cursor(inbox, device.id, Seq(0))
 }
 
@@ -57,6 +61,8 @@ pub(super) fn leave_behind(
     devices: &[DeviceId],
     account_gone: bool,
 ) -> Result<BTreeSet<AccountId>, StoreFault> {
+    let own = tables.account(account)?.filter(|account| account.state != AccountState::Guest);
+    let own = own.map(|account| account.address.domain);
     let mut others = BTreeSet::new();
     let mut after = None;
     loop {
@@ -65,6 +71,10 @@ pub(super) fn leave_behind(
         after = Some(last.name.id);
         for (log, row) in &page {
             others.extend(tables.audience(*log)?.iter().copied());
+            // In a conversation of another domain that one proposes removals.
+            if own.as_ref().is_some_and(|own| *own != row.name.domain) {
+                continue;
+            }
             if !account_gone || row.kind == LogKind::Group {
                 devices.iter().try_for_each(|device| tables.put_departed(*log, *device, account_gone))?;
             }
@@ -126,6 +136,11 @@ pub(in crate::store) fn list_devices(tables: &mut dyn Tables, actor: &Actor) -> 
             last_seen_ms: row.last_seen_ms,
         })
         .collect())
+}
+
+pub(in crate::store) fn certificates(tables: &mut dyn Tables, actor: &Actor) -> Result<Vec<bytes::Bytes>, Refusal> {
+    present(tables, actor)?;
+    Ok(tables.certificates_of(actor.account())?)
 }
 
 pub(in crate::store) fn revoke_device(tables: &mut dyn Tables, actor: &Actor, device: DeviceId) -> Result<(), Refusal> {

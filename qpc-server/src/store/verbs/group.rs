@@ -48,7 +48,7 @@ pub(super) fn stored(
     Ok(StoredGroup { member, version, state, group_info: tables.group_info(log)?.unwrap_or_default() })
 }
 
-fn version(tables: &mut dyn Tables, log: LogId) -> Result<GroupVersion, StoreFault> {
+pub(super) fn version(tables: &mut dyn Tables, log: LogId) -> Result<GroupVersion, StoreFault> {
     let epoch = tables.ends(log)?.epoch;
     Ok(GroupVersion { epoch, proposals: tables.group_proposals(log)?.unwrap_or_default() })
 }

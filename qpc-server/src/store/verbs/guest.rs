@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use qpc_proto::id::{AccountId, DeviceId};
+use qpc_proto::{
+    address::Address,
+    id::{AccountId, DeviceId},
+};
 
 use super::{account, device, reset};
 use crate::store::{
-    AdmitError, Guest, NewDevice, PasswordRecord,
+    AdmitError, Guest, NewDevice, PasswordRecord, StoreFault,
     tables::{AccountRow, AccountState, DeviceRow, Tables},
 };
 
@@ -46,6 +49,23 @@ pub(in crate::store) fn admit_guest(tables: &mut dyn Tables, guest: &Guest) -> R
     Ok(account.id)
 }
 
+/// Somebody of another domain as a hub of that domain says; `None` where the address is one of here.
+pub(super) fn meet(
+    tables: &mut dyn Tables,
+    (id, address, key): (AccountId, &Address, [u8; 32]),
+    now_ms: u64,
+) -> Result<Option<AccountRow>, StoreFault> {
+    let before = tables.account_at(address)?;
+    match before {
+        Some(row) if row.state != AccountState::Guest => Ok(None),
+        Some(row) if row.key == key => Ok(Some(row)),
+        before => {
+            let guest = Guest { id, address: address.clone(), account_key: key, devices: Vec::new(), now_ms };
+            insert(tables, &guest, before).map(Some)
+        }
+    }
+}
+
 /// Those that are not known yet; each id is somebody's once.
 fn judge_devices<'g>(
     tables: &mut dyn Tables,
@@ -69,7 +89,7 @@ fn judge_devices<'g>(
 }
 
 /// A guest that is new, or in the place of one of the same name with another key.
-fn insert(tables: &mut dyn Tables, guest: &Guest, before: Option<AccountRow>) -> Result<AccountRow, AdmitError> {
+fn insert(tables: &mut dyn Tables, guest: &Guest, before: Option<AccountRow>) -> Result<AccountRow, StoreFault> {
     if let Some(before) = &before {
         let peers = reset::end(tables, before, AccountState::Reset)?;
         tables.add_reset_peers(before.id, &peers)?;

@@ -50,7 +50,8 @@ pub(super) fn write(
     let row = EntryRow { entry, withheld_from };
     tables.append(log, &row)?;
     let appended = rules::appended(&row.entry);
-    tables.emit(Committed { entry: row.entry.into(), audience, withheld_from });
+    let followers = tables.followers(log)?;
+    tables.emit(Committed { entry: row.entry.into(), audience, withheld_from, followers });
     Ok(appended)
 }
 

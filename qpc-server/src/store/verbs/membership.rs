@@ -14,13 +14,13 @@ use qpc_proto::{
 };
 
 use super::{
-    group,
+    follower, group,
     inbox::{self, Notice},
     link, participant,
 };
 use crate::store::{
     Actor, AppendError, Appended, CommitBundle, GroupChange, GroupState, StoreFault,
-    tables::{AccountRow, DeviceRow, HeldWelcome, LogId, LogKind, LogRow, MemberRow, Say, Tables},
+    tables::{AccountRow, AccountState, DeviceRow, HeldWelcome, LogId, LogKind, LogRow, MemberRow, Say, Tables},
 };
 
 /// Welcomes from one account that the block of another holds.
@@ -36,9 +36,17 @@ pub(super) struct Change {
     removed_devices: Vec<DeviceId>,
     welcomed: Vec<(DeviceRow, Bytes)>,
     welcome_tree: Option<Bytes>,
+    base_tree: Option<Bytes>,
     /// Who has asked to be let in: their block of whoever lets them in holds nothing back.
     asked: BTreeSet<AccountId>,
     link_uses: link::Uses,
+}
+
+impl Change {
+    /// The tree that it makes, where somebody of another domain may be the first of it.
+    pub(super) fn base_tree(&self) -> Option<&Bytes> {
+        self.base_tree.as_ref()
+    }
 }
 
 /// Where a membership changes.
@@ -76,7 +84,7 @@ pub(super) fn judge(
     // In a direct conversation everybody is a plain member to the server.
     let roles = if kind == LogKind::Group { made.roles.clone() } else { Vec::new() };
     let removed_devices = made.removed_devices.clone();
-    let (state, welcome_tree) = (made.state.clone(), made.welcome_tree.clone());
+    let (state, welcome_tree, base_tree) = (made.state.clone(), made.welcome_tree.clone(), made.base_tree.clone());
     Ok(Change {
         state,
         joined: made.joined,
@@ -86,6 +94,7 @@ pub(super) fn judge(
         removed_devices,
         welcomed,
         welcome_tree,
+        base_tree,
         asked,
         link_uses,
     })
@@ -175,7 +184,10 @@ pub(super) fn end_access(tables: &mut dyn Tables, log: LogId, member: MemberRow,
     for device in tables.devices_of(member.account)? {
         tables.end_cursor(log, device.id, until)?;
     }
-    Ok(())
+    match tables.account(member.account)?.filter(|account| account.state == AccountState::Guest) {
+        Some(guest) => follower::went(tables, log, &guest.address.domain, until),
+        None => Ok(()),
+    }
 }
 
 /// The commit that makes a change, once it has its place.
@@ -207,6 +219,7 @@ pub(super) fn apply(
         tables.remove_departed(made.log, device)?;
     }
     for (account, role) in &change.added {
+        follower::came(tables, account, made, (change.base_tree.as_ref(), &bundle.group_info))?;
         let member = MemberRow { account: account.id, role: *role, from: made.at.seq, until: None };
         tables.put_member(made.log, member)?;
         // Who came in another way does not wait any more either.
@@ -292,12 +305,14 @@ fn welcome(
     };
     let body = notice.encode_to_vec().into();
     if theirs.blocked && !asked {
-        // Who is blocked can't fill the store: what is too much is as if the welcome had been lost.
-        if tables.count_held(device.account, actor.account())? >= HELD_WELCOMES_MAX {
-            return Ok(());
-        }
-        let held = HeldWelcome { device: device.id, sender: actor.device(), id: made.id, notice: body };
-        return tables.hold_welcome(device.account, actor.account(), &held);
+        let notice = Notice {
+            kind: EntryKind::Welcome,
+            sender: Some(actor.device()),
+            id: Some(made.id),
+            body,
+            now_ms: made.now_ms,
+        };
+        return hold(tables, (device.account, actor.account()), device.id, &notice);
     }
     if joins {
         tables.start_cursor(made.log, device.id, made.at.seq)?;
@@ -306,4 +321,20 @@ fn welcome(
     let notice = Notice { kind: EntryKind::Welcome, sender, id: Some(made.id), body, now_ms: made.now_ms };
     let Some(account) = tables.account(device.account)? else { return Ok(()) };
     inbox::deliver(tables, &account.address.domain, device, notice)
+}
+
+/// Holds a welcome while its owner blocks who sent it. Who is blocked can't fill the store: what is too much is as if the
+/// welcome had been lost.
+pub(super) fn hold(
+    tables: &mut dyn Tables,
+    (owner, from): (AccountId, AccountId),
+    device: DeviceId,
+    notice: &Notice,
+) -> Result<(), StoreFault> {
+    let (Some(sender), Some(id)) = (notice.sender, notice.id) else { return Ok(()) };
+    if tables.count_held(owner, from)? >= HELD_WELCOMES_MAX {
+        return Ok(());
+    }
+    let held = HeldWelcome { device, sender, id, notice: notice.body.clone() };
+    tables.hold_welcome(owner, from, &held)
 }

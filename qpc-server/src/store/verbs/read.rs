@@ -1,8 +1,10 @@
 //! Reading logs, and noting how far a device has read.
 
 use qpc_proto::{
+    address::Address,
     chain::{ChainValue, EntryContent, LogEntry},
     id::{AccountId, ConversationId, ConversationName, DeviceId, Seq},
+    role::Role,
 };
 
 use super::present;
@@ -136,13 +138,24 @@ pub(in crate::store) fn list_conversations(
                 LogKind::Personal => ConversationKind::Personal,
                 LogKind::Group | LogKind::Inbox => ConversationKind::Group,
             },
-            members: tables.member_addresses(log)?,
+            members: members(tables, log)?,
             epoch: ends.epoch,
             head: ends.head,
             counter: tables.last_counter(log, actor.device())?,
         });
     }
     Ok(conversations)
+}
+
+/// Everybody in a conversation, of here and of other domains, in order of address.
+fn members(tables: &mut dyn Tables, log: LogId) -> Result<Vec<(Address, Role)>, StoreFault> {
+    let mut members = tables.member_addresses(log)?;
+    let outer = tables.outer_members(log)?;
+    if !outer.is_empty() {
+        members.extend(outer);
+        members.sort_unstable();
+    }
+    Ok(members)
 }
 
 pub(in crate::store) fn record_cursors(tables: &mut dyn Tables, cursors: &[Acknowledged]) -> Result<(), StoreFault> {

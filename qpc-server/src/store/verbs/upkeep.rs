@@ -18,6 +18,7 @@ pub(in crate::store) fn retention_step(tables: &mut dyn Tables, retention: &Rete
     }
     tables.drop_invites(retention.bodies_before_ms)?;
     tables.drop_links(retention.bodies_before_ms)?;
+    tables.drop_outgoing(retention.bodies_before_ms)?;
     let pages = tables.release_pages(PAGES_PER_STEP)?;
     Ok(left == 0 || pages)
 }

@@ -1,0 +1,112 @@
+//! Messages of people here for conversations that other domains order: sent in their order, until the hub has said something
+//! to each (D11).
+
+use std::{sync::Arc, time::Duration};
+
+use prost::Message;
+use qpc_proto::{
+    address::Domain,
+    error::Code,
+    v1::{self, peer_deed::Deed, peer_done::Result as Done},
+};
+use tokio::time::sleep;
+
+use super::{Hall, act::DEEDS_MAX};
+use crate::{
+    remote::RemoteError,
+    store::{Settled, Store, StoreFault, Waiting},
+};
+
+/// How often the store is looked at for what no wake-up has told of.
+const EVERY: Duration = Duration::from_secs(30);
+/// Bytes of messages in one request, after which it takes no more.
+const BYTES_MAX: usize = 512 * 1024;
+
+/// Sends what waits for a peer until the server stops.
+pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
+    let Some(reach) = hall.reach.get(&peer) else { return };
+    let stopping = hall.tasks.stopping().clone();
+    let mut pause = EVERY;
+    loop {
+        // All branches only wait.
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = reach.outgoing.notified() => {}
+            () = sleep(pause) => {}
+        }
+        pause = EVERY;
+        if !hall.is_connected(&peer) {
+            continue;
+        }
+        match send_all(&hall, &*store, &peer).await {
+            Ok(None) => {}
+            // The hub takes nothing for now.
+            Ok(Some(wait)) => pause = wait.max(hall.limits.retry_min),
+            Err(fault) => {
+                tracing::warn!(%peer, %fault, "what waits for a peer could not be read or noted");
+                pause = hall.limits.retry_min;
+            }
+        }
+    }
+}
+
+/// Sends until nothing waits; says how long to wait where the hub does not take it now.
+async fn send_all(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Option<Duration>, StoreFault> {
+    loop {
+        let waiting = first(store.waiting(peer, 0, DEEDS_MAX).await?);
+        if waiting.is_empty() {
+            return Ok(None);
+        }
+        let deeds = waiting.iter().filter_map(|waiting| deed(waiting).ok()).collect::<Vec<_>>();
+        if deeds.len() < waiting.len() {
+            return Err(StoreFault::Engine("what waits for a peer is no message".into()));
+        }
+        let done = match hall.act(peer, deeds).await {
+            Ok(done) => done,
+            Err(RemoteError::Wait(wait)) => return Ok(Some(wait)),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "what waits for a peer could not be sent");
+                return Ok(Some(hall.limits.retry_min));
+            }
+        };
+        let (mut settled, mut wait) = (Vec::with_capacity(done.len()), None);
+        for (waiting, done) in waiting.iter().zip(done) {
+            let refusal = match done {
+                Done::Error(error) if Code::from_wire(error.code).is_some_and(Code::retryable) => {
+                    wait = Some(Duration::from_millis(error.retry_after_ms.into()));
+                    // Those behind it come after it.
+                    break;
+                }
+                Done::Error(error) => Some(error.encode_to_vec().into()),
+                _ => None,
+            };
+            settled.push(Settled { row: waiting.row, refusal });
+        }
+        store.settle(settled, hall.clock.unix_ms()).await?;
+        if wait.is_some() {
+            return Ok(wait);
+        }
+    }
+}
+
+/// As many as fit into a request.
+fn first(mut waiting: Vec<Waiting>) -> Vec<Waiting> {
+    let mut bytes = 0_usize;
+    let fit = waiting.iter().take_while(|waiting| {
+        let fits = bytes < BYTES_MAX;
+        bytes = bytes.saturating_add(waiting.request.len());
+        fits
+    });
+    let fit = fit.count();
+    waiting.truncate(fit);
+    waiting
+}
+
+fn deed(waiting: &Waiting) -> Result<v1::PeerDeed, prost::DecodeError> {
+    Ok(v1::PeerDeed {
+        sender: waiting.sender.to_string(),
+        device_id: waiting.device.to_bytes(),
+        devices: Vec::new(),
+        deed: Some(Deed::Send(v1::Send::decode(waiting.request.clone())?)),
+    })
+}

@@ -1,0 +1,363 @@
+//! Logs on their way to the domains that read them: one more reader with one cursor each (D11).
+//!
+//! For each peer of the configuration a task takes what the peer lacks from the store and raises its place with each answer.
+//! A wake-up says which log has something new; what it misses a search finds, which is made on each connection and from time
+//! to time. A log that the peer does not take is set aside for a while, and the others go on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use prost::Message;
+use qpc_proto::{
+    address::Domain,
+    chain::EntryContent,
+    error::Code,
+    id::{ConversationName, Seq},
+    limits::{FRAME_MAX, LOG_PAGE_BYTES_MAX, LOG_PAGE_MAX},
+    v1::{self, WelcomeNotice, peer_answer, peer_request},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use super::{Hall, House};
+use crate::{
+    field,
+    remote::RemoteError,
+    session::WireError,
+    store::{CopyBase, FeedPage, LogPlace, ReadError, Store, StoreFault},
+};
+
+/// Logs in one request.
+const LOGS_MAX: usize = 64;
+/// Bytes of entries in one request, after which it takes no more logs.
+const BYTES_MAX: usize = 512 * 1024;
+/// Logs that a wake-up names one by one; beyond that it says that there are some.
+const NEWS_MAX: usize = 4_096;
+/// Logs that one search looks at in one go.
+const SEARCH: usize = 256;
+/// How often the store is searched for what no wake-up has told of.
+const EVERY: Duration = Duration::from_secs(30);
+/// The shortest time for which a log is set aside that the peer does not take; it doubles each time.
+const ASIDE_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const ASIDE_MAX: Duration = Duration::from_secs(300);
+
+/// What a peer may lack.
+#[derive(Default)]
+pub(super) struct News {
+    bell: Notify,
+    logs: Mutex<Named>,
+}
+
+#[derive(Default)]
+struct Named {
+    logs: BTreeSet<ConversationName>,
+    /// There is more than is named.
+    all: bool,
+}
+
+impl News {
+    /// A log has something new.
+    pub(super) fn of(&self, log: &ConversationName) {
+        let mut named = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.all {
+            return;
+        }
+        if named.logs.len() < NEWS_MAX {
+            named.logs.insert(log.clone());
+        } else {
+            *named = Named { all: true, ..Named::default() };
+        }
+        drop(named);
+        self.bell.notify_one();
+    }
+
+    /// Anything may be new.
+    pub(super) fn of_all(&self) {
+        *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = Named { all: true, ..Named::default() };
+        self.bell.notify_one();
+    }
+
+    fn take(&self) -> Named {
+        std::mem::take(&mut *self.logs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Why a peer was not handed what it lacks.
+enum Stopped {
+    Remote(RemoteError),
+    Store(StoreFault),
+}
+
+impl From<RemoteError> for Stopped {
+    fn from(error: RemoteError) -> Self {
+        Self::Remote(error)
+    }
+}
+
+impl From<StoreFault> for Stopped {
+    fn from(fault: StoreFault) -> Self {
+        Self::Store(fault)
+    }
+}
+
+/// Hands a peer what it lacks until the server stops.
+pub(super) async fn keep_pushing(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
+    let Some(reach) = hall.reach.get(&peer) else { return };
+    let mut pusher = Pusher { hall: &hall, store: &*store, peer: &peer, aside: BTreeMap::new() };
+    let stopping = hall.tasks.stopping().clone();
+    let mut searched: Option<Instant> = None;
+    loop {
+        let due = searched.map_or(Duration::ZERO, |at| EVERY.saturating_sub(at.elapsed()));
+        // All branches only wait.
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = reach.news.bell.notified() => {}
+            () = sleep(due) => reach.news.of_all(),
+        }
+        if !hall.is_connected(&peer) {
+            // The next connection begins with a search.
+            searched = Some(Instant::now());
+            continue;
+        }
+        let named = reach.news.take();
+        let handed = if named.all {
+            searched = Some(Instant::now());
+            pusher.search().await
+        } else {
+            pusher.round(named.logs.into_iter().collect(), false).await
+        };
+        if let Err(stopped) = handed {
+            match stopped {
+                Stopped::Remote(error) => tracing::debug!(%peer, %error, "what a peer lacks could not be handed over"),
+                Stopped::Store(fault) => tracing::warn!(%peer, %fault, "what a peer lacks could not be read"),
+            }
+            // Whatever it was about is found again.
+            reach.news.of_all();
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = sleep(hall.limits.retry_min) => {}
+            }
+        }
+    }
+}
+
+struct Pusher<'p> {
+    hall: &'p Hall,
+    store: &'p dyn Store,
+    peer: &'p Domain,
+    /// Logs that the peer does not take, until when, and for how long next time.
+    aside: BTreeMap<ConversationName, (Instant, Duration)>,
+}
+
+impl Pusher<'_> {
+    /// Everything that the peer lacks.
+    async fn search(&mut self) -> Result<(), Stopped> {
+        let mut after = Some(LogPlace::default());
+        while let Some(place) = after {
+            let (behind, next) = self.store.feed(self.peer, place, SEARCH).await?;
+            self.round(behind.into_iter().map(|feed| feed.log).collect(), true).await?;
+            after = next;
+        }
+        Ok(())
+    }
+
+    /// These logs. What is in inboxes is read first and handed over last, so that a welcome comes after the conversation
+    /// that it is for.
+    async fn round(&mut self, logs: Vec<ConversationName>, searching: bool) -> Result<(), Stopped> {
+        let (inboxes, mut logs): (Vec<_>, Vec<_>) = logs.into_iter().partition(|log| log.domain == *self.peer);
+        let mut notices = Vec::with_capacity(inboxes.len());
+        for inbox in inboxes {
+            if let Some(page) = self.page(&inbox, false).await? {
+                logs.extend(welcomed(&page));
+                notices.push((inbox, page));
+            }
+        }
+        logs.sort_unstable();
+        logs.dedup();
+        self.conversations(logs.into(), searching).await?;
+        let mut notices = VecDeque::from(notices);
+        while !notices.is_empty() {
+            let some = notices.len().min(LOGS_MAX);
+            let some: Vec<_> = notices.drain(..some).collect();
+            for (log, seq) in self.hand_over(some).await? {
+                // There may be more than one page had room for, with welcomes of its own.
+                if let Some(page) = self.page(&log, false).await?.filter(|page| page.after == seq) {
+                    self.conversations(welcomed(&page).collect(), searching).await?;
+                    notices.push_back((log, page));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn conversations(&mut self, mut logs: VecDeque<ConversationName>, searching: bool) -> Result<(), Stopped> {
+        let mut with_info: BTreeSet<ConversationName> = BTreeSet::new();
+        while !logs.is_empty() {
+            let (mut some, mut bytes) = (Vec::new(), 0_usize);
+            while some.len() < LOGS_MAX && bytes < BYTES_MAX {
+                let Some(log) = logs.pop_front() else { break };
+                let info = searching || with_info.contains(&log);
+                let Some(page) = self.page(&log, info).await? else { continue };
+                let size = size(&page);
+                if bytes > 0 && bytes.saturating_add(size) > BYTES_MAX {
+                    logs.push_front(log);
+                    break;
+                }
+                bytes = bytes.saturating_add(size);
+                some.push((log, page));
+            }
+            for (log, _) in self.hand_over(some).await? {
+                with_info.insert(log.clone());
+                logs.push_back(log);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a log has that the peer lacks, unless the log is set aside.
+    async fn page(&self, log: &ConversationName, with_info: bool) -> Result<Option<FeedPage>, Stopped> {
+        if self.aside.get(log).is_some_and(|(until, _)| *until > Instant::now()) {
+            return Ok(None);
+        }
+        match self.store.feed_page(self.peer, log, with_info, (LOG_PAGE_MAX, LOG_PAGE_BYTES_MAX)).await {
+            Ok(page) => Ok(Some(page).filter(|page| !page.entries.is_empty())),
+            Err(ReadError::Fault(fault)) => Err(fault.into()),
+            // Nobody of the peer's reads it any more.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Pushes pages and raises the peer's places; gives the logs of which it lacks more.
+    async fn hand_over(
+        &mut self,
+        pages: Vec<(ConversationName, FeedPage)>,
+    ) -> Result<Vec<(ConversationName, Seq)>, Stopped> {
+        if pages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let logs = pages.iter().map(|(log, page)| to_wire(log, page)).collect();
+        let pushed = self.hall.push(self.peer, v1::PeerPush { logs }).await?;
+        let (mut places, mut more) = (Vec::new(), Vec::new());
+        for ((log, page), pushed) in pages.into_iter().zip(pushed) {
+            let last = page.entries.last().map_or(page.after, |entry| entry.seq);
+            let seq = Seq(pushed.seq).min(last);
+            if seq > page.after {
+                places.push((log.clone(), seq));
+            }
+            if pushed.code != 0 || seq <= page.after {
+                self.set_aside(log, pushed.code);
+            } else {
+                self.aside.remove(&log);
+                if page.head > seq {
+                    more.push((log, seq));
+                }
+            }
+        }
+        if !places.is_empty() {
+            self.store.followers_have(self.peer, places).await?;
+        }
+        Ok(more)
+    }
+
+    fn set_aside(&mut self, log: ConversationName, code: u32) {
+        let now = Instant::now();
+        let pause = self.aside.get(&log).map_or(ASIDE_MIN, |(_, next)| *next);
+        let code = Code::from_wire(code).map_or("none", Code::name);
+        tracing::warn!(peer = %self.peer, %log, code, ?pause, "a peer does not take a log; it is set aside for now");
+        self.hall.metrics.set_aside(self.peer.as_str());
+        let until = now.checked_add(pause).unwrap_or(now);
+        if self.aside.len() >= NEWS_MAX {
+            self.aside.retain(|_, (until, _)| *until > now);
+        }
+        self.aside.insert(log, (until, pause.saturating_mul(2).min(ASIDE_MAX)));
+    }
+}
+
+impl Hall {
+    async fn push(&self, domain: &Domain, push: v1::PeerPush) -> Result<Vec<v1::PeerPushed>, RemoteError> {
+        let asked = push.logs.len();
+        let read = |answer| match answer {
+            peer_answer::Result::Push(answer) if answer.logs.len() == asked => Some(answer.logs),
+            _ => None,
+        };
+        self.ask(domain, peer_request::Method::Push(push), read).await
+    }
+}
+
+/// Conversations that welcomes in an inbox are for.
+fn welcomed(page: &FeedPage) -> impl Iterator<Item = ConversationName> + '_ {
+    page.entries.iter().filter_map(|entry| match &entry.content {
+        EntryContent::Body(body) if entry.kind == qpc_proto::chain::EntryKind::Welcome => {
+            let welcome = WelcomeNotice::decode(body.clone()).ok()?;
+            ConversationName::parse(welcome.conversation.as_ref()).ok()
+        }
+        _ => None,
+    })
+}
+
+/// About so many bytes of a request.
+fn size(page: &FeedPage) -> usize {
+    let base = page.base.as_ref().map_or(0, |base| base.group_info.len().saturating_add(base.tree.len()));
+    let bodies = page.entries.iter().map(qpc_proto::chain::LogEntry::body_len).sum::<usize>();
+    base.saturating_add(bodies).saturating_add(page.group_info.len())
+}
+
+fn to_wire(log: &ConversationName, page: &FeedPage) -> v1::PeerLog {
+    let base = |base: &CopyBase| v1::PeerBase {
+        kind: base.kind.to_wire().into(),
+        seq: base.seq.0,
+        chain: base.chain.to_bytes(),
+        group_info: base.group_info.clone(),
+        tree: base.tree.clone(),
+        tree_size: base.tree_size,
+    };
+    v1::PeerLog {
+        log: Some(log.to_wire()),
+        base: page.base.as_ref().map(base),
+        entries: page.entries.iter().map(qpc_proto::chain::LogEntry::to_wire).collect(),
+        group_info: page.group_info.clone(),
+    }
+}
+
+/// Takes what a hub pushes: each log by itself, so that one that breaks a rule costs the others nothing.
+pub(super) async fn answer(
+    house: &House,
+    (own, peer): (&Domain, &Domain),
+    push: v1::PeerPush,
+) -> Result<peer_answer::Result, WireError> {
+    field::at_most(push.logs.len(), LOGS_MAX, "logs")?;
+    let names: BTreeSet<_> = push.logs.iter().map(|log| log.log.clone().map(|name| (name.domain, name.id))).collect();
+    if names.len() != push.logs.len() {
+        return Err(field::FieldError::Malformed("logs").into());
+    }
+    let logs = join_all(push.logs.into_iter().map(|log| one(house, (own, peer), log))).await;
+    Ok(peer_answer::Result::Push(v1::PeerPushAnswer { logs }))
+}
+
+async fn one(house: &House, (own, peer): (&Domain, &Domain), log: v1::PeerLog) -> v1::PeerPushed {
+    let domain = log.log.as_ref().map(|name| name.domain.clone()).unwrap_or_default();
+    let taken = if domain == own.as_str() {
+        house.groups.take_notices(peer, log).await
+    } else if domain == peer.as_str() {
+        house.groups.copy(peer, log).await
+    } else {
+        Err(field::FieldError::Malformed("log").into())
+    };
+    match taken {
+        Ok(seq) => v1::PeerPushed { seq: seq.0, code: 0 },
+        Err(refused) => {
+            tracing::warn!(%peer, %refused, "what a peer pushes is not taken");
+            v1::PeerPushed { seq: 0, code: WireError::from(refused).code() as u32 }
+        }
+    }
+}
+
+// The group and the commit that made it go together, and the first part of the tree.
+const _: () = assert!(LOG_PAGE_BYTES_MAX + BYTES_MAX + qpc_proto::limits::HANDSHAKE_BODY_MAX < FRAME_MAX);

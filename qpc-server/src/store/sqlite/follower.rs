@@ -1,0 +1,272 @@
+//! Logs that other domains read, copies, and what is on its way to other domains, in SQL.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use qpc_proto::{
+    address::{Address, Domain},
+    chain::{ChainValue, Digest, EntryKind},
+    id::{ConversationName, Counter, DeviceId, MessageId, Seq},
+    role::Role,
+};
+use rusqlite::{Row, params};
+
+use super::{
+    error::{int, num, size},
+    log::{LOG_COLUMNS, bytes, log_row, tree_page},
+    rows::Rows,
+    statements::{address, domain, id, number},
+};
+use crate::store::{
+    TreePage, Waiting,
+    tables::{Fallible, FollowerRow, FollowerTables, LogId, LogRow, OutgoingRow},
+};
+
+const OUTGOING_COLUMNS: &str = "row, device, counter, kind, digest, request IS NOT NULL";
+
+fn follower_row(row: &Row<'_>, column: usize) -> rusqlite::Result<FollowerRow> {
+    let until = row.get::<_, Option<i64>>(column.saturating_add(1))?.map(|until| Seq(num(until)));
+    Ok(FollowerRow { seq: Seq(number(row, column)?), until })
+}
+
+fn outgoing_row(row: &Row<'_>) -> rusqlite::Result<OutgoingRow> {
+    let malformed = || rusqlite::Error::IntegralValueOutOfRange(3, 0);
+    Ok(OutgoingRow {
+        row: row.get(0)?,
+        device: id(row, 1)?,
+        counter: Counter(number(row, 2)?),
+        kind: EntryKind::from_number(row.get(3)?).ok_or_else(malformed)?,
+        digest: Digest::parse(row.get_ref(4)?.as_blob()?).ok_or_else(malformed)?,
+        waits: row.get(5)?,
+    })
+}
+
+impl Rows<'_> {
+    /// Has the writer ask again who reads a log.
+    fn forget_followers(&mut self, log: LogId) {
+        if let Some(cache) = self.cache.as_mut() {
+            cache.followed = None;
+            if let Some(state) = cache.log(log) {
+                state.followers = None;
+            }
+        }
+    }
+
+    /// Whether any log is read by another domain. Without that nothing of a log is looked up.
+    fn any_followed(&mut self) -> Fallible<bool> {
+        if let Some(known) = self.cache.as_ref().and_then(|cache| cache.followed) {
+            return Ok(known);
+        }
+        let any = self.one("SELECT 1 FROM followers LIMIT 1", [], |_| Ok(()))?.is_some();
+        if let Some(cache) = self.cache.as_mut() {
+            cache.followed = Some(any);
+        }
+        Ok(any)
+    }
+}
+
+impl FollowerTables for Rows<'_> {
+    fn followers(&mut self, log: LogId) -> Fallible<Option<Arc<[Domain]>>> {
+        if !self.any_followed()? {
+            return Ok(None);
+        }
+        if let Some(known) = self.state(log)?.and_then(|state| state.followers.clone()) {
+            return Ok(Some(known).filter(|domains| !domains.is_empty()));
+        }
+        let sql = "SELECT domain FROM followers WHERE log = ?1 AND until_seq IS NULL ORDER BY domain";
+        let domains: Arc<[Domain]> = self.many(sql, [log.0], |row| domain(row, 0))?.into();
+        if let Some(state) = self.state(log)? {
+            state.followers = Some(Arc::clone(&domains));
+        }
+        Ok(Some(domains).filter(|domains| !domains.is_empty()))
+    }
+
+    fn follower(&mut self, log: LogId, domain: &Domain) -> Fallible<Option<FollowerRow>> {
+        let sql = "SELECT seq, until_seq FROM followers WHERE log = ?1 AND domain = ?2";
+        self.one(sql, params![log.0, domain.as_str()], |row| follower_row(row, 0))
+    }
+
+    fn put_follower(&mut self, log: LogId, domain: &Domain, row: FollowerRow) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO followers (log, domain, seq, until_seq) VALUES (?1, ?2, ?3, ?4)";
+        self.run(sql, params![log.0, domain.as_str(), int(row.seq.0), row.until.map(|until| int(until.0))])?;
+        self.forget_followers(log);
+        Ok(())
+    }
+
+    fn raise_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()> {
+        let sql = "UPDATE followers SET seq = ?3 WHERE log = ?1 AND domain = ?2";
+        self.run(sql, params![log.0, domain.as_str(), int(seq.0)])?;
+        Ok(())
+    }
+
+    fn remove_follower(&mut self, log: LogId, domain: &Domain) -> Fallible<()> {
+        self.remove_base(log, domain)?;
+        self.run("DELETE FROM followers WHERE log = ?1 AND domain = ?2", params![log.0, domain.as_str()])?;
+        self.forget_followers(log);
+        Ok(())
+    }
+
+    fn put_base(&mut self, log: LogId, domain: &Domain, seq: Seq, (info, tree): (&Bytes, &Bytes)) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO follower_bases (log, domain, seq, group_info, tree) \
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.run(sql, params![log.0, domain.as_str(), int(seq.0), info.as_ref(), tree.as_ref()])?;
+        Ok(())
+    }
+
+    fn base(&mut self, log: LogId, domain: &Domain) -> Fallible<Option<(Seq, Bytes)>> {
+        let sql = "SELECT seq, group_info FROM follower_bases WHERE log = ?1 AND domain = ?2";
+        self.one(sql, params![log.0, domain.as_str()], |row| Ok((Seq(number(row, 0)?), bytes(row, 1)?)))
+    }
+
+    fn base_tree(&mut self, log: LogId, domain: &Domain, offset: usize, most: usize) -> Fallible<Option<TreePage>> {
+        let sql = "SELECT length(tree), substr(tree, ?3 + 1, ?4) FROM follower_bases WHERE log = ?1 AND domain = ?2";
+        self.one(sql, params![log.0, domain.as_str(), size(offset), size(most)], tree_page)
+    }
+
+    fn remove_base(&mut self, log: LogId, domain: &Domain) -> Fallible<()> {
+        self.run("DELETE FROM follower_bases WHERE log = ?1 AND domain = ?2", params![log.0, domain.as_str()])?;
+        Ok(())
+    }
+
+    fn followed_by(
+        &mut self,
+        domain: &Domain,
+        after: LogId,
+        limit: usize,
+    ) -> Fallible<Vec<(LogId, LogRow, FollowerRow)>> {
+        let sql = format!(
+            "SELECT {LOG_COLUMNS}, f.seq, f.until_seq FROM followers f JOIN logs l ON l.id = f.log \
+             WHERE f.domain = ?1 AND f.log > ?2 ORDER BY f.log LIMIT ?3"
+        );
+        self.many(&sql, params![domain.as_str(), after.0, size(limit)], |row| {
+            let (log, log_row, _) = log_row(row)?;
+            Ok((log, log_row, follower_row(row, 10)?))
+        })
+    }
+
+    fn restart_log(&mut self, log: LogId, floor: Seq, chain: ChainValue) -> Fallible<()> {
+        for sql in ["DELETE FROM entries WHERE log = ?1", "DELETE FROM welcome_trees WHERE log = ?1"] {
+            self.run(sql, [log.0])?;
+        }
+        self.run(
+            "UPDATE logs SET floor_seq = ?2, floor_chain = ?3 WHERE id = ?1",
+            params![log.0, int(floor.0), chain.0],
+        )?;
+        if let Some(cache) = self.cache.as_mut() {
+            cache.forget_log(log);
+        }
+        self.effects.delta.stale = true;
+        Ok(())
+    }
+
+    fn outer_members(&mut self, log: LogId) -> Fallible<Vec<(Address, Role)>> {
+        let sql = "SELECT name, domain, role FROM outer_members WHERE log = ?1 ORDER BY name, domain";
+        self.many(sql, [log.0], |row| Ok((address(row, 0)?, Role::from_wire(row.get(2)?))))
+    }
+
+    fn set_outer_members(&mut self, log: LogId, members: &[(Address, Role)]) -> Fallible<()> {
+        self.run("DELETE FROM outer_members WHERE log = ?1", [log.0])?;
+        let sql = "INSERT INTO outer_members (log, name, domain, role) VALUES (?1, ?2, ?3, ?4)";
+        for (address, role) in members {
+            let role: i32 = role.to_wire().into();
+            self.run(sql, params![log.0, address.name.as_str(), address.domain.as_str(), role])?;
+        }
+        Ok(())
+    }
+
+    fn inbox_read(&mut self, domain: &Domain, device: DeviceId) -> Fallible<Seq> {
+        let sql = "SELECT seq FROM inboxes_read WHERE device = ?1 AND domain = ?2";
+        let known = self.one(sql, params![device.as_bytes(), domain.as_str()], |row| number(row, 0))?;
+        Ok(Seq(known.unwrap_or_default()))
+    }
+
+    fn set_inbox_read(&mut self, domain: &Domain, device: DeviceId, seq: Seq) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO inboxes_read (device, domain, seq) VALUES (?1, ?2, ?3)";
+        self.run(sql, params![device.as_bytes(), domain.as_str(), int(seq.0)])?;
+        Ok(())
+    }
+
+    fn outgoing(&mut self, log: &ConversationName, id: MessageId) -> Fallible<Option<OutgoingRow>> {
+        let sql = format!(
+            "SELECT {OUTGOING_COLUMNS} FROM outgoing WHERE message_id = ?1 AND conversation = ?2 AND domain = ?3"
+        );
+        self.one(&sql, params![id.as_bytes(), log.id.as_bytes(), log.domain.as_str()], outgoing_row)
+    }
+
+    fn outgoing_row(&mut self, number: i64) -> Fallible<Option<(ConversationName, MessageId, OutgoingRow)>> {
+        let sql = format!("SELECT {OUTGOING_COLUMNS}, conversation, domain, message_id FROM outgoing WHERE row = ?1");
+        self.one(&sql, [number], |row| {
+            let log = ConversationName { domain: domain(row, 7)?, id: id(row, 6)? };
+            Ok((log, id(row, 8)?, outgoing_row(row)?))
+        })
+    }
+
+    fn put_outgoing(
+        &mut self,
+        log: &ConversationName,
+        id: MessageId,
+        row: &OutgoingRow,
+        request: &Bytes,
+        now_ms: u64,
+    ) -> Fallible<()> {
+        let sql = "INSERT INTO outgoing (conversation, domain, device, message_id, counter, kind, digest, added_ms, \
+                   request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let values = params![
+            log.id.as_bytes(),
+            log.domain.as_str(),
+            row.device.as_bytes(),
+            id.as_bytes(),
+            int(row.counter.0),
+            i64::from(row.kind as u8),
+            row.digest.0,
+            int(now_ms),
+            row.waits.then_some(request.as_ref()),
+        ];
+        self.run(sql, values)?;
+        Ok(())
+    }
+
+    fn outgoing_sent(&mut self, row: i64) -> Fallible<()> {
+        self.run("UPDATE outgoing SET request = NULL WHERE row = ?1", [row])?;
+        Ok(())
+    }
+
+    fn remove_outgoing(&mut self, row: i64) -> Fallible<()> {
+        self.run("DELETE FROM outgoing WHERE row = ?1", [row])?;
+        Ok(())
+    }
+
+    fn remove_outgoing_from(&mut self, device: DeviceId, log: &ConversationName, row: i64) -> Fallible<()> {
+        let sql = "DELETE FROM outgoing WHERE device = ?1 AND conversation = ?2 AND domain = ?3 \
+                   AND (row = ?4 OR (row > ?4 AND request IS NOT NULL))";
+        self.run(sql, params![device.as_bytes(), log.id.as_bytes(), log.domain.as_str(), row])?;
+        Ok(())
+    }
+
+    fn drop_outgoing(&mut self, before_ms: u64) -> Fallible<()> {
+        self.run("DELETE FROM outgoing WHERE request IS NULL AND added_ms < ?1", [int(before_ms)])?;
+        Ok(())
+    }
+
+    fn waiting_for(&mut self, domain: &Domain, after: i64, limit: usize) -> Fallible<Vec<Waiting>> {
+        let sql = "SELECT o.row, o.device, o.request, a.name, a.domain FROM outgoing o JOIN devices d ON d.id = o.device \
+                   JOIN accounts a ON a.id = d.account \
+                   WHERE o.domain = ?1 AND o.row > ?2 AND o.request IS NOT NULL ORDER BY o.row LIMIT ?3";
+        self.many(sql, params![domain.as_str(), after, size(limit)], |row| {
+            Ok(Waiting { row: row.get(0)?, sender: address(row, 3)?, device: id(row, 1)?, request: bytes(row, 2)? })
+        })
+    }
+
+    fn waiting_of(&mut self, device: DeviceId, limit: usize) -> Fallible<usize> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM outgoing WHERE device = ?1 AND request IS NOT NULL LIMIT ?2)";
+        let count = super::log::ask(self, sql, params![device.as_bytes(), size(limit)])?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)> {
+        let sql = "SELECT count(*) FROM outgoing WHERE domain = ?1 AND request IS NOT NULL";
+        let count = super::log::ask(self, sql, [domain.as_str()])?;
+        let sql = "SELECT added_ms FROM outgoing WHERE domain = ?1 AND request IS NOT NULL ORDER BY row LIMIT 1";
+        Ok((count, self.one(sql, [domain.as_str()], |row| number(row, 0))?))
+    }
+}

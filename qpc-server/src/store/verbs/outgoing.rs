@@ -1,0 +1,149 @@
+//! What devices of here send into conversations of other domains: kept until the copy shows it.
+
+use prost::Message;
+use qpc_proto::{
+    address::Domain,
+    chain::EntryKind,
+    id::{ConversationName, MessageId},
+    v1::{self, OutcomeNotice},
+};
+
+use super::{
+    contact,
+    inbox::{self, Notice},
+    present,
+};
+use crate::store::{
+    Actor, AppendError, Backlog, Outgoing, QueueError, Queued, Refusal, Settled, StoreFault, Waiting,
+    rules::{self, Claim},
+    tables::{LogId, LogKind, LogRow, OutgoingRow, Tables},
+};
+
+/// Notes what is about to be sent; the same again is no error.
+pub(in crate::store) fn queue(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    outgoing: &Outgoing,
+) -> Result<Queued, QueueError> {
+    present(tables, actor).map_err(AppendError::from)?;
+    let name = &outgoing.conversation;
+    let log = tables.log(name)?.filter(|(_, row)| row.kind != LogKind::Inbox);
+    if let Some((log, _)) = log
+        && let Some(stored) = tables.entry_by_id(log, outgoing.id)?
+    {
+        let claim =
+            Claim { sender: actor.device(), counter: outgoing.counter, kind: outgoing.kind, epoch: outgoing.epoch };
+        return Ok(Queued::Stored(rules::again_by_digest(&stored, &claim, outgoing.digest)?));
+    }
+    if let Some(known) = tables.outgoing(name, outgoing.id)? {
+        let same = known.device == actor.device()
+            && known.counter == outgoing.counter
+            && known.kind == outgoing.kind
+            && known.digest == outgoing.digest;
+        return match (same, known.device == actor.device() && known.waits) {
+            (true, _) => Ok(Queued::Waits),
+            // The hub is about to refuse what its sender has made anew.
+            (false, true) => Err(QueueError::Full),
+            (false, false) => Err(AppendError::IdConflict.into()),
+        };
+    }
+    if !outgoing.founds {
+        let (log, row) = log.ok_or(AppendError::NotFound)?;
+        judge(tables, actor, (log, &row), outgoing)?;
+    }
+    let waits = !outgoing.request.is_empty();
+    if waits {
+        let (of_device, of_domain) = outgoing.most;
+        if tables.waiting_of(actor.device(), of_device)? >= of_device || tables.backlog_of(&name.domain)?.0 >= of_domain
+        {
+            return Err(QueueError::Full);
+        }
+    }
+    let row = OutgoingRow {
+        row: 0,
+        device: actor.device(),
+        counter: outgoing.counter,
+        kind: outgoing.kind,
+        digest: outgoing.digest,
+        waits,
+    };
+    tables.put_outgoing(name, outgoing.id, &row, &outgoing.request, outgoing.now_ms)?;
+    Ok(Queued::Waits)
+}
+
+/// What can be refused here and now, as the hub would refuse it. The copy may be behind, so nothing is refused for what
+/// only the hub knows.
+fn judge(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    (log, row): (LogId, &LogRow),
+    outgoing: &Outgoing,
+) -> Result<(), AppendError> {
+    tables.member(log, actor.account())?.filter(|member| member.until.is_none()).ok_or(AppendError::NotFound)?;
+    if outgoing.counter <= tables.last_counter(log, actor.device())? {
+        return Err(AppendError::IdConflict);
+    }
+    let epoch = tables.ends(log)?.epoch;
+    if outgoing.kind != EntryKind::Report && outgoing.epoch < epoch {
+        return Err(AppendError::WrongEpoch(epoch));
+    }
+    if row.kind == LogKind::Direct && outgoing.kind == EntryKind::Message {
+        for (address, _) in tables.outer_members(log)? {
+            if let Some(peer) = tables.account_at(&address)? {
+                contact::accept_by_writing(tables, actor, peer.id, outgoing.now_ms)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// It was refused for good, or its sender has been told what became of it.
+pub(in crate::store) fn unqueue(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    (conversation, id): (&ConversationName, MessageId),
+) -> Result<(), Refusal> {
+    present(tables, actor)?;
+    let sent = tables.outgoing(conversation, id)?.filter(|row| row.device == actor.device() && !row.waits);
+    Ok(sent.map_or(Ok(()), |row| tables.remove_outgoing(row.row))?)
+}
+
+pub(in crate::store) fn waiting(
+    tables: &mut dyn Tables,
+    domain: &Domain,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreFault> {
+    tables.waiting_for(domain, after, limit)
+}
+
+/// Notes what the hub has said; the sender is told of a refusal through its inbox.
+pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now_ms: u64) -> Result<(), StoreFault> {
+    for Settled { row, refusal } in settled {
+        // The copy may have shown it by now.
+        let Some((conversation, id, sent)) = tables.outgoing_row(*row)? else { continue };
+        let Some(refusal) = refusal else {
+            tables.outgoing_sent(*row)?;
+            continue;
+        };
+        // What comes after it would be refused for its counter: its sender makes all of it anew.
+        tables.remove_outgoing_from(sent.device, &conversation, *row)?;
+        let Some(device) = tables.device(sent.device)? else { continue };
+        let Some(account) = tables.account(device.account)? else { continue };
+        let notice = OutcomeNotice {
+            conversation: Some(conversation.to_wire()),
+            message_id: id.to_bytes(),
+            error: v1::Error::decode(refusal.clone()).ok(),
+            body_digest: bytes::Bytes::copy_from_slice(&sent.digest.0),
+        };
+        let body = notice.encode_to_vec().into();
+        let notice = Notice { kind: EntryKind::Outcome, sender: None, id: None, body, now_ms };
+        inbox::deliver(tables, &account.address.domain, &device, notice)?;
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn backlog(tables: &mut dyn Tables, domain: &Domain) -> Result<Backlog, StoreFault> {
+    let (outgoing, oldest_ms) = tables.backlog_of(domain)?;
+    Ok(Backlog { outgoing, oldest_ms })
+}
