@@ -481,6 +481,9 @@ pub struct Waiting {
     pub messages: u64,
     /// For what, for a person.
     pub reason: String,
+    /// Its own server has it, and sends it without this program.
+    #[serde(default)]
+    pub queued: bool,
 }
 
 /// A contact.
@@ -578,6 +581,8 @@ pub enum Event {
 pub enum OutboxState {
     /// The server has acknowledged it.
     Sent,
+    /// Its own server has it, and sends it on to the one that orders the conversation.
+    Queued,
     /// It waits for something other than the connection, such as an acceptance.
     Waiting,
     /// It will never be sent.

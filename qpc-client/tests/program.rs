@@ -56,7 +56,8 @@ fn each_line_of_the_input_is_one_message_in_order() {
 #[test]
 fn what_waits_is_told_with_a_code_of_its_own() {
     let home = Home::taken();
-    let waiting = Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned() };
+    let waiting =
+        Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned(), queued: false };
     let _driver = Driver::start(&home, State { waiting: vec![waiting], ..State::default() });
     let output = home.run(&["send", "bob", "hello"], "");
     assert_eq!(code(&output), 75);
@@ -139,7 +140,8 @@ fn a_file_that_is_not_sent_is_told_with_its_code() {
     let output = home.run(&["file", "send", "bob", "photo.jpg"], "");
     assert_eq!(code(&output), 77);
     assert!(text(&output.stderr).contains("not sent: photo.jpg: it is too large"), "{output:?}");
-    let waiting = Waiting { to: "bob@localhost".to_owned(), messages: 1, reason: "storage is full".to_owned() };
+    let waiting =
+        Waiting { to: "bob@localhost".to_owned(), messages: 1, reason: "storage is full".to_owned(), queued: false };
     driver.change(|state| (state.refuse, state.waiting) = (None, vec![waiting]));
     let output = home.run(&["file", "send", "bob", "photo.jpg"], "");
     assert_eq!(code(&output), 75);
@@ -298,7 +300,8 @@ fn a_chat_tells_what_waits_what_fails_and_alarms() {
     let driver = Driver::start(&home, with_messages(&["hello"]));
     let mut chat = chat(&home, &["chat", "bob"]);
     chat.sees("bob> ");
-    let waiting = Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned() };
+    let waiting =
+        Waiting { to: BOB.to_owned(), messages: 1, reason: "bob has not accepted yet".to_owned(), queued: false };
     driver.change(|state| state.waiting = vec![waiting]);
     chat.types("one\r");
     chat.sees("-- waiting: bob has not accepted yet");

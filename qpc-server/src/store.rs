@@ -279,8 +279,8 @@ pub trait Store: Send + Sync + 'static {
     fn unqueue(&self, actor: &Actor, conversation: &ConversationName, id: MessageId) -> Reply<(), Refusal>;
     /// What waits for a domain, in order, after one of them.
     fn waiting(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Vec<Waiting>, StoreFault>;
-    /// Notes what a domain has said to what waited.
-    fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<(), StoreFault>;
+    /// Notes what a domain has said to what waited; says whether something of it is to be sent again.
+    fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<bool, StoreFault>;
     /// How much waits for a domain.
     fn backlog(&self, domain: &Domain) -> Reply<Backlog, StoreFault>;
 

@@ -191,7 +191,7 @@ impl Render {
             | Event::Transfer(_)
             | Event::Read { .. }
             | Event::History { complete: false, .. }
-            | Event::Outbox { state: OutboxState::Sent, .. } => None,
+            | Event::Outbox { state: OutboxState::Sent | OutboxState::Queued, .. } => None,
             Event::History { messages, complete: true } => Some(self.history(*messages)),
             Event::Outbox { state: OutboxState::Waiting, reason, .. } => {
                 Some(format!("a message waits{}", because(reason)))

@@ -13,7 +13,7 @@ use qpc_client::{
 use qpc_proto::limits::TEXT_MAX;
 use serde::Serialize;
 
-use super::{exit::Exit, failure::Failure, hint, input, render::Render, screen::Screen, seat::Seat};
+use super::{exit::Exit, failure::Failure, hint, input, render::Render, screen::Screen, seat::Seat, terminal};
 
 /// Messages on their way before no further line is read.
 const WINDOW: usize = 512;
@@ -163,10 +163,19 @@ impl<'a> Sending<'a> {
     }
 
     fn outbox(&mut self, id: String, state: OutboxState, reason: Option<String>) -> Result<(), Failure> {
+        if state == OutboxState::Queued {
+            // What comes of it is still to be told.
+            let ours = self.pending.contains(&id) || self.waiting.contains(&id);
+            if ours && self.screen.json {
+                self.screen.object(&News { id: &id, state, reason: reason.as_deref() })?;
+            }
+            return Ok(());
+        }
         if !self.pending.remove(&id) && !self.waiting.remove(&id) {
             return Ok(());
         }
         match state {
+            OutboxState::Queued => {}
             OutboxState::Sent => self.online = Some(true),
             OutboxState::Waiting => {
                 self.waiting.insert(id.clone());
@@ -264,6 +273,16 @@ impl<'a> Sending<'a> {
         if self.refused > 0 {
             let reason = self.reason.clone().unwrap_or_else(|| "the server gave no reason".to_owned());
             return Err(Failure::denied(format!("{} of {} not sent: {reason}", self.refused, self.queued)).at(place));
+        }
+        if let Some(waiting) = self.ours(&waiting).filter(|waiting| waiting.queued) {
+            self.screen.progress("");
+            let to = self.render.name(&self.to);
+            let reason = terminal::line(&waiting.reason);
+            self.screen.done(&match waiting.messages {
+                1 => format!("queued for {to}: {reason}, and sends it"),
+                n => format!("{n} messages queued for {to}: {reason}, and sends them"),
+            });
+            return Ok(());
         }
         if let Some(waiting) = self.ours(&waiting) {
             return Err(Failure::new(Exit::TryLater, self.render.waiting(waiting))

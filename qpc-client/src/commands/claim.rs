@@ -11,7 +11,7 @@ use super::usage;
 use crate::{
     api::{CommandError, GroupSuite},
     core::Core,
-    driver::pending::claim_own,
+    driver::pending::{self, claim_own},
     transport::{CallError, Link},
 };
 
@@ -115,6 +115,12 @@ async fn of_people(
             Ok(answer) => lacking.push((person.clone(), answer.devices_without.len())),
             Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
                 return Err(usage(format!("there is no {person}, or nobody has logged in with that name yet")));
+            }
+            Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnknown) => {
+                return Err(CommandError::Denied { message: pending::not_federated(&person.domain) });
+            }
+            Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnreachable) => {
+                return Err(CommandError::TryLater { message: pending::unreachable(&person.domain) });
             }
             Err(error) => return Err(error.into()),
         }

@@ -1,6 +1,8 @@
 //! Waiting until what can happen now has happened.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
 
 use super::done;
 use crate::{
@@ -14,26 +16,39 @@ use crate::{
     },
 };
 
+/// How long what this device's own server keeps is waited for: the server that orders the conversation takes it at once, if it
+/// can be reached.
+const TAKEN: Duration = Duration::from_secs(3);
+
 /// Waits until the outbox has nothing left that can be sent now; files have their own way, which is not waited for.
 pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
     let mut progress = core.progress.subscribe();
     let mut line = core.line.subscribe();
+    let taken = Instant::now().checked_add(TAKEN);
     loop {
+        let patient = taken.filter(|until| *until > Instant::now());
         progress.borrow_and_update();
         let queued = core
             .store
             .run(|tx| {
                 let mut queued = Vec::new();
                 for (local, messages) in outbox::of_persons_without_files(tx)? {
-                    queued.push((conversation::get(tx, local)?, messages));
+                    let kept = outbox::all_queued(tx, local)?;
+                    queued.push((conversation::get(tx, local)?, messages, kept));
                 }
                 Ok::<_, StoreError>(queued)
             })
             .await?;
-        if queued.iter().all(|(conversation, _)| reason(conversation).is_some()) {
-            let waiting = queued.into_iter().filter_map(|(conversation, messages)| {
-                let reason = reason(&conversation)?;
-                Some(Waiting { to: conversation.title, messages, reason })
+        let kept =
+            |conversation: &Conversation, kept: bool| kept && patient.is_none() && reason(conversation).is_none();
+        if queued.iter().all(|(of, _, all)| reason(of).is_some() || kept(of, *all)) {
+            let waiting = queued.into_iter().filter_map(|(conversation, messages, all)| {
+                let queued = kept(&conversation, all);
+                let reason = match &conversation.name {
+                    Some(name) if queued => format!("{} has not taken it yet; your server keeps it", name.domain),
+                    _ => reason(&conversation)?,
+                };
+                Some(Waiting { to: conversation.title, messages, reason, queued })
             });
             return Ok(Outcome::Flushed { waiting: waiting.collect() });
         }
@@ -42,6 +57,7 @@ pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
             biased;
             changed = progress.changed() => changed.map_err(|_| closing())?,
             changed = line.changed() => changed.map_err(|_| closing())?,
+            () = sleep_until(patient.unwrap_or_else(Instant::now)), if patient.is_some() => {}
         }
     }
 }

@@ -111,6 +111,18 @@ pub(crate) fn set_flying(tx: &Transaction<'_>, place: i64, flying: bool) -> Resu
     Ok(())
 }
 
+/// This device's own server keeps it, and sends it on to the one that orders the conversation. Says whether that is news.
+pub(crate) fn set_queued(tx: &Transaction<'_>, id: MessageId) -> Result<bool, StoreError> {
+    let mut update = tx.prepare_cached("UPDATE outbox SET queued = 1 WHERE id = ?1 AND queued = 0")?;
+    Ok(update.execute([id.as_bytes()])? > 0)
+}
+
+/// Is all that waits in a conversation kept by this device's own server?
+pub(crate) fn all_queued(tx: &Transaction<'_>, conversation: Local) -> Result<bool, StoreError> {
+    let mut select = tx.prepare_cached("SELECT 1 FROM outbox WHERE conversation = ?1 AND queued = 0")?;
+    Ok(!select.exists([conversation])?)
+}
+
 /// The server may have what was encrypted of a conversation, whatever it answers from here on.
 pub(crate) fn doubt(tx: &Transaction<'_>, conversation: Local) -> Result<(), StoreError> {
     tx.execute("UPDATE outbox SET doubtful = 1 WHERE conversation = ?1", [conversation])?;
@@ -120,7 +132,8 @@ pub(crate) fn doubt(tx: &Transaction<'_>, conversation: Local) -> Result<(), Sto
 /// After a definite refusal: what is left of the conversation is encrypted anew, from the first that was refused.
 pub(crate) fn unseal_from(tx: &Transaction<'_>, conversation: Local, place: i64) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "UPDATE outbox SET counter = NULL, epoch = NULL, body = NULL, flying = 0 WHERE conversation = ?1 AND place >= ?2",
+        "UPDATE outbox SET counter = NULL, epoch = NULL, body = NULL, flying = 0, queued = 0 \
+         WHERE conversation = ?1 AND place >= ?2",
     )?
     .execute((conversation, place))?;
     Ok(())

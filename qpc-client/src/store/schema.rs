@@ -380,6 +380,9 @@ CREATE TABLE upload (
 ) STRICT;
 ";
 
+/// What this device's own server keeps for the one that orders a conversation.
+const QUEUED: &str = "ALTER TABLE outbox ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;";
+
 /// Blobs that are to be released, because the messages that would have told of them were refused.
 const RELEASES: &str = "
 CREATE TABLE release (
@@ -416,6 +419,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(MISSED),
         M::up(FILES),
         M::up(RELEASES),
+        M::up(QUEUED),
     ])
 }
 

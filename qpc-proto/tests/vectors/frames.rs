@@ -196,7 +196,7 @@ pub(crate) fn answers() -> Vec<Ans> {
         Ans::CountKeyPackages(v1::CountKeyPackagesAnswer { key_packages: 20, last_resort: true }),
         Ans::CreateConversation(v1::CreateConversationAnswer { seq: 1, chain: chain.clone() }),
         Ans::SubmitCommit(v1::SubmitCommitAnswer { seq: 2, chain: chain.clone() }),
-        Ans::Send(v1::SendAnswer { seq: 3, chain: chain.clone(), stored_ms: 1_700_000_000_003 }),
+        Ans::Send(v1::SendAnswer { seq: 3, chain: chain.clone(), stored_ms: 1_700_000_000_003, queued: false }),
         Ans::ReadLog(v1::LogPage {
             entries: vec![log_entry().to_wire()],
             head_seq: 1,

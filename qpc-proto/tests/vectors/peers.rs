@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use qpc_proto::v1::{self, peer_answer::Result as Ans, peer_request::Method as Req};
+use qpc_proto::v1::{self, peer_answer::Result as Ans, peer_done::Result as Done, peer_request::Method as Req};
 
 /// Every request; the match below does not compile when one is missing.
 pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
@@ -12,11 +12,51 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
         requester: "alice@a.example".into(),
         claim: Some(v1::ClaimKeyPackages { address: "bob@b.example".into(), suite: 3 }),
     };
-    let all = [Req::Hello(hello), Req::ClaimKeyPackages(claim)];
+    let base = v1::PeerBase {
+        kind: v1::ConversationKind::Direct.into(),
+        seq: 1,
+        chain: vec![4; 32].into(),
+        group_info: b"group info".as_slice().into(),
+        tree: b"tree".as_slice().into(),
+        tree_size: 4,
+    };
+    let log = v1::PeerLog {
+        log: Some(conversation()),
+        base: Some(base),
+        entries: vec![entry()],
+        group_info: b"group info".as_slice().into(),
+    };
+    let tree = v1::PeerReadTree { conversation: Some(conversation()), offset: 262_144 };
+    let deed = |deed: v1::peer_deed::Deed| v1::PeerDeed {
+        sender: "bob@b.example".into(),
+        device_id: vec![7; 16].into(),
+        devices: vec![device()],
+        deed: Some(deed),
+    };
+    let accept = v1::AnswerContact { address: "alice@a.example".into(), answer: v1::ContactAnswer::Accept.into() };
+    let create = v1::CreateConversation { conversation: Some(conversation()), ..Default::default() };
+    let commit = v1::SubmitCommit { conversation: Some(conversation()), ..Default::default() };
+    let send = v1::Send { conversation: Some(conversation()), counter: 7, ..Default::default() };
+    let deeds = vec![
+        deed(v1::peer_deed::Deed::Send(send)),
+        deed(v1::peer_deed::Deed::CreateConversation(create)),
+        deed(v1::peer_deed::Deed::SubmitCommit(commit)),
+        deed(v1::peer_deed::Deed::AnswerContact(accept)),
+    ];
+    let all = [
+        Req::Hello(hello),
+        Req::ClaimKeyPackages(claim),
+        Req::Push(v1::PeerPush { logs: vec![log] }),
+        Req::ReadTree(tree),
+        Req::Act(v1::PeerAct { deeds }),
+    ];
     named(all.into_iter().map(|method| {
         let name = match &method {
             Req::Hello(_) => "PeerHello",
             Req::ClaimKeyPackages(_) => "PeerClaimKeyPackages",
+            Req::Push(_) => "PeerPush",
+            Req::ReadTree(_) => "PeerReadTree",
+            Req::Act(_) => "PeerAct",
         };
         (name, v1::PeerRequest { method: Some(method) })
     }))
@@ -29,23 +69,66 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
     let package =
         v1::ClaimedKeyPackage { device_id: vec![7; 16].into(), key_package: b"key package".as_slice().into() };
     let claimed = v1::ClaimKeyPackagesAnswer { key_packages: vec![package], devices_without: vec![vec![8; 16].into()] };
-    let device = v1::DeviceCertificate {
-        address: "bob@b.example".into(),
-        account_key: vec![1; 32].into(),
-        device_id: vec![7; 16].into(),
-        device_key: vec![2; 32].into(),
-        signature: vec![3; 64].into(),
-    };
-    let claimed = v1::PeerClaimKeyPackagesAnswer { claimed: Some(claimed), devices: vec![device] };
-    let all = [Ans::Error(error), Ans::Hello(hello), Ans::ClaimKeyPackages(claimed)];
+    let claimed = v1::PeerClaimKeyPackagesAnswer { claimed: Some(claimed), devices: vec![device()] };
+    let pushed = |seq, code| v1::PeerPushed { seq, code };
+    let (seq, chain) = (3, bytes::Bytes::from(vec![4; 32]));
+    let sent = v1::SendAnswer { seq, chain: chain.clone(), stored_ms: 1_700_000_000_003, queued: false };
+    let results = [
+        Done::Error(error.clone()),
+        Done::Send(sent),
+        Done::CreateConversation(v1::CreateConversationAnswer { seq, chain: chain.clone() }),
+        Done::SubmitCommit(v1::SubmitCommitAnswer { seq, chain }),
+        Done::AnswerContact(v1::AnswerContactAnswer {}),
+    ];
+    let done = results.map(|result| v1::PeerDone { result: Some(result) }).into();
+    let all = [
+        Ans::Error(error),
+        Ans::Hello(hello),
+        Ans::ClaimKeyPackages(claimed),
+        Ans::Push(v1::PeerPushAnswer { logs: vec![pushed(3, 0), pushed(2, 41)] }),
+        Ans::ReadTree(v1::PeerReadTreeAnswer { tree: b"tree".as_slice().into() }),
+        Ans::Act(v1::PeerActAnswer { done }),
+    ];
     named(all.into_iter().map(|result| {
         let name = match &result {
             Ans::Error(_) => "Error, to a peer",
             Ans::Hello(_) => "PeerHelloAnswer",
             Ans::ClaimKeyPackages(_) => "PeerClaimKeyPackagesAnswer",
+            Ans::Push(_) => "PeerPushAnswer",
+            Ans::ReadTree(_) => "PeerReadTreeAnswer",
+            Ans::Act(_) => "PeerActAnswer",
         };
         (name, v1::PeerAnswer { result: Some(result) })
     }))
+}
+
+fn conversation() -> v1::ConversationName {
+    v1::ConversationName { domain: "a.example".into(), id: vec![9; 16].into() }
+}
+
+fn device() -> v1::DeviceCertificate {
+    v1::DeviceCertificate {
+        address: "bob@b.example".into(),
+        account_key: vec![1; 32].into(),
+        device_id: vec![7; 16].into(),
+        device_key: vec![2; 32].into(),
+        signature: vec![3; 64].into(),
+    }
+}
+
+fn entry() -> v1::Entry {
+    v1::Entry {
+        conversation: Some(conversation()),
+        seq: 1,
+        kind: v1::EntryKind::Commit.into(),
+        sender_device: vec![7; 16].into(),
+        counter: 1,
+        message_id: vec![6; 16].into(),
+        stored_ms: 1_700_000_000_003,
+        chain: vec![5; 32].into(),
+        content: Some(v1::entry::Content::Body(b"commit".as_slice().into())),
+        ..Default::default()
+    }
 }
 
 fn named<T>(all: impl Iterator<Item = (&'static str, T)>) -> Vec<(&'static str, T)> {

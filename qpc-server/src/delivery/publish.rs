@@ -151,7 +151,7 @@ mod tests {
         let sessions =
             [alice, bob].map(|account| registry.enter(account, DeviceId::new(1, *b"0123456789"), Box::new(NoLine)));
         let [alices, bobs] = sessions.each_ref().map(crate::registry::Registration::subscribe);
-        let publisher = Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics));
+        let publisher = Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics), None);
         let entry = Arc::new(entry());
         publisher.committed(vec![Committed {
             entry: Arc::clone(&entry),

@@ -82,7 +82,9 @@ async fn send_all(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Optio
             };
             settled.push(Settled { row: waiting.row, refusal });
         }
-        store.settle(settled, hall.clock.unix_ms()).await?;
+        if store.settle(settled, hall.clock.unix_ms()).await? {
+            wait = wait.or(Some(Duration::ZERO));
+        }
         if wait.is_some() {
             return Ok(wait);
         }

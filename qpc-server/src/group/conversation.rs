@@ -221,6 +221,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::store::ConversationKind;
 
     fn commit() -> v1::CommitBundle {
         v1::CommitBundle { commit: Bytes::from_static(b"commit"), ..Default::default() }

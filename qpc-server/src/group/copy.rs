@@ -188,19 +188,19 @@ impl Groups {
         Ok(head)
     }
 
-    /// Waits until a copy shows an entry, for so long as somebody waits for it.
-    pub(super) async fn shown(&self, name: &ConversationName, seq: Seq) {
+    /// Waits until a copy shows an entry, for so long as somebody waits for it; says whether it does.
+    pub(super) async fn shown(&self, name: &ConversationName, seq: Seq) -> bool {
         let deadline = Instant::now().checked_add(SHOWN);
         loop {
             let news = self.copied.notified();
             match self.store.copy_place(name).await {
-                Ok(Some(place)) if place.head >= seq => return,
-                Err(_) => return,
+                Ok(Some(place)) if place.head >= seq => return true,
+                Err(_) => return false,
                 Ok(_) => {}
             }
-            let Some(deadline) = deadline else { return };
+            let Some(deadline) = deadline else { return false };
             if timeout_at(deadline, news).await.is_err() {
-                return;
+                return false;
             }
         }
     }

@@ -47,6 +47,12 @@ impl Groups {
         name.domain != self.domain
     }
 
+    /// The same of a name as it comes; one that is malformed is refused as everything here is.
+    #[must_use]
+    pub fn orders_elsewhere(&self, name: Option<&v1::ConversationName>) -> bool {
+        ConversationName::parse(name).is_ok_and(|name| self.is_elsewhere(&name))
+    }
+
     fn abroad(&self, domain: &Domain) -> Result<Arc<Abroad>, RemoteError> {
         let abroad = self.abroad.as_ref().filter(|abroad| abroad.remote.knows(domain));
         abroad.cloned().ok_or(RemoteError::Unknown)
@@ -176,8 +182,11 @@ impl Groups {
     /// Where the hub has stored something, once the copy shows it.
     async fn done(&self, name: &ConversationName, seq: u64, chain: &Bytes) -> Result<Appended, Elsewhere> {
         let chain = ChainValue::parse(chain).ok_or(RemoteError::Unfit)?;
-        self.shown(name, Seq(seq)).await;
-        Ok(Appended { seq: Seq(seq), chain, stored_ms: 0 })
+        // Who is told of it looks for it here: until it can be found, they ask again.
+        match self.shown(name, Seq(seq)).await {
+            true => Ok(Appended { seq: Seq(seq), chain, stored_ms: 0 }),
+            false => Err(RemoteError::Unreachable.into()),
+        }
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
                 Ok(Answer::SubmitCommit(answer))
             })
         }
-        Method::Send(request) if context.groups.is_elsewhere(&field::conversation(request.conversation.as_ref())?) => {
+        Method::Send(request) if context.groups.orders_elsewhere(request.conversation.as_ref()) => {
             let append = context.delivery.parse(request.clone())?;
             let queued = context.groups.queue(actor(link)?, &append, &request);
             beside(async {

@@ -17,7 +17,9 @@ pub mod accounts;
 pub mod appends;
 pub mod blocks;
 pub mod contacts;
+pub mod copies;
 pub mod devices;
+pub mod followers;
 pub mod groups;
 pub mod guests;
 pub mod key_packages;
@@ -79,6 +81,15 @@ suite! { $ store_conformance of store:
     blocks:
         a_block_withholds_bodies_and_shows_nothing, a_blocked_request_is_stored_and_its_welcome_held,
         a_blocked_contact_can_be_added_without_a_word, a_block_holds_so_many_welcomes;
+    copies:
+        a_copy_takes_what_follows_and_nothing_else, a_copy_takes_of_people_of_here_what_they_have_sent,
+        what_waits_for_a_hub_waits_in_order_until_it_has_said_something,
+        what_is_sent_at_once_is_known_until_it_is_refused,
+        of_another_domains_inbox_a_device_is_told_what_that_domain_may_say;
+    followers:
+        a_domain_reads_what_its_people_may_from_where_the_first_came_in,
+        a_guest_who_makes_a_conversation_reads_it_from_its_beginning,
+        what_a_guests_server_has_read_of_an_inbox_the_device_has;
     devices:
         devices_that_were_not_welcomed_are_told_where_their_account_is,
         devices_are_told_what_another_one_has_asked_or_answered, an_account_has_one_personal_conversation,

@@ -344,7 +344,7 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::waiting(tables, &domain, after, limit))
     }
 
-    fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<(), StoreFault> {
+    fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<bool, StoreFault> {
         self.write(0, move |tables| verbs::settle(tables, &settled, now_ms))
     }
 

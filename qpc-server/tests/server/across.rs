@@ -1,17 +1,21 @@
 //! People of different domains who talk as if they were on one server.
 
-use qpc_client::api::{Command, Event, OutboxState};
+use std::time::{Duration, Instant};
 
-use crate::net::{Net, Person};
+use qpc_client::api::{Command, OutboxState, Outcome};
+use qpc_proto::{address::Address, id::ConversationName};
+use qpc_server::store::Store;
+
+use crate::net::{Net, Person, new_group};
 
 /// All servers are connected, both ways.
-fn connected<const N: usize>(nets: &[Net; N]) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+fn connected(nets: &[Net]) {
+    let deadline = Instant::now() + Duration::from_secs(30);
     for net in nets {
         let peers = net.peers();
         while !peers.report().iter().all(|peer| peer.incoming && peer.round_trip_us.is_some()) {
-            assert!(std::time::Instant::now() < deadline, "the servers did not connect: {:?}", peers.report());
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            assert!(Instant::now() < deadline, "the servers did not connect: {:?}", peers.report());
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -26,6 +30,21 @@ fn texts(person: &Person, with: &str) -> Vec<String> {
     person.history_if_any(with).into_iter().filter(|said| said.kind == "text").map(|said| said.body).collect()
 }
 
+/// One asks, the other accepts.
+fn acquaint((one, address): (&Person, &str), (other, to): (&Person, &str)) {
+    one.write(to, ["may I?"]);
+    other.expects(["may I?"]);
+    other.do_it(Command::Accept { who: address.into() });
+    one.write(to, ["thanks"]);
+    other.expects(["thanks"]);
+}
+
+fn no_alarms(people: &[&Person]) {
+    for person in people {
+        assert!(person.status().alarms.is_empty(), "{}: {:?}", person.name, person.status());
+    }
+}
+
 #[test]
 fn two_of_different_domains_talk_whoever_begins() {
     let nets = three();
@@ -36,16 +55,133 @@ fn two_of_different_domains_talk_whoever_begins() {
     for (one, other, to, back) in
         [(&alice, &bob, "bob@b.example", "alice@a.example"), (&ben, &dora, "dora@a.example", "ben@b.example")]
     {
-        one.write(to, ["may I?"]);
-        other.expects(["may I?"]);
-        other.do_it(Command::Accept { who: back.into() });
-        one.write(to, ["one", "two"]);
-        other.expects(["one", "two"]);
+        acquaint((one, back), (other, to));
         other.write(back, ["three"]);
         one.expects(["three"]);
-        assert_eq!(texts(one, to), ["may I?", "one", "two", "three"]);
+        assert_eq!(texts(one, to), ["may I?", "thanks", "three"]);
         assert_eq!(texts(one, to), texts(other, back));
-        assert_eq!((one.status().alarms, other.status().alarms), (vec![], vec![]));
     }
-    let _ = Event::Outbox { id: String::new(), state: OutboxState::Sent, reason: None };
+    no_alarms(&[&alice, &bob, &dora, &ben]);
+}
+
+#[test]
+fn two_of_two_domains_who_write_first_at_the_same_moment_end_in_one_conversation() {
+    let nets = three();
+    let [a, b, _] = &nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    alice.write("bob@b.example", ["from alice"]);
+    bob.write("alice@a.example", ["from bob"]);
+    alice.expects(["from bob"]);
+    bob.expects(["from alice"]);
+    let named = |person: &Person| -> Vec<String> {
+        person
+            .conversations()
+            .into_iter()
+            .map(|one| one.conversation)
+            .filter(|name| name.contains("a.example"))
+            .collect()
+    };
+    let (hers, his) = (named(&alice), named(&bob));
+    assert_eq!(hers.len(), 1);
+    assert_eq!(hers, his);
+    alice.write("bob@b.example", ["still there?"]);
+    bob.expects(["still there?"]);
+    no_alarms(&[&alice, &bob]);
+}
+
+#[test]
+fn a_group_of_three_domains_changes_like_any_other() {
+    let nets = three();
+    let [a, b, c] = &nets;
+    let (alice, bob, carol) = (a.person("alice"), b.person("bob"), c.person("carol"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    acquaint((&carol, "carol@c.example"), (&alice, "alice@a.example"));
+    alice.do_it(new_group("crew", ["bob@b.example"]));
+    alice.write("crew", ["two of us"]);
+    bob.expects(["two of us"]);
+    alice.do_it(Command::GroupAdd { group: "crew".into(), members: vec!["carol@c.example".into()] });
+    bob.write("crew", ["welcome"]);
+    carol.expects(["welcome"]);
+    alice.expects(["welcome"]);
+    carol.write("crew", ["hello all"]);
+    alice.expects(["hello all"]);
+    bob.expects(["hello all"]);
+    let everybody = ["alice@a.example", "bob@b.example", "carol@c.example"];
+    for person in [&alice, &bob, &carol] {
+        assert_eq!(person.members("crew"), everybody, "{}", person.name);
+    }
+    // A second device, whose server has no welcome for it, comes in by itself.
+    let tablet = b.device("bob", "tablet");
+    tablet.until("in the group", |tablet| tablet.conversations().iter().any(|one| one.title == "crew"));
+    tablet.until("able to write there", |tablet| {
+        tablet.attempt(Command::Send { to: "crew".into(), text: "from the tablet".into() }).is_ok()
+    });
+    alice.expects(["from the tablet"]);
+    carol.expects(["from the tablet"]);
+    // Who is removed reads no further, and their server holds nothing more.
+    alice.do_it(Command::GroupRemove { group: "crew".into(), members: vec!["carol@c.example".into()] });
+    alice.write("crew", ["without carol"]);
+    bob.until("all that was said", |bob| texts(bob, "crew").last().is_some_and(|last| last == "without carol"));
+    carol.until("out of it", |carol| carol.conversations().iter().any(|one| one.title == "crew" && !one.active));
+    no_alarms(&[&alice, &bob, &carol, &tablet]);
+    let crew: ConversationName =
+        alice.conversations().into_iter().find(|one| one.title == "crew").unwrap().conversation.parse().unwrap();
+    let at_a = a.block(a.store().copy_place(&crew)).unwrap().unwrap();
+    let at_b = b.block(b.store().copy_place(&crew)).unwrap().unwrap();
+    let at_c = c.block(c.store().copy_place(&crew)).unwrap().unwrap();
+    assert_eq!(at_a, at_b);
+    assert!(at_c.head < at_a.head);
+}
+
+#[test]
+fn what_is_said_to_a_hub_that_is_away_waits_at_ones_own_server() {
+    let nets = three();
+    let [a, b, _] = &nets;
+    let (alice, bob, dora) = (a.person("alice"), b.person("bob"), a.person("dora"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    dora.disconnect();
+    a.stop_server();
+    bob.write("alice@a.example", ["one", "two", "three"]);
+    let waiting = || b.block(b.store().backlog(&"x@a.example".parse::<Address>().unwrap().domain)).unwrap().outgoing;
+    bob.until("kept by the server", |_| waiting() == 3);
+    // Whoever waits for it is told who has it.
+    match bob.do_it(Command::Flush) {
+        Outcome::Flushed { waiting } => {
+            assert!(waiting.len() == 1 && waiting[0].queued && waiting[0].messages == 3, "{waiting:?}");
+            assert!(waiting[0].reason.contains("a.example has not taken it yet"), "{waiting:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // What begins a conversation waits at the client, which says so.
+    bob.write("dora@a.example", ["hello"]);
+    assert!(bob.sees_outbox(OutboxState::Waiting).contains("a.example can't be reached"));
+    // The client may go: its own server has what it said.
+    bob.disconnect();
+    a.start_server();
+    alice.expects(["one", "two", "three"]);
+    assert_eq!(waiting(), 0);
+    bob.connect();
+    dora.connect();
+    dora.expects(["hello"]);
+    alice.write("bob@b.example", ["got it"]);
+    bob.expects(["got it"]);
+    assert_eq!(bob.status().outbox, 0);
+    no_alarms(&[&alice, &bob]);
+}
+
+#[test]
+fn a_follower_that_was_away_gets_everything_in_order() {
+    let nets = three();
+    let [a, b, _] = &nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    bob.disconnect();
+    b.stop_server();
+    let said: Vec<String> = (0..250).map(|number| format!("number {number}")).collect();
+    alice.send_all_to("bob@b.example", &said);
+    alice.do_it(Command::Flush);
+    b.start_server();
+    bob.connect();
+    bob.expects_all(&said);
+    no_alarms(&[&alice, &bob]);
 }

@@ -451,14 +451,14 @@ fn an_unknown_certificate_is_refused_with_the_line_that_accepts_it() {
 }
 
 #[test]
-fn people_of_another_server_are_not_written_to_and_that_is_said() {
+fn people_of_a_server_that_is_not_federated_with_are_not_written_to_and_that_is_said() {
     let town = Town::found();
     let _alice = town.newcomer("alice");
     for words in [&["send", "dave@b.example", "hello"][..], &["group", "create", "tea", "dave@b.example"]] {
         let output = town.client("alice", words).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(stderr.contains("dave@b.example is a person of another server, b.example"), "{stderr}");
+        assert_eq!(output.status.code(), Some(77), "{stderr}");
+        assert!(stderr.contains("your server exchanges nothing with b.example"), "{stderr}");
     }
 }
 

@@ -352,6 +352,8 @@ impl<'a> Room<'a> {
                 self.told = None;
                 if file { self.say(console, &format!("{} is there", terminal::line(&text))) } else { Ok(()) }
             }
+            // It shows as not stored until it is.
+            OutboxState::Queued => Ok(()),
             OutboxState::Waiting if self.told.as_ref() == Some(&reason) => Ok(()),
             OutboxState::Waiting => {
                 let told = self.say(console, &format!("waiting: {}", terminal::line(&reason)));

@@ -158,12 +158,14 @@ impl Sending<'_> {
         let Some(name) = self.pending.remove(id) else { return Ok(()) };
         let word = match state {
             OutboxState::Sent => "sent",
+            OutboxState::Queued => "queued",
             OutboxState::Waiting => "waiting",
             OutboxState::Refused => "refused",
         };
         self.tell(id, &name, word, reason.as_deref())?;
         let reason = || format!("{name}: {}", reason.as_deref().unwrap_or("the server gave no reason"));
         match state {
+            OutboxState::Queued => {}
             OutboxState::Sent => self.sent = self.sent.saturating_add(1),
             OutboxState::Waiting => self.waiting = Some(reason()),
             OutboxState::Refused => self.refused = Some(reason()),

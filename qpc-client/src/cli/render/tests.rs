@@ -261,7 +261,11 @@ fn a_safety_number_fits_a_terminal_and_its_code_is_never_wrapped() {
 
 #[test]
 fn what_waits_says_for_what() {
-    let waiting =
-        Waiting { to: "bob@localhost".to_owned(), messages: 2, reason: "bob has not accepted yet".to_owned() };
+    let waiting = Waiting {
+        to: "bob@localhost".to_owned(),
+        messages: 2,
+        reason: "bob has not accepted yet".to_owned(),
+        queued: false,
+    };
     assert_eq!(render().waiting(&waiting), "2 messages to bob wait: bob has not accepted yet");
 }

@@ -9,6 +9,7 @@ use qpc_proto::{
 use rusqlite::Transaction;
 
 use crate::{
+    api::{Event, OutboxState},
     apply::{self, Applied, ApplyError},
     store::{
         Local,
@@ -63,6 +64,14 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
     for (outgoing, sealed, answer) in settling.stored {
         // On its way to another server: the log shows it, or the inbox says why not.
         if answer.queued {
+            if outbox::set_queued(tx, outgoing.id)? {
+                let hub = conversation::get(tx, outgoing.conversation)?.name.map(|name| name.domain.to_string());
+                out.events.push(Event::Outbox {
+                    id: outgoing.id.to_string(),
+                    state: OutboxState::Queued,
+                    reason: hub.map(|hub| format!("{hub} orders this conversation")),
+                });
+            }
             continue;
         }
         let conversation = conversation::get(tx, outgoing.conversation)?;

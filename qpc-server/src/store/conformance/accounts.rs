@@ -1,7 +1,7 @@
 //! Accounts, invites, devices.
 
 use qpc_proto::{
-    chain::{EntryContent, EntryKind},
+    chain::{EntryContent, EntryKind, LogEntry},
     limits::DEVICES_PER_ACCOUNT_MAX,
     suite::Suite,
     v1::{AccountEvent, AccountNotice},
@@ -19,7 +19,7 @@ fn invite(world: &World, uses: u32, expires_ms: Option<u64>) {
     wait(world.store.create_invite(NewInvite { token: TOKEN, uses, expires_ms })).unwrap();
 }
 
-fn notice(entry: &qpc_proto::chain::LogEntry) -> AccountNotice {
+fn notice(entry: &LogEntry) -> AccountNotice {
     assert_eq!(entry.kind, EntryKind::Account);
     let EntryContent::Body(body) = &entry.content else { panic!("no body") };
     prost::Message::decode(body.clone()).unwrap()

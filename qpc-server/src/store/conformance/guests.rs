@@ -38,7 +38,7 @@ fn admit(world: &World, guest: &Guest) -> Result<AccountId, AdmitError> {
 }
 
 /// One with one device, as its own server acts for it.
-fn guest(world: &World, address: &str) -> Actor {
+pub(super) fn guest(world: &World, address: &str) -> Actor {
     let device = world.new_device();
     let described = described(world, address, std::slice::from_ref(&device));
     Actor::authenticated(admit(world, &described).unwrap(), device.id, described.address)

@@ -258,7 +258,8 @@ mod tests {
         connection
             .execute_batch(
                 "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
-                 DROP TABLE join_requests; DROP TABLE group_links; \
+                 DROP TABLE join_requests; DROP TABLE group_links; DROP TABLE followers; DROP TABLE follower_bases; \
+                 DROP TABLE outer_members; DROP TABLE inboxes_read; DROP TABLE outgoing; \
                  DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
                  CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
                  CREATE INDEX key_packages_device ON key_packages (device); \
@@ -272,7 +273,8 @@ mod tests {
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, LAYOUT.schema());
         connection
-            .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed; SELECT * FROM join_requests")
+            .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed; SELECT * FROM join_requests; \
+                 SELECT * FROM followers; SELECT * FROM outgoing")
             .unwrap();
         // What was published before suites were told apart is of the classical one.
         for kept in ["SELECT suite, body FROM key_packages", "SELECT suite, body FROM last_resorts"] {
@@ -292,10 +294,10 @@ mod tests {
         assert!(matches!(wrong, Err(OpenError::WrongKey(_))));
 
         let connection = open_store(&path, &key).unwrap();
-        connection.execute_batch("PRAGMA user_version = 7").unwrap();
+        connection.execute_batch("PRAGMA user_version = 8").unwrap();
         drop(connection);
         let newer = open_store(&path, &key);
-        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 7, known, .. }) if known == LAYOUT.schema()));
+        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 8, known, .. }) if known == LAYOUT.schema()));
     }
 
     #[test]

@@ -86,9 +86,10 @@ pub(in crate::store) fn create_conversation(
         membership::name_to_others(tables, actor, &made, (actor.account(), false), &BTreeSet::new())?;
         return Ok(at);
     };
+    // Before the entry is there, so that the creator's domain is told of it.
+    follower::came(tables, &creator, (log, Seq(1)), (change.base_tree(), &bundle.group_info))?;
     let at = first_entry(tables, actor, new, log, bundle)?;
     let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
-    follower::came(tables, &creator, &made, (change.base_tree(), &bundle.group_info))?;
     membership::apply(tables, actor, &made, bundle, change)?;
     let welcomed = bundle.welcome_devices.iter().copied().collect();
     membership::name_to_others(tables, actor, &made, (actor.account(), false), &welcomed)?;

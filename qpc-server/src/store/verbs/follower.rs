@@ -7,7 +7,6 @@ use qpc_proto::{
     limits::TREE_PAGE_MAX,
 };
 
-use super::membership::Made;
 use crate::store::{
     ConversationKind, CopyBase, Feed, FeedPage, LogPlace, ReadError, StoreFault, TreePage,
     tables::{AccountRow, AccountState, Ends, FollowerRow, LogId, LogKind, Range, Tables},
@@ -28,18 +27,18 @@ pub(super) fn kind_of(kind: LogKind) -> Option<ConversationKind> {
 pub(super) fn came(
     tables: &mut dyn Tables,
     account: &AccountRow,
-    made: &Made<'_>,
+    (log, seq): (LogId, Seq),
     (tree, group_info): (Option<&bytes::Bytes>, &bytes::Bytes),
 ) -> Result<(), StoreFault> {
     let domain = &account.address.domain;
-    let follows = tables.follower(made.log, domain)?.is_some_and(|row| row.until.is_none());
+    let follows = tables.follower(log, domain)?.is_some_and(|row| row.until.is_none());
     if account.state != AccountState::Guest || follows {
         return Ok(());
     }
-    let before = Seq(made.at.seq.0.saturating_sub(1));
-    tables.put_follower(made.log, domain, FollowerRow { seq: before, until: None })?;
+    let before = Seq(seq.0.saturating_sub(1));
+    tables.put_follower(log, domain, FollowerRow { seq: before, until: None })?;
     let tree = tree.cloned().unwrap_or_default();
-    tables.put_base(made.log, domain, made.at.seq, (group_info, &tree))
+    tables.put_base(log, domain, seq, (group_info, &tree))
 }
 
 /// An account's access has ended with an entry. If it was the last of its domain, that domain reads no further.

@@ -219,7 +219,7 @@ pub(super) fn apply(
         tables.remove_departed(made.log, device)?;
     }
     for (account, role) in &change.added {
-        follower::came(tables, account, made, (change.base_tree.as_ref(), &bundle.group_info))?;
+        follower::came(tables, account, (made.log, made.at.seq), (change.base_tree.as_ref(), &bundle.group_info))?;
         let member = MemberRow { account: account.id, role: *role, from: made.at.seq, until: None };
         tables.put_member(made.log, member)?;
         // Who came in another way does not wait any more either.

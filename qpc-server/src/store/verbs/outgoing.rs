@@ -1,10 +1,13 @@
 //! What devices of here send into conversations of other domains: kept until the copy shows it.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 use qpc_proto::{
     address::Domain,
     chain::EntryKind,
-    id::{ConversationName, MessageId},
+    error::Code,
+    id::{ConversationName, DeviceId, MessageId},
     v1::{self, OutcomeNotice},
 };
 
@@ -16,7 +19,7 @@ use super::{
 use crate::store::{
     Actor, AppendError, Backlog, Outgoing, QueueError, Queued, Refusal, Settled, StoreFault, Waiting,
     rules::{self, Claim},
-    tables::{LogId, LogKind, LogRow, OutgoingRow, Tables},
+    tables::{LogId, LogKind, LogRow, OutgoingRow, Say, Tables},
 };
 
 /// Notes what is about to be sent; the same again is no error.
@@ -117,8 +120,10 @@ pub(in crate::store) fn waiting(
     tables.waiting_for(domain, after, limit)
 }
 
-/// Notes what the hub has said; the sender is told of a refusal through its inbox.
-pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now_ms: u64) -> Result<(), StoreFault> {
+/// Notes what the hub has said; the sender is told of a refusal through its inbox. Says whether something is to be sent
+/// again: what was refused for want of an acceptance that has come here since.
+pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now_ms: u64) -> Result<bool, StoreFault> {
+    let mut again = BTreeSet::new();
     for Settled { row, refusal } in settled {
         // The copy may have shown it by now.
         let Some((conversation, id, sent)) = tables.outgoing_row(*row)? else { continue };
@@ -126,6 +131,13 @@ pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now
             tables.outgoing_sent(*row)?;
             continue;
         };
+        let refusal = v1::Error::decode(refusal.clone()).unwrap_or_default();
+        let line = (sent.device, conversation.clone());
+        let pending = refusal.code == Code::ContactPending as u32;
+        if again.contains(&line) || (pending && accepted(tables, sent.device, &conversation)?) {
+            again.insert(line);
+            continue;
+        }
         // What comes after it would be refused for its counter: its sender makes all of it anew.
         tables.remove_outgoing_from(sent.device, &conversation, *row)?;
         let Some(device) = tables.device(sent.device)? else { continue };
@@ -133,14 +145,26 @@ pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now
         let notice = OutcomeNotice {
             conversation: Some(conversation.to_wire()),
             message_id: id.to_bytes(),
-            error: v1::Error::decode(refusal.clone()).ok(),
+            error: Some(refusal),
             body_digest: bytes::Bytes::copy_from_slice(&sent.digest.0),
         };
         let body = notice.encode_to_vec().into();
         let notice = Notice { kind: EntryKind::Outcome, sender: None, id: None, body, now_ms };
         inbox::deliver(tables, &account.address.domain, &device, notice)?;
     }
-    Ok(())
+    Ok(!again.is_empty())
+}
+
+/// Has the other one of a conversation of two accepted a device's account, as far as is known here?
+fn accepted(tables: &mut dyn Tables, device: DeviceId, name: &ConversationName) -> Result<bool, StoreFault> {
+    let Some(device) = tables.device(device)? else { return Ok(false) };
+    let Some((log, _)) = tables.log(name)?.filter(|(_, row)| row.kind == LogKind::Direct) else { return Ok(false) };
+    for (address, _) in tables.outer_members(log)? {
+        if let Some(other) = tables.account_at(&address)? {
+            return Ok(tables.stance(other.id, device.account)?.say == Say::Accepted);
+        }
+    }
+    Ok(false)
 }
 
 pub(in crate::store) fn backlog(tables: &mut dyn Tables, domain: &Domain) -> Result<Backlog, StoreFault> {
