@@ -22,6 +22,10 @@ mod devices;
 mod door;
 #[path = "server/edge.rs"]
 mod edge;
+#[path = "server/false_follower.rs"]
+mod false_follower;
+#[path = "server/false_hub.rs"]
+mod false_hub;
 #[path = "server/federation.rs"]
 mod federation;
 #[path = "server/files.rs"]

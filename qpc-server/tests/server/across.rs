@@ -9,7 +9,7 @@ use qpc_server::store::Store;
 use crate::net::{Net, Person, new_group};
 
 /// All servers are connected, both ways.
-fn connected(nets: &[Net]) {
+pub(crate) fn connected(nets: &[Net]) {
     let deadline = Instant::now() + Duration::from_secs(30);
     for net in nets {
         let peers = net.peers();
@@ -31,7 +31,7 @@ fn texts(person: &Person, with: &str) -> Vec<String> {
 }
 
 /// One asks, the other accepts.
-fn acquaint((one, address): (&Person, &str), (other, to): (&Person, &str)) {
+pub(crate) fn acquaint((one, address): (&Person, &str), (other, to): (&Person, &str)) {
     one.write(to, ["may I?"]);
     other.expects(["may I?"]);
     other.do_it(Command::Accept { who: address.into() });

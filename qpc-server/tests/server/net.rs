@@ -36,7 +36,7 @@ use qpc_server::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::peer::{self, Authority, Claims};
+use crate::peer::{self, Authority, Claims, Hand, Stream};
 
 /// Longest wait for anything that must happen: two hundred messages into a changing group take seconds of syncs, and
 /// many times that where something else keeps the disk busy.
@@ -72,6 +72,7 @@ pub(crate) struct Net {
 
 /// How a net is one of several.
 struct Federated {
+    authority: Rc<Authority>,
     source: Source,
     listen: SocketAddr,
     peers: Vec<FederationPeer>,
@@ -93,7 +94,7 @@ impl Net {
 
     /// One for each of these domains, all of which know each other.
     pub(crate) fn start_all<const N: usize>(domains: [&'static str; N]) -> [Self; N] {
-        let (authority, places) = (Authority::new(), domains.map(|domain| (domain, peer::place())));
+        let (authority, places) = (Rc::new(Authority::new()), domains.map(|domain| (domain, peer::place())));
         places.map(|(domain, listen)| {
             let material = authority.material(&Claims::of(domain));
             let others = places.iter().filter(|(other, _)| *other != domain);
@@ -103,7 +104,8 @@ impl Net {
                 max_in_flight: 64,
             };
             let source: Source = Arc::new(move || Ok(peer::copy(&material)));
-            Self::begin(domain, Some(Federated { source, listen, peers: others.map(peer).collect() }))
+            let (authority, peers) = (Rc::clone(&authority), others.map(peer).collect());
+            Self::begin(domain, Some(Federated { authority, source, listen, peers }))
         })
     }
 
@@ -218,6 +220,19 @@ impl Net {
     /// From now on it is so much later for the server.
     pub(crate) fn pass(&self, time: Duration) {
         self.ahead_ms.store(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Somebody who has a certificate of another domain, and is connected to this one's server.
+    pub(crate) fn impostor(&self, domain: &'static str) -> (Hand, quinn::Connection) {
+        let federated = self.federation.as_ref().expect("a server of a federation");
+        self.block(async {
+            let hand = Hand::new(federated.authority.sign(&Claims::of(domain)), &federated.authority.root);
+            let connection = hand.connect_to(federated.listen, self.domain).await.unwrap();
+            let mut stream = Stream::open(&connection).await;
+            stream.say(&peer::hello(domain, self.domain)).await;
+            stream.next::<qpc_proto::v1::PeerAnswer>().await.unwrap();
+            (hand, connection)
+        })
     }
 
     /// The other servers, as they are connected.

@@ -1,0 +1,177 @@
+//! A server that lies to a hub about what its people do: by hand, with its own certificate.
+
+use bytes::Bytes;
+use qpc_proto::{
+    error::Code,
+    id::{ConversationId, ConversationName, DeviceId, MessageId},
+    v1::{self, peer_answer::Result as PeerOutcome, peer_deed::Deed, peer_done::Result as Done, peer_request},
+};
+use qpc_server::store::Store;
+
+use crate::{
+    across::{acquaint, connected},
+    net::{Net, Person, new_group},
+    peer::{Stream, request},
+};
+
+fn device(person: &Person) -> DeviceId {
+    person.status().whoami.device.parse().unwrap()
+}
+
+#[test]
+fn a_server_speaks_for_its_own_people_in_what_they_are_in_and_nothing_else() {
+    let nets = Net::start_all(["a.example", "b.example"]);
+    connected(&nets);
+    let [a, b] = nets;
+    let (alice, dora, bob) = (a.person("alice"), a.person("dora"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    alice.do_it(new_group("private", Vec::<String>::new()));
+    let named = |title: &str| -> ConversationName {
+        alice.conversations().into_iter().find(|one| one.title == title).unwrap().conversation.parse().unwrap()
+    };
+    let (talk, private) = (named("bob@b.example"), named("private"));
+    let (bobs, alices) = (device(&bob), device(&alice));
+    let _ = dora;
+    bob.disconnect();
+    b.stop_server();
+    let (_hand, connection) = a.impostor("b.example");
+    let ask = |method: peer_request::Method| {
+        a.block(async {
+            let mut stream = Stream::open(&connection).await;
+            stream.say(&request(method)).await;
+            stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
+        })
+    };
+    let act = |deeds: Vec<v1::PeerDeed>| match ask(peer_request::Method::Act(v1::PeerAct { deeds })) {
+        PeerOutcome::Act(answer) => Ok(answer.done.into_iter().map(|done| done.result.unwrap()).collect::<Vec<_>>()),
+        PeerOutcome::Error(error) => Err(Code::from_wire(error.code).unwrap()),
+        other => panic!("{other:?}"),
+    };
+    let code = |deed: v1::PeerDeed| match act(vec![deed]).unwrap().remove(0) {
+        Done::Error(error) => Code::from_wire(error.code),
+        other => panic!("{other:?}"),
+    };
+    let send = |conversation: &ConversationName, counter: u64| v1::Send {
+        conversation: Some(conversation.to_wire()),
+        message_id: MessageId::new(counter, [5; 10]).to_bytes(),
+        counter,
+        epoch: 1,
+        kind: v1::EntryKind::Message.into(),
+        body: Bytes::from_static(b"sealed"),
+        leave: false,
+    };
+    let deed = |sender: &str, device: DeviceId, deed: Deed| v1::PeerDeed {
+        sender: sender.into(),
+        device_id: device.to_bytes(),
+        devices: Vec::new(),
+        deed: Some(deed),
+    };
+    let says = |sender: &str, device: DeviceId| deed(sender, device, Deed::Send(send(&talk, 1)));
+    let before = a.block(a.store().copy_place(&talk)).unwrap().unwrap();
+    for (what, lie, refused) in [
+        ("somebody of the hub's", says("alice@a.example", alices), Code::Forbidden),
+        ("somebody of a third domain", says("carol@c.example", bobs), Code::Forbidden),
+        ("a domain below", says("bob@sub.b.example", bobs), Code::Forbidden),
+        ("capitals", says("bob@B.example", bobs), Code::Malformed),
+        ("a dot at its end", says("bob@b.example.", bobs), Code::Malformed),
+        ("a dot of another script", says("bob@b\u{2024}example", bobs), Code::Malformed),
+        ("nobody", says("", bobs), Code::Malformed),
+        ("somebody unknown", says("ben@b.example", bobs), Code::DeviceNotEnrolled),
+        ("with alice's device", says("bob@b.example", alices), Code::DeviceNotEnrolled),
+        ("with a device that is unknown", says("bob@b.example", DeviceId::new(1, [1; 10])), Code::DeviceNotEnrolled),
+        (
+            "with certificates that are none",
+            v1::PeerDeed {
+                devices: vec![v1::DeviceCertificate::default()],
+                ..says("bob@b.example", DeviceId::new(1, [1; 10]))
+            },
+            Code::DeviceInvalid,
+        ),
+        ("what bob is not in", deed("bob@b.example", bobs, Deed::Send(send(&private, 1))), Code::NotFound),
+        (
+            "a conversation of another domain",
+            deed(
+                "bob@b.example",
+                bobs,
+                Deed::Send(send(&ConversationName { domain: crate::peer::domain("b.example"), ..talk.clone() }, 1)),
+            ),
+            Code::Forbidden,
+        ),
+        ("a counter of later", deed("bob@b.example", bobs, Deed::Send(send(&talk, 1 << 62))), Code::CounterGap),
+        (
+            "a block",
+            deed(
+                "bob@b.example",
+                bobs,
+                Deed::AnswerContact(v1::AnswerContact {
+                    address: "alice@a.example".into(),
+                    answer: v1::ContactAnswer::Block.into(),
+                }),
+            ),
+            Code::Forbidden,
+        ),
+        (
+            "an acceptance of nobody here",
+            deed(
+                "bob@b.example",
+                bobs,
+                Deed::AnswerContact(v1::AnswerContact {
+                    address: "ben@b.example".into(),
+                    answer: v1::ContactAnswer::Accept.into(),
+                }),
+            ),
+            Code::Forbidden,
+        ),
+        (
+            "an acceptance of who has not asked",
+            deed(
+                "bob@b.example",
+                bobs,
+                Deed::AnswerContact(v1::AnswerContact {
+                    address: "dora@a.example".into(),
+                    answer: v1::ContactAnswer::Accept.into(),
+                }),
+            ),
+            Code::NotFound,
+        ),
+        (
+            "a group of here",
+            deed(
+                "bob@b.example",
+                bobs,
+                Deed::CreateConversation(v1::CreateConversation {
+                    conversation: Some(
+                        ConversationName { id: ConversationId::new(1, [4; 10]), ..talk.clone() }.to_wire(),
+                    ),
+                    kind: v1::ConversationKind::Group.into(),
+                    message_id: MessageId::new(9, [9; 10]).to_bytes(),
+                    ..Default::default()
+                }),
+            ),
+            Code::HandshakeMalformed,
+        ),
+        ("nothing", v1::PeerDeed { deed: None, ..says("bob@b.example", bobs) }, Code::Malformed),
+    ] {
+        assert_eq!(code(lie), Some(refused), "{what}");
+    }
+    assert_eq!(act(vec![says("bob@b.example", bobs); 65]), Err(Code::TooLarge));
+    let tree = |conversation: &ConversationName| {
+        let conversation = Some(conversation.to_wire());
+        match ask(peer_request::Method::ReadTree(v1::PeerReadTree { conversation, offset: 0 })) {
+            PeerOutcome::Error(error) => Code::from_wire(error.code).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((tree(&private), tree(&talk)), (Code::NotFound, Code::NotFound), "what it has is not given again");
+    assert_eq!(a.block(a.store().copy_place(&talk)).unwrap().unwrap(), before);
+    // What is bob's is stored, once, and beside refusals.
+    let mine = || says("bob@b.example", bobs);
+    let done = act(vec![mine(), says("carol@c.example", bobs), mine()]).unwrap();
+    let seqs = done.iter().map(|done| match done {
+        Done::Send(answer) => Ok(answer.seq),
+        Done::Error(error) => Err(error.code),
+        other => panic!("{other:?}"),
+    });
+    let next = before.head.0 + 1;
+    assert_eq!(seqs.collect::<Vec<_>>(), [Ok(next), Err(Code::Forbidden as u32), Ok(next)]);
+}
