@@ -53,6 +53,12 @@ pub struct PeerReport {
     pub in_flight: u64,
     /// Requests to it since this server began, by what came of them, as in `qpc_federation_asked_total`.
     pub asked: BTreeMap<String, u64>,
+    /// Messages of people of here that wait to be sent there.
+    pub waiting: u64,
+    /// Since when the oldest of them waits, milliseconds since 1970.
+    pub waiting_since_ms: Option<u64>,
+    /// Logs of here of which it lacks something, as far as was counted last.
+    pub behind: u64,
 }
 
 impl PeerReport {
@@ -125,6 +131,23 @@ impl Peers {
         }
     }
 
+    /// What waits to be sent to a peer of the configuration.
+    pub fn waiting(&self, domain: &Domain, messages: u64, since_ms: Option<u64>, now_ms: u64) {
+        if let Some(row) = self.lock().get_mut(domain) {
+            (row.waiting, row.waiting_since_ms) = (messages, since_ms);
+            let age = since_ms.map_or(0, |since| now_ms.saturating_sub(since));
+            self.metrics.set_waiting(domain.as_str(), messages, Duration::from_millis(age).as_secs_f64());
+        }
+    }
+
+    /// Of how many logs a peer of the configuration lacks something.
+    pub fn behind(&self, domain: &Domain, logs: u64) {
+        if let Some(row) = self.lock().get_mut(domain) {
+            row.behind = logs;
+            self.metrics.set_behind(domain.as_str(), logs);
+        }
+    }
+
     /// A peer's connection to this server is there, or no more. One that is not configured stands here while it is.
     pub fn incoming(&self, domain: &Domain, connected: bool) {
         let mut rows = self.lock();
@@ -163,6 +186,9 @@ fn row(domain: &Domain, address: Option<String>) -> PeerReport {
         problem: None,
         in_flight: 0,
         asked: BTreeMap::new(),
+        waiting: 0,
+        waiting_since_ms: None,
+        behind: 0,
     }
 }
 

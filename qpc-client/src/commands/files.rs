@@ -7,11 +7,13 @@ use std::{
 };
 
 use qpc_proto::{
+    address::Address,
     content::{Content, Kind as Said},
     error::Code,
     id::MessageId,
     v1,
 };
+use rusqlite::Transaction;
 use tokio::{
     fs::{File, OpenOptions},
     io::AsyncReadExt,
@@ -21,16 +23,19 @@ use tokio::{
 use super::{talk, target, usage};
 use crate::{
     api::{CommandError, Direction, Outcome, Place, Saved},
+    apply,
     blob::{Checker, FORMAT, Opener},
     core::{Core, Line, internal},
     files::{self, Files, SaveError, SpoolError},
     fresh,
     store::{
         attachment::{self, Attachment},
-        conversation, upload,
+        conversation::{self, Conversation},
+        upload,
     },
     transfer::{self, Progress, Stream, TransferError},
     transport::{CallError, Link, Refused},
+    trust::Me,
 };
 
 /// Longest caption, in bytes: with name and preview it fits into one message, and into one page for another device.
@@ -51,7 +56,12 @@ pub(super) async fn send(core: &Arc<Core>, to: String, path: &str, caption: Stri
     let source = absolute(path)?;
     // Before the work; what counts is how it stands after it.
     let (me, asked, most) = (core.me.clone(), to.clone(), core.outbox_max);
-    core.store.run(move |tx| talk::writable(tx, &me, &asked, most).map(drop)).await?;
+    core.store
+        .run(move |tx| {
+            let conversation = talk::writable(tx, &me, &asked, most)?;
+            of_this_server(tx, &me, &conversation)
+        })
+        .await?;
     let id = fresh::message_id().map_err(|error| internal(&error))?;
     let spooling = tokio::task::spawn_blocking(move || files::spool(&files, &source, id));
     let mut spooled = spooling.await.map_err(|error| internal(&error))?.map_err(|error| match error {
@@ -110,6 +120,22 @@ pub(super) async fn get(core: &Arc<Core>, id: &str, place: Place) -> Result<Outc
     let path = saving.await.map_err(|error| internal(&error))?.map_err(|error| not_saved(&error))?;
     let path = path.to_string_lossy().into_owned();
     Ok(Outcome::Saved(Saved { id: file.id.to_string(), path, size: file.size }))
+}
+
+/// Files do not go to other servers yet: whoever is there could not fetch them.
+fn of_this_server(tx: &Transaction<'_>, me: &Me, conversation: &Conversation) -> Result<(), CommandError> {
+    let here = |address: &Address| address.domain == me.address().domain;
+    let members = match &conversation.name {
+        Some(name) => me.with_mls(tx, |mls| apply::members(&mut mls.group(name)))?,
+        None => Vec::new(),
+    };
+    let people = members.iter().map(|member| member.device.address()).chain(&conversation.peer);
+    match people.into_iter().find(|address| !here(address)) {
+        Some(elsewhere) => Err(usage(format!(
+            "files can be sent to people of your own server only so far, and {elsewhere} is of another"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn files(core: &Core) -> Result<Files, CommandError> {

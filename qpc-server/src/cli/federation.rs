@@ -118,8 +118,10 @@ fn table(peers: &[PeerReport], now_ms: u64) -> String {
     let address = |peer: &PeerReport| peer.address.clone().unwrap_or_else(|| "-".into());
     let width = |of: &dyn Fn(&PeerReport) -> usize, title: usize| peers.iter().map(of).max().unwrap_or(0).max(title);
     let (names, addresses) = (width(&|peer| peer.domain.len(), 4), width(&|peer| address(peer).len(), 7));
-    let mut text =
-        format!("{:names$}  {:addresses$}  to peer     since   from peer  round trip  requests\n", "peer", "address");
+    let mut text = format!(
+        "{:names$}  {:addresses$}  to peer     since   from peer  round trip  {:14}  {:9}  requests\n",
+        "peer", "address", "waiting", "logs late"
+    );
     for peer in peers {
         let outgoing = match peer.outgoing {
             LinkState::None => "-",
@@ -135,10 +137,15 @@ fn table(peers: &[PeerReport], now_ms: u64) -> String {
             (all, 0) => all.to_string(),
             (all, failed) => format!("{all}, {failed} failed"),
         };
+        let waiting = match peer.waiting_since_ms {
+            Some(since_ms) if peer.waiting > 0 => format!("{}, {}", peer.waiting, ago(now_ms.saturating_sub(since_ms))),
+            _ => "-".into(),
+        };
+        let behind = if peer.behind > 0 { peer.behind.to_string() } else { "-".into() };
         // Writing into a string does not fail.
         _ = writeln!(
             text,
-            "{:names$}  {:addresses$}  {outgoing:10}  {since:6}  {incoming:9}  {trip:10}  {requests}",
+            "{:names$}  {:addresses$}  {outgoing:10}  {since:6}  {incoming:9}  {trip:10}  {waiting:14}  {behind:9}  {requests}",
             peer.domain,
             address(peer),
         );
@@ -212,6 +219,9 @@ mod tests {
             asked: [("answered", 9), ("refused", 1), ("slow", times(problem).into())]
                 .map(|(outcome, count)| (outcome.to_owned(), count))
                 .into(),
+            waiting: times(problem).into(),
+            waiting_since_ms: problem.map(|_| 5_000),
+            behind: times(problem).into(),
         };
         let peers = [
             peer("b.example", LinkState::Connected, None),
@@ -220,11 +230,11 @@ mod tests {
         ];
         assert_eq!(
             table(&peers, 185_000),
-            "peer           address        to peer     since   from peer  round trip  requests\n\
-             b.example      10.0.1.2:7001  connected   2m      connected  1.2 ms      10\n\
-             node3.example  10.0.1.2:7001  waiting     2m      -          -           13, 3 failed\n\
+            "peer           address        to peer     since   from peer  round trip  waiting         logs late  requests\n\
+             b.example      10.0.1.2:7001  connected   2m      connected  1.2 ms      -               -          10\n\
+             node3.example  10.0.1.2:7001  waiting     2m      -          -           3, 3m           3          13, 3 failed\n\
              \u{20}   no answer within 10s (3 in a row)\n\
-             c.example      -              -           2m      connected  -           -\n"
+             c.example      -              -           2m      connected  -           -               -          -\n"
         );
         assert!(table(&[], 0).contains("[[federation.peers]]"));
         assert_eq!([59_999, 60_000, 7_200_000, 172_800_000].map(ago), ["59s", "1m", "2h", "2d"]);

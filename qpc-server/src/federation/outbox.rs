@@ -36,6 +36,7 @@ pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: D
         }
         pause = EVERY;
         if !hall.is_connected(&peer) {
+            note(&hall, &*store, &peer).await;
             continue;
         }
         match send_all(&hall, &*store, &peer).await {
@@ -47,6 +48,15 @@ pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: D
                 pause = hall.limits.retry_min;
             }
         }
+        note(&hall, &*store, &peer).await;
+    }
+}
+
+/// Shows how much waits.
+async fn note(hall: &Hall, store: &dyn Store, peer: &Domain) {
+    // What can't be read is told where it matters.
+    if let Ok(backlog) = store.backlog(peer).await {
+        hall.table.waiting(peer, backlog.outgoing, backlog.oldest_ms, hall.clock.unix_ms());
     }
 }
 

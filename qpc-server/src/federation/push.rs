@@ -124,7 +124,14 @@ pub(super) async fn keep_pushing(hall: Arc<Hall>, store: Arc<dyn Store>, peer: D
         if !hall.is_connected(&peer) {
             // The next connection begins with a search.
             searched = Some(Instant::now());
-            continue;
+            if let Ok(behind) = pusher.behind().await {
+                hall.table.behind(&peer, behind);
+            }
+            // What comes meanwhile need not be counted one by one.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = sleep(hall.limits.retry_min) => continue,
+            }
         }
         let named = reach.news.take();
         let handed = if named.all {
@@ -133,6 +140,10 @@ pub(super) async fn keep_pushing(hall: Arc<Hall>, store: Arc<dyn Store>, peer: D
         } else {
             pusher.round(named.logs.into_iter().collect(), false).await
         };
+        if handed.is_ok() {
+            let aside = pusher.aside.values().filter(|(until, _)| *until > Instant::now()).count();
+            hall.table.behind(&peer, u64::try_from(aside).unwrap_or(u64::MAX));
+        }
         if let Err(stopped) = handed {
             match stopped {
                 Stopped::Remote(error) => tracing::debug!(%peer, %error, "what a peer lacks could not be handed over"),
@@ -157,6 +168,17 @@ struct Pusher<'p> {
 }
 
 impl Pusher<'_> {
+    /// Of how many logs the peer lacks something, as far as a wake-up would name them.
+    async fn behind(&self) -> Result<u64, StoreFault> {
+        let (mut after, mut logs) = (Some(LogPlace::default()), 0_usize);
+        while let Some(place) = after.filter(|_| logs < NEWS_MAX) {
+            let (behind, next) = self.store.feed(self.peer, place, SEARCH).await?;
+            logs = logs.saturating_add(behind.len());
+            after = next;
+        }
+        Ok(u64::try_from(logs).unwrap_or(u64::MAX))
+    }
+
     /// Everything that the peer lacks.
     async fn search(&mut self) -> Result<(), Stopped> {
         let mut after = Some(LogPlace::default());

@@ -23,6 +23,9 @@ pub struct FederationMetrics {
     accepted: IntCounter,
     rejected: IntCounterVec,
     set_aside: IntCounterVec,
+    waiting: IntGaugeVec,
+    waiting_oldest: GaugeVec,
+    behind: IntGaugeVec,
 }
 
 impl FederationMetrics {
@@ -39,6 +42,10 @@ impl FederationMetrics {
         let accepted = Opts::new("qpc_federation_accepted_total", "Requests of peers that were done.");
         let rejected = Opts::new("qpc_federation_rejected_total", "Requests of peers that were refused.");
         let set_aside = Opts::new("qpc_federation_set_aside_total", "Logs that a peer did not take.");
+        let waiting = Opts::new("qpc_federation_waiting", "Messages that wait to be sent to a peer.");
+        let oldest = "Age of the oldest message that waits to be sent to a peer, when it was last looked at.";
+        let waiting_oldest = Opts::new("qpc_federation_waiting_oldest_seconds", oldest);
+        let behind = Opts::new("qpc_federation_logs_behind", "Logs of which a peer lacks something, as counted last.");
         let all = Self {
             link_up: IntGaugeVec::new(link_up, &["peer", "direction"])?,
             round_trip: GaugeVec::new(round_trip, &["peer"])?,
@@ -48,6 +55,9 @@ impl FederationMetrics {
             accepted: IntCounter::with_opts(accepted)?,
             rejected: IntCounterVec::new(rejected, &["code"])?,
             set_aside: IntCounterVec::new(set_aside, &["peer"])?,
+            waiting: IntGaugeVec::new(waiting, &["peer"])?,
+            waiting_oldest: GaugeVec::new(waiting_oldest, &["peer"])?,
+            behind: IntGaugeVec::new(behind, &["peer"])?,
         };
         for reason in PeerRefused::ALL {
             all.refused.with_label_values(&[reason.label()]);
@@ -63,6 +73,9 @@ impl FederationMetrics {
         metrics.register(Box::new(all.accepted.clone()))?;
         metrics.register(Box::new(all.rejected.clone()))?;
         metrics.register(Box::new(all.set_aside.clone()))?;
+        metrics.register(Box::new(all.waiting.clone()))?;
+        metrics.register(Box::new(all.waiting_oldest.clone()))?;
+        metrics.register(Box::new(all.behind.clone()))?;
         Ok(all)
     }
 
@@ -83,6 +96,8 @@ impl FederationMetrics {
         }
         self.in_flight.with_label_values(&[peer]);
         self.set_aside.with_label_values(&[peer]);
+        self.set_waiting(peer, 0, 0.0);
+        self.set_behind(peer, 0);
     }
 
     /// A request to a peer of the configuration has come to this.
@@ -101,6 +116,17 @@ impl FederationMetrics {
     #[must_use]
     pub fn in_flight(&self, peer: &str) -> IntGauge {
         self.in_flight.with_label_values(&[peer])
+    }
+
+    /// What waits to be sent to a peer of the configuration, and how old the oldest of it is.
+    pub fn set_waiting(&self, peer: &str, messages: u64, seconds: f64) {
+        self.waiting.with_label_values(&[peer]).set(i64::try_from(messages).unwrap_or(i64::MAX));
+        self.waiting_oldest.with_label_values(&[peer]).set(seconds);
+    }
+
+    /// Of how many logs a peer of the configuration lacks something.
+    pub fn set_behind(&self, peer: &str, logs: u64) {
+        self.behind.with_label_values(&[peer]).set(i64::try_from(logs).unwrap_or(i64::MAX));
     }
 
     /// A peer of the configuration did not take a log.

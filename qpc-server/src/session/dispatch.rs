@@ -197,6 +197,16 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             policy.request(actor(link)?.account())?;
             return Ok(Started::Sync(sync));
         }
+        // Their hub would have to have it.
+        Method::BeginUpload(v1::BeginUpload { blob, .. })
+        | Method::UploadPart(v1::UploadPart { blob, .. })
+        | Method::FinishUpload(v1::FinishUpload { blob })
+        | Method::ReadBlob(v1::ReadBlob { blob, .. })
+        | Method::ReleaseBlob(v1::ReleaseBlob { blob })
+            if context.groups.orders_elsewhere(blob.as_ref().and_then(|blob| blob.conversation.as_ref())) =>
+        {
+            return Err(WireError::new(Code::NotFound, "files do not go to other servers yet"));
+        }
         Method::BeginUpload(request) => {
             let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
             policy.blob(actor.account())?;

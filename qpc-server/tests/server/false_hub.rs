@@ -215,9 +215,9 @@ fn a_hub_that_shows_two_orders_is_found_out() {
     let before = scene.place();
     let (one, other) =
         (scene.next(|it| it.id = MessageId::new(1, [1; 10])), scene.next(|it| it.id = MessageId::new(2, [2; 10])));
-    assert_eq!(scene.push(vec![scene.log(&[one.clone()])]), Ok(vec![(one.seq.0, None)]));
+    assert_eq!(scene.push(vec![scene.log(std::slice::from_ref(&one))]), Ok(vec![(one.seq.0, None)]));
     // The other one in its place is no news, and what would follow it does not fit.
-    assert_eq!(scene.push(vec![scene.log(&[other.clone()])]), Ok(vec![(one.seq.0, None)]));
+    assert_eq!(scene.push(vec![scene.log(std::slice::from_ref(&other))]), Ok(vec![(one.seq.0, None)]));
     let mut third = LogEntry { seq: other.seq.next(), ..scene.next(|it| it.id = MessageId::new(3, [3; 10])) };
     third.chain = other.chain.after(&third.header());
     assert_eq!(scene.push(vec![scene.log(&[other, third])]), Ok(vec![(0, Some(Code::DigestDiffers))]));
