@@ -40,13 +40,21 @@ use self::{
     turns::Turns,
 };
 use crate::{
-    clock::Clock, metrics::Metrics, policy::limits::GroupLimits, remote::Remote, rng::Rng, store::Store, tasks::Tasks,
+    clock::Clock,
+    metrics::Metrics,
+    policy::limits::{FederationLimits, GroupLimits},
+    remote::Remote,
+    rng::Rng,
+    store::Store,
+    tasks::Tasks,
 };
 
 /// What it takes to have people of other domains here.
 struct Abroad {
     remote: Arc<dyn Remote>,
     rng: Arc<dyn Rng>,
+    /// Messages of a device that may wait for other domains, and of all for one.
+    waiting: (usize, u64),
     /// One answer about an account at a time: what it says of the account's devices must not be older than what is known.
     turns: Turns<Address>,
 }
@@ -85,8 +93,9 @@ impl Groups {
 
     /// With other domains that can be asked, whose people are named here at random.
     #[must_use]
-    pub fn with_remote(self, remote: Arc<dyn Remote>, rng: Arc<dyn Rng>) -> Self {
-        Self { abroad: Some(Arc::new(Abroad { remote, rng, turns: Turns::default() })), ..self }
+    pub fn with_remote(self, remote: Arc<dyn Remote>, rng: Arc<dyn Rng>, limits: &FederationLimits) -> Self {
+        let waiting = (limits.waiting_per_device, limits.waiting_per_domain);
+        Self { abroad: Some(Arc::new(Abroad { remote, rng, waiting, turns: Turns::default() })), ..self }
     }
 
     /// Devices have gone: their leaves are to be proposed for removal soon.

@@ -66,4 +66,7 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Something waits to be sent to a domain. A hint as well.
     fn outgoing(&self, domain: &Domain);
+
+    /// Devices of here are gone, of which domains may have to be told. A hint, too.
+    fn devices_gone(&self);
 }

@@ -262,7 +262,7 @@ async fn open(
         Arc::clone(&metrics),
     )?;
     let groups = Arc::new(match &federation {
-        Some(door) => groups.with_remote(door.remote(), Arc::clone(&rng)),
+        Some(door) => groups.with_remote(door.remote(), Arc::clone(&rng), &limits.federation),
         None => groups,
     });
     let (leaves, stopping) = (Arc::clone(&groups), tasks.stopping().clone());

@@ -42,7 +42,7 @@ pub use self::{
     account::*, aftermath::*, contact::*, follower::*, group::*, guest::*, key_package::*, link::*, log::*, reply::*,
 };
 
-/// An authenticated device: who does something. Made by authentication alone.
+/// An authenticated device: who does something. Made by authentication, here or, for a guest, at its own server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     account: AccountId,
@@ -51,8 +51,8 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Only `account::device` calls this, once a device has proved its key; a test
-    /// looks for other callers.
+    /// Only `account::device` calls this, once a device has proved its key, and `group::guest`, once its server has proved
+    /// its domain; a test looks for other callers.
     #[must_use]
     pub fn authenticated(account: AccountId, device: DeviceId, address: Address) -> Self {
         Self { account, device, address }
@@ -281,6 +281,12 @@ pub trait Store: Send + Sync + 'static {
     fn waiting(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Vec<Waiting>, StoreFault>;
     /// Notes what a domain has said to what waited; says whether something of it is to be sent again.
     fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<bool, StoreFault>;
+    /// Of whom of here a domain is to be told which devices they have, at most so many.
+    fn announcements(&self, domain: &Domain, limit: usize) -> Reply<Vec<Announcement>, StoreFault>;
+    /// It was told.
+    fn announced(&self, rows: Vec<i64>) -> Reply<(), StoreFault>;
+    /// A guest's own server says that the account is gone.
+    fn guest_gone(&self, address: &Address, now_ms: u64) -> Reply<(), StoreFault>;
     /// How much waits for a domain.
     fn backlog(&self, domain: &Domain) -> Reply<Backlog, StoreFault>;
 

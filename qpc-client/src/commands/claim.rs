@@ -11,7 +11,7 @@ use super::usage;
 use crate::{
     api::{CommandError, GroupSuite},
     core::Core,
-    driver::pending::{self, claim_own},
+    driver::{elsewhere, pending::claim_own},
     transport::{CallError, Link},
 };
 
@@ -117,10 +117,10 @@ async fn of_people(
                 return Err(usage(format!("there is no {person}, or nobody has logged in with that name yet")));
             }
             Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnknown) => {
-                return Err(CommandError::Denied { message: pending::not_federated(&person.domain) });
+                return Err(CommandError::Denied { message: elsewhere::not_federated(&person.domain) });
             }
             Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnreachable) => {
-                return Err(CommandError::TryLater { message: pending::unreachable(&person.domain) });
+                return Err(CommandError::TryLater { message: elsewhere::unreachable(&person.domain) });
             }
             Err(error) => return Err(error.into()),
         }

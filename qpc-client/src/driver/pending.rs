@@ -7,7 +7,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
-    address::{Address, Domain},
+    address::Address,
     chain::{ChainValue, EntryContent, EntryKind, LogEntry},
     error::Code,
     id::{ConversationName, Counter, DeviceId, Epoch, Seq},
@@ -18,7 +18,7 @@ use qpc_proto::{
 use rusqlite::Transaction;
 use tokio::time::sleep;
 
-use super::session::End;
+use super::{elsewhere, session::End};
 use crate::{
     api::Event,
     apply::{self, Applied, ApplyError},
@@ -67,7 +67,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
             match submit(core, link, request).await {
                 Ok(_) => {}
                 Err(error) => {
-                    note_unreachable(core, local, &error).await?;
+                    elsewhere::note_unreachable(core, local, &error).await?;
                     pause = Some(passing(error)?);
                 }
             }
@@ -76,7 +76,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
         for conversation in wanted {
             let local = conversation.local;
             if let Err(error) = create_direct(core, link, conversation).await? {
-                note_unreachable(core, local, &error).await?;
+                elsewhere::note_unreachable(core, local, &error).await?;
                 pause = Some(passing(error)?);
             }
         }
@@ -86,50 +86,6 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
         }
     }
-}
-
-/// Why nobody of a domain can be written to.
-pub(crate) fn not_federated(domain: &Domain) -> String {
-    format!(
-        "your server exchanges nothing with {domain}: its operator would have to add that domain to the federation's peers"
-    )
-}
-
-/// Why nobody of a domain can be written to now.
-pub(crate) fn unreachable(domain: &Domain) -> String {
-    format!("the server of {domain} can't be reached now")
-}
-
-/// Says for what a conversation that is not made yet waits, where another domain has to be reached for it.
-async fn note_unreachable(core: &Arc<Core>, local: Local, error: &CallError) -> Result<(), End> {
-    if !matches!(error, CallError::Refused(refused) if refused.code == Some(Code::DomainUnreachable)) {
-        return Ok(());
-    }
-    let teller = Arc::clone(core);
-    core.store
-        .run_and(
-            move |tx| {
-                let mut out = Applied::default();
-                let conversation = conversation::get(tx, local)?;
-                let domain = conversation.peer.as_ref().map(|peer| peer.domain.clone());
-                let unmade =
-                    matches!(conversation.state, State::Wanted | State::Creating) && !conversation.is_joining();
-                if let Some(domain) = domain.filter(|_| unmade) {
-                    let reason = format!("{}; it is tried again", unreachable(&domain));
-                    if conversation::set_waiting(tx, local, Some(&reason))? {
-                        for id in outbox::of_conversation(tx, local)? {
-                            let (id, reason) = (id.to_string(), Some(reason.clone()));
-                            out.events.push(Event::Outbox { id, state: crate::api::OutboxState::Waiting, reason });
-                        }
-                    }
-                }
-                out.outbox = true;
-                Ok::<_, StoreError>(out)
-            },
-            move |applied| teller.tell(applied),
-        )
-        .await?;
-    Ok(())
 }
 
 /// How long to wait after a refusal that passes; the end of the session otherwise.
@@ -161,7 +117,7 @@ async fn create_direct(core: &Arc<Core>, link: &Link, wanted: Conversation) -> R
             return Ok(Ok(()));
         }
         Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnknown) => {
-            refuse(core, wanted.local, not_federated(&peer.domain)).await?;
+            refuse(core, wanted.local, elsewhere::not_federated(&peer.domain)).await?;
             return Ok(Ok(()));
         }
         Err(error) if error.is_final() => {

@@ -42,6 +42,7 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
         deed(v1::peer_deed::Deed::CreateConversation(create)),
         deed(v1::peer_deed::Deed::SubmitCommit(commit)),
         deed(v1::peer_deed::Deed::AnswerContact(accept)),
+        deed(v1::peer_deed::Deed::DevicesChanged(v1::PeerDevices { gone: false })),
     ];
     let all = [
         Req::Hello(hello),
@@ -79,6 +80,7 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
         Done::CreateConversation(v1::CreateConversationAnswer { seq, chain: chain.clone() }),
         Done::SubmitCommit(v1::SubmitCommitAnswer { seq, chain }),
         Done::AnswerContact(v1::AnswerContactAnswer {}),
+        Done::DevicesChanged(v1::PeerDevicesAnswer {}),
     ];
     let done = results.map(|result| v1::PeerDone { result: Some(result) }).into();
     let all = [

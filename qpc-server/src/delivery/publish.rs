@@ -67,6 +67,9 @@ impl CommitSink for Publisher {
 
     fn devices_gone(&self, devices: &[DeviceId]) {
         self.registry.cut(devices, CloseCode::Revoked);
+        if let Some(abroad) = &self.abroad {
+            abroad.devices_gone();
+        }
     }
 }
 

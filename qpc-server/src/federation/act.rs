@@ -62,6 +62,7 @@ fn heard(hub: &Domain, deed: &Deed, done: Done) -> Option<Done> {
         }
         (Deed::SubmitCommit(_), Done::SubmitCommit(answer)) => return Some(Done::SubmitCommit(answer)),
         (Deed::AnswerContact(_), Done::AnswerContact(answer)) => return Some(Done::AnswerContact(answer)),
+        (Deed::DevicesChanged(_), Done::DevicesChanged(answer)) => return Some(Done::DevicesChanged(answer)),
         _ => return None,
     };
     let code = Code::from_wire(error.code)?;
@@ -117,6 +118,12 @@ async fn begin(
     deed: v1::PeerDeed,
 ) -> Result<Begun, WireError> {
     let sender = of_domain(&deed.sender, peer)?;
+    if let Some(Deed::DevicesChanged(v1::PeerDevices { gone })) = deed.deed {
+        // Known by their ids: what they may do is asked anew.
+        actors.clear();
+        house.groups.guest_changed(&sender, &deed.devices, gone).await?;
+        return Ok(std::future::ready(Ok(Done::DevicesChanged(v1::PeerDevicesAnswer {}))).boxed());
+    }
     let device = field::device_id(&deed.device_id)?;
     let actor = match actors.get(&device).filter(|actor| *actor.address() == sender) {
         Some(actor) => actor.clone(),
@@ -153,6 +160,8 @@ async fn begin(
             let answer = v1::SubmitCommitAnswer { seq: stored.seq.0, chain: stored.chain.to_bytes() };
             Ok(std::future::ready(Ok(Done::SubmitCommit(answer))).boxed())
         }
+        // It was done above.
+        Deed::DevicesChanged(_) => Err(FieldError::Malformed("deed").into()),
         Deed::AnswerContact(request) => {
             let of_here = Address::parse(&request.address).is_ok_and(|address| address.domain == *own);
             if !of_here || request.answer() != v1::ContactAnswer::Accept {

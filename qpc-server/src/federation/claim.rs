@@ -47,6 +47,10 @@ impl Remote for Caller {
         }
     }
 
+    fn devices_gone(&self) {
+        self.hall.reach.values().for_each(|peer| peer.outgoing.notify_one());
+    }
+
     fn outgoing(&self, domain: &Domain) {
         if let Some(peer) = self.hall.reach.get(domain) {
             peer.outgoing.notify_one();

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::{Hall, act::DEEDS_MAX};
 use crate::{
     remote::RemoteError,
-    store::{Settled, Store, StoreFault, Waiting},
+    store::{Announcement, Settled, Store, StoreFault, Waiting},
 };
 
 /// How often the store is looked at for what no wake-up has told of.
@@ -39,7 +39,11 @@ pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: D
             note(&hall, &*store, &peer).await;
             continue;
         }
-        match send_all(&hall, &*store, &peer).await {
+        let sent = match announce(&hall, &*store, &peer).await {
+            Ok(None) => send_all(&hall, &*store, &peer).await,
+            other => other,
+        };
+        match sent {
             Ok(None) => {}
             // The hub takes nothing for now.
             Ok(Some(wait)) => pause = wait.max(hall.limits.retry_min),
@@ -58,6 +62,46 @@ async fn note(hall: &Hall, store: &dyn Store, peer: &Domain) {
     if let Ok(backlog) = store.backlog(peer).await {
         hall.table.waiting(peer, backlog.outgoing, backlog.oldest_ms, hall.clock.unix_ms());
     }
+}
+
+/// Tells a peer which devices accounts of here have, where some have gone: before anything is sent, so that nothing of a
+/// device that is gone is believed.
+async fn announce(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Option<Duration>, StoreFault> {
+    loop {
+        let due = store.announcements(peer, DEEDS_MAX).await?;
+        if due.is_empty() {
+            return Ok(None);
+        }
+        let deed = |due: &Announcement| v1::PeerDeed {
+            sender: due.address.to_string(),
+            device_id: bytes::Bytes::new(),
+            devices: due
+                .certificates
+                .iter()
+                .filter_map(|bytes| v1::DeviceCertificate::decode(bytes.clone()).ok())
+                .collect(),
+            deed: Some(Deed::DevicesChanged(v1::PeerDevices { gone: due.certificates.is_empty() })),
+        };
+        let done = match hall.act(peer, due.iter().map(deed).collect()).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a peer could not be told of devices");
+                return Ok(Some(hall.limits.retry_min));
+            }
+        };
+        // What it refuses for good it will not hear of either.
+        let told = due.iter().zip(&done).filter(|(_, done)| !retryable(done));
+        let rows: Vec<i64> = told.map(|(due, _)| due.row).collect();
+        let all = rows.len() == due.len();
+        store.announced(rows).await?;
+        if !all {
+            return Ok(Some(hall.limits.retry_min));
+        }
+    }
+}
+
+fn retryable(done: &Done) -> bool {
+    matches!(done, Done::Error(error) if Code::from_wire(error.code).is_some_and(Code::retryable))
 }
 
 /// Sends until nothing waits; says how long to wait where the hub does not take it now.

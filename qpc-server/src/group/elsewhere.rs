@@ -15,7 +15,6 @@ use qpc_proto::{
 
 use super::{Abroad, Groups};
 use crate::{
-    policy::limits::FederationLimits,
     remote::RemoteError,
     store::{Actor, Append, Appended, CommitAppend, NewConversation, Outgoing, QueueError, Queued, Refusal},
 };
@@ -74,7 +73,7 @@ impl Groups {
             digest: Digest::of(&append.body),
             request: send.encode_to_vec().into(),
             founds: false,
-            most: (FederationLimits::WAITING_PER_DEVICE, FederationLimits::WAITING_PER_DOMAIN),
+            most: self.abroad.as_ref().map_or((0, 0), |abroad| abroad.waiting),
             now_ms: append.now_ms,
         };
         let domain = append.conversation.domain.clone();

@@ -90,18 +90,50 @@ impl Groups {
         if let Some(actor) = self.known_guest(sender, device).await? {
             return Ok(actor);
         }
-        let abroad = self.abroad.as_ref().filter(|_| !devices.is_empty()).ok_or(Unknown::Device)?;
-        let turn = timeout(TURN, abroad.turns.take(sender));
+        if devices.is_empty() {
+            return Err(Unknown::Device);
+        }
+        self.admit(sender, devices).await?;
+        self.known_guest(sender, device).await?.ok_or(Unknown::Device)
+    }
+
+    /// Takes a guest's devices to be these, as its own server says; none, where the account is gone.
+    ///
+    /// # Errors
+    /// [`Unknown`].
+    pub async fn guest_changed(
+        &self,
+        address: &Address,
+        devices: &[v1::DeviceCertificate],
+        gone: bool,
+    ) -> Result<(), Unknown> {
+        let abroad = self.abroad.as_ref().ok_or(Unknown::Account)?;
+        match (gone, devices) {
+            (true, []) => {
+                let turn = timeout(TURN, abroad.turns.take(address));
+                let _turn = turn.await.map_err(|_| Unknown::Busy)?;
+                Ok(self.store.guest_gone(address, self.clock.unix_ms()).await?)
+            }
+            (true, _) | (false, []) => Err(Unknown::Account),
+            (false, devices) => self.admit(address, devices).await,
+        }
+    }
+
+    async fn admit(&self, address: &Address, devices: &[v1::DeviceCertificate]) -> Result<(), Unknown> {
+        let abroad = self.abroad.as_ref().ok_or(Unknown::Account)?;
+        let turn = timeout(TURN, abroad.turns.take(address));
         let _turn = turn.await.map_err(|_| Unknown::Busy)?;
         let now_ms = self.clock.unix_ms();
         let id = AccountId::new(now_ms, rng::bytes(&*abroad.rng));
-        let guest = described(sender, devices, (id, now_ms)).ok_or(Unknown::Account)?;
+        let guest = described(address, devices, (id, now_ms)).ok_or(Unknown::Account)?;
         match self.store.admit_guest(guest).await {
-            Ok(_) => {}
-            Err(AdmitError::Own | AdmitError::DeviceExists) => return Err(Unknown::Account),
-            Err(AdmitError::Fault(fault)) => return Err(fault.into()),
+            Ok(_) => {
+                self.devices_gone();
+                Ok(())
+            }
+            Err(AdmitError::Own | AdmitError::DeviceExists) => Err(Unknown::Account),
+            Err(AdmitError::Fault(fault)) => Err(fault.into()),
         }
-        self.known_guest(sender, device).await?.ok_or(Unknown::Device)
     }
 
     async fn known_guest(&self, sender: &Address, device: DeviceId) -> Result<Option<Actor>, StoreFault> {

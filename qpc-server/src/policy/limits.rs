@@ -276,6 +276,10 @@ pub struct FederationLimits {
     pub frame: Duration,
     /// From a request to its answer.
     pub answer: Duration,
+    /// Messages of one device that may wait for other domains.
+    pub waiting_per_device: usize,
+    /// Messages that may wait for one domain.
+    pub waiting_per_domain: u64,
     /// A connection that has been silent for this long is gone.
     pub idle: Duration,
     /// How often a silent connection is kept open.
@@ -292,13 +296,6 @@ pub struct FederationLimits {
     pub reload: Duration,
 }
 
-impl FederationLimits {
-    /// Messages of one device that may wait for other domains.
-    pub const WAITING_PER_DEVICE: usize = 1_000;
-    /// Messages that may wait for one domain.
-    pub const WAITING_PER_DOMAIN: u64 = 200_000;
-}
-
 impl Default for FederationLimits {
     fn default() -> Self {
         Self {
@@ -310,6 +307,8 @@ impl Default for FederationLimits {
             window: 4 * 1024 * 1024,
             frame: Duration::from_secs(30),
             answer: Duration::from_secs(10),
+            waiting_per_device: 1_000,
+            waiting_per_domain: 200_000,
             idle: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             retry_min: Duration::from_secs(1),
@@ -375,7 +374,7 @@ impl Default for Rates {
             registration: Rate { per_minute: 60, burst: 300 },
             claim_requester: Rate { per_minute: 60, burst: 200 },
             claim_target: Rate { per_minute: 60, burst: 200 },
-            peer_request: Rate { per_minute: 6_000, burst: 2_000 },
+            peer_request: Rate { per_minute: 30_000, burst: 2_000 },
             contact: Rate { per_minute: 30, burst: 100 },
             lookup: Rate { per_minute: 1_200, burst: 400 },
             blob: Rate { per_minute: 600, burst: 200 },

@@ -84,12 +84,12 @@ suite! { $ store_conformance of store:
     copies:
         a_copy_takes_what_follows_and_nothing_else, a_copy_takes_of_people_of_here_what_they_have_sent,
         what_waits_for_a_hub_waits_in_order_until_it_has_said_something,
-        what_is_sent_at_once_is_known_until_it_is_refused,
+        what_is_sent_at_once_is_known_until_it_is_refused, a_hub_is_told_of_devices_and_accounts_that_are_gone,
         of_another_domains_inbox_a_device_is_told_what_that_domain_may_say;
     followers:
         a_domain_reads_what_its_people_may_from_where_the_first_came_in,
         a_guest_who_makes_a_conversation_reads_it_from_its_beginning,
-        what_a_guests_server_has_read_of_an_inbox_the_device_has;
+        what_a_guests_server_has_read_of_an_inbox_the_device_has, a_guest_that_is_gone_is_gone_everywhere;
     devices:
         devices_that_were_not_welcomed_are_told_where_their_account_is,
         devices_are_told_what_another_one_has_asked_or_answered, an_account_has_one_personal_conversation,

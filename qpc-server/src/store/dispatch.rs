@@ -348,6 +348,20 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::settle(tables, &settled, now_ms))
     }
 
+    fn announcements(&self, domain: &Domain, limit: usize) -> Reply<Vec<Announcement>, StoreFault> {
+        let domain = domain.clone();
+        self.read(move |tables| verbs::announcements(tables, &domain, limit))
+    }
+
+    fn announced(&self, rows: Vec<i64>) -> Reply<(), StoreFault> {
+        self.write(0, move |tables| verbs::announced(tables, &rows))
+    }
+
+    fn guest_gone(&self, address: &Address, now_ms: u64) -> Reply<(), StoreFault> {
+        let address = address.clone();
+        self.write(0, move |tables| verbs::guest_gone(tables, &address, now_ms))
+    }
+
     fn backlog(&self, domain: &Domain) -> Reply<Backlog, StoreFault> {
         let domain = domain.clone();
         self.read(move |tables| verbs::backlog(tables, &domain))

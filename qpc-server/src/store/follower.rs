@@ -229,6 +229,17 @@ pub struct Settled {
     pub refusal: Option<Bytes>,
 }
 
+/// An account of which a domain is to be told which devices it has: none, where it is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// By which it is taken off.
+    pub row: i64,
+    /// Whose.
+    pub address: Address,
+    /// Encoded, of all its devices.
+    pub certificates: Vec<Bytes>,
+}
+
 /// How much waits for a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {

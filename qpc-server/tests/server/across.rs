@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use qpc_client::api::{Command, OutboxState, Outcome};
+use qpc_client::api::{Command, OutboxState, Outcome, Password};
 use qpc_proto::{address::Address, id::ConversationName};
 use qpc_server::store::Store;
 
-use crate::net::{Net, Person, new_group};
+use crate::net::{Net, PASSWORD, Person, new_group};
 
 /// All servers are connected, both ways.
 pub(crate) fn connected(nets: &[Net]) {
@@ -184,4 +184,36 @@ fn a_follower_that_was_away_gets_everything_in_order() {
     bob.connect();
     bob.expects_all(&said);
     no_alarms(&[&alice, &bob]);
+}
+
+/// A device that is gone at home is gone everywhere its account is, and so is an account.
+#[test]
+fn what_is_gone_at_home_is_gone_at_the_hub() {
+    let nets = three();
+    let [a, b, _] = &nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    let tablet = b.device("bob", "tablet");
+    let in_it = |person: &Person| person.conversations().iter().any(|one| one.title == "alice@a.example" && one.active);
+    tablet.until("in the conversation", in_it);
+    let id = tablet.status().whoami.device.parse().unwrap();
+    let known = || a.block(a.store().device(id)).unwrap().is_some();
+    assert!(known());
+    // The hub can't be told at once, and is told when it is back.
+    alice.disconnect();
+    a.stop_server();
+    tablet.log_out();
+    a.start_server();
+    alice.connect();
+    alice.until("one device fewer", |_| !known());
+    // The hub proposes to take its leaf out, and the next commit does so.
+    let devices =
+        |person: &Person| person.history("alice@a.example").iter().filter(|said| said.body.contains("device")).count();
+    bob.until("told that it is out", |bob| devices(bob) >= 2);
+    bob.write("alice@a.example", ["just me"]);
+    alice.expects(["just me"]);
+    bob.do_it(Command::AccountDelete { password: Password(PASSWORD.into()) });
+    let over = |person: &Person| !person.conversations().iter().any(|one| one.title == "bob@b.example" && one.active);
+    alice.until("told that bob is gone", over);
+    no_alarms(&[&alice]);
 }

@@ -245,7 +245,7 @@ pub fn what_waits_for_a_hub_waits_in_order_until_it_has_said_something(backend: 
     let mut log = Theirs::new(&world);
     let beginning = log.beginning(ConversationKind::Group, &bob);
     copy(&world, beginning).unwrap();
-    let all: Vec<_> = (1..=3).map(|n: u64| outgoing(&world, &log.name, n, &[b'0' + n as u8])).collect();
+    let all: Vec<_> = (1..=3_u8).map(|n| outgoing(&world, &log.name, n.into(), &[b'0' + n])).collect();
     for sent in &all {
         assert_eq!(queue(&world, &bob, sent), Ok(Queued::Waits));
         assert_eq!(queue(&world, &bob, sent), Ok(Queued::Waits), "the same again");
@@ -405,4 +405,40 @@ pub fn of_another_domains_inbox_a_device_is_told_what_that_domain_may_say(backen
     let taken =
         wait(world.store.take_notices(&hub(), nobody, vec![notice(1, &bob, EntryKind::Account, Vec::new())], 5));
     assert_eq!(taken.unwrap().0, Seq(1));
+}
+
+pub fn a_hub_is_told_of_devices_and_accounts_that_are_gone(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (bob, ben) = (world.person("bob"), world.person("ben"));
+    let tablet = world.another_device(&bob);
+    {
+        let mut log = Theirs::new(&world);
+        let beginning = log.beginning(ConversationKind::Group, &bob);
+        copy(&world, beginning).unwrap();
+    }
+    let due = || wait(world.store.announcements(&hub(), 9)).unwrap();
+    // Who is in nothing of theirs is none of their concern; what is of here has its own hub.
+    world.group(&ben, &[]);
+    let third = world.another_device(&ben);
+    wait(world.store.revoke_device(&ben, third.device())).unwrap();
+    assert!(due().is_empty());
+    wait(world.store.revoke_device(&bob, tablet.device())).unwrap();
+    assert!(wait(world.store.departures(9)).unwrap().is_empty(), "the hub proposes it");
+    let told = due();
+    assert_eq!((told.len(), told[0].address.clone(), told[0].certificates.len()), (1, bob.address().clone(), 1));
+    assert!(wait(world.store.announcements(&Domain::parse("c.example").unwrap(), 9)).unwrap().is_empty());
+    // What changes while it is told is told again.
+    let tablet = world.another_device(&bob);
+    wait(world.store.revoke_device(&bob, tablet.device())).unwrap();
+    wait(world.store.announced(vec![told[0].row])).unwrap();
+    let again = due();
+    assert_eq!(again.len(), 1);
+    wait(world.store.announced(vec![again[0].row])).unwrap();
+    assert!(due().is_empty());
+    wait(world.store.delete_account(&bob, 1)).unwrap();
+    let gone = due();
+    assert_eq!((gone.len(), gone[0].certificates.len()), (1, 0));
+    if let Some(world) = world.reopened(backend) {
+        assert_eq!(wait(world.store.announcements(&hub(), 9)).unwrap(), gone);
+    }
 }

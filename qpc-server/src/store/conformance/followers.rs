@@ -170,3 +170,30 @@ pub fn what_a_guests_server_has_read_of_an_inbox_the_device_has(backend: &dyn Ba
     wait(world.store.admit_guest(gone)).unwrap();
     assert_eq!(page(&world, &b, &inbox).err(), Some(ReadError::NotFound));
 }
+
+pub fn a_guest_that_is_gone_is_gone_everywhere(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob) = (world.person("alice"), guest(&world, "bob@b.example"));
+    let b = domain("b.example");
+    let talk = world.friends(&alice, &bob);
+    let room = world.group(&alice, &[&bob]);
+    world.say(&alice, &room, "hello");
+    wait(world.store.guest_gone(&Address::parse("nobody@b.example").unwrap(), 5)).unwrap();
+    wait(world.store.guest_gone(alice.address(), 5)).unwrap();
+    assert!(world.sink.gone.lock().unwrap().is_empty(), "nobody of here");
+    wait(world.store.guest_gone(bob.address(), 5)).unwrap();
+    assert_eq!(*world.sink.gone.lock().unwrap(), [bob.device()]);
+    assert_eq!(world.inbox(&alice).last().unwrap().kind, EntryKind::Account);
+    assert_eq!(
+        world.append(&bob, &world.numbered(&room, qpc_proto::id::Counter(1), qpc_proto::id::Epoch(1), b"x")),
+        Err(AppendError::DeviceGone)
+    );
+    // Its leaf is to be taken out of the group, and its domain reads on to where it was in it.
+    assert_eq!(wait(world.store.departures(9)).unwrap().len(), 1);
+    world.say(&alice, &room, "without bob");
+    assert_eq!(page(&world, &b, &room).unwrap().head, Seq(2));
+    assert!(page(&world, &b, &talk).is_ok());
+    // Who comes with that address later is somebody else.
+    let back = guest(&world, "bob@b.example");
+    assert!(back.account() != bob.account() && world.page(&back, &room, 0).is_err());
+}

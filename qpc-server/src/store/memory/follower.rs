@@ -24,6 +24,7 @@ pub(super) struct Followers {
     outer: BTreeMap<LogId, Vec<(Address, Role)>>,
     inboxes: BTreeMap<(DeviceId, Domain), Seq>,
     outgoing: BTreeMap<i64, Sent>,
+    announcements: BTreeMap<i64, (Domain, Address)>,
     last: i64,
 }
 
@@ -204,6 +205,24 @@ impl FollowerTables for World {
     fn waiting_of(&mut self, device: DeviceId, limit: usize) -> Fallible<usize> {
         let waits = |sent: &&Sent| sent.row.waits && sent.row.device == device;
         Ok(self.followers.outgoing.values().filter(waits).take(limit).count())
+    }
+
+    fn put_announcement(&mut self, domain: &Domain, of: &Address) -> Fallible<()> {
+        let to_be_told = (domain.clone(), of.clone());
+        self.followers.announcements.retain(|_, known| *known != to_be_told);
+        self.followers.last = self.followers.last.saturating_add(1);
+        self.followers.announcements.insert(self.followers.last, to_be_told);
+        Ok(())
+    }
+
+    fn announcements(&mut self, domain: &Domain, limit: usize) -> Fallible<Vec<(i64, Address)>> {
+        let due = self.followers.announcements.iter().filter(|(_, (to, _))| to == domain).take(limit);
+        Ok(due.map(|(row, (_, of))| (*row, of.clone())).collect())
+    }
+
+    fn remove_announcement(&mut self, row: i64) -> Fallible<()> {
+        self.followers.announcements.remove(&row);
+        Ok(())
     }
 
     fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)> {

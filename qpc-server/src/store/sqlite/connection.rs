@@ -260,6 +260,7 @@ mod tests {
                 "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
                  DROP TABLE join_requests; DROP TABLE group_links; DROP TABLE followers; DROP TABLE follower_bases; \
                  DROP TABLE outer_members; DROP TABLE inboxes_read; DROP TABLE outgoing; \
+                 DROP TABLE announcements; \
                  DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
                  CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
                  CREATE INDEX key_packages_device ON key_packages (device); \

@@ -12,7 +12,7 @@ use qpc_proto::{
 use rusqlite::{Row, params};
 
 use super::{
-    error::{int, num, size},
+    error::{corrupt, int, num, size},
     log::{LOG_COLUMNS, bytes, log_row, tree_page},
     rows::Rows,
     statements::{address, domain, id, number},
@@ -261,6 +261,26 @@ impl FollowerTables for Rows<'_> {
         let sql = "SELECT count(*) FROM (SELECT 1 FROM outgoing WHERE device = ?1 AND request IS NOT NULL LIMIT ?2)";
         let count = super::log::ask(self, sql, params![device.as_bytes(), size(limit)])?;
         Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    fn put_announcement(&mut self, domain: &Domain, of: &Address) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO announcements (domain, address) VALUES (?1, ?2)";
+        self.run(sql, params![domain.as_str(), of.to_string()])?;
+        Ok(())
+    }
+
+    fn announcements(&mut self, domain: &Domain, limit: usize) -> Fallible<Vec<(i64, Address)>> {
+        let sql = "SELECT row, address FROM announcements WHERE domain = ?1 ORDER BY row LIMIT ?2";
+        let rows = self.many(sql, params![domain.as_str(), size(limit)], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let address = |(row, text): (i64, String)| Ok((row, Address::parse(&text).map_err(|_| corrupt("address"))?));
+        rows.into_iter().map(address).collect()
+    }
+
+    fn remove_announcement(&mut self, row: i64) -> Fallible<()> {
+        self.run("DELETE FROM announcements WHERE row = ?1", [row])?;
+        Ok(())
     }
 
     fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)> {

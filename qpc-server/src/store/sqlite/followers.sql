@@ -38,6 +38,14 @@ CREATE TABLE inboxes_read (
     PRIMARY KEY (device, domain)
 ) WITHOUT ROWID;
 
+-- Accounts of here, by their addresses, whose devices a domain is to be told anew. Each change makes another row.
+CREATE TABLE announcements (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain TEXT NOT NULL,
+    address TEXT NOT NULL,
+    UNIQUE (domain, address)
+);
+
 -- What devices of here have sent into conversations of other servers, until the copy shows it. A request waits to be sent;
 -- without one it was.
 CREATE TABLE outgoing (

@@ -90,6 +90,11 @@ pub(in crate::store) trait FollowerTables {
     fn waiting_for(&mut self, domain: &Domain, after: i64, limit: usize) -> Fallible<Vec<Waiting>>;
     /// How many of a device wait, at most counted to a limit.
     fn waiting_of(&mut self, device: DeviceId, limit: usize) -> Fallible<usize>;
+    /// A domain is to be told of an account of here.
+    fn put_announcement(&mut self, domain: &Domain, of: &Address) -> Fallible<()>;
+    /// Whom a domain is to be told of, in order, and by which row each is taken off.
+    fn announcements(&mut self, domain: &Domain, limit: usize) -> Fallible<Vec<(i64, Address)>>;
+    fn remove_announcement(&mut self, row: i64) -> Fallible<()>;
     /// How many wait for a domain, and since when the oldest does.
     fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)>;
 }

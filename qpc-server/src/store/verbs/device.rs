@@ -62,7 +62,7 @@ pub(super) fn leave_behind(
     account_gone: bool,
 ) -> Result<BTreeSet<AccountId>, StoreFault> {
     let own = tables.account(account)?.filter(|account| account.state != AccountState::Guest);
-    let own = own.map(|account| account.address.domain);
+    let own = own.map(|account| account.address);
     let mut others = BTreeSet::new();
     let mut after = None;
     loop {
@@ -71,8 +71,9 @@ pub(super) fn leave_behind(
         after = Some(last.name.id);
         for (log, row) in &page {
             others.extend(tables.audience(*log)?.iter().copied());
-            // In a conversation of another domain that one proposes removals.
-            if own.as_ref().is_some_and(|own| *own != row.name.domain) {
+            // In a conversation of another domain that one proposes removals, once it is told.
+            if let Some(own) = own.as_ref().filter(|own| own.domain != row.name.domain) {
+                tables.put_announcement(&row.name.domain, own)?;
                 continue;
             }
             if !account_gone || row.kind == LogKind::Group {

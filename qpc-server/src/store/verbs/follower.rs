@@ -3,7 +3,7 @@
 use qpc_proto::{
     address::Domain,
     chain::{ChainValue, EntryKind},
-    id::{ConversationName, DeviceId, Seq},
+    id::{AccountId, ConversationName, DeviceId, Seq},
     limits::TREE_PAGE_MAX,
 };
 
@@ -11,6 +11,9 @@ use crate::store::{
     ConversationKind, CopyBase, Feed, FeedPage, LogPlace, ReadError, StoreFault, TreePage,
     tables::{AccountRow, AccountState, Ends, FollowerRow, LogId, LogKind, Range, Tables},
 };
+
+/// Conversations looked at in one go.
+const PAGE: usize = 100;
 
 /// What a conversation is; `None` for an inbox.
 pub(super) fn kind_of(kind: LogKind) -> Option<ConversationKind> {
@@ -48,6 +51,17 @@ pub(super) fn went(tables: &mut dyn Tables, log: LogId, domain: &Domain, until: 
         return Ok(());
     }
     tables.put_follower(log, domain, FollowerRow { until: Some(until), ..row })
+}
+
+/// The conversations that an account is in.
+pub(super) fn logs_of(tables: &mut dyn Tables, account: AccountId) -> Result<Vec<LogId>, StoreFault> {
+    let (mut logs, mut after) = (Vec::new(), None);
+    loop {
+        let page = tables.logs_of(account, after, PAGE)?;
+        let Some((_, last)) = page.last() else { return Ok(logs) };
+        after = Some(last.name.id);
+        logs.extend(page.iter().map(|(log, _)| *log));
+    }
 }
 
 /// The last entry that a domain may read.

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use qpc_proto::{
     address::Address,
     id::{AccountId, DeviceId},
+    v1::{AccountEvent, AccountNotice},
 };
 
-use super::{account, device, reset};
+use super::{account, device, inbox, reset};
 use crate::store::{
     AdmitError, Guest, NewDevice, PasswordRecord, StoreFault,
     tables::{AccountRow, AccountState, DeviceRow, Tables},
@@ -47,6 +48,16 @@ pub(in crate::store) fn admit_guest(tables: &mut dyn Tables, guest: &Guest) -> R
         device::insert(tables, &account, device)?;
     }
     Ok(account.id)
+}
+
+/// A guest's own server says that the account is gone. Whoever comes later with that address is somebody new.
+pub(in crate::store) fn guest_gone(tables: &mut dyn Tables, address: &Address, now_ms: u64) -> Result<(), StoreFault> {
+    let Some(guest) = tables.account_at(address)?.filter(|row| row.state == AccountState::Guest) else { return Ok(()) };
+    let peers = reset::end(tables, &guest, AccountState::Deleted)?;
+    tables.remove_account(guest.id)?;
+    let notice =
+        AccountNotice { address: address.to_string(), event: AccountEvent::Deleted.into(), ..Default::default() };
+    inbox::tell_accounts(tables, &peers, None, &notice, now_ms)
 }
 
 /// Somebody of another domain as a hub of that domain says; `None` where the address is one of here.

@@ -12,12 +12,12 @@ use qpc_proto::{
 };
 
 use super::{
-    contact,
+    active, contact,
     inbox::{self, Notice},
     present,
 };
 use crate::store::{
-    Actor, AppendError, Backlog, Outgoing, QueueError, Queued, Refusal, Settled, StoreFault, Waiting,
+    Actor, Announcement, AppendError, Backlog, Outgoing, QueueError, Queued, Refusal, Settled, StoreFault, Waiting,
     rules::{self, Claim},
     tables::{LogId, LogKind, LogRow, OutgoingRow, Say, Tables},
 };
@@ -153,6 +153,29 @@ pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now
         inbox::deliver(tables, &account.address.domain, &device, notice)?;
     }
     Ok(!again.is_empty())
+}
+
+/// Accounts of here that a domain is to be told of, and what certificates they have.
+pub(in crate::store) fn announcements(
+    tables: &mut dyn Tables,
+    domain: &Domain,
+    limit: usize,
+) -> Result<Vec<Announcement>, StoreFault> {
+    let due = tables.announcements(domain, limit)?;
+    let mut announcements = Vec::with_capacity(due.len());
+    for (row, address) in due {
+        let certificates = match active(tables, &address)? {
+            Some(account) => tables.certificates_of(account.id)?,
+            None => Vec::new(),
+        };
+        announcements.push(Announcement { row, address, certificates });
+    }
+    Ok(announcements)
+}
+
+/// The domain has been told. What has changed since is another row.
+pub(in crate::store) fn announced(tables: &mut dyn Tables, rows: &[i64]) -> Result<(), StoreFault> {
+    rows.iter().try_for_each(|row| tables.remove_announcement(*row))
 }
 
 /// Has the other one of a conversation of two accepted a device's account, as far as is known here?

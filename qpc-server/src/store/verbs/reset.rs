@@ -5,7 +5,7 @@ use qpc_proto::{
     v1::{AccountEvent, AccountNotice},
 };
 
-use super::{device, inbox, present};
+use super::{device, follower, inbox, present};
 use crate::store::{
     AccountReset, Actor, Refusal, ResetAccountError, StoreFault,
     tables::{AccountRow, AccountState, InviteRow, Tables},
@@ -19,7 +19,15 @@ pub(super) fn end(
 ) -> Result<Vec<AccountId>, StoreFault> {
     let devices: Vec<_> = tables.devices_of(account.id)?.into_iter().map(|row| row.id).collect();
     let peers = device::leave_behind(tables, account.id, &devices, true)?;
+    let read_elsewhere = match account.state {
+        AccountState::Guest => follower::logs_of(tables, account.id)?,
+        _ => Vec::new(),
+    };
     tables.remove_memberships(account.id)?;
+    for log in read_elsewhere {
+        let head = tables.ends(log)?.head;
+        follower::went(tables, log, &account.address.domain, head)?;
+    }
     tables.free_directs(account.id)?;
     tables.remove_joins_asked(account.id)?;
     tables.forget_contacts(account.id, state == AccountState::Reset)?;
