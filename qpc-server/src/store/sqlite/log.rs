@@ -69,7 +69,9 @@ pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<(LogId, LogRow, Ends)> 
 
 /// The size of a tree, and a part of it.
 pub(super) fn tree_page(row: &Row<'_>) -> rusqlite::Result<TreePage> {
-    Ok(TreePage { size: number(row, 0)?, bytes: bytes(row, 1)? })
+    // No part of an empty blob is a blob.
+    let part = row.get_ref(1)?.as_blob_or_null()?.unwrap_or_default();
+    Ok(TreePage { size: number(row, 0)?, bytes: Bytes::copy_from_slice(part) })
 }
 
 /// A row of `entries`.

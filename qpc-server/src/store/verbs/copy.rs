@@ -62,6 +62,7 @@ pub(in crate::store) fn copy(tables: &mut dyn Tables, append: &CopyAppend) -> Re
             access(tables, (log, row.kind), change, head)?;
         }
     }
+    fail::fail_point!("store::copied");
     match &append.change {
         Some(change) => settle(tables, (log, row.kind), change, append)?,
         None if !append.group_info.is_empty() => {

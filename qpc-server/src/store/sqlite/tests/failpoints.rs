@@ -12,6 +12,7 @@ use super::*;
 use crate::store::{
     Actor, Append, AppendError, Appended, Ask, CommitAppend, StoredGroup,
     conformance::{
+        copies::going_on,
         links::{admitting, group_with_link, request},
         world::{World, wait},
     },
@@ -113,6 +114,19 @@ fn killed_at(point: &str, test: &str, ending: Ending, judge: impl FnOnce(&World,
         let answer = story.last.store(&world, &story.alice);
         panic!("it was answered: {answer:?}");
     }
+    let folder = ended_at(point, test);
+    let (twin, found) = (World::new(&Twin), World::new(&Place(folder.path())));
+    let story = tell(&twin, ending);
+    judge(&found, &twin, &story);
+    // Whichever it was: sent again, it is there once (invariant 2).
+    let answer = story.last.store(&found, &story.alice).unwrap();
+    assert!(found.entries(&story.bob, &story.talk) == twin_with_last(&twin, &story));
+    assert_eq!(Ok(answer), story.last.store(&twin, &story.alice));
+    assert_eq!(group(&found, &story), group(&twin, &story));
+}
+
+/// What a process leaves that tells a test's story and ends at the point.
+fn ended_at(point: &str, test: &str) -> Folder {
     let folder = Folder::new();
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("store::sqlite::tests::failpoints::{test}")])
@@ -123,14 +137,7 @@ fn killed_at(point: &str, test: &str, ending: Ending, judge: impl FnOnce(&World,
         .status()
         .unwrap();
     assert_eq!(status.signal(), Some(6), "{status}");
-    let (twin, found) = (World::new(&Twin), World::new(&Place(folder.path())));
-    let story = tell(&twin, ending);
-    judge(&found, &twin, &story);
-    // Whichever it was: sent again, it is there once (invariant 2).
-    let answer = story.last.store(&found, &story.alice).unwrap();
-    assert!(found.entries(&story.bob, &story.talk) == twin_with_last(&twin, &story));
-    assert_eq!(Ok(answer), story.last.store(&twin, &story.alice));
-    assert_eq!(group(&found, &story), group(&twin, &story));
+    folder
 }
 
 fn twin_with_last(twin: &World, story: &Story) -> Vec<qpc_proto::chain::LogEntry> {
@@ -182,4 +189,28 @@ fn after_a_commit_all_of_it_is_there_though_nobody_was_answered() {
     killed_at("store::after_commit", name, Ending::Message, |found, twin, story| {
         assert!(found.entries(&story.bob, &story.talk) == twin_with_last(twin, story));
     });
+}
+
+/// Of another domain's conversation there is never an entry without what it does to the group and to who is in it.
+#[test]
+fn entries_of_a_copy_and_what_they_do_are_stored_together() {
+    let point = "store::copied";
+    if let Some(place) = std::env::var_os(PLACE) {
+        let world = World::new(&Place(place.into()));
+        let (_, append) = going_on(&world);
+        fail::cfg_callback(point, || std::process::abort()).unwrap();
+        panic!("it was answered: {:?}", wait(world.store.copy(append)));
+    }
+    let folder = ended_at(point, "entries_of_a_copy_and_what_they_do_are_stored_together");
+    let (twin, found) = (World::new(&Twin), World::new(&Place(folder.path())));
+    let (bob, append) = going_on(&twin);
+    let log = append.log.clone();
+    let seen = |world: &World| {
+        let place = wait(world.store.copy_place(&log)).unwrap();
+        let group = wait(world.store.public_group(&bob, &log, None)).unwrap();
+        (place, group, world.entries(&bob, &log).len())
+    };
+    assert_eq!(seen(&found), seen(&twin));
+    assert_eq!(wait(found.store.copy(append.clone())), wait(twin.store.copy(append)));
+    assert_eq!(seen(&found), seen(&twin));
 }
