@@ -85,6 +85,7 @@ suite! { $ store_conformance of store:
         a_copy_takes_what_follows_and_nothing_else, a_copy_takes_of_people_of_here_what_they_have_sent,
         what_waits_for_a_hub_waits_in_order_until_it_has_said_something,
         what_is_sent_at_once_is_known_until_it_is_refused, a_hub_is_told_of_devices_and_accounts_that_are_gone,
+        what_a_hub_refused_before_it_heard_of_an_acceptance_is_sent_again,
         of_another_domains_inbox_a_device_is_told_what_that_domain_may_say;
     followers:
         a_domain_reads_what_its_people_may_from_where_the_first_came_in,

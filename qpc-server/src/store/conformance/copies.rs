@@ -462,3 +462,33 @@ pub fn a_hub_is_told_of_devices_and_accounts_that_are_gone(backend: &dyn Backend
         assert_eq!(wait(world.store.announcements(&hub(), 9)).unwrap(), gone);
     }
 }
+
+pub fn what_a_hub_refused_before_it_heard_of_an_acceptance_is_sent_again(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let pending = v1::Error { code: Code::ContactPending as u32, ..Default::default() }.encode_to_vec();
+    for alice_has_accepted in [true, false] {
+        let own = world.person(if alice_has_accepted { "bob" } else { "ben" });
+        let mut log = Theirs::new(&world);
+        let mut beginning = log.beginning(ConversationKind::Direct, &own);
+        if !alice_has_accepted {
+            // Whoever makes it has accepted, and asks the other one.
+            beginning.entries[0].sender = Some(own.address().clone());
+        }
+        copy(&world, beginning).unwrap();
+        let all = [outgoing(&world, &log.name, 1, b"one"), outgoing(&world, &log.name, 2, b"two")];
+        for sent in &all {
+            assert_eq!(queue(&world, &own, sent), Ok(Queued::Waits));
+        }
+        let rows = wait(world.store.waiting(&hub(), 0, 9)).unwrap();
+        let refused = |waiting: &Waiting| Settled { row: waiting.row, refusal: Some(pending.clone().into()) };
+        let before = world.inbox(&own).len();
+        let settled = rows.iter().map(refused).collect();
+        assert_eq!(wait(world.store.settle(settled, 30)), Ok(alice_has_accepted));
+        let (told, left) = (world.inbox(&own).len() - before, waiting(&world).len());
+        assert_eq!((told, left), if alice_has_accepted { (0, 2) } else { (1, 0) });
+        if alice_has_accepted {
+            let taken = rows.iter().map(|waiting| Settled { row: waiting.row, refusal: None }).collect();
+            wait(world.store.settle(taken, 31)).unwrap();
+        }
+    }
+}
