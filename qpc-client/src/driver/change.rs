@@ -5,12 +5,16 @@ use std::{sync::Arc, time::Duration};
 
 use prost::Message;
 use qpc_proto::{
+    address::Domain,
     id::{ConversationName, Counter},
     v1::{self, request::Method},
 };
 use rusqlite::Transaction;
 
-use super::pending::{Submitted, submit};
+use super::{
+    elsewhere,
+    pending::{Submitted, submit},
+};
 use crate::{
     api::CommandError,
     apply::{Applied, ApplyError},
@@ -46,6 +50,9 @@ pub(crate) enum ChangeError {
     Call(#[from] CallError),
     #[error("the group is busy; try again")]
     Busy,
+    /// What was said before waits for the hub.
+    #[error("{}, which orders this conversation; what you have said there waits, and nothing can be changed before it has arrived", elsewhere::unreachable(.0))]
+    Hub(Domain),
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
@@ -62,7 +69,7 @@ impl From<ChangeError> for CommandError {
         match error {
             ChangeError::Mls(_) | ChangeError::Refused(_) => Self::Usage { message },
             ChangeError::Call(_) => Self::Unreachable { message },
-            ChangeError::Busy => Self::TryLater { message },
+            ChangeError::Busy | ChangeError::Hub(_) => Self::TryLater { message },
             ChangeError::Apply(error) => internal(&error),
         }
     }
@@ -85,7 +92,10 @@ pub(crate) async fn change(
                 Ok::<_, StoreError>((!busy).then_some(()))
             })
             .await?;
-        quiet.ok_or(ChangeError::Busy)?;
+        if quiet.is_none() {
+            let waits_for = core.store.run(move |tx| waits_for(tx, local)).await?;
+            return Err(waits_for.map_or(ChangeError::Busy, ChangeError::Hub));
+        }
         let (me, operation, teller) = (core.me.clone(), Arc::clone(&operation), Arc::clone(core));
         let (staged, _) = core
             .store
@@ -133,6 +143,12 @@ pub(crate) async fn change(
         }
     }
     Err(ChangeError::Busy)
+}
+
+/// The hub for which all that waits in a conversation waits.
+fn waits_for(tx: &Transaction<'_>, local: Local) -> Result<Option<Domain>, StoreError> {
+    let waits = outbox::has_sealed(tx, local)? && outbox::all_queued(tx, local)?;
+    Ok(conversation::get(tx, local)?.name.filter(|_| waits).map(|name| name.domain))
 }
 
 /// A commit and its request, durable; or why there is none, with the alarm about it.

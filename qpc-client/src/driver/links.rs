@@ -223,7 +223,7 @@ async fn admit(core: &Arc<Core>, link: &Link, place: &Place, request: JoinReques
             Ok(!refused.code.is_some_and(Code::retryable))
         }
         // What is lost ends the connection by itself, and a request whose outcome is unknown goes out again.
-        Err(ChangeError::Busy | ChangeError::Call(_)) => Ok(false),
+        Err(ChangeError::Busy | ChangeError::Hub(_) | ChangeError::Call(_)) => Ok(false),
         Err(ChangeError::Apply(error)) => Err(error.into()),
     }
 }

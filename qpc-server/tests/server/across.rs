@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use qpc_client::api::{Command, OutboxState, Outcome, Password};
+use qpc_client::api::{Command, CommandError, OutboxState, Outcome, Password};
 use qpc_proto::{address::Address, id::ConversationName};
 use qpc_server::store::Store;
 
@@ -139,6 +139,8 @@ fn what_is_said_to_a_hub_that_is_away_waits_at_ones_own_server() {
     let [a, b, _] = &nets;
     let (alice, bob, dora) = (a.person("alice"), b.person("bob"), a.person("dora"));
     acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    alice.do_it(new_group("crew", ["bob@b.example"]));
+    bob.until("in the group", |bob| bob.conversations().iter().any(|one| one.title == "crew"));
     dora.disconnect();
     a.stop_server();
     bob.write("alice@a.example", ["one", "two", "three"]);
@@ -152,6 +154,12 @@ fn what_is_said_to_a_hub_that_is_away_waits_at_ones_own_server() {
         }
         other => panic!("{other:?}"),
     }
+    let members = vec!["dora@a.example".to_owned()];
+    let refused = bob.attempt(Command::GroupAdd { group: "crew".into(), members });
+    assert!(
+        matches!(&refused, Err(CommandError::TryLater { message }) if message.contains("a.example")),
+        "{refused:?}"
+    );
     // What begins a conversation waits at the client, which says so.
     bob.write("dora@a.example", ["hello"]);
     assert!(bob.sees_outbox(OutboxState::Waiting).contains("a.example can't be reached"));

@@ -141,7 +141,7 @@ fn waiting(world: &World) -> Vec<Bytes> {
 }
 
 /// A copy that has begun, and what goes on with it and changes its group.
-pub(in crate::store) fn going_on(world: &World) -> (Actor, CopyAppend) {
+pub fn going_on(world: &World) -> (Actor, CopyAppend) {
     let bob = world.person("bob");
     let mut log = Theirs::new(world);
     let beginning = log.beginning(ConversationKind::Group, &bob);
