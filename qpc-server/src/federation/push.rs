@@ -37,6 +37,8 @@ use crate::{
 const LOGS_MAX: usize = 64;
 /// Bytes of entries in one request, after which it takes no more logs.
 const BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a request beside what is counted: names, ids and chain values of a page of entries, and of so many logs.
+const HEADERS: usize = 64 * 1024;
 /// Logs that a wake-up names one by one; beyond that it says that there are some.
 const NEWS_MAX: usize = 4_096;
 /// Logs that one search looks at in one go.
@@ -190,57 +192,57 @@ impl Pusher<'_> {
         Ok(())
     }
 
-    /// These logs. What is in inboxes is read first and handed over last, so that a welcome comes after the conversation
-    /// that it is for.
+    /// These logs: conversations first. Of inboxes some are read, then the conversations handed over that they have welcomes
+    /// into, then they themselves: so a welcome comes after the conversation that it is for.
     async fn round(&mut self, logs: Vec<ConversationName>, searching: bool) -> Result<(), Stopped> {
-        let (inboxes, mut logs): (Vec<_>, Vec<_>) = logs.into_iter().partition(|log| log.domain == *self.peer);
-        let mut notices = Vec::with_capacity(inboxes.len());
-        for inbox in inboxes {
-            if let Some(page) = self.page(&inbox, false).await? {
-                logs.extend(welcomed(&page));
-                notices.push((inbox, page));
-            }
-        }
-        logs.sort_unstable();
-        logs.dedup();
-        self.conversations(logs.into(), searching).await?;
-        let mut notices = VecDeque::from(notices);
-        while !notices.is_empty() {
-            let some = notices.len().min(LOGS_MAX);
-            let some: Vec<_> = notices.drain(..some).collect();
-            for (log, seq) in self.hand_over(some).await? {
-                // There may be more than one page had room for, with welcomes of its own.
-                if let Some(page) = self.page(&log, false).await?.filter(|page| page.after == seq) {
-                    self.conversations(welcomed(&page).collect(), searching).await?;
-                    notices.push_back((log, page));
-                }
-            }
+        let (inboxes, logs): (VecDeque<_>, VecDeque<_>) = logs.into_iter().partition(|log| log.domain == *self.peer);
+        self.conversations(logs, searching).await?;
+        let mut inboxes = inboxes;
+        while !inboxes.is_empty() {
+            let some = self.some(&mut inboxes, |_| false).await?;
+            let welcomed = some.iter().flat_map(|(_, page)| welcomed(page)).collect();
+            self.conversations(welcomed, searching).await?;
+            inboxes.extend(self.hand_over(some).await?);
         }
         Ok(())
     }
 
     async fn conversations(&mut self, mut logs: VecDeque<ConversationName>, searching: bool) -> Result<(), Stopped> {
-        let mut with_info: BTreeSet<ConversationName> = BTreeSet::new();
+        // What was read in part is read on with the group info that its last part has to bring.
+        let mut in_part: BTreeSet<ConversationName> = BTreeSet::new();
         while !logs.is_empty() {
-            let (mut some, mut bytes) = (Vec::new(), 0_usize);
-            while some.len() < LOGS_MAX && bytes < BYTES_MAX {
-                let Some(log) = logs.pop_front() else { break };
-                let info = searching || with_info.contains(&log);
-                let Some(page) = self.page(&log, info).await? else { continue };
-                let size = size(&page);
-                if bytes > 0 && bytes.saturating_add(size) > BYTES_MAX {
-                    logs.push_front(log);
-                    break;
-                }
-                bytes = bytes.saturating_add(size);
-                some.push((log, page));
-            }
-            for (log, _) in self.hand_over(some).await? {
-                with_info.insert(log.clone());
-                logs.push_back(log);
-            }
+            let some = self.some(&mut logs, |log| searching || in_part.contains(log)).await?;
+            let more = self.hand_over(some).await?;
+            in_part.extend(more.iter().cloned());
+            logs.extend(more);
         }
         Ok(())
+    }
+
+    /// Takes as many logs as go into one request, and reads what the peer lacks of each.
+    async fn some(
+        &mut self,
+        logs: &mut VecDeque<ConversationName>,
+        with_info: impl Fn(&ConversationName) -> bool,
+    ) -> Result<Vec<(ConversationName, FeedPage)>, Stopped> {
+        let (mut some, mut bytes) = (Vec::new(), 0_usize);
+        while some.len() < LOGS_MAX && bytes < BYTES_MAX {
+            let Some(log) = logs.pop_front() else { break };
+            let Some(page) = self.page(&log, with_info(&log)).await? else { continue };
+            let size = size(&page);
+            if size > FRAME_MAX.saturating_sub(HEADERS) {
+                // No request has room for it, and the others are not to wait for that.
+                self.set_aside(log, Code::TooLarge as u32);
+                continue;
+            }
+            if bytes > 0 && bytes.saturating_add(size) > BYTES_MAX {
+                logs.push_front(log);
+                break;
+            }
+            bytes = bytes.saturating_add(size);
+            some.push((log, page));
+        }
+        Ok(some)
     }
 
     /// What a log has that the peer lacks, unless the log is set aside.
@@ -257,10 +259,7 @@ impl Pusher<'_> {
     }
 
     /// Pushes pages and raises the peer's places; gives the logs of which it lacks more.
-    async fn hand_over(
-        &mut self,
-        pages: Vec<(ConversationName, FeedPage)>,
-    ) -> Result<Vec<(ConversationName, Seq)>, Stopped> {
+    async fn hand_over(&mut self, pages: Vec<(ConversationName, FeedPage)>) -> Result<Vec<ConversationName>, Stopped> {
         if pages.is_empty() {
             return Ok(Vec::new());
         }
@@ -278,7 +277,7 @@ impl Pusher<'_> {
             } else {
                 self.aside.remove(&log);
                 if page.head > seq {
-                    more.push((log, seq));
+                    more.push(log);
                 }
             }
         }
@@ -379,6 +378,3 @@ async fn one(house: &House, (own, peer): (&Domain, &Domain), log: v1::PeerLog) -
         }
     }
 }
-
-// The group and the commit that made it go together, and the first part of the tree.
-const _: () = assert!(LOG_PAGE_BYTES_MAX + BYTES_MAX + qpc_proto::limits::HANDSHAKE_BODY_MAX < FRAME_MAX);
