@@ -157,6 +157,16 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
             .encode_to_vec(),
         ),
         (
+            "OutcomeNotice",
+            v1::OutcomeNotice {
+                conversation: Some(name().to_wire()),
+                message_id: message().to_bytes(),
+                error: Some(v1::Error { code: 32, epoch: 4, ..Default::default() }),
+                body_digest: b(0xdd, 32),
+            }
+            .encode_to_vec(),
+        ),
+        (
             "FailureReport",
             v1::FailureReport { seq: 7, chain: b(0xcc, 32), key_package: b(0x4e, 4), signature: b(0x51, 64) }
                 .encode_to_vec(),

@@ -291,7 +291,8 @@ impl Pusher<'_> {
         let now = Instant::now();
         let pause = self.aside.get(&log).map_or(ASIDE_MIN, |(_, next)| *next);
         let code = Code::from_wire(code).map_or("none", Code::name);
-        tracing::warn!(peer = %self.peer, %log, code, ?pause, "a peer does not take a log; it is set aside for now");
+        tracing::warn!(peer = %self.peer, code, ?pause, "a peer does not take a log; it is set aside for now");
+        tracing::debug!(peer = %self.peer, %log, "which log that is");
         self.hall.metrics.set_aside(self.peer.as_str());
         let until = now.checked_add(pause).unwrap_or(now);
         if self.aside.len() >= NEWS_MAX {
@@ -373,8 +374,10 @@ async fn one(house: &House, (own, peer): (&Domain, &Domain), log: v1::PeerLog) -
     match taken {
         Ok(seq) => v1::PeerPushed { seq: seq.0, code: 0 },
         Err(refused) => {
-            tracing::warn!(%peer, %refused, "what a peer pushes is not taken");
-            v1::PeerPushed { seq: 0, code: WireError::from(refused).code() as u32 }
+            tracing::debug!(%peer, %refused, "what a peer pushes is not taken");
+            let code = WireError::from(refused).code();
+            tracing::warn!(%peer, %code, "what a peer pushes is not taken");
+            v1::PeerPushed { seq: 0, code: code as u32 }
         }
     }
 }
