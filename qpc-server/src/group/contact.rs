@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::Either;
 use qpc_proto::{address::Address, limits::LIST_PAGE_MAX, v1};
 
 use super::{Elsewhere, Groups};
@@ -39,15 +40,18 @@ impl Groups {
             Ok(v1::ContactAnswer::Unspecified) | Err(_) => return Err(FieldError::Malformed("answer")),
         };
         let peer = field::address(&request.address)?;
-        let (this, actor) = (Arc::clone(self), actor.clone());
         // Whoever is of another domain hears from that one that they may write, and their hub lets them.
         let tells = answer == Consent::Accept && peer.domain != self.domain && actor.address().domain == self.domain;
-        Ok(async move {
-            if tells {
-                this.accept_elsewhere(&actor, &peer).await?;
-            }
+        if !tells {
+            // The verb is queued here and now, in the order of requests.
+            let decided = self.decide(actor, peer, answer);
+            return Ok(Either::Left(async { Ok(decided.await?) }));
+        }
+        let (this, actor) = (Arc::clone(self), actor.clone());
+        Ok(Either::Right(async move {
+            this.accept_elsewhere(&actor, &peer).await?;
             Ok(this.decide(&actor, peer, answer).await?)
-        })
+        }))
     }
 
     fn decide(&self, actor: &Actor, peer: Address, answer: Consent) -> Reply<(), ContactError> {
