@@ -225,6 +225,10 @@ impl FollowerTables for World {
         Ok(())
     }
 
+    fn is_waiting_full(&mut self, domain: &Domain, most: u64) -> Fallible<bool> {
+        Ok(self.backlog_of(domain)?.0 >= most)
+    }
+
     fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)> {
         let waiting = || self.followers.outgoing.values().filter(|sent| sent.row.waits && sent.log.domain == *domain);
         Ok((u64::try_from(waiting().count()).unwrap_or(u64::MAX), waiting().map(|sent| sent.added_ms).next()))

@@ -283,6 +283,14 @@ impl FollowerTables for Rows<'_> {
         Ok(())
     }
 
+    fn is_waiting_full(&mut self, domain: &Domain, most: u64) -> Fallible<bool> {
+        // Rows only grow: the distance of the outermost is never less than the number, and costs nothing to find.
+        let end = "SELECT row FROM outgoing WHERE domain = ?1 AND request IS NOT NULL ORDER BY row";
+        let spread = format!("SELECT ({end} DESC LIMIT 1) - ({end} LIMIT 1) + 1");
+        let spread = self.one(&spread, [domain.as_str()], |row| row.get::<_, Option<i64>>(0))?.flatten();
+        Ok(spread.is_some_and(|spread| num(spread) >= most) && self.backlog_of(domain)?.0 >= most)
+    }
+
     fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)> {
         let sql = "SELECT count(*) FROM outgoing WHERE domain = ?1 AND request IS NOT NULL";
         let count = super::log::ask(self, sql, [domain.as_str()])?;

@@ -62,5 +62,5 @@ CREATE TABLE outgoing (
 );
 CREATE UNIQUE INDEX outgoing_id ON outgoing (message_id, conversation, domain);
 CREATE INDEX outgoing_waiting ON outgoing (domain, row) WHERE request IS NOT NULL;
-CREATE INDEX outgoing_device ON outgoing (device);
+CREATE INDEX outgoing_device ON outgoing (device) WHERE request IS NOT NULL;
 CREATE INDEX outgoing_sent ON outgoing (added_ms) WHERE request IS NULL;

@@ -95,6 +95,8 @@ pub(in crate::store) trait FollowerTables {
     /// Whom a domain is to be told of, in order, and by which row each is taken off.
     fn announcements(&mut self, domain: &Domain, limit: usize) -> Fallible<Vec<(i64, Address)>>;
     fn remove_announcement(&mut self, row: i64) -> Fallible<()>;
+    /// Whether so many wait for a domain. It is asked with each message.
+    fn is_waiting_full(&mut self, domain: &Domain, most: u64) -> Fallible<bool>;
     /// How many wait for a domain, and since when the oldest does.
     fn backlog_of(&mut self, domain: &Domain) -> Fallible<(u64, Option<u64>)>;
 }

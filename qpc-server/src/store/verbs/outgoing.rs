@@ -57,7 +57,8 @@ pub(in crate::store) fn queue(
     let waits = !outgoing.request.is_empty();
     if waits {
         let (of_device, of_domain) = outgoing.most;
-        if tables.waiting_of(actor.device(), of_device)? >= of_device || tables.backlog_of(&name.domain)?.0 >= of_domain
+        if tables.waiting_of(actor.device(), of_device)? >= of_device
+            || tables.is_waiting_full(&name.domain, of_domain)?
         {
             return Err(QueueError::Full);
         }
