@@ -26,34 +26,41 @@ const BYTES_MAX: usize = 512 * 1024;
 pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
     let Some(reach) = hall.reach.get(&peer) else { return };
     let stopping = hall.tasks.stopping().clone();
-    let mut pause = EVERY;
     loop {
         // All branches only wait.
         tokio::select! {
             () = stopping.cancelled() => return,
             () = reach.outgoing.notified() => {}
-            () = sleep(pause) => {}
+            () = sleep(EVERY) => {}
         }
-        pause = EVERY;
-        if !hall.is_connected(&peer) {
-            note(&hall, &*store, &peer).await;
-            continue;
-        }
-        let sent = match announce(&hall, &*store, &peer).await {
-            Ok(None) => send_all(&hall, &*store, &peer).await,
-            other => other,
-        };
-        match sent {
-            Ok(None) => {}
-            // The hub takes nothing for now.
-            Ok(Some(wait)) => pause = wait.max(hall.limits.retry_min),
-            Err(fault) => {
-                tracing::warn!(%peer, %fault, "what waits for a peer could not be read or noted");
-                pause = hall.limits.retry_min;
-            }
-        }
+        let pause = attempt(&hall, &*store, &peer).await;
         note(&hall, &*store, &peer).await;
+        let Some(pause) = pause else { continue };
+        // Whatever is queued meanwhile waits as well: it comes after what is there.
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = sleep(pause.max(hall.limits.retry_min)) => {}
+        }
+        // A connection rings by itself.
+        if hall.is_connected(&peer) {
+            reach.outgoing.notify_one();
+        }
     }
+}
+
+/// Sends what can be sent now; says how long to leave the peer alone where that is not all.
+async fn attempt(hall: &Hall, store: &dyn Store, peer: &Domain) -> Option<Duration> {
+    if !hall.is_connected(peer) {
+        return Some(Duration::ZERO);
+    }
+    let sent = match announce(hall, store, peer).await {
+        Ok(None) => send_all(hall, store, peer).await,
+        other => other,
+    };
+    sent.unwrap_or_else(|fault| {
+        tracing::warn!(%peer, %fault, "what waits for a peer could not be read or noted");
+        Some(Duration::ZERO)
+    })
 }
 
 /// Shows how much waits.
