@@ -16,7 +16,7 @@ use qpc_proto::{
 use super::{Hall, House, call::WAIT_MAX, claim::of_domain};
 use crate::{
     field::{self, FieldError},
-    policy::access,
+    policy::access::{self, Pace},
     remote::RemoteError,
     session::WireError,
     store::Actor,
@@ -138,7 +138,9 @@ async fn begin(
     match deed.deed.ok_or(FieldError::Malformed("deed"))? {
         Deed::Send(send) => {
             here(send.conversation.as_ref())?;
-            if access::is_proposal(&send) {
+            let proposes = access::is_proposal(&send);
+            house.policy.pace(if proposes { Pace::Change } else { Pace::Message }, actor.account())?;
+            if proposes {
                 let proposal = house.delivery.parse(send)?;
                 let stored = house.groups.propose(&actor, proposal).await?;
                 Ok(std::future::ready(Ok(Done::Send(sent(&stored)))).boxed())
@@ -156,6 +158,7 @@ async fn begin(
         }
         Deed::SubmitCommit(request) => {
             here(request.conversation.as_ref())?;
+            house.policy.pace(Pace::Change, actor.account())?;
             let stored = house.groups.commit(&actor, request)?.await?;
             let answer = v1::SubmitCommitAnswer { seq: stored.seq.0, chain: stored.chain.to_bytes() };
             Ok(std::future::ready(Ok(Done::SubmitCommit(answer))).boxed())

@@ -175,3 +175,44 @@ fn a_server_speaks_for_its_own_people_in_what_they_are_in_and_nothing_else() {
     let next = before.head.0 + 1;
     assert_eq!(seqs.collect::<Vec<_>>(), [Ok(next), Err(Code::Forbidden as u32), Ok(next)]);
 }
+
+#[test]
+fn a_guest_says_as_much_as_anybody_may() {
+    let nets = Net::start_all(["a.example", "b.example"]);
+    connected(&nets);
+    let [a, b] = nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    let talk = alice.conversations().into_iter().find(|one| one.title == "bob@b.example").unwrap();
+    let (talk, bobs): (ConversationName, _) = (talk.conversation.parse().unwrap(), device(&bob));
+    bob.disconnect();
+    b.stop_server();
+    a.stop_server();
+    a.start_server_with(|config| (config.limits.message.rate, config.limits.message.burst) = (1, 2));
+    let (_hand, connection) = a.impostor("b.example");
+    let deed = |counter: u64| {
+        let send = v1::Send {
+            conversation: Some(talk.to_wire()),
+            message_id: MessageId::new(counter, [5; 10]).to_bytes(),
+            counter,
+            epoch: 1,
+            kind: v1::EntryKind::Message.into(),
+            body: Bytes::from_static(b"sealed"),
+            leave: false,
+        };
+        let (sender, device_id) = ("bob@b.example".into(), bobs.to_bytes());
+        v1::PeerDeed { sender, device_id, devices: Vec::new(), deed: Some(Deed::Send(send)) }
+    };
+    let act = v1::PeerAct { deeds: (1..=3).map(deed).collect() };
+    let answer = a.block(async {
+        let mut stream = Stream::open(&connection).await;
+        stream.say(&request(peer_request::Method::Act(act))).await;
+        stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
+    });
+    let PeerOutcome::Act(answer) = answer else { panic!("{answer:?}") };
+    let codes = answer.done.into_iter().map(|done| match done.result.unwrap() {
+        Done::Error(error) => Some(error.code),
+        _ => None,
+    });
+    assert_eq!(codes.collect::<Vec<_>>(), [None, None, Some(Code::RateLimited as u32)]);
+}
