@@ -52,7 +52,7 @@ impl Hall {
 }
 
 /// What a hub says to a deed, where it is an answer to that; of its refusals what concerns a client, and nothing about the
-/// client's own standing, its connection or its files.
+/// client's own standing, its connection or its files. Of another code nothing is known but that it is final.
 fn heard(hub: &Domain, deed: &Deed, done: Done) -> Option<Done> {
     let error = match (deed, done) {
         (_, Done::Error(error)) => error,
@@ -65,11 +65,12 @@ fn heard(hub: &Domain, deed: &Deed, done: Done) -> Option<Done> {
         (Deed::DevicesChanged(_), Done::DevicesChanged(answer)) => return Some(Done::DevicesChanged(answer)),
         _ => return None,
     };
-    let code = Code::from_wire(error.code)?;
-    let concerns = code.retryable()
-        || matches!(code, Code::Malformed | Code::TooLarge)
-        || (Code::NotFound as u32..=Code::JoinRequestsFull as u32).contains(&error.code);
-    let code = if concerns { code } else { Code::NotFound };
+    let concerns = |code: &Code| {
+        code.retryable()
+            || matches!(code, Code::Malformed | Code::TooLarge)
+            || (Code::NotFound as u32..=Code::JoinRequestsFull as u32).contains(&error.code)
+    };
+    let code = Code::from_wire(error.code).filter(concerns).unwrap_or(Code::NotFound);
     let exists = || ConversationName::parse(error.conversation.as_ref()).ok().filter(|name| name.domain == *hub);
     let conversation = match code {
         Code::ConversationExists => Some(exists()?.to_wire()),
@@ -194,4 +195,58 @@ pub(super) async fn tree(
     let offset = usize::try_from(request.offset).map_err(|_| FieldError::Malformed("offset"))?;
     let page = Arc::clone(&house.store).base_tree(peer, &conversation, (offset, TREE_PAGE_MAX)).await?;
     Ok(peer_answer::Result::ReadTree(v1::PeerReadTreeAnswer { tree: page.bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: u32) -> v1::Error {
+        v1::Error { code, detail: "words of the hub".into(), retry_after_ms: u32::MAX, ..v1::Error::default() }
+    }
+
+    /// What comes of a message whose hub says this.
+    fn told(error: v1::Error) -> Option<v1::Error> {
+        let hub = Domain::parse("a.example").unwrap();
+        match heard(&hub, &Deed::Send(v1::Send::default()), Done::Error(error))? {
+            Done::Error(error) => Some(error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn of_a_hubs_refusals_a_client_hears_what_concerns_it() {
+        for &code in Code::ALL {
+            let passed = code.retryable()
+                || matches!(code, Code::Malformed | Code::TooLarge)
+                || (30..=69).contains(&(code as u32));
+            let expected = if passed { code } else { Code::NotFound };
+            let heard = told(error(code as u32));
+            if code == Code::ConversationExists {
+                assert_eq!(heard, None, "it names none");
+                continue;
+            }
+            let heard = heard.unwrap();
+            assert_eq!(heard.code, expected as u32, "{code}");
+            assert!(heard.retry_after_ms <= 60_000 && !heard.detail.contains("words"), "{code}");
+        }
+        assert_eq!(told(error(9_999)).unwrap().code, Code::NotFound as u32, "of a later version");
+        let named = |domain: &str| {
+            let id = qpc_proto::id::ConversationId::new(1, [7; 10]).to_bytes();
+            let conversation = Some(v1::ConversationName { domain: domain.into(), id });
+            told(v1::Error { conversation, ..error(Code::ConversationExists as u32) })
+        };
+        assert_eq!(named("c.example"), None);
+        assert!(named("a.example").unwrap().conversation.is_some());
+    }
+
+    #[test]
+    fn a_deed_is_answered_by_an_answer_to_it() {
+        let hub = Domain::parse("a.example").unwrap();
+        let accept = Deed::AnswerContact(v1::AnswerContact::default());
+        let sent = || Done::Send(v1::SendAnswer::default());
+        assert!(heard(&hub, &Deed::Send(v1::Send::default()), sent()).is_some());
+        assert!(heard(&hub, &accept, sent()).is_none());
+        assert!(heard(&hub, &accept, Done::AnswerContact(v1::AnswerContactAnswer {})).is_some());
+    }
 }
