@@ -29,7 +29,7 @@ pub use self::{
     elsewhere::Elsewhere,
     follow::{ChangeError, CreateError},
     guest::Unknown,
-    key_package::ClaimRefused,
+    key_package::{ClaimRefused, certificates_to_wire},
     public::HubKey,
     reservations::Turn,
 };

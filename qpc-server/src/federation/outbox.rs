@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::{Hall, act::DEEDS_MAX};
 use crate::{
+    group::certificates_to_wire,
     remote::RemoteError,
     store::{Announcement, Settled, Store, StoreFault, Waiting},
 };
@@ -79,32 +80,40 @@ async fn announce(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Optio
         if due.is_empty() {
             return Ok(None);
         }
-        let deed = |due: &Announcement| v1::PeerDeed {
-            sender: due.address.to_string(),
-            device_id: bytes::Bytes::new(),
-            devices: due
-                .certificates
-                .iter()
-                .filter_map(|bytes| v1::DeviceCertificate::decode(bytes.clone()).ok())
-                .collect(),
-            deed: Some(Deed::DevicesChanged(v1::PeerDevices { gone: due.certificates.is_empty() })),
-        };
-        let done = match hall.act(peer, due.iter().map(deed).collect()).await {
+        let rows: Vec<i64> = due.iter().map(|due| due.row).collect();
+        let deeds = due.into_iter().map(announcement).collect::<Result<_, _>>()?;
+        let done = match hall.act(peer, deeds).await {
             Ok(done) => done,
             Err(error) => {
                 tracing::debug!(%peer, %error, "a peer could not be told of devices");
                 return Ok(Some(hall.limits.retry_min));
             }
         };
-        // What it refuses for good it will not hear of either.
-        let told = due.iter().zip(&done).filter(|(_, done)| !retryable(done));
-        let rows: Vec<i64> = told.map(|(due, _)| due.row).collect();
-        let all = rows.len() == due.len();
-        store.announced(rows).await?;
-        if !all {
+        let all = rows.len();
+        let mut told = Vec::with_capacity(all);
+        for (row, done) in rows.into_iter().zip(&done).filter(|(_, done)| !retryable(done)) {
+            if let Done::Error(error) = done {
+                // It would not hear of it another time either.
+                tracing::warn!(%peer, code = error.code, "a peer refuses to hear which devices an account has");
+            }
+            told.push(row);
+        }
+        let some = told.len() < all;
+        store.announced(told).await?;
+        if some {
             return Ok(Some(hall.limits.retry_min));
         }
     }
+}
+
+fn announcement(due: Announcement) -> Result<v1::PeerDeed, StoreFault> {
+    let gone = due.certificates.is_empty();
+    Ok(v1::PeerDeed {
+        sender: due.address.to_string(),
+        device_id: bytes::Bytes::new(),
+        devices: certificates_to_wire(due.certificates)?,
+        deed: Some(Deed::DevicesChanged(v1::PeerDevices { gone })),
+    })
 }
 
 fn retryable(done: &Done) -> bool {
@@ -118,10 +127,8 @@ async fn send_all(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Optio
         if waiting.is_empty() {
             return Ok(None);
         }
-        let deeds = waiting.iter().filter_map(|waiting| deed(waiting).ok()).collect::<Vec<_>>();
-        if deeds.len() < waiting.len() {
-            return Err(StoreFault::Engine("what waits for a peer is no message".into()));
-        }
+        let deeds = waiting.iter().map(deed).collect::<Result<_, _>>();
+        let deeds = deeds.map_err(|_| StoreFault::Engine("what waits for a peer is no message".into()))?;
         let done = match hall.act(peer, deeds).await {
             Ok(done) => done,
             Err(RemoteError::Wait(wait)) => return Ok(Some(wait)),

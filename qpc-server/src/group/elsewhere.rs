@@ -13,7 +13,7 @@ use qpc_proto::{
     v1::{self, peer_deed::Deed, peer_done::Result as Done},
 };
 
-use super::{Abroad, Groups};
+use super::{Abroad, Groups, certificates_to_wire};
 use crate::{
     remote::RemoteError,
     store::{Actor, Append, Appended, CommitAppend, NewConversation, Outgoing, QueueError, Queued, Refusal},
@@ -168,12 +168,11 @@ impl Groups {
 
     /// What somebody does, with all that the hub has to know of them.
     async fn deed(&self, actor: &Actor, deed: Deed) -> Result<v1::PeerDeed, Elsewhere> {
-        let certificates = self.store.certificates(actor).await?;
-        let devices = certificates.into_iter().filter_map(|bytes| v1::DeviceCertificate::decode(bytes).ok());
+        let devices = certificates_to_wire(self.store.certificates(actor).await?).map_err(QueueError::from)?;
         Ok(v1::PeerDeed {
             sender: actor.address().to_string(),
             device_id: actor.device().to_bytes(),
-            devices: devices.collect(),
+            devices,
             deed: Some(deed),
         })
     }

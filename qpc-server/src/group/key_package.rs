@@ -86,8 +86,7 @@ impl Groups {
         let reply = self.store.claim_key_packages_for_peer(target, suite);
         async move {
             let ClaimedByPeer { claimed, certificates } = reply.await?;
-            let devices = certificates.into_iter().map(v1::DeviceCertificate::decode).collect::<Result<_, _>>();
-            let devices = devices.map_err(|_| StoreFault::Engine("a stored certificate is none".into()))?;
+            let devices = certificates_to_wire(certificates)?;
             Ok(v1::PeerClaimKeyPackagesAnswer { claimed: Some(to_wire(claimed)), devices })
         }
     }
@@ -96,6 +95,15 @@ impl Groups {
     pub fn count_key_packages(&self, actor: &Actor, suite: Suite) -> Reply<KeyPackageCount, Refusal> {
         self.store.count_key_packages(actor, suite)
     }
+}
+
+/// The certificates of an account, as they are stored. One that is left out would be a device that is gone.
+///
+/// # Errors
+/// [`StoreFault::Engine`], if one can't be read.
+pub fn certificates_to_wire(stored: Vec<Bytes>) -> Result<Vec<v1::DeviceCertificate>, StoreFault> {
+    let all = stored.into_iter().map(v1::DeviceCertificate::decode).collect::<Result<_, _>>();
+    all.map_err(|_| StoreFault::Engine("a stored certificate is none".into()))
 }
 
 fn to_wire(Claimed { key_packages, without }: Claimed) -> v1::ClaimKeyPackagesAnswer {
