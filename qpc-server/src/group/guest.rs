@@ -14,7 +14,7 @@ use qpc_proto::{
 };
 use tokio::time::timeout;
 
-use super::{ClaimRefused, Groups};
+use super::{Abroad, ClaimRefused, Groups, turns::Turn};
 use crate::{
     field,
     remote::RemoteError,
@@ -37,14 +37,11 @@ impl Groups {
         let (requester, target) = (requester.clone(), target.clone());
         async move {
             let abroad = abroad.ok_or(RemoteError::Unknown)?;
-            let turn = timeout(TURN, abroad.turns.take(&target));
-            let _turn = turn.await.map_err(|_| RemoteError::Busy)?;
+            let _turn = abroad.turn(&target).await.ok_or(RemoteError::Busy)?;
             let asked = abroad.remote.claim_key_packages(&requester, &target, suite);
             let v1::PeerClaimKeyPackagesAnswer { claimed, devices } = asked.await?;
             let claimed = claimed.ok_or(RemoteError::Unfit)?;
-            let now_ms = clock.unix_ms();
-            let id = AccountId::new(now_ms, rng::bytes(&*abroad.rng));
-            let guest = described(&target, &devices, (id, now_ms)).ok_or(RemoteError::Unfit)?;
+            let guest = abroad.describe(&target, &devices, clock.unix_ms()).ok_or(RemoteError::Unfit)?;
             if !names_devices_of(&claimed, &guest) {
                 return Err(RemoteError::Unfit.into());
             }
@@ -110,9 +107,10 @@ impl Groups {
         let abroad = self.abroad.as_ref().ok_or(Unknown::Account)?;
         match (gone, devices) {
             (true, []) => {
-                let turn = timeout(TURN, abroad.turns.take(address));
-                let _turn = turn.await.map_err(|_| Unknown::Busy)?;
-                Ok(self.store.guest_gone(address, self.clock.unix_ms()).await?)
+                let _turn = abroad.turn(address).await.ok_or(Unknown::Busy)?;
+                self.store.guest_gone(address, self.clock.unix_ms()).await?;
+                self.devices_gone();
+                Ok(())
             }
             (true, _) | (false, []) => Err(Unknown::Account),
             (false, devices) => self.admit(address, devices).await,
@@ -121,11 +119,8 @@ impl Groups {
 
     async fn admit(&self, address: &Address, devices: &[v1::DeviceCertificate]) -> Result<(), Unknown> {
         let abroad = self.abroad.as_ref().ok_or(Unknown::Account)?;
-        let turn = timeout(TURN, abroad.turns.take(address));
-        let _turn = turn.await.map_err(|_| Unknown::Busy)?;
-        let now_ms = self.clock.unix_ms();
-        let id = AccountId::new(now_ms, rng::bytes(&*abroad.rng));
-        let guest = described(address, devices, (id, now_ms)).ok_or(Unknown::Account)?;
+        let _turn = abroad.turn(address).await.ok_or(Unknown::Busy)?;
+        let guest = abroad.describe(address, devices, self.clock.unix_ms()).ok_or(Unknown::Account)?;
         match self.store.admit_guest(guest).await {
             Ok(_) => {
                 self.devices_gone();
@@ -139,6 +134,18 @@ impl Groups {
     async fn known_guest(&self, sender: &Address, device: DeviceId) -> Result<Option<Actor>, StoreFault> {
         let known = self.store.device(device).await?.filter(|known| known.address == *sender);
         Ok(known.map(|known| Actor::authenticated(known.account, device, known.address)))
+    }
+}
+
+impl Abroad {
+    /// Waits until nothing else is asked or said about an account; nothing where that takes too long.
+    async fn turn<'t>(&'t self, address: &'t Address) -> Option<Turn<'t, Address>> {
+        timeout(TURN, self.turns.take(address)).await.ok()
+    }
+
+    /// [`described`] under an id of its own.
+    fn describe(&self, address: &Address, devices: &[v1::DeviceCertificate], now_ms: u64) -> Option<Guest> {
+        described(address, devices, (AccountId::new(now_ms, rng::bytes(&*self.rng)), now_ms))
     }
 }
 
