@@ -8,7 +8,7 @@ use qpc_proto::{address::Address, limits::LIST_PAGE_MAX, v1};
 use super::{Elsewhere, Groups};
 use crate::{
     field::{self, FieldError},
-    store::{Actor, Consent, ContactDecision, ContactError, ContactInfo, Refusal, Reply},
+    store::{Actor, Consent, ContactDecision, ContactError, ContactInfo, Refusal, Reply, StoreFault},
 };
 
 /// Why a contact was not answered.
@@ -58,10 +58,12 @@ impl Groups {
         self.store.answer_contact(actor, ContactDecision { peer, answer, now_ms: self.clock.unix_ms() })
     }
 
-    /// Notes what the hub has noted already.
-    pub(super) async fn accept_here(&self, actor: &Actor, peer: &Address) {
-        // Nothing was asked that could be answered, or it was answered before.
-        self.decide(actor, peer.clone(), Consent::Accept).await.ok();
+    /// Notes what the hub has noted already. Where nothing was asked there is nothing to note.
+    pub(super) async fn accept_here(&self, actor: &Actor, peer: &Address) -> Result<(), StoreFault> {
+        match self.decide(actor, peer.clone(), Consent::Accept).await {
+            Err(ContactError::Fault(fault)) => Err(fault),
+            Ok(()) | Err(ContactError::NotFound | ContactError::DeviceGone) => Ok(()),
+        }
     }
 
     /// One page of the actor's contacts.

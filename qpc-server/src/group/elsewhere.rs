@@ -104,7 +104,7 @@ impl Groups {
             Err(Elsewhere::Hub(error)) if error.code == Code::ConversationExists as u32 => {
                 // Somebody who writes to another has accepted them, as the hub has noted.
                 if let Some(peer) = &new.peer {
-                    self.accept_here(actor, peer).await;
+                    self.accept_here(actor, peer).await.map_err(QueueError::from)?;
                 }
                 Err(Elsewhere::Hub(error))
             }
