@@ -53,18 +53,6 @@ pub(crate) fn refused(
     (refused, counter): (&Refused, Option<Counter>),
     out: &mut Applied,
 ) -> Result<(), ApplyError> {
-    act(tx, me, (outgoing, sealed), (refused, counter), out)?;
-    outbox::unseal_from(tx, outgoing.conversation, outgoing.place)?;
-    Ok(())
-}
-
-fn act(
-    tx: &Transaction<'_>,
-    me: &Me,
-    (outgoing, sealed): (&Outgoing, &Sealed),
-    (refused, counter): (&Refused, Option<Counter>),
-    out: &mut Applied,
-) -> Result<(), ApplyError> {
     let conversation = conversation::get(tx, outgoing.conversation)?;
     let local = conversation.local;
     match refused.code {
@@ -116,6 +104,7 @@ fn act(
             refuse(tx, outgoing.id, &reason, out)?;
         }
     }
+    outbox::unseal_from(tx, outgoing.conversation, outgoing.place)?;
     Ok(())
 }
 
