@@ -225,3 +225,34 @@ fn what_is_gone_at_home_is_gone_at_the_hub() {
     alice.until("told that bob is gone", over);
     no_alarms(&[&alice]);
 }
+
+/// What waits for a hub whose group goes on meanwhile is refused there, made anew by its author, and arrives once, in order.
+#[test]
+fn what_was_queued_before_the_group_has_changed_is_made_anew() {
+    let nets = three();
+    let [a, b, _] = &nets;
+    let (alice, bob, dora) = (a.person("alice"), b.person("bob"), a.person("dora"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    acquaint((&alice, "alice@a.example"), (&dora, "dora@a.example"));
+    alice.do_it(new_group("crew", ["bob@b.example"]));
+    bob.until("in the group", |bob| bob.conversations().iter().any(|one| one.title == "crew"));
+    let domain = crate::peer::domain("a.example");
+    alice.disconnect();
+    dora.disconnect();
+    a.stop_server();
+    bob.write("crew", ["late one", "late two"]);
+    bob.until("kept by the server", |_| b.block(b.store().backlog(&domain)).unwrap().outgoing == 2);
+    bob.disconnect();
+    b.stop_server();
+    a.start_server();
+    alice.connect();
+    alice.do_it(Command::GroupAdd { group: "crew".into(), members: vec!["dora@a.example".into()] });
+    b.start_server();
+    bob.connect();
+    alice.expects(["late one", "late two"]);
+    dora.connect();
+    dora.expects(["late one", "late two"]);
+    bob.until("nothing waits", |bob| bob.status().outbox == 0);
+    assert_eq!(texts(&bob, "crew"), ["late one", "late two"]);
+    no_alarms(&[&alice, &bob, &dora]);
+}
