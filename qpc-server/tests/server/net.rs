@@ -153,7 +153,10 @@ impl Net {
         config.limits.message.rate = 6_000_000;
         config.limits.message.burst = 100_000;
         adjust(&mut config);
-        self.until_the_port_is_free();
+        until_free(self.listen.get());
+        if let Some(federated) = &self.federation {
+            until_free(federated.listen);
+        }
         let dir = DataDir::open(&self.server_dir()).unwrap();
         let setup = dir.opaque_setup(&SystemRng).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
@@ -184,15 +187,6 @@ impl Net {
         self.listen.set(running.listen);
         self.fingerprint.borrow_mut().clone_from(&running.fingerprint);
         *self.server.borrow_mut() = Some(running);
-    }
-
-    /// While no server listens, the system may lend its port to a socket of another test.
-    fn until_the_port_is_free(&self) {
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while let Err(error) = std::net::UdpSocket::bind(self.listen.get()) {
-            assert!(std::time::Instant::now() < deadline, "the port is not given back: {error}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     pub(crate) fn stop_server(&self) {
@@ -338,6 +332,16 @@ impl Net {
             options: self.options(),
             seat: RefCell::new(Some((Session::from(client), events))),
         }
+    }
+}
+
+/// A server that has stopped gives its port back a moment later, and while none listens, the system may lend it to a socket of
+/// another test.
+fn until_free(port: SocketAddr) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while let Err(error) = std::net::UdpSocket::bind(port) {
+        assert!(std::time::Instant::now() < deadline, "the port is not given back: {error}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
