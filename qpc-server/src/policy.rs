@@ -49,6 +49,7 @@ pub struct Policy {
     claim_requester: Keyed<AccountId>,
     claim_target: Keyed<TextKey>,
     peer_request: Keyed<TextKey>,
+    peer_guest: Keyed<TextKey>,
     peer_claim_requester: Keyed<TextKey>,
     contact: Keyed<AccountId>,
     lookup: Keyed<AccountId>,
@@ -70,6 +71,7 @@ impl Policy {
             claim_requester: Keyed::new(Limit::ClaimRequester, rates.claim_requester, rates.keys_max, metrics),
             claim_target: Keyed::new(Limit::ClaimTarget, rates.claim_target, rates.keys_max, metrics),
             peer_request: Keyed::new(Limit::PeerRequest, rates.peer_request, rates.keys_max, metrics),
+            peer_guest: Keyed::new(Limit::PeerGuest, rates.peer_guest, rates.keys_max, metrics),
             peer_claim_requester: Keyed::new(Limit::ClaimRequester, rates.claim_requester, rates.keys_max, metrics),
             contact: Keyed::new(Limit::Contact, rates.contact, rates.keys_max, metrics),
             lookup: Keyed::new(Limit::Lookup, rates.lookup, rates.keys_max, metrics),
@@ -125,6 +127,14 @@ impl Policy {
         self.peer_request.check(&TextKey::of(domain.as_str()))
     }
 
+    /// An account of another domain that its server makes known here, or says other devices of.
+    ///
+    /// # Errors
+    /// [`Wait`].
+    pub fn peer_guest(&self, domain: &Domain) -> Result<(), Wait> {
+        self.peer_guest.check(&TextKey::of(domain.as_str()))
+    }
+
     /// Key packages of an account claimed by somebody of another domain, whose server has named them: charged as
     /// [`Policy::claim`] is. Names cost a peer nothing, but each is charged to the peer as a request first.
     ///
@@ -177,6 +187,7 @@ impl Policy {
         self.claim_requester.clean();
         self.claim_target.clean();
         self.peer_request.clean();
+        self.peer_guest.clean();
         self.peer_claim_requester.clean();
         self.contact.clean();
         self.lookup.clean();

@@ -138,6 +138,7 @@ impl Loaded {
             ("limits.claim_requester", limits.claim_requester),
             ("limits.claim_target", limits.claim_target),
             ("limits.peer_request", limits.peer_request),
+            ("limits.peer_guest", limits.peer_guest),
             ("limits.contact", limits.contact),
             ("limits.lookup", limits.lookup),
             ("limits.blob", limits.blob),

@@ -184,6 +184,8 @@ limits! {
     claim_target,
     /// Everything that the server of one other domain asks for.
     peer_request,
+    /// Accounts of one other domain that are new here, or have other devices.
+    peer_guest,
     /// Conversations made, contacts answered, links set and groups asked to be let into by one account.
     contact,
     /// Pages of logs and lists read by one account.

@@ -122,13 +122,20 @@ async fn begin(
     if let Some(Deed::DevicesChanged(v1::PeerDevices { gone })) = deed.deed {
         // Known by their ids: what they may do is asked anew.
         actors.clear();
+        house.policy.peer_guest(peer)?;
         house.groups.guest_changed(&sender, &deed.devices, gone).await?;
         return Ok(std::future::ready(Ok(Done::DevicesChanged(v1::PeerDevicesAnswer {}))).boxed());
     }
     let device = field::device_id(&deed.device_id)?;
     let actor = match actors.get(&device).filter(|actor| *actor.address() == sender) {
         Some(actor) => actor.clone(),
-        None => house.groups.guest(&sender, device, &deed.devices).await?,
+        None => match house.groups.known_guest(&sender, device).await? {
+            Some(actor) => actor,
+            None => {
+                house.policy.peer_guest(peer)?;
+                house.groups.new_guest(&sender, device, &deed.devices).await?
+            }
+        },
     };
     actors.insert(device, actor.clone());
     let here = |name: Option<&v1::ConversationName>| match field::conversation(name) {

@@ -73,20 +73,17 @@ pub enum Unknown {
 }
 
 impl Groups {
-    /// A device of another domain, for which its own server speaks, as that server has proved; `devices` are all that the
-    /// account has, where they came along.
+    /// A device of another domain that is not known here, for which its own server speaks, as that server has proved; `devices`
+    /// are all that the account has, where they came along.
     ///
     /// # Errors
     /// [`Unknown`].
-    pub async fn guest(
+    pub async fn new_guest(
         &self,
         sender: &Address,
         device: DeviceId,
         devices: &[v1::DeviceCertificate],
     ) -> Result<Actor, Unknown> {
-        if let Some(actor) = self.known_guest(sender, device).await? {
-            return Ok(actor);
-        }
         if devices.is_empty() {
             return Err(Unknown::Device);
         }
@@ -131,7 +128,11 @@ impl Groups {
         }
     }
 
-    async fn known_guest(&self, sender: &Address, device: DeviceId) -> Result<Option<Actor>, StoreFault> {
+    /// A device of another domain that is known here, for which its own server speaks, as that server has proved.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn known_guest(&self, sender: &Address, device: DeviceId) -> Result<Option<Actor>, StoreFault> {
         let known = self.store.device(device).await?.filter(|known| known.address == *sender);
         Ok(known.map(|known| Actor::authenticated(known.account, device, known.address)))
     }

@@ -69,6 +69,8 @@ labels! {
         ClaimTarget = "claim_target",
         /// Everything that one other domain asks for.
         PeerRequest = "peer_request",
+        /// Accounts of one other domain that are new here, or have other devices.
+        PeerGuest = "peer_guest",
         /// Conversations and contact requests of one account.
         Contact = "contact",
         /// Reads and lists of one account.

@@ -348,6 +348,8 @@ pub struct Rates {
     pub claim_target: Rate,
     /// Everything that one other domain asks for.
     pub peer_request: Rate,
+    /// Accounts of one other domain that are new here, or have other devices.
+    pub peer_guest: Rate,
     /// Conversations made, contacts answered, links set and groups asked to be let into by one account.
     pub contact: Rate,
     /// Pages of logs and lists read by one account.
@@ -375,6 +377,7 @@ impl Default for Rates {
             claim_requester: Rate { per_minute: 60, burst: 200 },
             claim_target: Rate { per_minute: 60, burst: 200 },
             peer_request: Rate { per_minute: 30_000, burst: 2_000 },
+            peer_guest: Rate { per_minute: 600, burst: 1_000 },
             contact: Rate { per_minute: 30, burst: 100 },
             lookup: Rate { per_minute: 1_200, burst: 400 },
             blob: Rate { per_minute: 600, burst: 200 },

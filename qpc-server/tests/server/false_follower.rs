@@ -177,7 +177,7 @@ fn a_server_speaks_for_its_own_people_in_what_they_are_in_and_nothing_else() {
 }
 
 #[test]
-fn a_guest_says_as_much_as_anybody_may() {
+fn a_guest_says_as_much_as_anybody_may_and_so_many_become_guests() {
     let nets = Net::start_all(["a.example", "b.example"]);
     connected(&nets);
     let [a, b] = nets;
@@ -188,7 +188,10 @@ fn a_guest_says_as_much_as_anybody_may() {
     bob.disconnect();
     b.stop_server();
     a.stop_server();
-    a.start_server_with(|config| (config.limits.message.rate, config.limits.message.burst) = (1, 2));
+    a.start_server_with(|config| {
+        (config.limits.message.rate, config.limits.message.burst) = (1, 2);
+        (config.limits.peer_guest.rate, config.limits.peer_guest.burst) = (1, 2);
+    });
     let (_hand, connection) = a.impostor("b.example");
     let deed = |counter: u64| {
         let send = v1::Send {
@@ -203,16 +206,23 @@ fn a_guest_says_as_much_as_anybody_may() {
         let (sender, device_id) = ("bob@b.example".into(), bobs.to_bytes());
         v1::PeerDeed { sender, device_id, devices: Vec::new(), deed: Some(Deed::Send(send)) }
     };
-    let act = v1::PeerAct { deeds: (1..=3).map(deed).collect() };
-    let answer = a.block(async {
-        let mut stream = Stream::open(&connection).await;
-        stream.say(&request(peer_request::Method::Act(act))).await;
-        stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
-    });
-    let PeerOutcome::Act(answer) = answer else { panic!("{answer:?}") };
-    let codes = answer.done.into_iter().map(|done| match done.result.unwrap() {
-        Done::Error(error) => Some(error.code),
-        _ => None,
-    });
-    assert_eq!(codes.collect::<Vec<_>>(), [None, None, Some(Code::RateLimited as u32)]);
+    let codes = |deeds: Vec<v1::PeerDeed>| {
+        let answer = a.block(async {
+            let mut stream = Stream::open(&connection).await;
+            stream.say(&request(peer_request::Method::Act(v1::PeerAct { deeds }))).await;
+            stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
+        });
+        let PeerOutcome::Act(answer) = answer else { panic!("{answer:?}") };
+        let code = |done: v1::PeerDone| match done.result.unwrap() {
+            Done::Error(error) => Code::from_wire(error.code),
+            _ => None,
+        };
+        answer.done.into_iter().map(code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes((1..=3).map(deed).collect()), [None, None, Some(Code::RateLimited)]);
+    // And their server makes so many known who are new, or says it of them, and no more.
+    let new = |name: &str| v1::PeerDeed { sender: format!("{name}@b.example"), ..deed(1) };
+    let changed = v1::PeerDeed { deed: Some(Deed::DevicesChanged(v1::PeerDevices { gone: true })), ..new("ben") };
+    let expected = [Some(Code::DeviceNotEnrolled), None, Some(Code::RateLimited), Some(Code::RateLimited)];
+    assert_eq!(codes(vec![new("ben"), changed.clone(), new("bill"), changed]), expected);
 }
