@@ -3,9 +3,10 @@
 //! The rules of conversations come from [`crate::store`], bytes and quotas lie in [`crate::blob_store`]. Each verb asks
 //! first whether the actor is in the conversation now, so that nothing outlives a membership or a device.
 
+mod copies;
 mod digests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::TryFutureExt;
 use qpc_proto::{
@@ -14,10 +15,11 @@ use qpc_proto::{
     v1,
 };
 
-use self::digests::Digests;
+use self::{copies::Copies, digests::Digests};
 use crate::{
     blob_store::{
-        BeginError, Begun, BlobDigest, BlobStore, Budget, NewUpload, Place, Quota, ReadBlobError, Upload, UploadError,
+        BeginError, Begun, BlobDigest, BlobStore, Budget, Content, Kept, NewUpload, Place, Quota, ReadBlobError,
+        Upload, UploadError,
     },
     clock::Clock,
     field::{self, FieldError},
@@ -26,6 +28,7 @@ use crate::{
         labels::{BlobRejection, Direction},
     },
     policy::limits::BlobLimits,
+    remote::RemoteError,
     store::{Actor, Presence, ReadError, Store, StoreFault},
 };
 
@@ -62,6 +65,9 @@ pub enum BlobError {
     /// The range is not one of the blob.
     #[error("the range is not in the blob")]
     Range,
+    /// The domain that keeps it gave nothing.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// A store failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -106,7 +112,7 @@ impl From<ReadBlobError> for BlobError {
 }
 
 impl BlobError {
-    /// Under what it is counted; nothing where a store failed.
+    /// Under what it is counted; nothing where a store or another domain failed.
     const fn rejection(&self) -> Option<BlobRejection> {
         Some(match self {
             Self::Field(_) | Self::Upload(UploadError::PartInvalid) | Self::Range => BlobRejection::Malformed,
@@ -117,7 +123,7 @@ impl BlobError {
             Self::Begin(_) => BlobRejection::Uploads,
             Self::Upload(_) => BlobRejection::Upload,
             Self::DigestDiffers => BlobRejection::Digest,
-            Self::Fault(_) => return None,
+            Self::Remote(_) | Self::Fault(_) => return None,
         })
     }
 }
@@ -130,15 +136,16 @@ pub struct Blobs {
     metrics: Arc<Metrics>,
     max_size: u64,
     quota: Quota,
+    kept: Duration,
     digests: Digests,
+    copies: Option<Copies>,
 }
 
 impl Blobs {
     /// On the stores that keep conversations and blobs.
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
-        blobs: Arc<dyn BlobStore>,
+        (store, blobs): (Arc<dyn Store>, Arc<dyn BlobStore>),
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         limits: &BlobLimits,
@@ -149,7 +156,8 @@ impl Blobs {
             uploads: limits.uploads,
         };
         let max_size = limits.max_size.min(BLOB_MAX);
-        Self { store, blobs, clock, metrics, max_size, quota, digests: Digests::new(limits.digests_kept) }
+        let digests = Digests::new(limits.digests_kept);
+        Self { store, blobs, clock, metrics, max_size, quota, kept: limits.kept, digests, copies: None }
     }
 
     /// Begins an upload, or says how far it came.
@@ -233,15 +241,22 @@ impl Blobs {
             // Somebody else was faster: this one is not charged any longer.
             return Ok(self.blobs.discard(upload).await?);
         };
+        self.complete(upload, whole, 0).await
+    }
+
+    /// Makes a blob of an upload, until some time or for as long as others are kept (0), if it is what its name says;
+    /// otherwise it is thrown away.
+    async fn complete(&self, upload: Upload, whole: Content, until_ms: u64) -> Result<(), BlobError> {
         let mut known = self.digests.take(&whole);
         while let Some(number) = known.missing() {
-            known.add(number, &self.blobs.part(upload.clone(), number).await?);
+            known.add(number, &self.blobs.part(upload.clone(), number).await?.1);
         }
         if known.digest() != Some(upload.place.digest) {
             self.blobs.discard(upload).await?;
             return Err(BlobError::DigestDiffers);
         }
-        Ok(self.blobs.finish(upload, whole, self.clock.unix_ms()).await?)
+        let kept = Kept { added_ms: self.clock.unix_ms(), until_ms };
+        Ok(self.blobs.finish(upload, whole, kept).await?)
     }
 
     /// Some of a blob, for members.
@@ -253,14 +268,10 @@ impl Blobs {
     }
 
     async fn try_read(&self, actor: &Actor, request: v1::ReadBlob) -> Result<v1::ReadBlobAnswer, BlobError> {
-        let place = place(request.blob.as_ref())?;
-        let length = usize::try_from(request.length).unwrap_or(usize::MAX);
-        if length == 0 || length > BLOB_PART {
-            return Err(BlobError::Range);
-        }
-        self.store.presence(actor, &place.conversation).await?;
+        let asked = Asked::parse(&request)?;
+        self.store.presence(actor, &asked.place.conversation).await?;
         let _transfer = self.metrics.transfer(Direction::Out);
-        let range = self.blobs.read(place, request.offset, length).await?;
+        let range = self.blobs.read(asked.place, asked.offset, asked.length).await?;
         self.metrics.blob_bytes(Direction::Out, range.data.len());
         Ok(v1::ReadBlobAnswer { size: range.size, data: range.data })
     }
@@ -295,6 +306,25 @@ impl Blobs {
         if let Some(reason) = error.rejection() {
             self.metrics.blob_rejected(reason);
         }
+    }
+}
+
+/// The range that somebody asks for.
+struct Asked {
+    place: Place,
+    offset: u64,
+    /// Of one part at most.
+    length: usize,
+}
+
+impl Asked {
+    fn parse(request: &v1::ReadBlob) -> Result<Self, BlobError> {
+        let place = place(request.blob.as_ref())?;
+        let length = usize::try_from(request.length).unwrap_or(usize::MAX);
+        if length == 0 || length > BLOB_PART {
+            return Err(BlobError::Range);
+        }
+        Ok(Self { place, offset: request.offset, length })
     }
 }
 

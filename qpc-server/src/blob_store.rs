@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use qpc_proto::id::{AccountId, ConversationName};
 
 use self::tables::ContentId;
-pub(crate) use self::verbs::parts;
+pub(crate) use self::verbs::{Piece, part_len, parts, pieces};
 use crate::store::StoreFault;
 
 /// What a verb will answer. The verb has begun once the future is polled; dropping it may leave it done or not done.
@@ -168,11 +168,22 @@ pub enum ReadBlobError {
     Fault(#[from] StoreFault),
 }
 
+/// From when to when a blob belongs to a conversation, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// It came.
+    pub added_ms: u64,
+    /// It goes then, though others that came with it stay; 0 where it goes with them.
+    pub until_ms: u64,
+}
+
 /// Some of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     /// Of the whole blob, in bytes.
     pub size: u64,
+    /// For how long it is here.
+    pub kept: Kept,
     /// From the offset on: as many as were asked for, or up to the end.
     pub data: Bytes,
 }
@@ -184,6 +195,8 @@ pub struct Sweep {
     pub uploads_before_ms: u64,
     /// Blobs that came into a conversation before this; 0 keeps them.
     pub blobs_before_ms: u64,
+    /// The time: blobs that were to be there until then, or until before.
+    pub now_ms: u64,
     /// About as many rows of each kind in one step.
     pub batch: usize,
 }
@@ -205,13 +218,13 @@ pub trait BlobStore: Send + Sync + 'static {
     fn begin(&self, new: NewUpload) -> Answer<Begun, BeginError>;
     /// Stores a part, and says of what, if it is these bytes that are stored now: one that is there already stays as it is.
     fn put_part(&self, upload: Upload, number: u32, data: Bytes, now_ms: u64) -> Answer<Option<Content>, UploadError>;
-    /// A part of an unfinished upload.
-    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError>;
+    /// A part of an unfinished upload, behind the size of the whole blob.
+    fn part(&self, upload: Upload, number: u32) -> Answer<(u64, Bytes), UploadError>;
     /// An unfinished upload, if all of its parts are stored. Of one that is finished, `None`.
     fn ready(&self, upload: Upload) -> Answer<Option<Content>, UploadError>;
     /// The blob can be read from here on. The caller has compared the digest of what was whole: an upload that has begun
     /// anew since is another one. Finished is finished: again is no error.
-    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError>;
+    fn finish(&self, upload: Upload, whole: Content, kept: Kept) -> Answer<(), UploadError>;
     /// Throws an unfinished upload away, if there is one.
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault>;
     /// Some of a blob: at most so many bytes, and no more than [`qpc_proto::limits::BLOB_PART`].

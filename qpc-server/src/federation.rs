@@ -8,6 +8,7 @@
 
 mod act;
 pub mod authority;
+mod blob;
 mod call;
 mod certificate;
 mod claim;
@@ -34,6 +35,7 @@ use tracing::info_span;
 use self::certificate::Keys;
 pub use self::certificate::{CertificateFault, KeysError, Material};
 use crate::{
+    blob::Blobs,
     clock::Clock,
     delivery::Delivery,
     group::Groups,
@@ -136,6 +138,8 @@ struct Reach {
     bell: Notify,
     /// Requests that may be under way.
     places: Semaphore,
+    /// Parts of files that may be.
+    transfers: Semaphore,
     /// Which logs it may lack something of.
     news: push::News,
     /// Something waits to be sent there.
@@ -149,6 +153,8 @@ pub struct House {
     pub groups: Arc<Groups>,
     /// Messages.
     pub delivery: Arc<Delivery>,
+    /// Files.
+    pub blobs: Arc<Blobs>,
     /// What is read of logs.
     pub store: Arc<dyn Store>,
     /// Rates.
@@ -191,6 +197,7 @@ impl Door {
                 Reach {
                     bell: Notify::new(),
                     places: Semaphore::new(peer.max_in_flight),
+                    transfers: Semaphore::new(limits.transfers),
                     news: push::News::default(),
                     outgoing: Notify::new(),
                 },

@@ -15,7 +15,6 @@ pub mod public;
 mod removals;
 mod reservations;
 mod shelf;
-mod turns;
 
 use std::sync::Arc;
 
@@ -37,7 +36,6 @@ use self::{
     follow::{Follower, Hub},
     public::{Crypto, NoRandomness},
     removals::Removals,
-    turns::Turns,
 };
 use crate::{
     clock::Clock,
@@ -47,6 +45,7 @@ use crate::{
     rng::Rng,
     store::Store,
     tasks::Tasks,
+    turns::Turns,
 };
 
 /// What it takes to have people of other domains here.

@@ -23,6 +23,7 @@ pub mod peers;
 pub mod policy;
 pub mod registry;
 pub mod tasks;
+pub mod turns;
 
 // -- domain
 pub mod account;

@@ -13,6 +13,19 @@ use qpc_proto::{
     v1::{self, peer_done},
 };
 
+use crate::blob_store::Place;
+
+/// Some of a blob that another domain keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerRange {
+    /// Of the whole blob, in bytes.
+    pub size: u64,
+    /// From the offset on.
+    pub data: Bytes,
+    /// For how much longer the domain keeps the blob, in milliseconds; 0 where that has no end.
+    pub kept_ms: u64,
+}
+
 /// Why another domain gave nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
@@ -28,6 +41,9 @@ pub enum RemoteError {
     /// It has no such thing.
     #[error("the domain has no such thing")]
     NotFound,
+    /// What it has ends before what was asked for.
+    #[error("the domain has less of it")]
+    Range,
     /// It asks to wait so long.
     #[error("the domain asks to wait for {0:?}")]
     Wait(Duration),
@@ -61,6 +77,14 @@ pub trait Remote: Send + Sync + 'static {
         offset: usize,
     ) -> BoxFuture<'static, Result<Bytes, RemoteError>>;
 
+    /// Some of a blob in a conversation that a domain orders, at most so many bytes.
+    fn read_blob(
+        &self,
+        place: &Place,
+        offset: u64,
+        length: usize,
+    ) -> BoxFuture<'static, Result<PeerRange, RemoteError>>;
+
     /// A log has something new that a domain reads. A hint: what is lost is found again by itself.
     fn news(&self, domain: &Domain, log: &ConversationName);
 
@@ -69,4 +93,77 @@ pub trait Remote: Send + Sync + 'static {
 
     /// Devices of here are gone, of which domains may have to be told. A hint, too.
     fn devices_gone(&self);
+}
+
+#[cfg(test)]
+pub(crate) mod scripted {
+    //! Another domain that says what a test has it say, and nothing else.
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    type Says<A, T> = Box<dyn Fn(A) -> Result<T, RemoteError> + Send + Sync>;
+
+    /// By default it is not known.
+    pub(crate) struct Scripted {
+        /// Parts of trees, from an offset on.
+        pub(crate) tree: Says<usize, Bytes>,
+        /// Ranges of blobs, from an offset on.
+        pub(crate) blob: Says<u64, PeerRange>,
+    }
+
+    impl Default for Scripted {
+        fn default() -> Self {
+            Self { tree: Box::new(|_| Err(RemoteError::Unknown)), blob: Box::new(|_| Err(RemoteError::Unknown)) }
+        }
+    }
+
+    fn at_once<T: Send + 'static>(said: Result<T, RemoteError>) -> BoxFuture<'static, Result<T, RemoteError>> {
+        std::future::ready(said).boxed()
+    }
+
+    impl Remote for Scripted {
+        fn knows(&self, _: &Domain) -> bool {
+            true
+        }
+
+        fn claim_key_packages(
+            &self,
+            _: &Address,
+            _: &Address,
+            _: Suite,
+        ) -> BoxFuture<'static, Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>> {
+            at_once(Err(RemoteError::Unknown))
+        }
+
+        fn act(&self, _: &Domain, _: v1::PeerDeed) -> BoxFuture<'static, Result<peer_done::Result, RemoteError>> {
+            at_once(Err(RemoteError::Unknown))
+        }
+
+        fn read_tree(
+            &self,
+            _: &Domain,
+            _: &ConversationName,
+            offset: usize,
+        ) -> BoxFuture<'static, Result<Bytes, RemoteError>> {
+            at_once((self.tree)(offset))
+        }
+
+        fn read_blob(&self, _: &Place, offset: u64, _: usize) -> BoxFuture<'static, Result<PeerRange, RemoteError>> {
+            // Others may come in between, as they may where the answer is on its way.
+            let said = (self.blob)(offset);
+            async {
+                tokio::task::yield_now().await;
+                said
+            }
+            .boxed()
+        }
+
+        fn news(&self, _: &Domain, _: &ConversationName) {}
+
+        fn outgoing(&self, _: &Domain) {}
+
+        fn devices_gone(&self) {}
+    }
 }

@@ -265,6 +265,12 @@ async fn open(
         Some(door) => groups.with_remote(door.remote(), Arc::clone(&rng), &limits.federation),
         None => groups,
     });
+    let parts = (Arc::clone(&store), Arc::clone(&blobs));
+    let files = Blobs::new(parts, Arc::clone(&clock), Arc::clone(&metrics), &limits.blobs);
+    let files = Arc::new(match &federation {
+        Some(door) => files.with_remote(door.remote(), &limits.federation),
+        None => files,
+    });
     let (leaves, stopping) = (Arc::clone(&groups), tasks.stopping().clone());
     tasks.share("leaves", info_span!("leaves"), async move { leaves.keep_leaves(stopping).await });
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
@@ -273,13 +279,7 @@ async fn open(
         accounts: Arc::clone(&accounts),
         delivery: Arc::clone(&delivery),
         groups: Arc::clone(&groups),
-        blobs: Arc::new(Blobs::new(
-            Arc::clone(&store),
-            Arc::clone(&blobs),
-            Arc::clone(&clock),
-            Arc::clone(&metrics),
-            &limits.blobs,
-        )),
+        blobs: Arc::clone(&files),
         registry,
         policy: Arc::clone(&policy),
         limits: Arc::clone(&limits),
@@ -299,7 +299,8 @@ async fn open(
         drop(guard);
     });
     if let Some(door) = federation {
-        door.open(federation::House { groups, delivery: Arc::clone(&delivery), store: Arc::clone(&store), policy });
+        let (delivery, store) = (Arc::clone(&delivery), Arc::clone(&store));
+        door.open(federation::House { groups, delivery, blobs: files, store, policy });
     }
     health.set_bound();
     if let Some(http) = http {

@@ -6,6 +6,7 @@
 
 mod calls;
 mod dispatch;
+mod files;
 mod link;
 mod outbound;
 mod proof;

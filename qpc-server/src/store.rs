@@ -258,6 +258,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Reply<FeedPage, ReadError>;
     /// At most so many bytes from an offset on of the tree that a domain's copy begins with.
     fn base_tree(&self, domain: &Domain, log: &ConversationName, part: (usize, usize)) -> Reply<TreePage, ReadError>;
+    /// Whether a domain has people in a conversation now.
+    fn follows(&self, domain: &Domain, log: &ConversationName) -> Reply<bool, StoreFault>;
     /// A domain has stored logs up to these entries.
     fn followers_have(&self, domain: &Domain, places: Vec<(ConversationName, Seq)>) -> Reply<(), StoreFault>;
     /// Where a copy ends; `None` where there is none.

@@ -26,6 +26,8 @@ mod edge;
 mod false_follower;
 #[path = "server/false_hub.rs"]
 mod false_hub;
+#[path = "server/far_files.rs"]
+mod far_files;
 #[path = "server/federation.rs"]
 mod federation;
 #[path = "server/files.rs"]

@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("composition", &["main", "cli", "config", "server", "shutdown", "data_dir", "logging"]),
     ("edge", &["transport", "session", "federation", "admin"]),
     ("domain", &["account", "delivery", "group", "blob"]),
-    ("shared state", &["registry", "policy", "peers", "metrics", "tasks", "field"]),
+    ("shared state", &["registry", "policy", "peers", "metrics", "tasks", "turns", "field"]),
     ("ports", &["store", "blob_store", "clock", "remote", "rng"]),
     (
         "adapters",

@@ -7,13 +7,11 @@ use std::{
 };
 
 use qpc_proto::{
-    address::Address,
     content::{Content, Kind as Said},
     error::Code,
     id::MessageId,
     v1,
 };
-use rusqlite::Transaction;
 use tokio::{
     fs::{File, OpenOptions},
     io::AsyncReadExt,
@@ -23,19 +21,16 @@ use tokio::{
 use super::{talk, target, usage};
 use crate::{
     api::{CommandError, Direction, Outcome, Place, Saved},
-    apply,
     blob::{Checker, FORMAT, Opener},
     core::{Core, Line, internal},
     files::{self, Files, SaveError, SpoolError},
     fresh,
     store::{
         attachment::{self, Attachment},
-        conversation::{self, Conversation},
-        upload,
+        conversation, upload,
     },
     transfer::{self, Progress, Stream, TransferError},
     transport::{CallError, Link, Refused},
-    trust::Me,
 };
 
 /// Longest caption, in bytes: with name and preview it fits into one message, and into one page for another device.
@@ -56,12 +51,7 @@ pub(super) async fn send(core: &Arc<Core>, to: String, path: &str, caption: Stri
     let source = absolute(path)?;
     // Before the work; what counts is how it stands after it.
     let (me, asked, most) = (core.me.clone(), to.clone(), core.outbox_max);
-    core.store
-        .run(move |tx| {
-            let conversation = talk::writable(tx, &me, &asked, most)?;
-            of_this_server(tx, &me, &conversation)
-        })
-        .await?;
+    core.store.run(move |tx| talk::writable(tx, &me, &asked, most).map(drop)).await?;
     let id = fresh::message_id().map_err(|error| internal(&error))?;
     let spooling = tokio::task::spawn_blocking(move || files::spool(&files, &source, id));
     let mut spooled = spooling.await.map_err(|error| internal(&error))?.map_err(|error| match error {
@@ -120,22 +110,6 @@ pub(super) async fn get(core: &Arc<Core>, id: &str, place: Place) -> Result<Outc
     let path = saving.await.map_err(|error| internal(&error))?.map_err(|error| not_saved(&error))?;
     let path = path.to_string_lossy().into_owned();
     Ok(Outcome::Saved(Saved { id: file.id.to_string(), path, size: file.size }))
-}
-
-/// Files do not go to other servers yet: whoever is there could not fetch them.
-fn of_this_server(tx: &Transaction<'_>, me: &Me, conversation: &Conversation) -> Result<(), CommandError> {
-    let here = |address: &Address| address.domain == me.address().domain;
-    let members = match &conversation.name {
-        Some(name) => me.with_mls(tx, |mls| apply::members(&mut mls.group(name)))?,
-        None => Vec::new(),
-    };
-    let people = members.iter().map(|member| member.device.address()).chain(&conversation.peer);
-    match people.into_iter().find(|address| !here(address)) {
-        Some(elsewhere) => Err(usage(format!(
-            "files can be sent to people of your own server only so far, and {elsewhere} is of another"
-        ))),
-        None => Ok(()),
-    }
 }
 
 fn files(core: &Core) -> Result<Files, CommandError> {
@@ -212,6 +186,7 @@ async fn fetch(
                 }
                 match one {
                     Ok(()) => return Ok(()),
+                    Err(error) if there == 0 && is_away(&error) => return Err(outcome(error, &link)?.error),
                     Err(error) => outcome(error, &link)?,
                 }
             }
@@ -247,6 +222,11 @@ struct Failed {
     passing: Option<Duration>,
 }
 
+/// Whether whoever keeps the file can't be reached: where nothing has come of it, nobody waits.
+fn is_away(error: &TransferError) -> bool {
+    matches!(error, TransferError::Call(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnreachable))
+}
+
 /// What an attempt that failed means.
 fn outcome(error: TransferError, link: &Link) -> Result<Failed, CommandError> {
     match error {
@@ -260,7 +240,13 @@ fn outcome(error: TransferError, link: &Link) -> Result<Failed, CommandError> {
             Err(denied(refusal(&refused)))
         }
         TransferError::Call(CallError::Refused(refused)) => {
-            let error = CommandError::TryLater { message: refused.to_string() };
+            let message = match refused.code {
+                Some(Code::DomainUnreachable) => {
+                    "the server that orders its conversation, and keeps its files, can't be reached".to_owned()
+                }
+                _ => refused.to_string(),
+            };
+            let error = CommandError::TryLater { message };
             Ok(Failed { error, passing: Some(refused.retry_after) })
         }
         TransferError::Call(error) => {

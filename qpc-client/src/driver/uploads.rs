@@ -201,6 +201,10 @@ fn refusal(refused: &Refused) -> Fate {
             Fate::Waits(after, "as many files of your account are on their way as may be; this one is next")
         }
         Some(Code::ContactPending) => Fate::Waits(after, "they have not accepted your request yet"),
+        Some(Code::DomainUnreachable) => Fate::Waits(
+            after,
+            "the server that orders this conversation, and keeps its files, can't be reached; the file is kept here",
+        ),
         // It has expired, or parts of it have: begun again.
         Some(Code::UploadUnknown | Code::PartsMissing) => Fate::Again(after),
         Some(code) if code.retryable() => Fate::Again(after),
@@ -210,6 +214,9 @@ fn refusal(refused: &Refused) -> Fate {
         }
         Some(Code::BlobQuotaConversation) => {
             never("this conversation has as many files as it may. Older ones go with time; ask the operator")
+        }
+        Some(Code::DomainUnknown) => {
+            never("your server exchanges nothing with the one that orders this conversation; ask the operator")
         }
         Some(Code::DigestDiffers) => never("its bytes were altered in the home or on the way. Send it again"),
         Some(Code::NotFound) => never("you are not in this conversation any more, says the server"),
@@ -254,7 +261,7 @@ mod tests {
         for code in [Code::Busy, Code::RateLimited, Code::Internal, Code::ShuttingDown, Code::UploadUnknown] {
             assert!(matches!(fate(&refused(code as u32)), Fate::Again(_)), "{code:?}");
         }
-        for code in [Code::StorageFull, Code::TooManyUploads, Code::ContactPending] {
+        for code in [Code::StorageFull, Code::TooManyUploads, Code::ContactPending, Code::DomainUnreachable] {
             assert!(matches!(fate(&refused(code as u32)), Fate::Waits(..)), "{code:?}");
         }
         for code in [
@@ -262,6 +269,7 @@ mod tests {
             Code::BlobQuotaAccount,
             Code::BlobQuotaConversation,
             Code::DigestDiffers,
+            Code::DomainUnknown,
             Code::NotFound,
             Code::UnknownMethod,
             Code::Malformed,

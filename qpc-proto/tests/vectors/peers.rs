@@ -44,12 +44,23 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
         deed(v1::peer_deed::Deed::AnswerContact(accept)),
         deed(v1::peer_deed::Deed::DevicesChanged(v1::PeerDevices { gone: false })),
     ];
+    let blob = || Some(v1::Blob { conversation: Some(conversation()), digest: vec![8; 32].into() });
+    let part = v1::UploadPart { blob: blob(), number: 1, data: b"sealed".as_slice().into() };
+    let files = vec![
+        deed(v1::peer_deed::Deed::BeginUpload(v1::BeginUpload { blob: blob(), size: 262_150 })),
+        deed(v1::peer_deed::Deed::UploadPart(part)),
+        deed(v1::peer_deed::Deed::FinishUpload(v1::FinishUpload { blob: blob() })),
+        deed(v1::peer_deed::Deed::ReleaseBlob(v1::ReleaseBlob { blob: blob() })),
+    ];
+    let read = v1::ReadBlob { blob: blob(), offset: 262_144, length: 262_144 };
     let all = [
         Req::Hello(hello),
         Req::ClaimKeyPackages(claim),
         Req::Push(v1::PeerPush { logs: vec![log] }),
         Req::ReadTree(tree),
         Req::Act(v1::PeerAct { deeds }),
+        Req::Act(v1::PeerAct { deeds: files }),
+        Req::ReadBlob(v1::PeerReadBlob { read: Some(read) }),
     ];
     named(all.into_iter().map(|method| {
         let name = match &method {
@@ -57,7 +68,9 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
             Req::ClaimKeyPackages(_) => "PeerClaimKeyPackages",
             Req::Push(_) => "PeerPush",
             Req::ReadTree(_) => "PeerReadTree",
+            Req::Act(act) if act.deeds.len() == 4 => "PeerAct, of files",
             Req::Act(_) => "PeerAct",
+            Req::ReadBlob(_) => "PeerReadBlob",
         };
         (name, v1::PeerRequest { method: Some(method) })
     }))
@@ -83,6 +96,14 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
         Done::DevicesChanged(v1::PeerDevicesAnswer {}),
     ];
     let done = results.map(|result| v1::PeerDone { result: Some(result) }).into();
+    let files = [
+        Done::BeginUpload(v1::BeginUploadAnswer { parts: 1, complete: false }),
+        Done::UploadPart(v1::UploadPartAnswer {}),
+        Done::FinishUpload(v1::FinishUploadAnswer {}),
+        Done::ReleaseBlob(v1::ReleaseBlobAnswer {}),
+    ];
+    let files = files.map(|result| v1::PeerDone { result: Some(result) }).into();
+    let range = v1::ReadBlobAnswer { size: 262_150, data: b"sealed".as_slice().into() };
     let all = [
         Ans::Error(error),
         Ans::Hello(hello),
@@ -90,6 +111,8 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
         Ans::Push(v1::PeerPushAnswer { logs: vec![pushed(3, 0), pushed(2, 41)] }),
         Ans::ReadTree(v1::PeerReadTreeAnswer { tree: b"tree".as_slice().into() }),
         Ans::Act(v1::PeerActAnswer { done }),
+        Ans::Act(v1::PeerActAnswer { done: files }),
+        Ans::ReadBlob(v1::PeerReadBlobAnswer { range: Some(range), kept_ms: 86_400_000 }),
     ];
     named(all.into_iter().map(|result| {
         let name = match &result {
@@ -98,7 +121,9 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
             Ans::ClaimKeyPackages(_) => "PeerClaimKeyPackagesAnswer",
             Ans::Push(_) => "PeerPushAnswer",
             Ans::ReadTree(_) => "PeerReadTreeAnswer",
+            Ans::Act(answer) if answer.done.len() == 4 => "PeerActAnswer, of files",
             Ans::Act(_) => "PeerActAnswer",
+            Ans::ReadBlob(_) => "PeerReadBlobAnswer",
         };
         (name, v1::PeerAnswer { result: Some(result) })
     }))

@@ -50,5 +50,5 @@ suite! { $ blob_store_conformance of blob_store:
         a_blob_that_can_be_read_needs_no_bytes, two_accounts_upload_the_same_at_once,
         the_second_to_finish_in_one_place_pays_nothing, nobody_releases_what_another_put_there;
     upkeep:
-        expired_uploads_go, expired_blobs_go, bytes_outlive_a_conversation_that_shares_them, figures_are_exact;
+        expired_uploads_go, expired_blobs_go, a_blob_goes_when_it_was_to_be_there_no_longer, bytes_outlive_a_conversation_that_shares_them, figures_are_exact;
 }

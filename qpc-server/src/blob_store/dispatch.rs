@@ -4,8 +4,8 @@ use bytes::Bytes;
 use qpc_proto::id::ConversationName;
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
-    Sweep, Upload, UploadError,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+    ReadBlobError, Sweep, Upload, UploadError,
     tables::{BlobTables, Body},
     verbs,
 };
@@ -53,7 +53,7 @@ impl<A: Transact> BlobStore for A {
         Box::pin(self.write(qpc_proto::limits::BLOB_PART, put))
     }
 
-    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError> {
+    fn part(&self, upload: Upload, number: u32) -> Answer<(u64, Bytes), UploadError> {
         Box::pin(Transact::read(self, move |tables| verbs::part(tables, &upload, number)))
     }
 
@@ -61,8 +61,8 @@ impl<A: Transact> BlobStore for A {
         Box::pin(Transact::read(self, move |tables| verbs::ready(tables, &upload)))
     }
 
-    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
-        Box::pin(self.write(0, move |tables| verbs::finish(tables, &upload, whole, now_ms)))
+    fn finish(&self, upload: Upload, whole: Content, kept: Kept) -> Answer<(), UploadError> {
+        Box::pin(self.write(0, move |tables| verbs::finish(tables, &upload, whole, kept)))
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {

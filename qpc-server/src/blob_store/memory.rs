@@ -129,8 +129,14 @@ impl ReferenceTables for World {
     }
 
     fn references_before(&mut self, before_ms: u64, limit: usize) -> Fallible<Vec<(Place, ReferenceRow)>> {
-        let old = oldest(&self.references, |row| row.added_ms, before_ms, limit);
+        let old = oldest(&self.references, |row| row.kept.added_ms, before_ms, limit);
         Ok(old.into_iter().map(|(key, row)| (place(&key), row)).collect())
+    }
+
+    fn references_until(&mut self, now_ms: u64, limit: usize) -> Fallible<Vec<(Place, ReferenceRow)>> {
+        let until = |row: &ReferenceRow| if row.kept.until_ms == 0 { u64::MAX } else { row.kept.until_ms };
+        let over = oldest(&self.references, until, now_ms.saturating_add(1), limit);
+        Ok(over.into_iter().map(|(key, row)| (place(&key), row)).collect())
     }
 
     fn places_of(&mut self, content: ContentId, limit: usize) -> Fallible<Vec<ConversationName>> {

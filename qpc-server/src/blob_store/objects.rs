@@ -22,8 +22,8 @@ use qpc_proto::id::ConversationName;
 
 pub use self::place::{ObjectPlace, S3Settings, SecretText};
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
-    Sweep, Upload, UploadError,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+    ReadBlobError, Sweep, Upload, UploadError,
     dispatch::Transact,
     sqlite::{ObjectName, SqliteBlobs},
     tables::{BlobTables, Body},
@@ -216,12 +216,12 @@ impl BlobStore for ObjectBlobs {
         })
     }
 
-    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError> {
+    fn part(&self, upload: Upload, number: u32) -> Answer<(u64, Bytes), UploadError> {
         let (index, objects) = (Arc::clone(&self.index), Arc::clone(&self.objects));
         Box::pin(async move {
-            let (name, len) = index.part_at(upload.clone(), number).await?;
+            let (name, size, len) = index.part_at(upload.clone(), number).await?;
             match objects.get(name, number, 0..len).await? {
-                Some(data) => Ok(data),
+                Some(data) => Ok((size, data)),
                 // Removed meanwhile, with the upload; or lost.
                 None => index.part_at(upload, number).await.and(Err(lost().into())),
             }
@@ -232,8 +232,8 @@ impl BlobStore for ObjectBlobs {
         self.index.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
-        self.index.finish(upload, whole, now_ms)
+    fn finish(&self, upload: Upload, whole: Content, kept: Kept) -> Answer<(), UploadError> {
+        self.index.finish(upload, whole, kept)
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {
@@ -243,7 +243,7 @@ impl BlobStore for ObjectBlobs {
     fn read(&self, place: Place, offset: u64, length: usize) -> Answer<Range, ReadBlobError> {
         let (index, objects) = (Arc::clone(&self.index), Arc::clone(&self.objects));
         Box::pin(async move {
-            let (name, size, len) = index.range_at(place.clone(), offset, length).await?;
+            let (name, blob, len) = index.range_at(place.clone(), offset, length).await?;
             let mut read = Vec::with_capacity(2);
             for piece in verbs::pieces(offset, len) {
                 match objects.get(name, piece.number, piece.range).await? {
@@ -252,7 +252,7 @@ impl BlobStore for ObjectBlobs {
                     None => return index.range_at(place, offset, length).await.and(Err(lost().into())),
                 }
             }
-            Ok(Range { size, data: verbs::joined(read) })
+            Ok(Range { size: blob.size, kept: blob.kept, data: verbs::joined(read) })
         })
     }
 

@@ -11,8 +11,8 @@ use qpc_proto::id::ConversationName;
 use tokio::task::spawn_blocking;
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
-    Sweep, Upload, UploadError,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+    ReadBlobError, Sweep, Upload, UploadError,
 };
 use crate::store::StoreFault;
 
@@ -65,7 +65,7 @@ impl BlobStore for Reserved {
         self.blobs.places(digest, size, limit)
     }
 
-    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError> {
+    fn part(&self, upload: Upload, number: u32) -> Answer<(u64, Bytes), UploadError> {
         self.blobs.part(upload, number)
     }
 
@@ -73,8 +73,8 @@ impl BlobStore for Reserved {
         self.blobs.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
-        self.blobs.finish(upload, whole, now_ms)
+    fn finish(&self, upload: Upload, whole: Content, kept: Kept) -> Answer<(), UploadError> {
+        self.blobs.finish(upload, whole, kept)
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {

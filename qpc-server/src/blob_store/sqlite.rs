@@ -32,7 +32,10 @@ use crate::store::{
 };
 
 /// What is in the file. A part has 17 pages, of which all but one are its own.
-const LAYOUT: Layout = Layout { page_bytes: 16 * 1024, migrations: &[include_str!("sqlite/schema.sql")] };
+const LAYOUT: Layout = Layout {
+    page_bytes: 16 * 1024,
+    migrations: &[include_str!("sqlite/schema.sql"), include_str!("sqlite/copies.sql")],
+};
 
 /// The tables of blobs.
 struct Blobs;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use qpc_proto::id::{AccountId, ConversationName};
 
-use super::{BlobDigest, Budget, Place, Upload};
+use super::{BlobDigest, Budget, Kept, Place, Upload};
 use crate::store::StoreFault;
 
 /// The outcome of a row operation.
@@ -42,8 +42,8 @@ pub(super) struct ReferenceRow {
     pub(super) size: u64,
     /// Who put it there.
     pub(super) account: AccountId,
-    /// When.
-    pub(super) added_ms: u64,
+    /// From when to when.
+    pub(super) kept: Kept,
 }
 
 /// Whose usage is kept.
@@ -120,6 +120,8 @@ pub(super) trait ReferenceTables {
     fn remove_reference(&mut self, place: &Place) -> Fallible<()>;
     /// Those added before a time, the oldest first.
     fn references_before(&mut self, before_ms: u64, limit: usize) -> Fallible<Vec<(Place, ReferenceRow)>>;
+    /// Those that were to be there until a time or before it, the first to go first.
+    fn references_until(&mut self, now_ms: u64, limit: usize) -> Fallible<Vec<(Place, ReferenceRow)>>;
     /// Conversations that have a content.
     fn places_of(&mut self, content: ContentId, limit: usize) -> Fallible<Vec<ConversationName>>;
 }

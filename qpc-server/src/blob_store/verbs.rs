@@ -7,8 +7,9 @@ mod read;
 mod sweep;
 mod upload;
 
+pub(crate) use self::read::{Piece, pieces};
 pub(super) use self::{
-    read::{figures, joined, locate, pieces, places, read},
+    read::{figures, joined, locate, places, read},
     sweep::{release, sweep},
     upload::{begin, discard, finish, fitting, locate_part, part, put_part, ready},
 };
@@ -35,7 +36,7 @@ pub(crate) fn parts(size: u64) -> u64 {
 }
 
 /// How long a part is; `None` for one that the blob does not have.
-pub(super) fn part_len(size: u64, number: u32) -> Option<usize> {
+pub(crate) fn part_len(size: u64, number: u32) -> Option<usize> {
     let rest = size.checked_sub(u64::from(number).checked_mul(PART)?)?;
     usize::try_from(rest.min(PART)).ok().filter(|len| *len > 0)
 }

@@ -222,9 +222,10 @@ impl super::Config {
             },
             rates: of.rates(),
             groups: limits::GroupLimits::default(),
-            blobs: (&self.blobs).into(),
+            blobs: limits::BlobLimits { kept: Period::days(self.retention.blobs_days).0, ..(&self.blobs).into() },
             federation: limits::FederationLimits {
                 reload: self.federation.reload.0,
+                copied_bytes: self.federation.copied_bytes,
                 ..limits::FederationLimits::default()
             },
         }

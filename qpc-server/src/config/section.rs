@@ -285,6 +285,8 @@ pub struct Federation {
     pub deny: Vec<String>,
     /// How often the files are looked at for new certificates.
     pub reload: Period,
+    /// Bytes of one domain's files of which copies are kept.
+    pub copied_bytes: u64,
     /// Other servers.
     pub peers: Vec<FederationPeer>,
 }
@@ -302,6 +304,7 @@ impl Default for Federation {
             access: FederationAccess::AllowList,
             deny: Vec::new(),
             reload: Period(of.reload),
+            copied_bytes: of.copied_bytes,
             peers: Vec::new(),
         }
     }

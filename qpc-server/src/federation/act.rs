@@ -13,7 +13,7 @@ use qpc_proto::{
     v1::{self, peer_answer, peer_deed::Deed, peer_done::Result as Done, peer_request},
 };
 
-use super::{Hall, House, call::WAIT_MAX, claim::of_domain};
+use super::{Hall, House, blob, call::WAIT_MAX, claim::of_domain};
 use crate::{
     field::{self, FieldError},
     policy::access::{self, Pace},
@@ -52,7 +52,7 @@ impl Hall {
 }
 
 /// What a hub says to a deed, where it is an answer to that; of its refusals what concerns a client, and nothing about the
-/// client's own standing, its connection or its files. Of another code nothing is known but that it is final.
+/// client's own standing or its connection, or about files where it is none. Of another code nothing is known but that it is final.
 fn heard(hub: &Domain, deed: &Deed, done: Done) -> Option<Done> {
     let error = match (deed, done) {
         (_, Done::Error(error)) => error,
@@ -63,12 +63,14 @@ fn heard(hub: &Domain, deed: &Deed, done: Done) -> Option<Done> {
         (Deed::SubmitCommit(_), Done::SubmitCommit(answer)) => return Some(Done::SubmitCommit(answer)),
         (Deed::AnswerContact(_), Done::AnswerContact(answer)) => return Some(Done::AnswerContact(answer)),
         (Deed::DevicesChanged(_), Done::DevicesChanged(answer)) => return Some(Done::DevicesChanged(answer)),
+        (deed, done) if blob::answers(deed, &done) => return Some(done),
         _ => return None,
     };
     let concerns = |code: &Code| {
         code.retryable()
             || matches!(code, Code::Malformed | Code::TooLarge)
             || (Code::NotFound as u32..=Code::JoinRequestsFull as u32).contains(&error.code)
+            || (blob::is_of_file(deed) && (Code::BlobTooLarge as u32..=Code::RangeInvalid as u32).contains(&error.code))
     };
     let code = Code::from_wire(error.code).filter(concerns).unwrap_or(Code::NotFound);
     let exists = || ConversationName::parse(error.conversation.as_ref()).ok().filter(|name| name.domain == *hub);
@@ -171,6 +173,10 @@ async fn begin(
             let answer = v1::SubmitCommitAnswer { seq: stored.seq.0, chain: stored.chain.to_bytes() };
             Ok(std::future::ready(Ok(Done::SubmitCommit(answer))).boxed())
         }
+        deed @ (Deed::BeginUpload(_) | Deed::UploadPart(_) | Deed::FinishUpload(_) | Deed::ReleaseBlob(_)) => {
+            let done = blob::act(house, own, &actor, deed).await?;
+            Ok(std::future::ready(Ok(done)).boxed())
+        }
         // It was done above.
         Deed::DevicesChanged(_) => Err(FieldError::Malformed("deed").into()),
         Deed::AnswerContact(request) => {
@@ -212,10 +218,13 @@ mod tests {
         v1::Error { code, detail: "words of the hub".into(), retry_after_ms: u32::MAX, ..v1::Error::default() }
     }
 
+    fn hub() -> Domain {
+        Domain::parse("a.example").unwrap()
+    }
+
     /// What comes of a message whose hub says this.
     fn told(error: v1::Error) -> Option<v1::Error> {
-        let hub = Domain::parse("a.example").unwrap();
-        match heard(&hub, &Deed::Send(v1::Send::default()), Done::Error(error))? {
+        match heard(&hub(), &Deed::Send(v1::Send::default()), Done::Error(error))? {
             Done::Error(error) => Some(error),
             other => panic!("{other:?}"),
         }
@@ -237,6 +246,12 @@ mod tests {
             assert_eq!(heard.code, expected as u32, "{code}");
             assert!(heard.retry_after_ms <= 60_000 && !heard.detail.contains("words"), "{code}");
         }
+        // Of files, where it was about one.
+        let finish = Deed::FinishUpload(v1::FinishUpload::default());
+        for code in [Code::BlobTooLarge, Code::UploadUnknown, Code::DigestDiffers, Code::RangeInvalid] {
+            let Some(Done::Error(error)) = heard(&hub(), &finish, Done::Error(error(code as u32))) else { panic!() };
+            assert_eq!(error.code, code as u32);
+        }
         assert_eq!(told(error(9_999)).unwrap().code, Code::NotFound as u32, "of a later version");
         let named = |domain: &str| {
             let id = qpc_proto::id::ConversationId::new(1, [7; 10]).to_bytes();
@@ -249,7 +264,10 @@ mod tests {
 
     #[test]
     fn a_deed_is_answered_by_an_answer_to_it() {
-        let hub = Domain::parse("a.example").unwrap();
+        let hub = hub();
+        let finish = Deed::FinishUpload(v1::FinishUpload::default());
+        assert!(heard(&hub, &finish, Done::FinishUpload(v1::FinishUploadAnswer {})).is_some());
+        assert!(heard(&hub, &finish, Done::UploadPart(v1::UploadPartAnswer {})).is_none());
         let accept = Deed::AnswerContact(v1::AnswerContact::default());
         let sent = || Done::Send(v1::SendAnswer::default());
         assert!(heard(&hub, &Deed::Send(v1::Send::default()), sent()).is_some());

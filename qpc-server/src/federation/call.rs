@@ -11,9 +11,9 @@ use qpc_proto::{
     limits::FRAME_MAX,
     v1::{self, peer_answer, peer_request},
 };
-use tokio::time::timeout;
+use tokio::{sync::SemaphorePermit, time::timeout};
 
-use super::{Hall, Reach};
+use super::{Hall, Reach, blob};
 use crate::{
     metrics::labels::Asked,
     remote::RemoteError,
@@ -57,7 +57,10 @@ impl Hall {
         peer: &Reach,
         method: peer_request::Method,
     ) -> Result<peer_answer::Result, Asked> {
-        let _place = peer.places.try_acquire().map_err(|_| Asked::Busy)?;
+        let is_transfer = blob::is_transfer(&method);
+        let patience = if is_transfer { self.limits.transfer } else { self.limits.answer };
+        let place = if is_transfer { peer.waits_for_transfer(patience).await } else { peer.places.try_acquire().ok() };
+        let _place = place.ok_or(Asked::Busy)?;
         let connection = self.links().get(&(domain.clone(), false)).cloned().ok_or(Asked::Unreachable)?;
         let _under_way = UnderWay::begin(self.metrics.in_flight(domain.as_str()));
         let exchange = async {
@@ -75,7 +78,14 @@ impl Hall {
             let answer = answer?.ok_or(Asked::Unfit)?;
             v1::PeerAnswer::decode(answer).ok().and_then(|answer| answer.result).ok_or(Asked::Unfit)
         };
-        timeout(self.limits.answer, exchange).await.unwrap_or(Err(Asked::Slow))
+        timeout(patience, exchange).await.unwrap_or(Err(Asked::Slow))
+    }
+}
+
+impl Reach {
+    /// A place among the parts of files that may be on their way.
+    async fn waits_for_transfer(&self, patience: Duration) -> Option<SemaphorePermit<'_>> {
+        timeout(patience, self.transfers.acquire()).await.ok()?.ok()
     }
 }
 
@@ -84,6 +94,7 @@ impl Hall {
 fn refused(error: &v1::Error) -> RemoteError {
     match Code::from_wire(error.code) {
         Some(Code::NotFound) => RemoteError::NotFound,
+        Some(Code::RangeInvalid) => RemoteError::Range,
         Some(Code::RateLimited | Code::Busy) => {
             RemoteError::Wait(Duration::from_millis(error.retry_after_ms.into()).min(WAIT_MAX))
         }
@@ -124,10 +135,11 @@ mod tests {
     fn a_peer_can_not_speak_to_a_client() {
         let told = |code: u32, wait: u32| refused(&v1::Error { code, retry_after_ms: wait, ..v1::Error::default() });
         assert_eq!(told(Code::NotFound as u32, 0), RemoteError::NotFound);
+        assert_eq!(told(Code::RangeInvalid as u32, 0), RemoteError::Range);
         assert_eq!(told(Code::RateLimited as u32, 1_500), RemoteError::Wait(Duration::from_millis(1_500)));
         assert_eq!(told(Code::Busy as u32, u32::MAX), RemoteError::Wait(WAIT_MAX));
         for &code in Code::ALL {
-            let passed = matches!(code, Code::NotFound | Code::RateLimited | Code::Busy);
+            let passed = matches!(code, Code::NotFound | Code::RangeInvalid | Code::RateLimited | Code::Busy);
             assert_eq!(told(code as u32, 0) == RemoteError::Unfit, !passed, "{code}");
         }
         assert_eq!(told(9_999, 0), RemoteError::Unfit);

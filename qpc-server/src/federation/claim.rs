@@ -16,8 +16,9 @@ use qpc_proto::{
 
 use super::{House, call::Caller};
 use crate::{
+    blob_store::Place,
     field::{self, FieldError},
-    remote::{Remote, RemoteError},
+    remote::{PeerRange, Remote, RemoteError},
     session::WireError,
 };
 
@@ -39,6 +40,16 @@ impl Remote for Caller {
     ) -> BoxFuture<'static, Result<Bytes, RemoteError>> {
         let (hall, conversation) = (Arc::clone(&self.hall), conversation.clone());
         async move { hall.tree(conversation, offset).await }.boxed()
+    }
+
+    fn read_blob(
+        &self,
+        place: &Place,
+        offset: u64,
+        length: usize,
+    ) -> BoxFuture<'static, Result<PeerRange, RemoteError>> {
+        let (hall, place) = (Arc::clone(&self.hall), place.clone());
+        async move { hall.read_blob(place, offset, length).await }.boxed()
     }
 
     fn news(&self, domain: &Domain, log: &ConversationName) {

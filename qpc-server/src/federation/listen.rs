@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::debug_span;
 
-use super::{Hall, House, act, claim, close, hello, push};
+use super::{Hall, House, act, blob, claim, close, hello, push};
 use crate::{
     metrics::labels::{Direction, PeerRefused},
     session::WireError,
@@ -173,6 +173,7 @@ async fn judged(
         }
         Some(peer_request::Method::Push(request)) => push::answer(house, (&hall.domain, domain), request).await,
         Some(peer_request::Method::ReadTree(request)) => act::tree(house, (&hall.domain, domain), request).await,
+        Some(peer_request::Method::ReadBlob(request)) => blob::answer(house, (&hall.domain, domain), request).await,
         Some(peer_request::Method::Act(request)) => act::answer(house, (&hall.domain, domain), request).await,
         None => Err(WireError::new(Code::UnknownMethod, "no method that this server knows")),
     }

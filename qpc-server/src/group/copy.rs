@@ -421,70 +421,28 @@ fn follows(chain: ChainValue, entry: &LogEntry) -> Result<(), CopyRefused> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use futures_util::future::{BoxFuture, FutureExt};
-    use qpc_proto::{id::ConversationId, suite::Suite, v1::peer_done};
+    use futures_util::FutureExt;
+    use qpc_proto::id::ConversationId;
 
     use super::*;
-    use crate::{group::turns::Turns, remote::Remote, rng::SystemRng};
-
-    /// A hub that gives one part of a tree after the other, and remembers from where they were asked for.
-    #[derive(Default)]
-    struct Parts {
-        left: Mutex<Vec<Bytes>>,
-        asked: Mutex<Vec<usize>>,
-    }
-
-    impl Remote for Parts {
-        fn knows(&self, _: &Domain) -> bool {
-            true
-        }
-
-        fn claim_key_packages(
-            &self,
-            _: &Address,
-            _: &Address,
-            _: Suite,
-        ) -> BoxFuture<'static, Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>> {
-            std::future::ready(Err(RemoteError::Unknown)).boxed()
-        }
-
-        fn act(&self, _: &Domain, _: v1::PeerDeed) -> BoxFuture<'static, Result<peer_done::Result, RemoteError>> {
-            std::future::ready(Err(RemoteError::Unknown)).boxed()
-        }
-
-        fn read_tree(
-            &self,
-            _: &Domain,
-            _: &ConversationName,
-            offset: usize,
-        ) -> BoxFuture<'static, Result<Bytes, RemoteError>> {
-            self.asked.lock().unwrap().push(offset);
-            let next = self.left.lock().unwrap().pop();
-            std::future::ready(next.ok_or(RemoteError::Unreachable)).boxed()
-        }
-
-        fn news(&self, _: &Domain, _: &ConversationName) {}
-
-        fn outgoing(&self, _: &Domain) {}
-
-        fn devices_gone(&self) {}
-    }
+    use crate::{remote::scripted::Scripted, rng::SystemRng, turns::Turns};
 
     /// The tree that comes of a first part, those that are asked for, and a size; and from where they were asked for.
     fn whole(first: &'static str, rest: &[&'static str], size: u64) -> (Result<Vec<u8>, String>, Vec<usize>) {
-        let left = Mutex::new(rest.iter().rev().map(|part| Bytes::from_static(part.as_bytes())).collect());
-        let hub = Arc::new(Parts { left, ..Parts::default() });
-        let abroad = Abroad {
-            remote: Arc::clone(&hub) as Arc<_>,
-            rng: Arc::new(SystemRng),
-            waiting: (0, 0),
-            turns: Turns::default(),
+        let left: Vec<_> = rest.iter().rev().map(|part| Bytes::from_static(part.as_bytes())).collect();
+        let asked = Arc::<Mutex<Vec<usize>>>::default();
+        let (left, offsets) = (Mutex::new(left), Arc::clone(&asked));
+        let tree = move |offset| {
+            offsets.lock().unwrap().push(offset);
+            left.lock().unwrap().pop().ok_or(RemoteError::Unreachable)
         };
+        let hub = Arc::new(Scripted { tree: Box::new(tree), ..Scripted::default() });
+        let abroad = Abroad { remote: hub, rng: Arc::new(SystemRng), waiting: (0, 0), turns: Turns::default() };
         let domain = Domain::parse("a.example").unwrap();
         let name = ConversationName { domain: domain.clone(), id: ConversationId::new(1, [1; 10]) };
         let base = v1::PeerBase { tree: first.into(), tree_size: size, ..v1::PeerBase::default() };
         let tree = whole_tree(&abroad, &domain, &name, &base).now_or_never().unwrap();
-        let asked = hub.asked.lock().unwrap().clone();
+        let asked = asked.lock().unwrap().clone();
         (tree.map_err(|refused| refused.to_string()), asked)
     }
 

@@ -16,7 +16,7 @@ use qpc_proto::{
 use super::{Abroad, Groups, certificates_to_wire};
 use crate::{
     remote::RemoteError,
-    store::{Actor, Append, Appended, CommitAppend, NewConversation, Outgoing, QueueError, Queued, Refusal},
+    store::{Actor, Append, Appended, CommitAppend, NewConversation, Outgoing, QueueError, Queued, ReadError, Refusal},
 };
 
 /// Why something was not done elsewhere.
@@ -31,6 +31,9 @@ pub enum Elsewhere {
     /// This server has refused it.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The actor is not in the conversation, as far as is known here.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 impl From<Refusal> for Elsewhere {
@@ -139,6 +142,24 @@ impl Groups {
             Done::Error(error) if error.code == Code::NotFound as u32 => Ok(()),
             Done::Error(error) => Err(Elsewhere::Hub(Box::new(error))),
             _ => Err(RemoteError::Unfit.into()),
+        }
+    }
+
+    /// Does something about a file in a conversation that another domain orders, whose server keeps it. Only one's own files
+    /// are taken out again by who is not in the conversation any more.
+    ///
+    /// # Errors
+    /// [`Elsewhere`].
+    pub async fn transfer(&self, actor: &Actor, name: &ConversationName, deed: Deed) -> Result<Done, Elsewhere> {
+        let abroad = self.abroad(&name.domain)?;
+        match (self.store.presence(actor, name).await, &deed) {
+            (Ok(_), _) | (Err(ReadError::NotFound), Deed::ReleaseBlob(_)) => {}
+            (Err(error), _) => return Err(error.into()),
+        }
+        let deed = self.deed(actor, deed).await?;
+        match abroad.remote.act(&name.domain, deed).await? {
+            Done::Error(error) => Err(Elsewhere::Hub(Box::new(error))),
+            done => Ok(done),
         }
     }
 

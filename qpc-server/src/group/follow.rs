@@ -24,7 +24,6 @@ use super::{
     public::{Caller, Crypto, Followed, Founding, HubKey, Refused},
     reservations::{Reservations, Turn},
     shelf::{Known, Shelf},
-    turns::Turns,
 };
 use crate::{
     metrics::Metrics,
@@ -34,6 +33,7 @@ use crate::{
         NewConversation, ReadError, Store, StoreFault, StoredGroup,
     },
     tasks::Tasks,
+    turns::Turns,
 };
 
 /// Judgements of one change: another server on the same store may have been faster once.

@@ -14,12 +14,13 @@ use qpc_proto::{
 };
 use tokio::time::timeout;
 
-use super::{Abroad, ClaimRefused, Groups, turns::Turn};
+use super::{Abroad, ClaimRefused, Groups};
 use crate::{
     field,
     remote::RemoteError,
     rng,
     store::{Actor, AdmitError, ClaimError, Guest, NewDevice, StoreFault},
+    turns::Turn,
 };
 
 /// How long a question about an account waits for the one before it.

@@ -231,6 +231,8 @@ pub struct BlobLimits {
     pub uploads: u64,
     /// An upload to which nothing was added for so long is gone.
     pub upload_expiry: Duration,
+    /// A blob is kept so long after it came into a conversation; zero is for ever.
+    pub kept: Duration,
     /// Uploads whose digests are worked out as parts come; of others the parts are read again.
     pub digests_kept: usize,
     /// Bytes of parts, or of ranges asked for, that wait on one stream beyond the one that reaches them; it is read no
@@ -250,6 +252,7 @@ impl Default for BlobLimits {
             conversation_blobs: 20_000,
             uploads: 16,
             upload_expiry: Duration::from_secs(60 * 60),
+            kept: Duration::from_secs(90 * 24 * 60 * 60),
             digests_kept: 1_024,
             pipeline_bytes: 512 * 1024,
             send_window: 1024 * 1024,
@@ -280,6 +283,16 @@ pub struct FederationLimits {
     pub waiting_per_device: usize,
     /// Messages that may wait for one domain.
     pub waiting_per_domain: u64,
+    /// Parts of files that may be on their way from or to one domain; more wait for a place.
+    pub transfers: usize,
+    /// From such a request to its answer, and for its place before.
+    pub transfer: Duration,
+    /// Bytes of one domain's files of which copies are kept; of others each part is asked for again.
+    pub copied_bytes: u64,
+    /// Files of one domain of which copies are kept.
+    pub copied_blobs: u64,
+    /// Files of one domain whose copies are not whole.
+    pub copies_begun: u64,
     /// A connection that has been silent for this long is gone.
     pub idle: Duration,
     /// How often a silent connection is kept open.
@@ -309,6 +322,11 @@ impl Default for FederationLimits {
             answer: Duration::from_secs(10),
             waiting_per_device: 1_000,
             waiting_per_domain: 200_000,
+            transfers: 8,
+            transfer: Duration::from_secs(60),
+            copied_bytes: 10 * 1024 * 1024 * 1024,
+            copied_blobs: 10_000,
+            copies_begun: 256,
             idle: Duration::from_secs(30),
             keep_alive: Duration::from_secs(10),
             retry_min: Duration::from_secs(1),

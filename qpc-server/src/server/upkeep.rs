@@ -80,6 +80,7 @@ pub(super) fn blobs(
             let sweep = Sweep {
                 uploads_before_ms: now_ms.saturating_sub(expiry_ms),
                 blobs_before_ms: days_before(now_ms, days),
+                now_ms,
                 batch: BLOBS_BATCH,
             };
             if let Err(fault) = sweep_blobs(&*store, sweep, &metrics, &stopping).await {

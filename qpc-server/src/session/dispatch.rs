@@ -13,6 +13,7 @@ use qpc_proto::{
 
 use super::{
     calls::{self, Outcome, Work},
+    files,
     link::Link,
     proof,
     wire_error::WireError,
@@ -197,48 +198,11 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             policy.request(actor(link)?.account())?;
             return Ok(Started::Sync(sync));
         }
-        // Their hub would have to have it.
-        Method::BeginUpload(v1::BeginUpload { blob, .. })
-        | Method::UploadPart(v1::UploadPart { blob, .. })
-        | Method::FinishUpload(v1::FinishUpload { blob })
-        | Method::ReadBlob(v1::ReadBlob { blob, .. })
-        | Method::ReleaseBlob(v1::ReleaseBlob { blob })
-            if context.groups.orders_elsewhere(blob.as_ref().and_then(|blob| blob.conversation.as_ref())) =>
-        {
-            return Err(WireError::new(Code::NotFound, "files do not go to other servers yet"));
-        }
-        Method::BeginUpload(request) => {
-            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
-            policy.blob(actor.account())?;
-            later(async move { Ok(Answer::BeginUpload(blobs.begin(&actor, request).await?)) })
-        }
-        Method::UploadPart(request) => {
-            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
-            beside(async move {
-                blobs.put_part(&actor, request).await?;
-                Ok(Answer::UploadPart(v1::UploadPartAnswer {}))
-            })
-        }
-        Method::FinishUpload(request) => {
-            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
-            policy.blob(actor.account())?;
-            later(async move {
-                blobs.finish(&actor, request).await?;
-                Ok(Answer::FinishUpload(v1::FinishUploadAnswer {}))
-            })
-        }
-        Method::ReadBlob(request) => {
-            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
-            beside(async move { Ok(Answer::ReadBlob(blobs.read(&actor, request).await?)) })
-        }
-        Method::ReleaseBlob(request) => {
-            let (blobs, actor) = (Arc::clone(&context.blobs), actor(link)?.clone());
-            policy.blob(actor.account())?;
-            later(async move {
-                blobs.release(&actor, request).await?;
-                Ok(Answer::ReleaseBlob(v1::ReleaseBlobAnswer {}))
-            })
-        }
+        file @ (Method::BeginUpload(_)
+        | Method::UploadPart(_)
+        | Method::FinishUpload(_)
+        | Method::ReadBlob(_)
+        | Method::ReleaseBlob(_)) => files::start(context, actor(link)?, file)?,
         Method::Follow(_) | Method::Acknowledge(_) => {
             return Err(WireError::new(Code::WrongState, "the method belongs on a sync call"));
         }
@@ -260,10 +224,10 @@ fn actor(link: &Link) -> Result<&Actor, WireError> {
 }
 
 /// As [`later`], for what should make headway while those before it on the stream are not answered yet.
-fn beside(outcome: impl Future<Output = Outcome> + Send + 'static) -> Work {
+pub(super) fn beside(outcome: impl Future<Output = Outcome> + Send + 'static) -> Work {
     Work::Beside(Box::new(maybe_done(Box::pin(outcome))))
 }
 
-fn later(outcome: impl Future<Output = Outcome> + Send + 'static) -> Work {
+pub(super) fn later(outcome: impl Future<Output = Outcome> + Send + 'static) -> Work {
     Work::Later(Box::pin(outcome))
 }

@@ -316,6 +316,7 @@ impl From<BlobError> for WireError {
             },
             BlobError::DigestDiffers => Self::new(Code::DigestDiffers, "not the bytes of the digest"),
             BlobError::Range => Self::new(Code::RangeInvalid, "the range is not in the blob"),
+            BlobError::Remote(error) => error.into(),
             BlobError::Fault(fault) => fault.into(),
         }
     }
@@ -351,6 +352,7 @@ impl From<RemoteError> for WireError {
             RemoteError::Busy => Self::new(Code::Busy, "too many requests to the domain are under way")
                 .with(|error| error.retry_after_ms = BUSY_MS),
             RemoteError::NotFound => not_found("the domain has no such thing"),
+            RemoteError::Range => Self::new(Code::RangeInvalid, "the range is not in the blob"),
             RemoteError::Wait(wait) => Wait(wait).into(),
         }
     }
@@ -361,6 +363,7 @@ impl From<Elsewhere> for WireError {
         match error {
             Elsewhere::Hub(error) => Self(error),
             Elsewhere::Remote(error) => error.into(),
+            Elsewhere::Read(error) => error.into(),
             Elsewhere::Queue(QueueError::Append(error)) => error.into(),
             Elsewhere::Queue(QueueError::Full) => {
                 Self::new(Code::Busy, "too much waits for the other server").with(|e| e.retry_after_ms = UNREACHABLE_MS)

@@ -297,6 +297,11 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::base_tree(tables, (&domain, &log), part))
     }
 
+    fn follows(&self, domain: &Domain, log: &ConversationName) -> Reply<bool, StoreFault> {
+        let (domain, log) = (domain.clone(), log.clone());
+        self.read(move |tables| verbs::follows(tables, &domain, &log))
+    }
+
     fn followers_have(&self, domain: &Domain, places: Vec<(ConversationName, Seq)>) -> Reply<(), StoreFault> {
         let domain = domain.clone();
         self.write(0, move |tables| verbs::followers_have(tables, &domain, &places))

@@ -31,7 +31,7 @@ pub(super) use self::{
     copy::{copy, copy_place, take_notices},
     departure::{departures, hub_group, propose_removal, settle_departure},
     device::{certificates, device, enrol_device, list_devices, revoke_device, touch_device},
-    follower::{base_tree, feed, feed_page, followers_have},
+    follower::{base_tree, feed, feed_page, followers_have, follows},
     group::{public_group, welcome_tree},
     guest::{admit_guest, guest_gone},
     key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},

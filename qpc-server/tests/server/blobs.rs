@@ -17,8 +17,8 @@ use qpc_proto::{
 };
 use qpc_server::{
     blob_store::{
-        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, NewUpload, Place, Range, ReadBlobError,
-        Sweep, Upload, UploadError, memory::MemoryBlobs,
+        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+        ReadBlobError, Sweep, Upload, UploadError, memory::MemoryBlobs,
     },
     metrics::labels::{BlobRejection, Limit},
     policy::limits::Rate,
@@ -351,7 +351,7 @@ impl BlobStore for Held {
         self.blobs.put_part(upload, number, data, now_ms)
     }
 
-    fn part(&self, upload: Upload, number: u32) -> Answer<Bytes, UploadError> {
+    fn part(&self, upload: Upload, number: u32) -> Answer<(u64, Bytes), UploadError> {
         self.blobs.part(upload, number)
     }
 
@@ -359,8 +359,8 @@ impl BlobStore for Held {
         self.blobs.ready(upload)
     }
 
-    fn finish(&self, upload: Upload, whole: Content, now_ms: u64) -> Answer<(), UploadError> {
-        self.blobs.finish(upload, whole, now_ms)
+    fn finish(&self, upload: Upload, whole: Content, kept: Kept) -> Answer<(), UploadError> {
+        self.blobs.finish(upload, whole, kept)
     }
 
     fn discard(&self, upload: Upload) -> Answer<(), StoreFault> {

@@ -233,7 +233,9 @@ async fn a_person_of_a_peer_asks_as_often_as_one_of_ours() {
 }
 
 /// A real side that asks, and a peer by hand that answers as it likes.
-async fn asked_by_hand(change: impl FnOnce(&mut qpc_server::federation::Settings)) -> (Side, Hand, quinn::Connection) {
+pub(crate) async fn asked_by_hand(
+    change: impl FnOnce(&mut qpc_server::federation::Settings),
+) -> (Side, Hand, quinn::Connection) {
     let authority = Authority::new();
     let hand = Hand::new(authority.sign(&Claims::of("b.example")), &authority.root);
     let material = authority.material(&Claims::of("a.example"));
@@ -243,7 +245,9 @@ async fn asked_by_hand(change: impl FnOnce(&mut qpc_server::federation::Settings
     (side, hand, connection)
 }
 
-fn asks(remote: &Arc<dyn Remote>) -> impl Future<Output = Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>> + use<> {
+pub(crate) fn asks(
+    remote: &Arc<dyn Remote>,
+) -> impl Future<Output = Result<v1::PeerClaimKeyPackagesAnswer, RemoteError>> + use<> {
     let [requester, target] = ["alice@a.example", "bob@b.example"].map(|text| Address::parse(text).unwrap());
     remote.claim_key_packages(&requester, &target, Suite::Classical)
 }

@@ -110,7 +110,7 @@ impl House {
         let hub_key = HubKey::from_seed(&HUB_SEED);
         let hub_public = hub_key.public();
         let hub = (domain(), hub_key);
-        let blobs = Blobs::new(Arc::clone(&store), blobs, clock.clone(), Arc::clone(&metrics), &limits.blobs);
+        let blobs = Blobs::new((Arc::clone(&store), blobs), clock.clone(), Arc::clone(&metrics), &limits.blobs);
         let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),

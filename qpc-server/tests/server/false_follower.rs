@@ -1,9 +1,11 @@
 //! A server that lies to a hub about what its people do: by hand, with its own certificate.
 
 use bytes::Bytes;
+use qpc_client::api::Command;
 use qpc_proto::{
     error::Code,
     id::{ConversationId, ConversationName, DeviceId, MessageId},
+    limits::BLOB_PART,
     v1::{self, peer_answer::Result as PeerOutcome, peer_deed::Deed, peer_done::Result as Done, peer_request},
 };
 use qpc_server::store::Store;
@@ -16,6 +18,15 @@ use crate::{
 
 fn device(person: &Person) -> DeviceId {
     person.status().whoami.device.parse().unwrap()
+}
+
+/// Asks a server by hand.
+fn ask(net: &Net, connection: &quinn::Connection, method: peer_request::Method) -> PeerOutcome {
+    net.block(async {
+        let mut stream = Stream::open(connection).await;
+        stream.say(&request(method)).await;
+        stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
+    })
 }
 
 #[test]
@@ -35,13 +46,7 @@ fn a_server_speaks_for_its_own_people_in_what_they_are_in_and_nothing_else() {
     bob.disconnect();
     b.stop_server();
     let (_hand, connection) = a.impostor("b.example");
-    let ask = |method: peer_request::Method| {
-        a.block(async {
-            let mut stream = Stream::open(&connection).await;
-            stream.say(&request(method)).await;
-            stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
-        })
-    };
+    let ask = |method: peer_request::Method| ask(&a, &connection, method);
     let act = |deeds: Vec<v1::PeerDeed>| match ask(peer_request::Method::Act(v1::PeerAct { deeds })) {
         PeerOutcome::Act(answer) => Ok(answer.done.into_iter().map(|done| done.result.unwrap()).collect::<Vec<_>>()),
         PeerOutcome::Error(error) => Err(Code::from_wire(error.code).unwrap()),
@@ -207,11 +212,7 @@ fn a_guest_says_as_much_as_anybody_may_and_so_many_become_guests() {
         v1::PeerDeed { sender, device_id, devices: Vec::new(), deed: Some(Deed::Send(send)) }
     };
     let codes = |deeds: Vec<v1::PeerDeed>| {
-        let answer = a.block(async {
-            let mut stream = Stream::open(&connection).await;
-            stream.say(&request(peer_request::Method::Act(v1::PeerAct { deeds }))).await;
-            stream.next::<v1::PeerAnswer>().await.unwrap().result.unwrap()
-        });
+        let answer = ask(&a, &connection, peer_request::Method::Act(v1::PeerAct { deeds }));
         let PeerOutcome::Act(answer) = answer else { panic!("{answer:?}") };
         let code = |done: v1::PeerDone| match done.result.unwrap() {
             Done::Error(error) => Code::from_wire(error.code),
@@ -225,4 +226,112 @@ fn a_guest_says_as_much_as_anybody_may_and_so_many_become_guests() {
     let changed = v1::PeerDeed { deed: Some(Deed::DevicesChanged(v1::PeerDevices { gone: true })), ..new("ben") };
     let expected = [Some(Code::DeviceNotEnrolled), None, Some(Code::RateLimited), Some(Code::RateLimited)];
     assert_eq!(codes(vec![new("ben"), changed.clone(), new("bill"), changed]), expected);
+}
+
+#[test]
+fn files_are_given_to_those_in_their_conversation_and_taken_from_them() {
+    let nets = Net::start_all(["a.example", "b.example"]);
+    connected(&nets);
+    let [a, b] = nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    for (group, members) in [("crew", vec!["bob@b.example"]), ("private", vec![]), ("former", vec!["bob@b.example"])] {
+        alice.do_it(new_group(group, members));
+    }
+    bob.until("in the groups", |bob| bob.conversations().len() == 3);
+    alice.do_it(Command::GroupRemove { group: "former".into(), members: vec!["bob@b.example".into()] });
+    bob.until("out of one", |bob| bob.conversations().iter().any(|one| one.title == "former" && !one.active));
+    let named = |title: &str| -> ConversationName {
+        alice.conversations().into_iter().find(|one| one.title == title).unwrap().conversation.parse().unwrap()
+    };
+    let (crew, private, former) = (named("crew"), named("private"), named("former"));
+    let (bobs, alices) = (device(&bob), device(&alice));
+    bob.disconnect();
+    b.stop_server();
+    let (_hand, connection) = a.impostor("b.example");
+    let ask = |method: peer_request::Method| ask(&a, &connection, method);
+    let content = crate::blobs::bytes(3, BLOB_PART + 9);
+    let blob_in = |conversation: &ConversationName| v1::Blob {
+        conversation: Some(conversation.to_wire()),
+        digest: blake3::hash(&content).as_bytes().to_vec().into(),
+    };
+    let act = |(sender, device): (&str, DeviceId), deed: Deed| {
+        let deed =
+            v1::PeerDeed { sender: sender.into(), device_id: device.to_bytes(), devices: Vec::new(), deed: Some(deed) };
+        match ask(peer_request::Method::Act(v1::PeerAct { deeds: vec![deed] })) {
+            PeerOutcome::Act(mut answer) => match answer.done.remove(0).result.unwrap() {
+                Done::Error(error) => Err(Code::from_wire(error.code).unwrap()),
+                done => Ok(done),
+            },
+            other => panic!("{other:?}"),
+        }
+    };
+    let his = ("bob@b.example", bobs);
+    let size = content.len() as u64;
+    let begin = |blob: v1::Blob, size: u64| Deed::BeginUpload(v1::BeginUpload { blob: Some(blob), size });
+    let part = |blob: v1::Blob, number: u32, data: &Bytes| {
+        Deed::UploadPart(v1::UploadPart { blob: Some(blob), number, data: data.clone() })
+    };
+    let finish = |blob: v1::Blob| Deed::FinishUpload(v1::FinishUpload { blob: Some(blob) });
+    let theirs = ConversationName { domain: crate::peer::domain("b.example"), ..crew.clone() };
+    let (first, last) = (content.slice(..BLOB_PART), content.slice(BLOB_PART..));
+    for (what, who, deed, refused) in [
+        ("of somebody of the hub's", ("alice@a.example", alices), begin(blob_in(&crew), size), Code::Forbidden),
+        ("with alice's device", ("bob@b.example", alices), begin(blob_in(&crew), size), Code::DeviceNotEnrolled),
+        ("where bob is not", his, begin(blob_in(&private), size), Code::NotFound),
+        ("where bob is no more", his, begin(blob_in(&former), size), Code::NotFound),
+        ("in another domain", his, begin(blob_in(&theirs), size), Code::Forbidden),
+        ("a part in another domain", his, part(blob_in(&theirs), 0, &first), Code::Forbidden),
+        ("an end in another domain", his, finish(blob_in(&theirs)), Code::Forbidden),
+        (
+            "out of another domain",
+            his,
+            Deed::ReleaseBlob(v1::ReleaseBlob { blob: Some(blob_in(&theirs)) }),
+            Code::Forbidden,
+        ),
+        ("nothing", his, begin(blob_in(&crew), 0), Code::Malformed),
+        ("too much", his, begin(blob_in(&crew), 1 << 60), Code::BlobTooLarge),
+        ("what has not begun", his, part(blob_in(&crew), 0, &first), Code::UploadUnknown),
+        ("no blob", his, Deed::FinishUpload(v1::FinishUpload { blob: None }), Code::Malformed),
+    ] {
+        assert_eq!(act(who, deed), Err(refused), "{what}");
+    }
+    assert!(act(his, begin(blob_in(&crew), size)).is_ok());
+    assert_eq!(act(his, part(blob_in(&crew), 1, &first)), Err(Code::PartInvalid));
+    assert!(act(his, part(blob_in(&crew), 1, &last)).is_ok());
+    assert_eq!(act(his, finish(blob_in(&crew))), Err(Code::PartsMissing));
+    assert!(act(his, part(blob_in(&crew), 0, &first)).is_ok());
+    assert!(act(his, finish(blob_in(&crew))).is_ok());
+    let read = |blob: v1::Blob, offset: u64, length: u32| {
+        let read = v1::ReadBlob { blob: Some(blob), offset, length };
+        match ask(peer_request::Method::ReadBlob(v1::PeerReadBlob { read: Some(read) })) {
+            PeerOutcome::ReadBlob(answer) => Ok(answer),
+            PeerOutcome::Error(error) => Err(Code::from_wire(error.code).unwrap()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let most = u32::try_from(BLOB_PART).unwrap();
+    let other = v1::Blob { digest: vec![1; 32].into(), ..blob_in(&crew) };
+    let short = v1::Blob { digest: vec![1; 31].into(), ..blob_in(&crew) };
+    for (what, blob, offset, length, refused) in [
+        ("where nobody of theirs is", blob_in(&private), 0, most, Code::NotFound),
+        ("where nobody of theirs is any more", blob_in(&former), 0, most, Code::NotFound),
+        ("of another domain", blob_in(&theirs), 0, most, Code::Forbidden),
+        ("what there is not", other, 0, most, Code::NotFound),
+        ("no digest", short, 0, most, Code::Malformed),
+        ("nothing", blob_in(&crew), 0, 0, Code::RangeInvalid),
+        ("more than a part", blob_in(&crew), 0, most + 1, Code::RangeInvalid),
+        ("behind its end", blob_in(&crew), size, 1, Code::RangeInvalid),
+    ] {
+        assert_eq!(read(blob, offset, length), Err(refused), "{what}");
+    }
+    assert!(matches!(
+        ask(peer_request::Method::ReadBlob(v1::PeerReadBlob { read: None })),
+        PeerOutcome::Error(error) if error.code == Code::Malformed as u32
+    ));
+    let answer = read(blob_in(&crew), BLOB_PART as u64, most).unwrap();
+    let range = answer.range.unwrap();
+    assert_eq!((range.size, range.data), (size, last));
+    let days = answer.kept_ms as f64 / (24.0 * 60.0 * 60.0 * 1_000.0);
+    assert!((89.9..=90.0).contains(&days), "{days}");
 }

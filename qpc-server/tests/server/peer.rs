@@ -20,6 +20,8 @@ use qpc_proto::{
     v1,
 };
 use qpc_server::{
+    blob::Blobs,
+    blob_store::memory::MemoryBlobs,
     clock::{Clock, SystemClock},
     delivery::Delivery,
     federation::{Access, Door, House, Material, Peer, Settings},
@@ -174,7 +176,9 @@ fn nobodys_house(own: &str, metrics: &Arc<Metrics>, tasks: &Tasks) -> House {
     let delivery = Delivery::new(with.0, registry, with.1, with.2, &limits.session);
     let groups = Groups::new(store.clone(), hub, clock, &limits.groups, tasks.clone(), Arc::clone(metrics)).unwrap();
     let policy = Arc::new(Policy::new(&limits.rates, metrics));
-    House { groups: Arc::new(groups), delivery: Arc::new(delivery), store, policy }
+    let (parts, clock) = ((store.clone() as Arc<_>, Arc::new(MemoryBlobs::new()) as Arc<_>), Arc::new(SystemClock));
+    let blobs = Arc::new(Blobs::new(parts, clock, Arc::clone(metrics), &limits.blobs));
+    House { groups: Arc::new(groups), delivery: Arc::new(delivery), blobs, store, policy }
 }
 
 /// One real side of a federation, without the server behind it.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use qpc_client::api::{Command, FileState, Outcome};
 use qpc_proto::{address::AccountName, id::ConversationName, limits::BLOB_PART};
 use qpc_server::{
-    blob_store::{BlobDigest, BlobStore, Budget, NewUpload, Place, Quota, Upload},
+    blob_store::{BlobDigest, BlobStore, Budget, Kept, NewUpload, Place, Quota, Upload},
     clock::{Clock, SystemClock},
     metrics::labels::Limit,
     store::Store,
@@ -66,7 +66,7 @@ fn upload_elsewhere(net: &Net, name: &str, conversation: ConversationName, conte
             blobs.put_part(upload.clone(), number, content.slice_ref(part), now_ms).await.unwrap();
         }
         let whole = blobs.ready(upload.clone()).await.unwrap().unwrap();
-        blobs.finish(upload, whole, now_ms).await.unwrap();
+        blobs.finish(upload, whole, Kept { added_ms: now_ms, until_ms: 0 }).await.unwrap();
     });
 }
 

@@ -73,7 +73,7 @@ pub fn everything_is_there_after_a_restart(backend: &dyn Backend) {
     assert!(world.holds(&talk, &blob));
     assert_eq!(world.figures(), figures);
     assert_eq!(world.places(&blob, blob.size()), [talk]);
-    assert_eq!(wait(world.store.part(upload, 0)), Ok(half.part(0)));
+    assert_eq!(wait(world.store.part(upload, 0)), Ok((half.size(), half.part(0))));
 }
 
 pub fn a_closed_store_refuses(backend: &dyn Backend) {
@@ -83,7 +83,7 @@ pub fn a_closed_store_refuses(backend: &dyn Backend) {
     wait(world.store.close()).unwrap();
     wait(world.store.close()).unwrap();
     let store = &world.store;
-    let sweep = Sweep { uploads_before_ms: 1, blobs_before_ms: 1, batch: 1 };
+    let sweep = Sweep { uploads_before_ms: 1, blobs_before_ms: 1, now_ms: 1, batch: 1 };
     let faults: Vec<StoreFault> = vec![
         wait(store.places(blob.digest(), 100, 1)).unwrap_err(),
         wait(store.discard(upload.clone())).unwrap_err(),

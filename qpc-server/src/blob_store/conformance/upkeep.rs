@@ -4,7 +4,7 @@ use qpc_proto::limits::BLOB_PART;
 
 use super::{
     Backend,
-    world::{Blob, World, account, conversation, wait},
+    world::{Blob, World, account, assert_taken, conversation, wait},
 };
 use crate::blob_store::*;
 
@@ -52,6 +52,35 @@ pub fn expired_blobs_go(backend: &dyn Backend) {
     // It can be there again.
     world.upload(alice, &talk, &blobs[0]);
     assert!(world.holds(&talk, &blobs[0]));
+}
+
+pub fn a_blob_goes_when_it_was_to_be_there_no_longer(backend: &dyn Backend) {
+    let mut world = World::new(backend);
+    let (alice, talk, other) = (account(1), conversation(1), conversation(2));
+    let blobs: Vec<_> = (0..4).map(|seed| Blob::new(seed, BLOB_PART + 1)).collect();
+    for (blob, until_ms) in blobs.iter().zip([0, 2_000, 3_000, 2_001]) {
+        let upload = blob.by(alice, &talk);
+        world.begin(&upload, blob.size()).unwrap();
+        world.put_all(&upload, blob);
+        let whole = world.whole(&upload).unwrap().unwrap();
+        world.finish_until(&upload, whole, until_ms).unwrap();
+        let read = world.read(&blob.in_place(&talk), 0, 1).unwrap();
+        assert_eq!(read.kept, Kept { added_ms: world.now_ms, until_ms });
+    }
+    // Put into another conversation, it stays there.
+    assert_eq!(world.begin_with(&blobs[2].by(alice, &other), blobs[2].size(), Some(&talk)), Ok(Begun::Complete));
+    world.now_ms = 2_000;
+    world.sweep(0, 0, 1);
+    let kept = |world: &World| blobs.iter().map(|blob| world.holds(&talk, blob)).collect::<Vec<_>>();
+    assert_eq!(kept(&world), [true, false, true, true]);
+    let mut world = world.reopened(backend);
+    world.now_ms = 3_000;
+    assert!(world.sweep(0, 0, 1) > 1, "one in a step");
+    assert_eq!(kept(&world), [true, false, false, false]);
+    assert!(world.holds(&other, &blobs[2]));
+    let one = BLOB_PART as u64 + 1;
+    assert_eq!(world.figures(), [(2, 2 * one), (0, 0)]);
+    assert_taken(&mut world, alice, &talk, 2 * one, one);
 }
 
 pub fn bytes_outlive_a_conversation_that_shares_them(backend: &dyn Backend) {

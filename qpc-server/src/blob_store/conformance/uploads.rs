@@ -18,11 +18,11 @@ pub fn parts_come_in_any_order_and_twice(backend: &dyn Backend) {
     assert_eq!(world.begin(&upload, blob.size()), Ok(Begun::Parts(0)));
     for (number, new) in [(3, true), (1, true), (1, false), (0, true), (2, true), (0, false)] {
         assert_eq!(world.put_new(&upload, number, blob.part(number)), Ok(new));
-        assert_eq!(wait(world.store.part(upload.clone(), number)), Ok(blob.part(number)));
+        assert_eq!(wait(world.store.part(upload.clone(), number)), Ok((blob.size(), blob.part(number))));
     }
     // What is there stays as it is.
     assert_eq!(world.put(&upload, 0, Blob::new(2, BLOB_PART).0), Ok(()));
-    assert_eq!(wait(world.store.part(upload.clone(), 0)), Ok(blob.part(0)));
+    assert_eq!(wait(world.store.part(upload.clone(), 0)), Ok((blob.size(), blob.part(0))));
     assert_eq!(world.ready(&upload), Ok(Some(blob.size())));
     assert!(!world.holds(&talk, &blob), "an unfinished blob can be read");
     world.finish(&upload).unwrap();

@@ -154,7 +154,11 @@ impl World {
     }
 
     pub fn finish_whole(&self, upload: &Upload, whole: Content) -> Result<(), UploadError> {
-        wait(self.store.finish(upload.clone(), whole, self.now_ms))
+        self.finish_until(upload, whole, 0)
+    }
+
+    pub fn finish_until(&self, upload: &Upload, whole: Content, until_ms: u64) -> Result<(), UploadError> {
+        wait(self.store.finish(upload.clone(), whole, Kept { added_ms: self.now_ms, until_ms }))
     }
 
     /// A whole upload.
@@ -204,7 +208,8 @@ impl World {
     /// Removes what is due, in steps of so many rows, and says how many steps there were.
     pub fn sweep(&self, uploads_before_ms: u64, blobs_before_ms: u64, batch: usize) -> usize {
         for step in 1..10_000 {
-            if !wait(self.store.sweep(Sweep { uploads_before_ms, blobs_before_ms, batch })).unwrap() {
+            let sweep = Sweep { uploads_before_ms, blobs_before_ms, now_ms: self.now_ms, batch };
+            if !wait(self.store.sweep(sweep)).unwrap() {
                 return step;
             }
         }

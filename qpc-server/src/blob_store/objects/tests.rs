@@ -115,7 +115,7 @@ fn what_is_in_flight_is_removed_later() {
     assert!(stored);
     let in_flight = InFlight::new(&probe.objects, name);
     wait(world.store.discard(upload)).unwrap();
-    let sweep = Sweep { uploads_before_ms: 0, blobs_before_ms: 0, batch: 10 };
+    let sweep = Sweep { uploads_before_ms: 0, blobs_before_ms: 0, now_ms: 0, batch: 10 };
     wait(probe.sweep(sweep)).unwrap();
     assert_eq!(files(&folder.objects()).len(), 1);
     drop(in_flight);

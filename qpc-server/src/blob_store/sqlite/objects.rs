@@ -8,7 +8,7 @@ use super::{SqliteBlobs, content::OBJECTS_LEFT, rows::Rows};
 use crate::{
     blob_store::{
         Place, ReadBlobError, Upload, UploadError,
-        tables::{ContentId, ContentTables, Fallible},
+        tables::{ContentId, ContentTables, Fallible, ReferenceRow},
         verbs,
     },
     store::{
@@ -52,24 +52,28 @@ impl SqliteBlobs {
         })
     }
 
-    /// Where a part of an upload is, and how long it is.
-    pub(in crate::blob_store) fn part_at(&self, upload: Upload, part: u32) -> Reply<(ObjectName, usize), UploadError> {
+    /// Where a part of an upload is, how large the blob is, and how long the part.
+    pub(in crate::blob_store) fn part_at(
+        &self,
+        upload: Upload,
+        part: u32,
+    ) -> Reply<(ObjectName, u64, usize), UploadError> {
         self.engine.read(move |rows| {
-            let (content, len) = verbs::locate_part(rows, &upload, part)?;
-            Ok((rows.name(content)?, len))
+            let (row, len) = verbs::locate_part(rows, &upload, part)?;
+            Ok((rows.name(row.content)?, row.size, len))
         })
     }
 
-    /// Where a range of a blob is: its name, its size, and how many bytes the range has.
+    /// Where a range of a blob is: its name, what is known of the blob, and how many bytes the range has.
     pub(in crate::blob_store) fn range_at(
         &self,
         place: Place,
         offset: u64,
         length: usize,
-    ) -> Reply<(ObjectName, u64, usize), ReadBlobError> {
+    ) -> Reply<(ObjectName, ReferenceRow, usize), ReadBlobError> {
         self.engine.read(move |rows| {
-            let (content, bytes, len) = verbs::locate(rows, &place, offset, length)?;
-            Ok((rows.name(content)?, bytes, len))
+            let (blob, len) = verbs::locate(rows, &place, offset, length)?;
+            Ok((rows.name(blob.content)?, blob, len))
         })
     }
 

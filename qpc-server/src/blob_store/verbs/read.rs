@@ -6,7 +6,7 @@ use qpc_proto::{id::ConversationName, limits::BLOB_PART};
 use super::{PART, missing};
 use crate::blob_store::{
     BlobDigest, BlobFigures, Budget, Place, Range, ReadBlobError,
-    tables::{BlobTables, ContentId, Owner},
+    tables::{BlobTables, Owner, ReferenceRow},
 };
 use crate::store::StoreFault;
 
@@ -22,13 +22,15 @@ pub(in crate::blob_store) fn places(
 
 /// Bytes of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::blob_store) struct Piece {
-    pub(in crate::blob_store) number: u32,
-    pub(in crate::blob_store) range: std::ops::Range<usize>,
+pub(crate) struct Piece {
+    /// Of which part.
+    pub(crate) number: u32,
+    /// Where in it.
+    pub(crate) range: std::ops::Range<usize>,
 }
 
 /// What a range consists of: at most two pieces, because it is at most as long as a part.
-pub(in crate::blob_store) fn pieces(offset: u64, len: usize) -> Vec<Piece> {
+pub(crate) fn pieces(offset: u64, len: usize) -> Vec<Piece> {
     let (Ok(number), Ok(from)) = (u32::try_from(offset / PART), usize::try_from(offset % PART)) else {
         return Vec::new();
     };
@@ -38,17 +40,17 @@ pub(in crate::blob_store) fn pieces(offset: u64, len: usize) -> Vec<Piece> {
     [first, second].into_iter().filter(|piece| !piece.range.is_empty()).collect()
 }
 
-/// The content of a blob, its size, and how many bytes a range has there.
+/// A blob, and how many bytes a range has there.
 pub(in crate::blob_store) fn locate(
     tables: &mut dyn BlobTables,
     place: &Place,
     offset: u64,
     length: usize,
-) -> Result<(ContentId, u64, usize), ReadBlobError> {
+) -> Result<(ReferenceRow, usize), ReadBlobError> {
     let blob = tables.reference(place)?.ok_or(ReadBlobError::NotFound)?;
     let rest = blob.size.checked_sub(offset).filter(|rest| *rest > 0).ok_or(ReadBlobError::Range)?;
     let len = usize::try_from(rest).unwrap_or(usize::MAX).min(length).min(BLOB_PART);
-    Ok((blob.content, blob.size, len))
+    Ok((blob, len))
 }
 
 /// See [`crate::blob_store::BlobStore::read`].
@@ -58,10 +60,10 @@ pub(in crate::blob_store) fn read(
     offset: u64,
     length: usize,
 ) -> Result<Range, ReadBlobError> {
-    let (content, size, len) = locate(tables, place, offset, length)?;
+    let (ReferenceRow { content, size, kept, .. }, len) = locate(tables, place, offset, length)?;
     let mut read = |piece: Piece| tables.read_part(content, piece.number, piece.range)?.ok_or_else(missing);
     let parts = pieces(offset, len).into_iter().map(&mut read).collect::<Result<Vec<_>, _>>()?;
-    Ok(Range { size, data: joined(parts) })
+    Ok(Range { size, kept, data: joined(parts) })
 }
 
 /// One piece is not copied.

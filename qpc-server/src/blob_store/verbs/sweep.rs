@@ -23,7 +23,11 @@ pub(in crate::blob_store) fn sweep(tables: &mut dyn BlobTables, sweep: &Sweep) -
     for (place, row) in &blobs {
         drop_reference(tables, place, row)?;
     }
+    let copies = tables.references_until(sweep.now_ms, batch)?;
+    for (place, row) in &copies {
+        drop_reference(tables, place, row)?;
+    }
     fail::fail_point!("blobs::expired");
     let garbage = tables.collect(batch)?;
-    Ok(garbage || uploads.len() >= batch || blobs.len() >= batch)
+    Ok(garbage || uploads.len() >= batch || blobs.len() >= batch || copies.len() >= batch)
 }

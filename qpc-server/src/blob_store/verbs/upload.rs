@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{PARTS_PER_BLOB, change, change_both, drop_upload, part_len, parts};
 use crate::blob_store::{
-    BeginError, Begun, Budget, Content, NewUpload, Place, Upload, UploadError,
+    BeginError, Begun, Budget, Content, Kept, NewUpload, Place, Upload, UploadError,
     tables::{BlobTables, Body, ContentId, Fallible, Owner, ReferenceRow, UploadRow, Usage},
 };
 use crate::store::StoreFault;
@@ -43,7 +43,8 @@ pub(in crate::blob_store) fn begin(tables: &mut dyn BlobTables, new: &NewUpload)
     })?;
     fail::fail_point!("blobs::charged");
     if let Some(blob) = readable {
-        tables.add_reference(place, ReferenceRow { account: upload.account, added_ms: new.now_ms, ..blob })?;
+        let kept = Kept { added_ms: new.now_ms, until_ms: 0 };
+        tables.add_reference(place, ReferenceRow { account: upload.account, kept, ..blob })?;
         return Ok(Begun::Complete);
     }
     let content = tables.new_content(place.digest, new.size)?;
@@ -133,15 +134,15 @@ pub(in crate::blob_store) fn put_part(
     Ok(new.then_some(Content { size: row.size, id: row.content }))
 }
 
-/// Where the bytes of an upload's part are, and how many.
+/// The upload, and how many bytes a part of it has, which is there.
 pub(in crate::blob_store) fn locate_part(
     tables: &mut dyn BlobTables,
     upload: &Upload,
     number: u32,
-) -> Result<(ContentId, usize), UploadError> {
+) -> Result<(UploadRow, usize), UploadError> {
     let row = tables.upload(upload)?.ok_or(UploadError::Unknown)?;
     let len = part_len(row.size, number).ok_or(UploadError::PartInvalid)?;
-    if tables.has_part(row.content, number)? { Ok((row.content, len)) } else { Err(UploadError::PartsMissing) }
+    if tables.has_part(row.content, number)? { Ok((row, len)) } else { Err(UploadError::PartsMissing) }
 }
 
 /// See [`crate::blob_store::BlobStore::part`].
@@ -149,9 +150,9 @@ pub(in crate::blob_store) fn part(
     tables: &mut dyn BlobTables,
     upload: &Upload,
     number: u32,
-) -> Result<Bytes, UploadError> {
-    let (content, len) = locate_part(tables, upload, number)?;
-    Ok(tables.read_part(content, number, 0..len)?.ok_or_else(super::missing)?)
+) -> Result<(u64, Bytes), UploadError> {
+    let (row, len) = locate_part(tables, upload, number)?;
+    Ok((row.size, tables.read_part(row.content, number, 0..len)?.ok_or_else(super::missing)?))
 }
 
 fn is_whole(row: &UploadRow) -> bool {
@@ -178,7 +179,7 @@ pub(in crate::blob_store) fn finish(
     tables: &mut dyn BlobTables,
     upload: &Upload,
     whole: Content,
-    now_ms: u64,
+    kept: Kept,
 ) -> Result<(), UploadError> {
     let place = &upload.place;
     let there = tables.reference(place)?;
@@ -207,7 +208,7 @@ pub(in crate::blob_store) fn finish(
         usage.uploads = usage.uploads.saturating_sub(1);
     })?;
     fail::fail_point!("blobs::upload_finished");
-    let reference = ReferenceRow { content, size: row.size, account: upload.account, added_ms: now_ms };
+    let reference = ReferenceRow { content, size: row.size, account: upload.account, kept };
     Ok(tables.add_reference(place, reference)?)
 }
 

@@ -32,6 +32,11 @@ fn page(world: &World, of: &Domain, log: &ConversationName) -> Result<FeedPage, 
     wait(world.store.feed_page(of, log, false, (100, usize::MAX)))
 }
 
+/// Whether it has people in it now.
+fn follows(world: &World, of: &Domain, log: &ConversationName) -> bool {
+    wait(world.store.follows(of, log)).unwrap()
+}
+
 fn seqs(page: &FeedPage) -> Vec<u64> {
     page.entries.iter().map(|entry| entry.seq.0).collect()
 }
@@ -55,7 +60,10 @@ pub fn a_domain_reads_what_its_people_may_from_where_the_first_came_in(backend: 
     let plain = world.create(&alice, world.new_group(&[&carol]));
     world.say(&alice, &plain, "among us");
     world.told();
+    assert!(!follows(&world, &b, &plain));
     world.commit(&alice, &with_tree(world.next_commit(&alice, &plain, &[&bob], &[]), "a tree")).unwrap();
+    assert!(follows(&world, &b, &plain) && !follows(&world, &c, &plain));
+    assert!(!follows(&world, &b, &inbox_of(&bob)), "nobody's conversation");
     let told = world.told();
     let of = |log: &ConversationName| {
         let entry = told.iter().find(|committed| committed.entry.conversation == *log).unwrap();
@@ -94,13 +102,16 @@ pub fn a_domain_reads_what_its_people_may_from_where_the_first_came_in(backend: 
     world.commit(&alice, &with_tree(world.next_commit(&alice, &plain, &[&ben], &[]), "another")).unwrap();
     world.commit(&alice, &world.next_commit(&alice, &plain, &[], &[&bob])).unwrap();
     world.say(&alice, &plain, "ben is here still");
+    assert!(follows(&world, &b, &plain));
     assert_eq!(seqs(&page(&world, &b, &plain).unwrap()), [5, 6, 7]);
     world.commit(&alice, &world.next_commit(&alice, &plain, &[], &[&ben])).unwrap();
     world.say(&alice, &plain, "among us again");
+    assert!(!follows(&world, &b, &plain), "though it reads on to there");
     assert_eq!(world.told().last().unwrap().followers, None);
     assert_eq!(seqs(&page(&world, &b, &plain).unwrap()), [5, 6, 7, 8]);
     // Who comes back before that was read begins anew.
     world.commit(&alice, &with_tree(world.next_commit(&alice, &plain, &[&bob], &[]), "a third")).unwrap();
+    assert!(follows(&world, &b, &plain));
     let again = page(&world, &b, &plain).unwrap();
     assert_eq!((seqs(&again), again.base.map(|base| base.seq)), (vec![10], Some(Seq(10))));
     world.commit(&alice, &world.next_commit(&alice, &plain, &[], &[&bob])).unwrap();

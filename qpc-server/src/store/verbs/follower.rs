@@ -138,6 +138,16 @@ pub(in crate::store) fn base_tree(
     tables.base_tree(log, domain, offset, most)?.ok_or(ReadError::NotFound)
 }
 
+pub(in crate::store) fn follows(
+    tables: &mut dyn Tables,
+    domain: &Domain,
+    name: &ConversationName,
+) -> Result<bool, StoreFault> {
+    let Some((log, row)) = tables.log(name)? else { return Ok(false) };
+    let follower = tables.follower(log, domain)?.filter(|_| row.kind != LogKind::Inbox);
+    Ok(follower.is_some_and(|follower| follower.until.is_none()))
+}
+
 pub(in crate::store) fn followers_have(
     tables: &mut dyn Tables,
     domain: &Domain,

@@ -26,7 +26,7 @@ fn an_answered_part_is_in_the_files() {
         fs::copy(folder.path().with_extension("db-wal"), copy.path().with_extension("db-wal")).unwrap();
         let restored = World::new(&copy);
         assert_eq!(restored.begin(&upload, blob.size()), Ok(Begun::Parts(number + 1)));
-        assert_eq!(wait(restored.store.part(upload.clone(), number)), Ok(blob.part(number)));
+        assert_eq!(wait(restored.store.part(upload.clone(), number)), Ok((blob.size(), blob.part(number))));
     }
 }
 

@@ -34,7 +34,7 @@ fn a_full_disk_refuses_parts_until_there_is_space() {
     world.release(&kept.by(alice, &talk));
     world.sweep(0, 0, 10);
     assert_eq!(world.put(&upload, number, blob.part(number)), Ok(()));
-    assert_eq!(wait(world.store.part(upload, number)), Ok(blob.part(number)));
+    assert_eq!(wait(world.store.part(upload, number)), Ok((blob.size(), blob.part(number))));
 }
 
 #[test]

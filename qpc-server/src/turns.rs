@@ -9,10 +9,10 @@ use std::{
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
 /// Those in which a change is under way or waits. Bounded by who may wait at all.
-pub(super) struct Turns<K: Eq + Hash + Clone>(Mutex<HashMap<K, Arc<Lock<()>>>>);
+pub struct Turns<K: Eq + Hash + Clone>(Mutex<HashMap<K, Arc<Lock<()>>>>);
 
 /// The right to change what is named, until it is dropped.
-pub(super) struct Turn<'t, K: Eq + Hash + Clone> {
+pub struct Turn<'t, K: Eq + Hash + Clone> {
     // In this order they are dropped.
     _guard: OwnedMutexGuard<()>,
     _ticket: Ticket<'t, K>,
@@ -33,7 +33,7 @@ impl<K: Eq + Hash + Clone> Default for Turns<K> {
 
 impl<K: Eq + Hash + Clone> Turns<K> {
     /// Waits for the turn. Dropping the future gives the place back.
-    pub(super) async fn take<'t>(&'t self, name: &'t K) -> Turn<'t, K> {
+    pub async fn take<'t>(&'t self, name: &'t K) -> Turn<'t, K> {
         let lock = Arc::clone(self.map().entry(name.clone()).or_default());
         let ticket = Ticket { turns: self, name, lock: Arc::clone(&lock) };
         Turn { _guard: lock.lock_owned().await, _ticket: ticket }
