@@ -251,6 +251,10 @@ fn files_are_given_to_those_in_their_conversation_and_taken_from_them() {
     let (_hand, connection) = a.impostor("b.example");
     let ask = |method: peer_request::Method| ask(&a, &connection, method);
     let content = crate::blobs::bytes(3, BLOB_PART + 9);
+    // There it is, for those who are there.
+    for conversation in [&private, &former] {
+        crate::released::upload_elsewhere(&a, "alice", conversation.clone(), &content);
+    }
     let blob_in = |conversation: &ConversationName| v1::Blob {
         conversation: Some(conversation.to_wire()),
         digest: blake3::hash(&content).as_bytes().to_vec().into(),

@@ -51,7 +51,7 @@ fn bob_removes_alice(bob: &Person) {
 }
 
 /// Ciphertext goes up as from another device of the account: the first one's home knows nothing of it.
-fn upload_elsewhere(net: &Net, name: &str, conversation: ConversationName, content: &Bytes) {
+pub(crate) fn upload_elsewhere(net: &Net, name: &str, conversation: ConversationName, content: &Bytes) {
     let place = Place { conversation, digest: BlobDigest(*blake3::hash(content).as_bytes()) };
     let (store, blobs) = (net.store(), net.blobs());
     net.block(async {
