@@ -73,7 +73,7 @@ tiers: ## The tables of docs/sizing.md, measured here; as root, for limits on th
 fuzz: deps ## Each fuzz target for FUZZ_SECONDS; needs a nightly toolchain.
 	FUZZ_SECONDS=$(FUZZ_SECONDS) .ci/fuzz
 
-torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; races of many, large files, repair of a large group; SEEDS of the simulation.
+torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its control run; kills of three servers and cuts between them, TORTURE_ACROSS times; races of many, large files, repair of a large group; SEEDS of the simulation.
 	$(CARGO) build --release --locked --workspace --bins
 	TORTURE_CYCLES=$(TORTURE_CYCLES) .ci/torture
 	QPC_SEEDS=0..$(SEEDS) QPC_SEEDS_FILE=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/seeds-$$(git rev-parse --short HEAD).txt $(CARGO) test --release --locked \

@@ -97,6 +97,8 @@ pub(super) struct ExternalArgs {
 pub(super) enum Command {
     /// Kill -9 under load, again and again: is every acknowledged message there once, in order?
     Torture(TortureArgs),
+    /// The same for servers of three domains, killed in turn and cut off from each other.
+    TortureAcross(AcrossArgs),
     /// Is a known name told from an unknown one by a login's first answer?
     Timing {
         /// Pairs of a known and an unknown name.
@@ -254,6 +256,37 @@ pub(super) struct TortureArgs {
     expect_violations: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct AcrossArgs {
+    /// How often a server is killed; they take turns.
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+    /// How often two are cut off from each other, one way or both, for 1 to 60 s.
+    #[arg(long, default_value_t = 50)]
+    cuts: u32,
+    /// The longest of these, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60))]
+    cut_seconds: u32,
+    /// People at each server.
+    #[arg(long, default_value_t = 2)]
+    people: usize,
+    /// For moments and messages; a new one each time unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+impl AcrossArgs {
+    pub(super) fn plan(&self) -> torture::across::Plan {
+        torture::across::Plan {
+            kills: self.kills,
+            cuts: self.cuts,
+            cut_seconds: self.cut_seconds,
+            people: self.people,
+            seed: self.seed.unwrap_or_else(qpc_bench::random::unix_ms),
+        }
+    }
+}
+
 impl TortureArgs {
     pub(super) fn plan(&self) -> torture::Plan {
         torture::Plan {
@@ -312,6 +345,11 @@ impl Cli {
         let users = |users: u32| 300_u64.saturating_add(u64::from(users) / 10);
         let seconds = match &self.command {
             Command::Torture(args) => 120_u64.saturating_add(u64::from(args.cycles).saturating_mul(10)),
+            Command::TortureAcross(args) => {
+                let harm =
+                    u64::from(args.kills).saturating_mul(15).saturating_add(u64::from(args.cuts).saturating_mul(65));
+                600_u64.saturating_add(harm)
+            }
             Command::Timing { pairs, .. } => 120_u64.saturating_add(u64::try_from(*pairs).unwrap_or(u64::MAX) / 50),
             Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),
             Command::Login { users: of, .. } => users(*of),

@@ -114,6 +114,14 @@ impl Bed {
         Self::launch(program, None, &Profile::Free.configuration(TOKEN, &[]), None, Cgroups::default()).await
     }
 
+    /// The same on a data directory, with lines of configuration besides.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_in(program: &Path, data: &Path, lines: &[String]) -> anyhow::Result<Self> {
+        Self::launch(program, Some(data), &Profile::Free.configuration(TOKEN, lines), None, Cgroups::default()).await
+    }
+
     async fn launch(
         program: &Path,
         data: Option<&Path>,

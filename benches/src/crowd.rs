@@ -62,17 +62,37 @@ pub async fn person(dialer: &Dialer, token: &str, name: &str) -> anyhow::Result<
     Ok(Person { device, wire })
 }
 
+/// Has a server hand out so many key packages of somebody, whose secrets nobody keeps.
+///
+/// # Errors
+/// What went wrong.
+pub async fn publish(person: &Person, count: usize) -> anyhow::Result<()> {
+    let devices = vec![person.device.clone(); count];
+    let key_packages = aside(move || Ok(invited(&devices)?.iter().map(Invited::key_package).collect())).await?;
+    let publish = v1::PublishKeyPackages { key_packages, ..Default::default() };
+    person.wire.call(Method::PublishKeyPackages(publish)).await.context("publishing key packages")?;
+    Ok(())
+}
+
 /// Makes a direct conversation, and has the peer accept.
 ///
 /// # Errors
 /// What went wrong.
 pub async fn direct(creator: &Person, peer: &Person, random: &mut Random) -> anyhow::Result<Room> {
-    let address = peer.device.address().to_string();
-    let (room, _) = create(creator, v1::ConversationKind::Direct, &address, &[peer], random).await?;
+    let (room, _) = asked(creator, peer, random).await?;
     let answer = v1::ContactAnswer::Accept.into();
     let accept = v1::AnswerContact { address: creator.device.address().to_string(), answer };
     peer.wire.call(Method::AnswerContact(accept)).await.context("accepting")?;
     Ok(room)
+}
+
+/// Makes a direct conversation, which the peer is asked to accept.
+///
+/// # Errors
+/// What went wrong.
+pub async fn asked(creator: &Person, peer: &Person, random: &mut Random) -> anyhow::Result<(Room, Engine)> {
+    let address = peer.device.address().to_string();
+    create(creator, v1::ConversationKind::Direct, &address, &[peer], random).await
 }
 
 /// Makes a group of people who have accepted its creator, and gives what makes its creator's commits.
@@ -91,15 +111,20 @@ async fn create(
     random: &mut Random,
 ) -> anyhow::Result<(Room, Engine)> {
     let (request, engine) = creation(creator, kind, peer, members, random).await?;
+    let answer = creator.wire.call(Method::CreateConversation(request.clone())).await;
+    Ok((made(creator, answer.context("creating a conversation")?, &request)?, engine))
+}
+
+/// What an answer says that was made.
+///
+/// # Errors
+/// When it is another one.
+pub fn made(creator: &Person, answer: Outcome, request: &v1::CreateConversation) -> anyhow::Result<Room> {
     let name = ConversationName::parse(request.conversation.as_ref())?;
     let id = MessageId::parse(&request.message_id)?;
-    match creator.wire.call(Method::CreateConversation(request)).await.context("creating a conversation")? {
-        Outcome::CreateConversation(made) => {
-            let commit = Sent { conversation: name.clone(), device: creator.device.id(), counter: Counter(1), id };
-            Ok((Room { name, commit, at: Seq(made.seq), chain: ChainValue::parse(&made.chain) }, engine))
-        }
-        _ => bail!("an answer of another kind"),
-    }
+    let Outcome::CreateConversation(made) = answer else { bail!("an answer of another kind") };
+    let commit = Sent { conversation: name.clone(), device: creator.device.id(), counter: Counter(1), id };
+    Ok(Room { name, commit, at: Seq(made.seq), chain: ChainValue::parse(&made.chain) })
 }
 
 /// The request that makes a conversation, and the creator's side of its group.

@@ -17,6 +17,8 @@ pub enum Event {
     Invoked(Sent),
     /// The server acknowledged it at this place.
     Acknowledged(Sent, Seq),
+    /// Its own server keeps it for the one that orders the conversation.
+    Kept(Sent),
     /// An entry was pushed to, or read by, somebody; `reader` names the reading session.
     Delivered {
         /// Which reader; a reader that reconnects has a new number.
@@ -53,7 +55,7 @@ pub struct Final {
 /// Something no correct server does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// Acknowledged, and not there at the end.
+    /// Acknowledged, or kept for another server, and not there at the end.
     Lost(MessageId),
     /// Acknowledged at one place, found at another.
     Moved(MessageId),
@@ -119,6 +121,8 @@ pub fn check(events: &[Event], logs: &BTreeMap<ConversationName, Vec<Final>>) ->
                 Some(place) if *place != (&sent.conversation, *seq) => violations.push(Violation::Moved(sent.id)),
                 Some(_) => {}
             },
+            Event::Kept(sent) if !found.contains_key(&sent.id) => violations.push(Violation::Lost(sent.id)),
+            Event::Kept(_) => {}
             Event::Delivered { reader, sent, seq } => {
                 match found.get(&sent.id) {
                     Some(place) if *place == (&sent.conversation, *seq) => {}
@@ -189,6 +193,17 @@ mod tests {
             log.push(Final { seq: Seq(4), sent: sent(4) });
         });
         assert_eq!(stored, []);
+    }
+
+    #[test]
+    fn what_a_server_keeps_for_another_is_there_at_the_end() {
+        let kept = |number: u64| {
+            with(|events, _| {
+                events.push(Event::Invoked(sent(number)));
+                events.push(Event::Kept(sent(number)));
+            })
+        };
+        assert_eq!((kept(3), kept(4)), (vec![], vec![Violation::Lost(sent(4).id)]));
     }
 
     #[test]

@@ -39,4 +39,5 @@ pub mod storm;
 pub mod talk;
 pub mod timing;
 pub mod torture;
+pub mod union;
 pub mod workbench;

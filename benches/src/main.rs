@@ -57,6 +57,9 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
 async fn bench(cli: &Cli) -> anyhow::Result<Report> {
     match &cli.command {
         Command::Torture(args) => torture::run(&bed::program(cli.server_program.clone())?, &args.plan()).await,
+        Command::TortureAcross(args) => {
+            torture::across::run(&bed::program(cli.server_program.clone())?, &args.plan()).await
+        }
         Command::Timing { pairs, seed } => timing::run(&bed::program(cli.server_program.clone())?, *pairs, *seed).await,
         Command::Idle { users, seconds } => idle::run(&cli.common()?, *users, qpc_bench::talk::seconds(*seconds)).await,
         Command::Login { users, concurrency } => login::run(&cli.common()?, *users, *concurrency).await,

@@ -3,6 +3,7 @@
 //! Clients pipeline, lose their connections, and send again what was not answered; what they did and saw is judged
 //! against the logs at the end. A killed process loses nothing that the kernel has: this is no power cut.
 
+pub mod across;
 mod client;
 mod lane;
 mod reader;
@@ -45,6 +46,8 @@ use crate::{
 const GROUP: usize = 4;
 /// UDP sockets of the clients.
 const SOCKETS: usize = 4;
+/// The longest pause of a client in a conversation, in milliseconds.
+const PAUSE_MS: u64 = 120;
 /// From an acknowledgement after a start to the next kill.
 const KILL_AFTER_MS: (u64, u64) = (50, 1_500);
 /// Longest wait for an acknowledgement after a start.
@@ -87,7 +90,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
     let recorder = Arc::new(Recorder::create(&bed.directory().join("history.txt"))?);
     let people = crowd::people(&dialer, bed.token(), "torture", plan.senders).await?;
     let prober = crowd::person(&dialer, bed.token(), "prober").await?;
-    let (clients, logs) = furnish(&people, &recorder, &mut random).await?;
+    let (clients, logs) = furnish(&people, &dialer, &recorder, &mut random).await?;
 
     if plan.expect_violations {
         // Not before: accounts and conversations that are lost leave nothing to look at.
@@ -96,7 +99,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
         bed.restart().await?;
     }
     let (tell, word) = watch::channel(Word::default());
-    let load = client::run_all(clients, &dialer, &recorder, &word);
+    let load = client::run_all(clients, &recorder, &word);
     let killing = async {
         let mut restarts = Vec::new();
         for cycle in 1..=plan.cycles {
@@ -115,7 +118,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
             let answered_in = probe(&dialer, &prober, began).await?;
             note(&format!("kill {cycle}: after {acknowledged} acknowledgements; answers again in {answered_in:.3} s"));
             restarts.push(answered_in);
-            tell.send_modify(|word| word.started = cycle);
+            tell.send_modify(|word| word.started = [cycle; client::SERVERS_MAX]);
         }
         under_load(&recorder).await?;
         tell.send_modify(|word| word.ending = true);
@@ -156,6 +159,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
 /// Conversations for everybody, and a client for each. Gives the logs with somebody who may read them whole.
 async fn furnish(
     people: &[Person],
+    dialer: &Arc<Dialer>,
     recorder: &Recorder,
     random: &mut Random,
 ) -> anyhow::Result<(Vec<Client>, Vec<(Person, Room)>)> {
@@ -179,7 +183,7 @@ async fn furnish(
                     let creator = me == creator.device.id();
                     let last = Counter(u64::from(creator));
                     let engine = if creator { engine.take() } else { None };
-                    lanes.push(Lane::new(room.name.clone(), me, last, engine, random.fork()));
+                    lanes.push(Lane::new(room.name.clone(), me, last, engine, PAUSE_MS, random.fork()));
                 }
             }
             logs.push((creator.clone(), room));
@@ -188,7 +192,7 @@ async fn furnish(
     let client = |(person, lanes): (&Person, Vec<Lane>)| {
         let followed: Vec<_> = lanes.iter().map(|lane| lane.conversation.clone()).collect();
         let reader = Reader::new(followed.into_iter(), recorder, random.fork());
-        Client { device: person.device.clone(), lanes, reader }
+        Client { device: person.device.clone(), server: 0, dialer: Arc::clone(dialer), lanes, reader }
     };
     Ok((people.iter().zip(lanes).map(client).collect(), logs))
 }

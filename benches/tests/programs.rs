@@ -56,6 +56,14 @@ fn users_of_the_profile_send_files_as_well() {
 }
 
 #[test]
+fn servers_that_are_killed_and_cut_off_have_the_same_in_the_end() {
+    let result = bench(&["torture-across", "--kills", "3", "--cuts", "1", "--cut-seconds", "3", "--people", "1"]);
+    let figure = |key: &str| result["figures"][key].as_u64().unwrap();
+    assert_eq!((figure("violations"), figure("conversations")), (0, 6));
+    assert!(figure("kept") > 0 && figure("acknowledged") > figure("kept"), "{result}");
+}
+
+#[test]
 fn users_of_the_profile_come_back_after_a_restart_and_miss_nothing() {
     let result = bench(&["storm", "--users", "8", "--stop"]);
     assert_eq!((&result["users"], &result["lost"], &result["errors"]), (&8.into(), &0.into(), &0.into()));

@@ -12,11 +12,14 @@ use super::{lane::Lane, reader::Reader, recorder::Recorder};
 /// From a failure to the next attempt.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
+/// Servers that there may be.
+pub(super) const SERVERS_MAX: usize = 3;
+
 /// What the one who kills lets clients know.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Word {
-    /// How often the server was started.
-    pub(super) started: u32,
+    /// How often each server was started.
+    pub(super) started: [u32; SERVERS_MAX],
     /// No more messages: get answers to those on their way, and end.
     pub(super) ending: bool,
 }
@@ -24,13 +27,19 @@ pub(super) struct Word {
 /// See the module's text.
 pub(super) struct Client {
     pub(super) device: Device,
+    /// The number of its server, and the way there.
+    pub(super) server: usize,
+    pub(super) dialer: Arc<Dialer>,
     pub(super) lanes: Vec<Lane>,
     pub(super) reader: Reader,
 }
 
 impl Client {
     /// Sends and reads until it is told to end and has all its answers.
-    pub(super) async fn run(mut self, dialer: Arc<Dialer>, recorder: Arc<Recorder>, word: watch::Receiver<Word>) {
+    pub(super) async fn run(mut self, recorder: Arc<Recorder>, word: watch::Receiver<Word>) {
+        let dialer = Arc::clone(&self.dialer);
+        let server = self.server;
+        let starts = |word: &Word| word.started.get(server).copied().unwrap_or_default();
         loop {
             let now = *word.borrow();
             if now.ending && self.lanes.iter().all(Lane::is_empty) {
@@ -41,7 +50,7 @@ impl Client {
                 // Whatever the outcome: what is not answered is sent again.
                 outcome = self.session(&dialer, &recorder, &word) => drop(outcome),
                 // Nothing comes from a server that was killed, not even that it is gone.
-                _ = restarted.wait_for(|word| word.started != now.started) => {}
+                _ = restarted.wait_for(|word| starts(word) != starts(&now)) => {}
             }
             sleep(RETRY_AFTER).await;
         }
@@ -67,14 +76,12 @@ impl Client {
 /// Runs all until each has ended.
 pub(super) async fn run_all(
     clients: Vec<Client>,
-    dialer: &Arc<Dialer>,
     recorder: &Arc<Recorder>,
     word: &watch::Receiver<Word>,
 ) -> anyhow::Result<()> {
     if clients.is_empty() {
         bail!("no clients");
     }
-    join_all(clients.into_iter().map(|client| client.run(Arc::clone(dialer), Arc::clone(recorder), word.clone())))
-        .await;
+    join_all(clients.into_iter().map(|client| client.run(Arc::clone(recorder), word.clone()))).await;
     Ok(())
 }

@@ -23,8 +23,6 @@ use crate::{crowd, history::Sent, random::Random};
 const DEPTH: usize = 32;
 /// Messages in one go, at most.
 const BURST: u64 = 16;
-/// The longest pause between two goes, in milliseconds.
-const PAUSE_MS: u64 = 120;
 /// Bodies have so many bytes at least, and fewer than so many more.
 const BODY: (usize, usize) = (64, 1_500);
 /// One in so many messages of a lane that may is a commit.
@@ -62,6 +60,8 @@ pub(super) struct Lane {
     rolled_back: Option<Counter>,
     /// What makes commits, in a lane that may: alone in its conversation.
     engine: Option<Engine>,
+    /// The longest pause between two goes, in milliseconds.
+    pause_ms: u64,
     left_in_burst: u64,
     next_burst: Instant,
     random: Random,
@@ -73,6 +73,7 @@ impl Lane {
         device: DeviceId,
         last: Counter,
         engine: Option<Engine>,
+        pause_ms: u64,
         random: Random,
     ) -> Self {
         Self {
@@ -85,6 +86,7 @@ impl Lane {
             again: VecDeque::new(),
             rolled_back: None,
             engine,
+            pause_ms,
             left_in_burst: 0,
             next_burst: Instant::now(),
             random,
@@ -162,7 +164,7 @@ impl Lane {
                 sleep_until(self.next_burst).await;
             }
             self.left_in_burst = self.random.below(BURST).saturating_add(1);
-            let pause = Duration::from_millis(self.random.below(PAUSE_MS));
+            let pause = Duration::from_millis(self.random.below(self.pause_ms));
             self.next_burst = Instant::now().checked_add(pause).unwrap_or_else(Instant::now);
         }
         while self.left_in_burst > 0 && self.pending.len() < DEPTH {
@@ -198,6 +200,10 @@ impl Lane {
         let Some(mut pending) = self.pending.pop_front() else { bail!("an answer to nothing") };
         self.on_stream = self.on_stream.saturating_sub(1);
         let (seq, chain) = match answer {
+            Outcome::Send(answer) if answer.queued => {
+                recorder.kept(&pending.sent);
+                return Ok(());
+            }
             Outcome::Send(answer) => (answer.seq, answer.chain),
             Outcome::SubmitCommit(answer) => (answer.seq, answer.chain),
             Outcome::Error(error) => {

@@ -81,6 +81,15 @@ impl Recorder {
         self.acknowledged.notify_waiters();
     }
 
+    /// Its own server keeps it for another one.
+    pub fn kept(&self, sent: &Sent) {
+        let mut book = self.book();
+        book.acknowledged = book.acknowledged.saturating_add(1);
+        book.put(Event::Kept(sent.clone()));
+        drop(book);
+        self.acknowledged.notify_waiters();
+    }
+
     /// Waits for the next acknowledgement.
     pub async fn next_acknowledgement(&self) {
         self.acknowledged.notified().await;
@@ -135,6 +144,7 @@ impl Book {
         let line = match &event {
             Event::Invoked(sent) => format!("invoked {}", words(sent)),
             Event::Acknowledged(sent, seq) => format!("acknowledged {} at {seq}", words(sent)),
+            Event::Kept(sent) => format!("kept {}", words(sent)),
             Event::Delivered { reader, sent, seq } => format!("delivered {} at {seq} to reader {reader}", words(sent)),
         };
         self.line(&line);

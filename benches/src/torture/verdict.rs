@@ -54,6 +54,27 @@ pub(super) async fn read(wire: &Wire, name: &ConversationName) -> anyhow::Result
     }
 }
 
+impl Log {
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Where another server's copy of it is another one, in words.
+    pub(super) fn differs(&self, name: &ConversationName, of: &str, copy: &Self) -> Vec<String> {
+        let mut faults: Vec<_> = copy.faults.iter().map(|fault| format!("at {of}: {fault}")).collect();
+        if self.entries != copy.entries {
+            let (own, theirs) = (self.entries.len(), copy.entries.len());
+            let same = self.entries.iter().zip(&copy.entries).take_while(|(one, other)| one == other).count();
+            faults.push(format!("{name}: {own} entries at its hub, {theirs} at {of}, of which the first {same} agree"));
+        }
+        if self.chains != copy.chains {
+            faults.push(format!("{name}: the chain at {of} is another one"));
+        }
+        faults
+    }
+}
+
 /// Everything that no correct server does, in words.
 pub(super) fn judge(record: Record, logs: BTreeMap<ConversationName, Log>) -> Vec<String> {
     let mut faults = record.alarms;

@@ -53,6 +53,14 @@ pub struct Invited {
     key_package: Vec<u8>,
 }
 
+impl Invited {
+    /// As a server hands it out.
+    #[must_use]
+    pub fn key_package(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.key_package)
+    }
+}
+
 /// A group that was made, as a server is shown it.
 pub struct Founded {
     /// Of epoch 0, with the tree.
