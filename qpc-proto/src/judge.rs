@@ -1,8 +1,8 @@
 //! Who may change what in a group: one judgement of a commit or proposal, which server and client both ask.
 //!
 //! The rules of roles are [`crate::role`]; this says whose action each MLS proposal is, and what else a
-//! change must keep: a leaf stays the device's own, the role table names members only, and nothing but the
-//! roles changes in the group context. Certificates are verified and signatures and trees are checked by
+//! change must keep: a leaf stays the device's own, the role table names members only, nothing but the
+//! roles changes in the group context, and what the group continues stays as it was made. Certificates are verified and signatures and trees are checked by
 //! then: whoever asks has turned MLS's messages into the plain terms of this module.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ pub enum Violation {
     /// The role table is unreadable, or names people who are not members.
     #[error("the role table is malformed or names people who are not members")]
     Roles,
-    /// Something else than the roles was changed in the group context.
+    /// Something else than the roles was changed in the group context: what the group continues, for one.
     #[error("the group's settings may not be changed")]
     Context,
     /// A sender or a target that is not in the tree.
@@ -348,6 +348,10 @@ impl Group {
         roles: &RoleTable,
         after: &BTreeSet<&Address>,
     ) -> Result<Vec<(Address, Role)>, Violation> {
+        // Whoever comes later is to find what those compared who were there first.
+        if roles.continues() != self.roles.continues() {
+            return Err(Violation::Context);
+        }
         // Who is gone has no role: else it would have it again on the day it comes back.
         if roles.iter().any(|(address, _)| !after.contains(address)) {
             return Err(Violation::Roles);

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod chain;
 pub mod content;
+pub mod continuation;
 pub mod credential;
 pub mod error;
 pub mod frame;

@@ -1,13 +1,13 @@
 //! Who may do what in a group: one function that server and client both ask.
 //!
 //! Roles live in a group-context extension that only commits change
-//! ([`ROLES_EXTENSION`]); [`RoleTable`] is its content.
+//! ([`ROLES_EXTENSION`]); [`RoleTable`] is its content, in which also stands what the group continues, for good.
 
 use std::{collections::BTreeMap, fmt};
 
 use prost::Message;
 
-use crate::{address::Address, limits::MEMBERS_MAX, v1};
+use crate::{address::Address, continuation::Continued, limits::MEMBERS_MAX, v1};
 
 /// Type of the group-context extension with the roles (private use, RFC 9420 section 17.3).
 pub const ROLES_EXTENSION: u16 = 0xF100;
@@ -108,9 +108,12 @@ pub fn may(role: Role, action: Action) -> bool {
     }
 }
 
-/// The roles of a group: everybody who is more than a plain member.
+/// The roles of a group: everybody who is more than a plain member. And the group that it continues, if it does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RoleTable(BTreeMap<Address, Role>);
+pub struct RoleTable {
+    roles: BTreeMap<Address, Role>,
+    continues: Option<Continued>,
+}
 
 /// An extension that is not a role table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -121,36 +124,49 @@ impl RoleTable {
     /// The table of a new group.
     #[must_use]
     pub fn owned_by(owner: Address) -> Self {
-        Self(BTreeMap::from([(owner, Role::Owner)]))
+        Self { roles: BTreeMap::from([(owner, Role::Owner)]), continues: None }
+    }
+
+    /// The same table of a group that continues another one.
+    #[must_use]
+    pub fn continuing(self, continues: Option<Continued>) -> Self {
+        Self { continues, ..self }
+    }
+
+    /// What the group continues.
+    #[must_use]
+    pub fn continues(&self) -> Option<&Continued> {
+        self.continues.as_ref()
     }
 
     /// Somebody's role; a plain member where the table does not say more.
     #[must_use]
     pub fn of(&self, address: &Address) -> Role {
-        self.0.get(address).copied().unwrap_or_default()
+        self.roles.get(address).copied().unwrap_or_default()
     }
 
     /// Sets a role.
     pub fn set(&mut self, address: Address, role: Role) {
         match role {
-            Role::Member => self.0.remove(&address),
-            role => self.0.insert(address, role),
+            Role::Member => self.roles.remove(&address),
+            role => self.roles.insert(address, role),
         };
     }
 
     /// Everybody who is more than a plain member, in order of address.
     pub fn iter(&self) -> impl Iterator<Item = (&Address, Role)> {
-        self.0.iter().map(|(address, role)| (address, *role))
+        self.roles.iter().map(|(address, role)| (address, *role))
     }
 
     /// The extension's content.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let roles = self
-            .0
+            .roles
             .iter()
             .map(|(address, role)| v1::RoleEntry { address: address.to_string(), role: role.to_wire() as u32 });
-        v1::RoleList { roles: roles.collect() }.encode_to_vec()
+        v1::RoleList { roles: roles.collect(), continues: self.continues.as_ref().map(Continued::to_wire) }
+            .encode_to_vec()
     }
 
     /// Reads the extension's content; only the canonical encoding is accepted.
@@ -162,7 +178,8 @@ impl RoleTable {
         if list.roles.len() > MEMBERS_MAX {
             return Err(RoleTableError);
         }
-        let mut table = Self::default();
+        let continues = list.continues.as_ref().map(|wire| Continued::parse(wire).ok_or(RoleTableError)).transpose()?;
+        let mut table = Self::default().continuing(continues);
         for entry in list.roles {
             let address = Address::parse(&entry.address).map_err(|_| RoleTableError)?;
             table.set(address, i32::try_from(entry.role).map_or(Role::Member, Role::from_wire));
@@ -174,6 +191,10 @@ impl RoleTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        chain::ChainValue,
+        id::{ConversationId, ConversationName, Seq},
+    };
 
     #[test]
     fn the_rules_of_roles() {
@@ -214,7 +235,16 @@ mod tests {
         table.set(Address::parse("bob@a.example").unwrap(), Role::Admin);
         assert_eq!(RoleTable::decode(&table.encode()), Ok(table.clone()));
         assert_eq!(table.of(&alice), Role::Owner);
-        let twice = v1::RoleList { roles: vec![v1::RoleEntry { address: alice.to_string(), role: 3 }; 2] };
+        let twice =
+            v1::RoleList { roles: vec![v1::RoleEntry { address: alice.to_string(), role: 3 }; 2], continues: None };
         assert_eq!(RoleTable::decode(&twice.encode_to_vec()), Err(RoleTableError));
+        let domain = alice.domain.clone();
+        let conversation = ConversationName { domain, id: ConversationId::new(1, [1; 10]) };
+        let continues = Continued { chain: ChainValue::genesis(&conversation), seq: Seq(7), conversation };
+        let continuing = table.continuing(Some(continues.clone()));
+        assert_eq!(RoleTable::decode(&continuing.encode()), Ok(continuing.clone()));
+        assert_eq!(continuing.continues(), Some(&continues));
+        let nothing = v1::RoleList { roles: Vec::new(), continues: Some(v1::Continued::default()) };
+        assert_eq!(RoleTable::decode(&nothing.encode_to_vec()), Err(RoleTableError));
     }
 }

@@ -25,6 +25,7 @@ use qpc_proto::{
     address::{Address, Domain},
     chain::{ChainValue, Digest, EntryContent, EntryKind, Header, LogEntry},
     content::{Content, Kind},
+    continuation::Continued,
     frame,
     id::{ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     link::{Asker, InviteLink},
@@ -98,6 +99,10 @@ fn bundle() -> v1::CommitBundle {
         removed: vec!["carol@chat.example".into()],
         asked: Vec::new(),
     }
+}
+
+fn continued() -> Continued {
+    Continued { conversation: name(), seq: Seq(41), chain: ChainValue::genesis(&name()) }
 }
 
 fn log_entry() -> LogEntry {
@@ -270,6 +275,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
             })),
         ),
         ("RoleList", roles.encode()),
+        ("RoleList of a group that continues another", roles.continuing(Some(continued())).encode()),
         (
             "ContactNotice of somebody who asks to join",
             v1::ContactNotice {

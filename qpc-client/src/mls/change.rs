@@ -84,6 +84,12 @@ impl Staged {
             && self.to_wire().encoded_len() <= FRAME_MAX.saturating_sub(REQUEST_ROOM)
     }
 
+    /// With which role somebody comes in.
+    fn role_of(&self, added: &Address) -> v1::Role {
+        let given = self.change.roles_changed.iter().find(|(address, _)| address == added);
+        given.map_or(Role::Member, |(_, role)| *role).to_wire()
+    }
+
     /// The bundle of the wire. Accounts that left by themselves are not among the removed: the server
     /// ended their access when they proposed it.
     #[must_use]
@@ -101,7 +107,7 @@ impl Staged {
                 .change
                 .accounts_added
                 .iter()
-                .map(|address| v1::Member { address: address.to_string(), role: v1::Role::Member as i32 })
+                .map(|address| v1::Member { address: address.to_string(), role: self.role_of(address).into() })
                 .collect(),
             removed: removed.map(Address::to_string).collect(),
             asked: self.asked.iter().map(Address::to_string).collect(),
@@ -133,13 +139,21 @@ impl Group<'_> {
     /// # Errors
     /// [`CommitError`].
     pub fn add(&mut self, invitees: &[Invitee<'_>]) -> Result<Staged, CommitError> {
+        self.add_as(invitees, Vec::new())
+    }
+
+    /// The same, and gives those who come in roles, which only an owner may.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub fn add_as(&mut self, invitees: &[Invitee<'_>], roles: Vec<(Address, Role)>) -> Result<Staged, CommitError> {
         let suite = self.suite()?;
         let check = |invitee| self.mls.check_invitee(suite, invitee);
         let add = invitees.iter().map(check).collect::<Result<Vec<_>, _>>()?;
         if add.is_empty() {
             return Err(CommitError::Nothing);
         }
-        self.change(|group, mls| stage(group, mls, Plan { add, ..Plan::default() }))
+        self.change(|group, mls| stage(group, mls, Plan { add, roles, ..Plan::default() }))
     }
 
     /// Lets in who has asked by a link, under the account key that the request names. The commit shows the request to
@@ -430,9 +444,9 @@ fn away(pending: &QueuedProposal) -> Option<u32> {
     }
 }
 
-/// The role table after a commit: it names members only.
+/// The role table after a commit: it names members only, and what the group continues stays.
 fn next_roles(roles: &RoleTable, set: &[(Address, Role)], members: &BTreeSet<&Address>) -> RoleTable {
-    let mut next = RoleTable::default();
+    let mut next = RoleTable::default().continuing(roles.continues().cloned());
     for (address, role) in roles.iter().filter(|(address, _)| members.contains(address)) {
         next.set(address.clone(), role);
     }

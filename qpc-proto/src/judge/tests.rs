@@ -3,7 +3,12 @@
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::*;
-use crate::{id::DeviceId, transcript, v1};
+use crate::{
+    chain::ChainValue,
+    continuation::Continued,
+    id::{ConversationId, ConversationName, DeviceId, Seq},
+    transcript, v1,
+};
 
 fn device_with(name: &str, number: u8, account: u8) -> VerifiedDevice {
     let account = SigningKey::from_bytes(&[account; 32]);
@@ -157,4 +162,26 @@ fn any_member_puts_a_device_in_anew_and_no_other_in_its_place() {
     assert!(group(&[]).commit(commit(3, &owner)).is_ok());
     let split = [(Author::Member(2), Deed::Remove(0)), (Author::Member(3), Deed::Add(device("alice", 1)))];
     assert!(matches!(group(&[]).commit(commit(3, &split)), Err(Violation::Role { .. })));
+}
+
+#[test]
+fn what_a_group_continues_is_said_when_it_is_made_and_never_changed() {
+    let domain = crate::address::Domain::parse("b.example").unwrap();
+    let conversation = ConversationName { domain, id: ConversationId::new(1, [1; 10]) };
+    let one = Continued { chain: ChainValue::genesis(&conversation), seq: Seq(7), conversation };
+    let other = Continued { seq: Seq(8), ..one.clone() };
+    let of = |continues: Option<&Continued>| {
+        let members = [(0, device("alice", 1)), (1, device("bob", 2))].into_iter().collect();
+        Group::new(members, roles().continuing(continues.cloned()), [])
+    };
+    let to = |continues: Option<&Continued>| {
+        let roles = Some(roles().continuing(continues.cloned()));
+        Commit { roles, ..own(0, Deed::Settings) }
+    };
+    for said in [None, Some(&one)] {
+        assert!(of(said).commit(to(said)).is_ok());
+        for changed in [None, Some(&one), Some(&other)].into_iter().filter(|changed| *changed != said) {
+            assert_eq!(of(said).commit(to(changed)).err(), Some(Violation::Context), "{said:?} {changed:?}");
+        }
+    }
 }

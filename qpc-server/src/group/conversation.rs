@@ -59,6 +59,7 @@ impl Groups {
             commit,
             group_info: request.group_info,
             group: None,
+            continues: None,
             now_ms: self.clock.unix_ms(),
         };
         let (this, actor) = (Arc::clone(self), actor.clone());

@@ -156,8 +156,9 @@ impl Groups {
             ConversationKind::Direct => Some(self.met(abroad, hub, &group)?),
             _ => None,
         };
-        let after = Seq(base.seq.saturating_sub(1));
-        self.append(name, CopyFrom::Base { kind, after, chain, met }, (steps, group), base.group_info).await
+        let (after, continues) = (Seq(base.seq.saturating_sub(1)), group.continues().cloned());
+        let from = CopyFrom::Base { kind, after, chain, met, continues };
+        self.append(name, from, (steps, group), base.group_info).await
     }
 
     /// The one of the hub's domain, in a conversation of two.

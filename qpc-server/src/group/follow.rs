@@ -11,6 +11,7 @@ use bytes::Bytes;
 use qpc_proto::{
     address::Domain,
     id::{ConversationName, Epoch, Seq},
+    judge::Violation,
     limits::TREE_PAGE_MAX,
     v1,
 };
@@ -146,6 +147,11 @@ impl Follower {
             .judge(move |crypto| {
                 let founding = Founding { name: &new.conversation, hub: &hub.domain, hub_key: &hub.key.public() };
                 let mut group = Followed::found(crypto, &caller, &founding, &new.group_info)?;
+                new.continues = group.continues().cloned();
+                // One of two has its hub at one of the two, and an account's own at its server.
+                if new.peer.is_some() && new.continues.is_some() {
+                    return Err(Violation::Context.into());
+                }
                 match &mut new.commit {
                     Some(bundle) => {
                         let approved = group.judge_commit(crypto, &caller, bundle)?;

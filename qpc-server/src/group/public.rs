@@ -139,6 +139,12 @@ impl Followed {
         self.rules.roles()
     }
 
+    /// The conversation that it continues, if it does.
+    #[must_use]
+    pub fn continues(&self) -> Option<&ConversationName> {
+        self.rules.roles().continues().map(|continued| &continued.conversation)
+    }
+
     /// Puts the rules' view beside the group; `None` where its roles can't be read.
     fn of(
         public: PublicGroup,

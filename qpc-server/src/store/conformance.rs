@@ -17,6 +17,7 @@ pub mod accounts;
 pub mod appends;
 pub mod blocks;
 pub mod contacts;
+pub mod continuations;
 pub mod copies;
 pub mod devices;
 pub mod followers;
@@ -78,6 +79,9 @@ suite! { $ store_conformance of store:
         a_stranger_places_one_small_message, accepting_lets_the_other_write_and_tells_them,
         writing_back_accepts, creating_back_accepts_and_names_the_one_conversation,
         a_decline_looks_like_waiting, what_was_not_asked_cannot_be_answered, contacts_are_listed_in_pages;
+    continuations:
+        who_is_in_what_a_group_continues_has_agreed_to_be_added, what_a_group_continues_is_known_as_long_as_it_is,
+        a_device_is_welcomed_by_whom_it_has_agreed_with_elsewhere;
     blocks:
         a_block_withholds_bodies_and_shows_nothing, a_blocked_request_is_stored_and_its_welcome_held,
         a_blocked_contact_can_be_added_without_a_word, a_block_holds_so_many_welcomes;

@@ -97,6 +97,8 @@ pub enum CopyFrom {
         chain: ChainValue,
         /// The one of the hub's domain, in a conversation of two: it may not be known here yet.
         met: Option<Met>,
+        /// The conversation that the group continues, as its context says.
+        continues: Option<ConversationName>,
     },
 }
 

@@ -182,6 +182,8 @@ pub struct NewConversation {
     pub group_info: Bytes,
     /// The group of epoch 0, where there is no commit.
     pub group: Option<GroupState>,
+    /// The conversation that the group continues, as its context says.
+    pub continues: Option<ConversationName>,
     /// The server's clock.
     pub now_ms: u64,
 }

@@ -134,6 +134,7 @@ const LAYOUT: Layout = Layout {
         include_str!("sqlite/links.sql"),
         include_str!("sqlite/guests.sql"),
         include_str!("sqlite/followers.sql"),
+        include_str!("sqlite/continuations.sql"),
     ],
 };
 

@@ -7,6 +7,7 @@
 mod account;
 mod append;
 mod contact;
+mod continuation;
 mod conversation;
 mod copy;
 mod departure;

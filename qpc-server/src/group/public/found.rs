@@ -41,7 +41,12 @@ impl Followed {
             (Some((_, device)), None) if caller.is(device) => {}
             _ => return Err(Refused::Sender),
         }
-        if *group.rules.roles() != RoleTable::owned_by(caller.address.clone()) {
+        let continues = group.rules.roles().continues().cloned();
+        // What the hub itself orders needs nobody to go on with it.
+        if continues.as_ref().is_some_and(|continued| continued.conversation.domain == *founding.hub) {
+            return Err(Violation::Context.into());
+        }
+        if *group.rules.roles() != RoleTable::owned_by(caller.address.clone()).continuing(continues) {
             return Err(Violation::Roles.into());
         }
         let senders = group.public.group_context().extensions().external_senders();

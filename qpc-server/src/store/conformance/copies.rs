@@ -83,7 +83,7 @@ impl<'w> Theirs<'w> {
         };
         CopyAppend {
             log: self.name.clone(),
-            from: CopyFrom::Base { kind, after, chain, met },
+            from: CopyFrom::Base { kind, after, chain, met, continues: None },
             entries: vec![theirs(entry)],
             change: Some(change),
             group_info: Bytes::from_static(b"info"),

@@ -142,6 +142,7 @@ impl World {
             commit: Some(bundle(0, &[peer], &[])),
             group_info: Bytes::new(),
             group: None,
+            continues: None,
             now_ms: self.now_ms.get(),
         }
     }
@@ -160,6 +161,7 @@ impl World {
             commit: None,
             group_info: Bytes::from_static(b"group info"),
             group: Some(state("epoch 0", Some("tree of one"))),
+            continues: None,
             now_ms: self.now_ms.get(),
         }
     }

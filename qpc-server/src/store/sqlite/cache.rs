@@ -150,7 +150,8 @@ mod tests {
             ConversationName { domain: Domain::parse("localhost").unwrap(), id: ConversationId::new(0, [number; 10]) };
         let chain = ChainValue([0; 32]);
         let ends = Ends { head: Seq(0), chain, epoch: Epoch(0), floor: Seq(0), floor_chain: chain };
-        let mut state = LogState::new(LogRow { name, kind: LogKind::Group, creation: None, created_ms: 0 }, ends);
+        let mut state =
+            LogState::new(LogRow { name, kind: LogKind::Group, creation: None, created_ms: 0, continues: None }, ends);
         let counters = (0..senders).map(|n| (DeviceId::new(n as u64, [number; 10]), Counter(1))).collect();
         state.senders = Some(Senders { counters, changed: HashSet::new(), as_of: Seq(0) });
         state

@@ -261,6 +261,7 @@ mod tests {
                  DROP TABLE join_requests; DROP TABLE group_links; DROP TABLE followers; DROP TABLE follower_bases; \
                  DROP TABLE outer_members; DROP TABLE inboxes_read; DROP TABLE outgoing; \
                  DROP TABLE announcements; \
+                 ALTER TABLE logs DROP COLUMN continues; ALTER TABLE logs DROP COLUMN continues_domain; \
                  DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
                  CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
                  CREATE INDEX key_packages_device ON key_packages (device); \
@@ -295,10 +296,10 @@ mod tests {
         assert!(matches!(wrong, Err(OpenError::WrongKey(_))));
 
         let connection = open_store(&path, &key).unwrap();
-        connection.execute_batch("PRAGMA user_version = 8").unwrap();
+        connection.execute_batch("PRAGMA user_version = 9").unwrap();
         drop(connection);
         let newer = open_store(&path, &key);
-        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 8, known, .. }) if known == LAYOUT.schema()));
+        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 9, known, .. }) if known == LAYOUT.schema()));
     }
 
     #[test]

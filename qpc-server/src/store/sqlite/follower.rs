@@ -140,7 +140,7 @@ impl FollowerTables for Rows<'_> {
         );
         self.many(&sql, params![domain.as_str(), after.0, size(limit)], |row| {
             let (log, log_row, _) = log_row(row)?;
-            Ok((log, log_row, follower_row(row, 10)?))
+            Ok((log, log_row, follower_row(row, 12)?))
         })
     }
 

@@ -23,7 +23,7 @@ use crate::store::{
 };
 
 pub(super) const LOG_COLUMNS: &str = "l.id, l.name, l.domain, l.kind, l.creator, l.creation, l.created_ms, l.epoch, \
-                           l.floor_seq, l.floor_chain";
+                           l.floor_seq, l.floor_chain, l.continues, l.continues_domain";
 const ENTRY_COLUMNS: &str =
     "seq, kind, epoch, sender, counter, message_id, stored_ms, chain, withheld_from, removed, content";
 
@@ -61,6 +61,10 @@ pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<(LogId, LogRow, Ends)> 
         kind: kind(row, 3)?,
         creation: maybe_id(row, 4)?.zip(maybe_id(row, 5)?),
         created_ms: number(row, 6)?,
+        continues: match maybe_id(row, 10)? {
+            Some(id) => Some(ConversationName { domain: domain(row, 11)?, id }),
+            None => None,
+        },
     };
     let (floor, floor_chain) = (Seq(number(row, 8)?), ChainValue(row.get(9)?));
     let ends = Ends { head: floor, chain: floor_chain, epoch: Epoch(number(row, 7)?), floor, floor_chain };
@@ -180,8 +184,8 @@ impl LogTables for Rows<'_> {
 
     fn insert_log(&mut self, row: &LogRow) -> Fallible<LogId> {
         let genesis = ChainValue::genesis(&row.name);
-        let sql = "INSERT INTO logs (name, domain, kind, creator, creation, created_ms, floor_chain) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT INTO logs (name, domain, kind, creator, creation, created_ms, floor_chain, continues, continues_domain) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
             row.name.id.as_bytes(),
             row.name.domain.as_str(),
@@ -190,6 +194,8 @@ impl LogTables for Rows<'_> {
             row.creation.as_ref().map(|(_, id)| id.as_bytes()),
             int(row.created_ms),
             genesis.0,
+            row.continues.as_ref().map(|before| before.id.as_bytes()),
+            row.continues.as_ref().map(|before| before.domain.as_str()),
         ];
         self.run(sql, values)?;
         let log = LogId(self.connection.last_insert_rowid());

@@ -38,6 +38,8 @@ pub(in crate::store) struct LogRow {
     /// The device that made a conversation, and the id it made it with.
     pub(in crate::store) creation: Option<(DeviceId, MessageId)>,
     pub(in crate::store) created_ms: u64,
+    /// The conversation that a group continues, whose members have agreed to be in this one, too.
+    pub(in crate::store) continues: Option<ConversationName>,
 }
 
 /// Both ends of a log.

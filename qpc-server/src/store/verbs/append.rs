@@ -163,7 +163,14 @@ pub(in crate::store) fn commit(
     }
     let made = group::judged(tables, place.log, bundle.judged.as_ref())?;
     let members = tables.members(place.log)?;
-    let at = membership::Place { log: Some(place.log), kind: place.row.kind, members: &members, now_ms: commit.now_ms };
+    let at = membership::Place {
+        log: Some(place.log),
+        name: &place.row.name,
+        kind: place.row.kind,
+        continues: place.row.continues.as_ref(),
+        members: &members,
+        now_ms: commit.now_ms,
+    };
     let change = membership::judge(tables, actor, &at, (bundle, made))?;
     let draft = draft(actor, commit);
     // Those who are removed read this entry as their last; those who are added start after it.

@@ -44,6 +44,7 @@ pub(in crate::store) fn create_conversation(
         Some(address) => (LogKind::Direct, Some(judge_peer(tables, actor, new, address)?)),
         None => (LogKind::Group, None),
     };
+    let continues = new.continues.as_ref();
     let role = if kind == LogKind::Direct { Role::Member } else { Role::Owner };
     let me = MemberRow { account: actor.account(), role, from: Seq(1), until: None };
     let change = match &new.commit {
@@ -51,7 +52,14 @@ pub(in crate::store) fn create_conversation(
         Some(bundle) if !bundle.removed.is_empty() => return Err(AppendError::Membership.into()),
         Some(bundle) => {
             let made = &bundle.judged.as_ref().ok_or(AppendError::Unjudged)?.change;
-            let place = membership::Place { log: None, kind, members: &[me], now_ms: new.now_ms };
+            let place = membership::Place {
+                log: None,
+                name: &new.conversation,
+                kind,
+                continues,
+                members: &[me],
+                now_ms: new.now_ms,
+            };
             Some((bundle, membership::judge(tables, actor, &place, (bundle, made))?))
         }
         None => None,
@@ -66,6 +74,7 @@ pub(in crate::store) fn create_conversation(
         kind,
         creation: Some((actor.device(), new.id)),
         created_ms: new.now_ms,
+        continues: continues.cloned(),
     };
     let log = tables.insert_log(&row)?;
     tables.put_member(log, me)?;

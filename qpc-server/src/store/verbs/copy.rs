@@ -10,7 +10,9 @@ use qpc_proto::{
 };
 
 use super::{
-    active, conversation, follower, group, guest,
+    active,
+    continuation::Before,
+    conversation, follower, group, guest,
     inbox::{self, Notice},
     membership,
 };
@@ -49,9 +51,9 @@ pub(in crate::store) fn copy(tables: &mut dyn Tables, append: &CopyAppend) -> Re
             }
             (log, row)
         }
-        CopyFrom::Base { kind, after, chain, met } => {
+        CopyFrom::Base { kind, after, chain, met, continues } => {
             let peer = met.as_ref().map(|met| meet(tables, met, append.now_ms)).transpose()?;
-            begin(tables, append, (log_kind(*kind), peer), (*after, *chain))?
+            begin(tables, append, (log_kind(*kind), peer, continues.as_ref()), (*after, *chain))?
         }
     };
     let mut head = tables.ends(log)?.head;
@@ -98,7 +100,7 @@ fn meet(tables: &mut dyn Tables, met: &Met, now_ms: u64) -> Result<AccountRow, C
 fn begin(
     tables: &mut dyn Tables,
     append: &CopyAppend,
-    (kind, peer): (LogKind, Option<AccountRow>),
+    (kind, peer, continues): (LogKind, Option<AccountRow>, Option<&ConversationName>),
     (after, chain): (Seq, qpc_proto::chain::ChainValue),
 ) -> Result<(LogId, LogRow), CopyError> {
     let (log, row) = match tables.log(&append.log)? {
@@ -106,7 +108,8 @@ fn begin(
         // An inbox of here, or a conversation that was of another kind.
         Some(_) => return Err(CopyError::Person),
         None => {
-            let row = LogRow { name: append.log.clone(), kind, creation: None, created_ms: append.now_ms };
+            let (name, continues) = (append.log.clone(), continues.cloned());
+            let row = LogRow { name, kind, creation: None, created_ms: append.now_ms, continues };
             (tables.insert_log(&row)?, row)
         }
     };
@@ -274,14 +277,20 @@ fn notice(
                 None => Stance::default(),
             };
             let direct = welcome.kind() == WireKind::Direct;
-            let member = match tables.log(&conversation)? {
-                Some((log, _)) => tables.member(log, owner.id)?,
+            let log = tables.log(&conversation)?;
+            let member = match &log {
+                Some((log, _)) => tables.member(*log, owner.id)?,
                 None => None,
             };
-            // Who is in it already may be welcomed by any of its members; who comes in has accepted whoever adds them.
+            // Who is in it already may be welcomed by any of its members; who comes in has accepted whoever adds them, or is
+            // in the conversation that this one continues.
             let anew = member.is_none_or(|member| member.from.0 >= welcome.seq);
             if !own && !direct && anew && stance.say != Say::Accepted {
-                return Ok(None);
+                let continues = log.as_ref().and_then(|(_, row)| row.continues.as_ref());
+                let before = Before::of(tables, &conversation, continues)?;
+                if !before.is_some_and(|before| before.consents(&from, &owner.address)) {
+                    return Ok(None);
+                }
             }
             welcome.contact_request = direct && !own && stance.say != Say::Accepted;
             let notice = of(welcome.encode_to_vec().into());

@@ -34,6 +34,7 @@ pub(super) fn insert(tables: &mut dyn Tables, account: &AccountRow, device: &New
         kind: LogKind::Inbox,
         creation: None,
         created_ms: device.now_ms,
+        continues: None,
     })?;
     if account.state == AccountState::Guest {
         // Its own server reads it.

@@ -14,6 +14,7 @@ use qpc_proto::{
 };
 
 use super::{
+    continuation::Before,
     follower, group,
     inbox::{self, Notice},
     link, participant,
@@ -53,14 +54,17 @@ impl Change {
 pub(super) struct Place<'p> {
     /// `None` where the conversation is only about to be made: nobody can have asked to come in.
     pub(super) log: Option<LogId>,
+    pub(super) name: &'p ConversationName,
     pub(super) kind: LogKind,
+    /// As in [`LogRow::continues`].
+    pub(super) continues: Option<&'p ConversationName>,
     pub(super) members: &'p [MemberRow],
     pub(super) now_ms: u64,
 }
 
 /// May the membership change in this way? Who may do it by their role was judged with the group itself. Consent of
-/// those added is asked for in groups, where they have not asked themselves; in a direct conversation, which adds its
-/// one peer when it is made, the request stands for it.
+/// those added is asked for in groups, where they have not asked themselves and are not in the conversation that the group
+/// continues; in a direct conversation, which adds its one peer when it is made, the request stands for it.
 pub(super) fn judge(
     tables: &mut dyn Tables,
     actor: &Actor,
@@ -130,7 +134,8 @@ fn judge_added(
     bundle: &CommitBundle,
     (asked, uses): (&mut BTreeSet<AccountId>, &mut link::Uses),
 ) -> Result<Vec<(AccountRow, Role)>, AppendError> {
-    let Place { log, kind, members, now_ms } = *place;
+    let Place { log, name, kind, continues, members, now_ms } = *place;
+    let before = if bundle.added.is_empty() { None } else { Before::of(tables, name, continues)? };
     if bundle.asked.iter().any(|address| bundle.added.iter().all(|(added, _)| added != address)) {
         return Err(AppendError::Membership);
     }
@@ -149,7 +154,12 @@ fn judge_added(
             }
             // A block does not show: the commit is taken, and the welcome held.
             None if !direct && tables.stance(account.id, actor.account())?.say != Say::Accepted => {
-                return Err(AppendError::NotContact);
+                // Who was in this one and is out of it comes back as a contact alone.
+                let was_in = log.map(|log| tables.member(log, account.id)).transpose()?.flatten().is_some();
+                let consents = |before: &Before| before.consents(actor.address(), address);
+                if was_in || !before.as_ref().is_some_and(consents) {
+                    return Err(AppendError::NotContact);
+                }
             }
             None => {}
         }
