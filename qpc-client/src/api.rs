@@ -1,6 +1,7 @@
 //! What can be asked of a client, and what it answers and tells: plain data, so that a
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
+mod conversation;
 mod error;
 mod file;
 mod group;
@@ -11,9 +12,10 @@ mod verification;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    conversation::{Conversation, ConversationKind},
     error::CommandError,
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
-    group::{GroupSuite, Member, Role},
+    group::{GroupSuite, LeftOut, Member, Moved, Role},
     link::{GroupLink, LinkText, NewLink},
     picture::{GroupPicture, Picture, PictureFormat},
     verification::{Compared, SafetyNumber, Standing, Verification},
@@ -198,6 +200,15 @@ pub enum Command {
         /// The group.
         group: String,
     },
+    /// Continues a group whose server is gone on this account's own: makes a group that cites the other one, and adds all its
+    /// members who can be reached. Told again after it was cut off it goes on where it was.
+    GroupMove {
+        /// The group.
+        group: String,
+        /// Even where its server can be reached.
+        #[serde(default)]
+        force: bool,
+    },
     /// All groups.
     Groups,
     /// Who is in a group, by its MLS state and by the server's list.
@@ -345,6 +356,8 @@ pub enum Outcome {
         /// Is this account in it? Otherwise it will be as soon as somebody is there who may let it in.
         joined: bool,
     },
+    /// Of [`Command::GroupMove`].
+    Moved(Moved),
     /// Of [`Command::GroupPicture`].
     Picture(GroupPicture),
     /// Of [`Command::Devices`].
@@ -397,51 +410,6 @@ pub struct Alarm {
     pub acknowledged: Option<String>,
     /// For a person.
     pub text: String,
-}
-
-/// A conversation in the list.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Conversation {
-    /// `id@domain`.
-    pub conversation: String,
-    /// The person's address, or the group's title.
-    pub title: String,
-    /// What a group is about; empty where nobody has said.
-    #[serde(default)]
-    pub topic: String,
-    /// `direct`, `group` or `personal`.
-    pub kind: ConversationKind,
-    /// Addresses, in order.
-    pub members: Vec<String>,
-    /// Messages nobody has been shown.
-    pub unread: u64,
-    /// The newest message.
-    pub last: Option<Message>,
-    /// Between two: how things stand with the other's key in this conversation.
-    #[serde(flatten)]
-    pub standing: Option<Standing>,
-    /// A stranger's request that waits for an answer.
-    pub request: bool,
-    /// Is this account still in it?
-    pub active: bool,
-    /// Are its keys exchanged by the post-quantum suite?
-    #[serde(default)]
-    pub post_quantum: bool,
-    /// Has the group a picture?
-    #[serde(default)]
-    pub picture: bool,
-}
-
-/// Two or many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConversationKind {
-    /// Two people.
-    Direct,
-    /// A group.
-    Group,
-    /// The account's own, with its devices alone: its title is the account's address.
-    Personal,
 }
 
 /// One message as it is shown: an object of `listen --json`, whose fields stand in this order.

@@ -5,6 +5,7 @@
 //! a log moves in the transaction that stores what the entry meant, so nothing is handled twice or not at all.
 
 mod change;
+mod continuation;
 mod ending;
 mod inbox;
 mod links;
@@ -25,6 +26,7 @@ use rusqlite::Transaction;
 
 pub(crate) use self::{
     change::{describe_group, end, meanwhile, refuse, refuse_all},
+    continuation::{accounts, called, tell as tell_continued},
     inbox::{enter, retry_welcomes, untitled},
     links::{Judged, judge, may_add, not_let_in, tell_links},
     message::{may_describe, sent, set_contact, stands},
@@ -242,6 +244,7 @@ impl<'b> Batch<'b> {
     fn put_back(&mut self, log: Option<Open<'b>>) -> Result<(), StoreError> {
         if let Some(log) = log.filter(|log| log.moved) {
             conversation::set_position(self.tx, log.conversation.local, log.seq, &log.chain)?;
+            self.reaches_its_end(&log)?;
             self.out.cursors.push((log.name, log.seq));
         }
         Ok(())

@@ -4,6 +4,7 @@ mod account;
 mod alarms;
 mod claim;
 mod contacts;
+mod continuation;
 mod files;
 mod groups;
 mod links;
@@ -58,6 +59,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::GroupPicture { group } => groups::picture(core, group).await,
         Command::GroupRole { group, member, role } => groups::set_role(core, group, member, role).await,
         Command::GroupLeave { group } => groups::leave(core, group).await,
+        Command::GroupMove { group, force } => continuation::go_on_here(core, group, force).await,
         Command::Groups => talk::conversations(core, true).await,
         Command::GroupMembers { group } => groups::members(core, group).await,
         Command::Devices => account::devices(core).await,

@@ -8,6 +8,7 @@ pub(crate) mod alarm;
 pub(crate) mod asked;
 pub(crate) mod attachment;
 pub(crate) mod contact;
+pub(crate) mod continuation;
 pub(crate) mod conversation;
 pub(crate) mod due;
 pub(crate) mod ending;

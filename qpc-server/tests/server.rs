@@ -54,6 +54,8 @@ mod links;
 mod load;
 #[path = "server/logins.rs"]
 mod logins;
+#[path = "server/lost_hub.rs"]
+mod lost_hub;
 #[path = "server/meeting.rs"]
 mod meeting;
 #[path = "server/messages.rs"]

@@ -62,3 +62,29 @@ impl From<Role> for qpc_proto::role::Role {
         }
     }
 }
+
+/// A group that was continued on another server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Moved {
+    /// `id@domain` of the one whose server is gone.
+    pub conversation: String,
+    /// `id@domain` of the one in which it goes on.
+    pub continued_in: String,
+    /// What that is called.
+    pub title: String,
+    /// Who is in it, in order of address.
+    pub members: Vec<String>,
+    /// Who is in the other one alone, in order of address.
+    pub left_out: Vec<LeftOut>,
+    /// What to tell the person beyond that, if anything.
+    pub note: Option<String>,
+}
+
+/// A member who could not be taken along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// `name@domain`.
+    pub address: String,
+    /// Why, for a person.
+    pub reason: String,
+}

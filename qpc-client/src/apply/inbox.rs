@@ -53,7 +53,12 @@ pub(crate) fn enter(
 ) -> Result<Option<Conversation>, ApplyError> {
     me.with_mls(tx, |mls| {
         let mut batch = Batch { tx, me, mls, out: std::mem::take(out) };
-        let entered = batch.enter(name, kind, joined);
+        let entered = batch.enter(name, kind, joined).and_then(|entered| {
+            if let Some(group) = entered.as_ref().filter(|_| kind == Kind::Group) {
+                batch.continues(group, joined)?;
+            }
+            Ok(entered)
+        });
         *out = batch.out;
         entered
     })
@@ -217,6 +222,7 @@ impl<'b> Batch<'b> {
                 let told = messages::notice(self.tx, local, &text)?;
                 self.out.events.push(Event::Message(told));
             }
+            self.continues(&conversation, &joined)?;
         }
         self.out.follow = true;
         self.out.outbox = true;

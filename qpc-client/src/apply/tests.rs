@@ -1,6 +1,7 @@
 //! Two people, a hub that a test can make lie, and what they make of what it shows them.
 
 mod anew;
+mod continued;
 mod ending;
 mod history;
 mod lies;
@@ -47,7 +48,7 @@ impl Desk {
     fn of_account(name: &str, secret: &AccountSecret) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
-        let address = Address::parse(&format!("{name}@a.example")).unwrap();
+        let address = Address::parse_at(name, &Address::parse("x@a.example").unwrap().domain).unwrap();
         let identity = Identity::certified(secret, address.clone(), "a.example:7000".into()).unwrap();
         let device = Device::new(&identity.certificate, &identity.device_secret.seed()).unwrap();
         let name = ConversationName::inbox(address.domain, identity.device);

@@ -337,6 +337,18 @@ pub(super) enum GroupVerb {
         #[arg(value_name = "ROLE")]
         role: RoleWord,
     },
+    /// Go on with a group whose server is gone for good: on your own server, in a new group with the same members.
+    ///
+    /// Owners and admins may; where none of them is left outside the server that is gone, any member. Who can't be reached
+    /// is named, and can be added later. What was said before stays in the other group. Cut off, the same command goes on.
+    Move {
+        /// The group's name.
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// Even though its server can be reached.
+        #[arg(long)]
+        force: bool,
+    },
     /// Leave a group. Its only owner makes somebody else an owner first.
     Leave(GroupName),
     /// List the groups.

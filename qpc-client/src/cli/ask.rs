@@ -58,6 +58,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
                 },
             },
             GroupVerb::Leave(typed) => Command::GroupLeave { group: typed.group },
+            GroupVerb::Move { group, force } => Command::GroupMove { group, force },
             GroupVerb::List => Command::Groups,
             GroupVerb::Members(typed) => Command::GroupMembers { group: typed.group },
             GroupVerb::Invite { group, expires, uses } => Command::GroupInvite { group, lifetime_s: expires, uses },
@@ -142,6 +143,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Picture(picture) => screen.object(picture),
         Outcome::Files { files } => files.iter().try_for_each(|file| screen.object(file)),
         Outcome::Saved(saved) => screen.object(saved),
+        Outcome::Moved(moved) => screen.object(moved),
         Outcome::Done { .. } | Outcome::Queued { .. } | Outcome::Joining { .. } => screen.object(outcome),
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::ChangedKeys { .. }
         | Command::Groups
         | Command::GroupMembers { .. }
+        | Command::GroupMove { .. }
         | Command::GroupPicture { .. }
         | Command::GroupInvite { .. }
         | Command::GroupInvites { .. }

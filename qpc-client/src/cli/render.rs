@@ -6,8 +6,8 @@ mod qr;
 mod verification;
 
 use qpc_client::api::{
-    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Message, OutboxState,
-    Outcome, Status, Waiting, Whoami, shown_size,
+    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Message, Moved,
+    OutboxState, Outcome, Status, Waiting, Whoami, shown_size,
 };
 
 use super::{
@@ -119,9 +119,23 @@ impl Render {
             ],
             Outcome::Files { files } => self.files(files),
             Outcome::Saved(saved) => vec![terminal::line(&saved.path).into_owned()],
+            Outcome::Moved(moved) => self.moved(moved),
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
+    }
+
+    fn moved(&self, moved: &Moved) -> Vec<String> {
+        let (title, place) = (self.name(&moved.title), terminal::line(&moved.continued_in));
+        let mut lines = vec![format!("{title} goes on in {place} with {}", self.names(&moved.members))];
+        for left_out in &moved.left_out {
+            lines.push(format!("left out: {} ({})", self.name(&left_out.address), terminal::line(&left_out.reason)));
+        }
+        if !moved.left_out.is_empty() {
+            lines.push(format!("`qpc-client group add {} MEMBER` adds them later", terminal::line(&moved.title)));
+        }
+        lines.extend(moved.note.iter().map(|note| terminal::body(note, "  ").into_owned()));
+        lines
     }
 
     fn pairs(&self, pairs: &[(&str, String)]) -> Vec<String> {
@@ -267,8 +281,13 @@ impl Render {
             let members = cut(&self.names(&conversation.members), MEMBERS_WIDTH);
             let suite = if conversation.post_quantum { " (post-quantum)" } else { "" };
             let picture = if conversation.picture { " (picture)" } else { "" };
+            let moved = match (&conversation.continued_in, &conversation.continues) {
+                (Some(_), None) => " (continued)",
+                (Some(_), Some(_)) => " (the second)",
+                (None, _) => "",
+            };
             let mark = Self::mark(conversation.standing.as_ref());
-            let title = format!("{}{mark}{suite}{picture}", self.title(conversation));
+            let title = format!("{}{mark}{suite}{picture}{moved}", self.title(conversation));
             table.row([number.to_string(), title, unread, last, members]);
         }
         self.headed(table)

@@ -3,13 +3,18 @@
 //! A device without a key package of the post-quantum suite may not know it and could not be in such a group, now or by
 //! coming itself. So all devices of all who are to be in it have one, or it is not made with that suite.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use qpc_proto::{address::Address, error::Code, suite::Suite, v1};
+use qpc_proto::{
+    address::{Address, Domain},
+    error::Code,
+    suite::Suite,
+    v1,
+};
 
 use super::usage;
 use crate::{
-    api::{CommandError, GroupSuite},
+    api::{CommandError, GroupSuite, LeftOut},
     core::Core,
     driver::{elsewhere, pending::claim_own},
     transport::{CallError, Link},
@@ -107,25 +112,74 @@ async fn of_people(
 ) -> Result<(Claimed, Vec<(Address, usize)>), CommandError> {
     let (mut claimed, mut lacking) = (Vec::new(), Vec::new());
     for person in people {
-        match link.call(v1::ClaimKeyPackages { address: person.to_string(), suite: suite.to_wire() }).await {
-            // In a classical group they come by themselves.
-            Ok(answer) if suite == Suite::Classical || answer.devices_without.is_empty() => {
-                claimed.push((person.clone(), answer.key_packages));
-            }
-            Ok(answer) => lacking.push((person.clone(), answer.devices_without.len())),
-            Err(CallError::Refused(refused)) if refused.code == Some(Code::NotFound) => {
-                return Err(usage(format!("there is no {person}, or nobody has logged in with that name yet")));
-            }
-            Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnknown) => {
-                return Err(CommandError::Denied { message: elsewhere::not_federated(&person.domain) });
-            }
-            Err(CallError::Refused(refused)) if refused.code == Some(Code::DomainUnreachable) => {
-                return Err(CommandError::TryLater { message: elsewhere::unreachable(&person.domain) });
-            }
-            Err(error) => return Err(error.into()),
+        match of_one(link, person, suite).await? {
+            One::Packages(packages) => claimed.push((person.clone(), packages)),
+            One::Lacking(devices) => lacking.push((person.clone(), devices)),
+            One::Absent(error) => return Err(error),
         }
     }
     Ok((claimed, lacking))
+}
+
+/// Takes key packages of those who have some; of the others, it says why not. A domain whose server can't be reached is asked
+/// once.
+pub(super) async fn of_each(
+    link: &Link,
+    people: &[Address],
+    suite: Suite,
+    unreachable: &mut BTreeSet<Domain>,
+) -> Result<(Claimed, Vec<LeftOut>), CommandError> {
+    let (mut claimed, mut left_out) = (Vec::new(), Vec::new());
+    for person in people {
+        let one = if unreachable.contains(&person.domain) {
+            One::Absent(CommandError::TryLater { message: elsewhere::unreachable(&person.domain) })
+        } else {
+            of_one(link, person, suite).await?
+        };
+        let reason = match one {
+            One::Packages(packages) => {
+                claimed.push((person.clone(), packages));
+                continue;
+            }
+            One::Lacking(devices) => told(&Obstacle::Devices(vec![(Some(person.clone()), devices)])),
+            One::Absent(error) => {
+                if matches!(error, CommandError::TryLater { .. }) {
+                    unreachable.insert(person.domain.clone());
+                }
+                error.to_string()
+            }
+        };
+        left_out.push(LeftOut { address: person.to_string(), reason });
+    }
+    Ok((claimed, left_out))
+}
+
+/// What became of the question for one account's key packages.
+enum One {
+    Packages(Vec<v1::ClaimedKeyPackage>),
+    /// So many devices have none of the suite.
+    Lacking(usize),
+    /// It is not there, or its server is not.
+    Absent(CommandError),
+}
+
+async fn of_one(link: &Link, person: &Address, suite: Suite) -> Result<One, CommandError> {
+    let (address, suite_number) = (person.to_string(), suite.to_wire());
+    let refused = match link.call(v1::ClaimKeyPackages { address, suite: suite_number }).await {
+        // In a classical group they come by themselves.
+        Ok(answer) if suite == Suite::Classical || answer.devices_without.is_empty() => {
+            return Ok(One::Packages(answer.key_packages));
+        }
+        Ok(answer) => return Ok(One::Lacking(answer.devices_without.len())),
+        Err(CallError::Refused(refused)) => refused,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(One::Absent(match refused.code {
+        Some(Code::NotFound) => usage(format!("there is no {person}, or nobody has logged in with that name yet")),
+        Some(Code::DomainUnknown) => CommandError::Denied { message: elsewhere::not_federated(&person.domain) },
+        Some(Code::DomainUnreachable) => CommandError::TryLater { message: elsewhere::unreachable(&person.domain) },
+        _ => return Err(CallError::Refused(refused).into()),
+    }))
 }
 
 fn told(obstacle: &Obstacle) -> String {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use qpc_proto::{
     address::Address,
+    continuation::Continued,
     error::Code,
     id::ConversationName,
     limits::{GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX, MEMBERS_PER_COMMIT_MAX},
@@ -32,12 +33,13 @@ use crate::{
     mls::{self, CommitError, GroupError},
     store::{
         Local, StoreError,
+        continuation::{self, Fit},
         conversation::{self, Conversation, Kind, New, State},
         outbox,
         pending::{self, Pending},
         picture,
     },
-    transport::CallError,
+    transport::{CallError, Link, Refused},
     trust::{self, Me},
 };
 
@@ -53,6 +55,34 @@ pub(super) async fn create(
     core.store.run(move |tx| is_free(tx, &title, None)).await?;
     let link = core.link().await?;
     let Gathered { suite, people: claimed, own, note } = claim::for_new_group(core, &link, people, suite).await?;
+    let gathered = Gathered { suite, people: claimed, own, note: None };
+    match make(core, &link, gathered, Like::Named(name)).await? {
+        Made::Is(_) => Ok(Outcome::Done { note }),
+        Made::Refused(refused) if refused.code == Some(Code::NotContact) => Err(not_contact(&members)),
+        Made::Refused(refused) => Err(usage(refused.to_string())),
+    }
+}
+
+/// As what a group is made.
+pub(super) enum Like {
+    Named(String),
+    /// As one that it continues.
+    Continuing(Box<Conversation>, Continued),
+}
+
+/// What became of a group that was to be made.
+pub(super) enum Made {
+    Is(Local),
+    Refused(Box<Refused>),
+}
+
+/// Makes a group of people whose key packages were taken, and waits until it is there.
+pub(super) async fn make(
+    core: &Arc<Core>,
+    link: &Link,
+    Gathered { suite, people: claimed, own, .. }: Gathered,
+    like: Like,
+) -> Result<Made, CommandError> {
     let hub = link.hub.clone();
     let (me, teller) = (core.me.clone(), Arc::clone(core));
     let (request, _) = core
@@ -63,7 +93,12 @@ pub(super) async fn create(
                 let id = fresh::conversation_id().map_err(StoreError::from)?;
                 let conversation = ConversationName { domain: me.address().domain.clone(), id };
                 let invited: Vec<_> = claimed.iter().flat_map(|(who, claimed)| invitees(who, claimed)).collect();
-                let founding = Founding { name: &conversation, suite, hub: hub.as_ref(), me: me.address() };
+                let (title, continued) = match &like {
+                    Like::Named(name) => (name.clone(), None),
+                    Like::Continuing(before, continued) => (before.title.clone(), Some(continued)),
+                };
+                let (hub, continues) = (hub.as_ref(), continued);
+                let founding = Founding { name: &conversation, suite, hub, me: me.address(), continues };
                 let made = me.with_mls(tx, |mls| found(mls, &founding, &invited, &own));
                 let new = match made {
                     Ok(new) => new,
@@ -73,14 +108,16 @@ pub(super) async fn create(
                     me.pin_all(tx, &staged.change.added)?;
                 }
                 let request = create_request(&conversation, Kind::Group, None, new)?;
-                let row = New {
-                    name: Some(conversation),
-                    kind: Kind::Group,
-                    peer: None,
-                    title: name,
-                    state: State::Creating,
-                };
+                let row =
+                    New { name: Some(conversation), kind: Kind::Group, peer: None, title, state: State::Creating };
                 let request = Pending { conversation: conversation::insert(tx, &row)?, ..request };
+                if let Like::Continuing(before, continued) = &like {
+                    // In this transaction: what is told again after it was cut off makes no second group.
+                    continuation::put(tx, request.conversation, continued, (Fit::Same, true))?;
+                    let picture = picture::get(tx, before.local)?.unwrap_or_default().into();
+                    let state = v1::GroupState { name: before.title.clone(), topic: before.topic.clone(), picture };
+                    conversation::describe(tx, request.conversation, None, &state)?;
+                }
                 pending::put(tx, &request)?;
                 Ok::<_, CommandError>((Ok(request), out))
             },
@@ -90,10 +127,12 @@ pub(super) async fn create(
     let request = request?;
     let local = request.conversation;
     let _hold = core.hold(local);
-    match submit(core, &link, request).await.map_err(ChangeError::from)? {
-        Submitted::Accepted(_) => until_settled(core, local, note).await,
-        Submitted::Refused(refused) if refused.code == Some(Code::NotContact) => Err(not_contact(&members)),
-        Submitted::Refused(refused) => Err(usage(refused.to_string())),
+    match submit(core, link, request).await.map_err(ChangeError::from)? {
+        Submitted::Accepted(_) => {
+            until_settled(core, local).await?;
+            Ok(Made::Is(local))
+        }
+        Submitted::Refused(refused) => Ok(Made::Refused(refused)),
         Submitted::Raced(_) | Submitted::Reserved(..) | Submitted::Theirs => {
             Err(usage("the server has another group of this name"))
         }
@@ -108,14 +147,13 @@ fn not_contact(members: &[String]) -> CommandError {
 }
 
 /// Waits until the group's first commit is applied.
-async fn until_settled(core: &Arc<Core>, local: Local, note: Option<String>) -> Result<Outcome, CommandError> {
+pub(super) async fn until_settled(core: &Arc<Core>, local: Local) -> Result<(), CommandError> {
     let settled = core
         .wait_for(core.transport.timeout, move |tx| {
             Ok::<_, StoreError>(pending::id_of(tx, local)?.is_none().then_some(()))
         })
         .await?;
-    settled.ok_or_else(|| CommandError::from(CallError::Timeout))?;
-    Ok(Outcome::Done { note })
+    settled.ok_or_else(|| CommandError::from(CallError::Timeout))
 }
 
 /// Adds members.
@@ -155,10 +193,11 @@ fn is_free(tx: &Transaction<'_>, name: &str, renamed: Option<Local>) -> Result<(
         return Err(usage(format!("a group's name has 1 to {GROUP_NAME_MAX} bytes")));
     }
     let same = conversation::by_title(tx, name)?;
-    let another =
-        |one: &Conversation| one.kind == Kind::Group && one.state != State::Ended && Some(one.local) != renamed;
-    if same.iter().any(another) {
-        return Err(usage(format!("you are in a group called {name:?} already")));
+    for one in same.iter().filter(|one| one.kind == Kind::Group && one.state != State::Ended) {
+        // One that goes on elsewhere has given its name away.
+        if Some(one.local) != renamed && continuation::instead_of(tx, one)?.is_none() {
+            return Err(usage(format!("you are in a group called {name:?} already")));
+        }
     }
     Ok(())
 }
@@ -337,7 +376,7 @@ fn accounts(
 }
 
 /// The suite that a group has.
-async fn suite_of(core: &Arc<Core>, local: Local) -> Result<Suite, CommandError> {
+pub(super) async fn suite_of(core: &Arc<Core>, local: Local) -> Result<Suite, CommandError> {
     let me = core.me.clone();
     core.store
         .run(move |tx| {

@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     api::{self, CommandError, Event, OutboxState, Outcome},
+    apply,
     core::{Core, internal},
     fresh,
     mls::{GroupError, Mls},
     store::{
-        StoreError, contact,
+        StoreError, contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
         message, outbox, picture,
     },
@@ -119,6 +120,11 @@ fn may_write(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), Co
     {
         return Err(verify::changed_error(&contact));
     }
+    if let Some(name) = &conversation.name
+        && let Some(next) = continuation::successor(tx, name)?
+    {
+        return Err(usage(format!("{} was continued in {}: write there", conversation.title, apply::called(&next))));
+    }
     match (conversation.state, conversation.trusted) {
         (State::Ended | State::Ending, _) => Err(usage(format!("you are no longer in {}", conversation.title))),
         (_, Trusted::Yes) => Ok(()),
@@ -215,6 +221,9 @@ fn shown(
             Err(GroupError::Fault(fault)) => return Err(fault.into()),
         }
     }
+    let name = |group: &Conversation| group.name.as_ref().map(ToString::to_string);
+    let continued_in = continuation::instead_of(tx, &conversation)?.as_ref().and_then(name);
+    let continues = continuation::of(tx, conversation.local)?.filter(|own| own.fit.counts());
     let active = !conversation.is_over() && conversation.trusted == Trusted::Yes;
     let standing = conversation.peer.as_ref().map(|peer| trust::standing_in(tx, peer, &keys)).transpose()?;
     Ok(api::Conversation {
@@ -233,6 +242,8 @@ fn shown(
         unread: message::unread(tx, conversation.local)?,
         last: message::last(tx, conversation.local, 1, None)?.pop(),
         request: conversation.request,
+        continues: continues.map(|own| own.continued.conversation.to_string()),
+        continued_in,
         active,
     })
 }

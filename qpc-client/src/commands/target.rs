@@ -3,13 +3,18 @@
 //! A name with `@` is a person's, or a conversation's id. One without is the person of that name at the home server, unless
 //! nothing was ever said to them and a group has that title: then the person has to say which.
 
+use std::collections::BTreeSet;
+
 use qpc_proto::{address::Address, id::ConversationName};
 use rusqlite::Transaction;
 
 use super::usage;
 use crate::{
     api::CommandError,
-    store::conversation::{self, Conversation, Kind, State},
+    store::{
+        continuation,
+        conversation::{self, Conversation, Kind, State},
+    },
     trust::Me,
 };
 
@@ -40,6 +45,10 @@ pub(super) fn read(tx: &Transaction<'_>, me: &Me, text: &str) -> Result<Target, 
         groups.retain(|group| group.state != State::Ended);
     }
     groups.retain(|group| group.kind == Kind::Group);
+    // What was continued is often called as its continuation is, and whoever writes means that one.
+    let mut groups = groups.into_iter().map(|group| continuation::latest(tx, group)).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = BTreeSet::new();
+    groups.retain(|group| seen.insert(group.local));
     match (groups.len(), person) {
         (0, Ok(person)) => Ok(Target::Person(person)),
         (0, Err(_)) => Err(usage(format!("{text:?} is neither a person's name nor a group's"))),

@@ -9,6 +9,7 @@ use prost::Message;
 use qpc_proto::{
     address::Address,
     chain::{ChainValue, EntryContent, EntryKind, LogEntry},
+    continuation::Continued,
     error::Code,
     id::{ConversationName, Counter, DeviceId, Epoch, Seq},
     role::RoleTable,
@@ -181,16 +182,18 @@ pub(crate) struct Founding<'f> {
     pub(crate) suite: Suite,
     pub(crate) hub: Option<&'f HubSender>,
     pub(crate) me: &'f Address,
+    /// The group that it continues.
+    pub(crate) continues: Option<&'f Continued>,
 }
 
 /// Makes a group of these people and this account's other devices; without those where they are in the way.
 pub(crate) fn found(
     mls: &Mls<'_>,
-    &Founding { name, suite, hub, me }: &Founding<'_>,
+    &Founding { name, suite, hub, me, continues }: &Founding<'_>,
     people: &[Invitee<'_>],
     own: &[v1::ClaimedKeyPackage],
 ) -> Result<NewGroup, CreateError> {
-    let roles = RoleTable::owned_by(me.clone());
+    let roles = RoleTable::owned_by(me.clone()).continuing(continues.cloned());
     let all: Vec<_> = people.iter().cloned().chain(invitees(me, own)).collect();
     match mls.create_group(name, suite, &roles, hub, &all) {
         Err(error) if !own.is_empty() && !matches!(error, CreateError::Exists) => {
@@ -224,7 +227,7 @@ pub(crate) fn stage_between(
     let people = wanted.peer.iter().flat_map(|peer| invitees(peer, claimed));
     let invitees: Vec<_> = people.collect();
     // Between two, and with oneself, all devices that there will be have to follow it: the suite that each knows.
-    let founding = Founding { name: &name, suite: Suite::Classical, hub, me: me.address() };
+    let founding = Founding { name: &name, suite: Suite::Classical, hub, me: me.address(), continues: None };
     let made = me.with_mls(tx, |mls| found(mls, &founding, &invitees, own));
     let staged = match made {
         Ok(new) => new,

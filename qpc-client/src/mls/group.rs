@@ -2,12 +2,15 @@
 //!
 //! Commits stand in `change`, what comes from others in `process`.
 
+use std::collections::BTreeSet;
+
 use openmls::{
     group::{GroupId, MlsGroup, MlsGroupStateError},
     prelude::{CreateMessageError, Extensions, GroupContext, tls_codec::Serialize as _},
 };
 use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
+    address::Address,
     credential::VerifiedDevice,
     id::{ConversationName, Epoch, MessageId},
     role::{ROLES_EXTENSION, RoleTable},
@@ -15,7 +18,9 @@ use qpc_proto::{
 };
 use zeroize::Zeroizing;
 
-use super::{EncryptError, ExportError, Fault, GroupError, Mls, config, credential::identify, storage::key};
+use super::{
+    EncryptError, ExportError, Fault, GroupError, Mls, config, credential::identify, judge::Judge, storage::key,
+};
 
 /// A message, encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +145,15 @@ impl<'m> Group<'m> {
     /// [`GroupError`].
     pub fn roles(&mut self) -> Result<RoleTable, GroupError> {
         Ok(stored_roles(self.active()?)?)
+    }
+
+    /// Accounts that have said to leave, which nobody has carried out yet.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub fn leaving(&mut self) -> Result<BTreeSet<Address>, GroupError> {
+        let trust = self.mls.trust;
+        Ok(Judge::of(self.active()?, trust)?.leaving().clone())
     }
 
     /// The group's public tree, encoded as a server gives it to whoever comes in.

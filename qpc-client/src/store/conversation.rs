@@ -8,7 +8,7 @@ use qpc_proto::{
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::{StoreError, picture, row};
+use super::{StoreError, continuation, picture, row};
 use crate::api::PictureFormat;
 
 /// A conversation's number in this home.
@@ -230,6 +230,7 @@ pub(crate) fn set_position(tx: &Transaction<'_>, local: Local, seq: Seq, chain: 
 
 /// Removes one that never came to be.
 pub(crate) fn remove(tx: &Transaction<'_>, local: Local) -> Result<(), StoreError> {
+    picture::set(tx, local, &[])?;
     tx.execute("DELETE FROM conversation WHERE local = ?1", [local])?;
     Ok(())
 }
@@ -244,7 +245,7 @@ pub(crate) fn set_name(tx: &Transaction<'_>, local: Local, name: &ConversationNa
 /// Takes back a name that the server did not accept.
 pub(crate) fn forget_name(tx: &Transaction<'_>, local: Local) -> Result<(), StoreError> {
     tx.execute("UPDATE conversation SET name = NULL, chain = x'', seq = 0, counter = 0 WHERE local = ?1", [local])?;
-    Ok(())
+    continuation::remove(tx, local)
 }
 
 pub(crate) fn set_state(tx: &Transaction<'_>, local: Local, state: State) -> Result<(), StoreError> {
@@ -364,7 +365,11 @@ pub(crate) fn trust_again(tx: &Transaction<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn one(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) -> Result<Option<Conversation>, StoreError> {
+pub(super) fn one(
+    tx: &Transaction<'_>,
+    filter: &str,
+    values: impl rusqlite::Params,
+) -> Result<Option<Conversation>, StoreError> {
     let mut select = tx.prepare_cached(&format!("SELECT * FROM conversation {filter}"))?;
     let found = select.query_one(values, |row| Ok(read(row))).optional()?;
     found.transpose()

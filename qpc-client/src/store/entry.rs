@@ -99,6 +99,15 @@ pub(crate) fn get(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result
     bytes.map(decode).transpose()
 }
 
+/// The chain after an entry that is still kept.
+pub(crate) fn chain_at(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<Option<ChainValue>, StoreError> {
+    let chain: Option<Vec<u8>> = tx
+        .prepare_cached("SELECT chain FROM entry WHERE conversation = ?1 AND seq = ?2")?
+        .query_one((conversation, row::signed(seq.0)), |row| row.get(0))
+        .optional()?;
+    chain.map(|chain| row::chain(&chain)).transpose()
+}
+
 /// The bodies of welcomes that are still kept, oldest first.
 pub(crate) fn welcomes(tx: &Transaction<'_>) -> Result<Vec<Bytes>, StoreError> {
     let mut select = tx.prepare_cached(

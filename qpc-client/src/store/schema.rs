@@ -398,6 +398,21 @@ CREATE TABLE release (
 ALTER TABLE outbox ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// Groups that continue another one, as their contexts say, and how that fits what this device has of the other one
+/// (store/continuation.rs).
+const CONTINUATIONS: &str = "
+CREATE TABLE continuation (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation,
+    before TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    chain BLOB NOT NULL,
+    fit INTEGER NOT NULL,
+    -- This device has made it, and is still adding the members of the other one.
+    moving INTEGER NOT NULL
+) STRICT;
+CREATE INDEX continuation_of ON continuation (before);
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -420,6 +435,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(FILES),
         M::up(RELEASES),
         M::up(QUEUED),
+        M::up(CONTINUATIONS),
     ])
 }
 

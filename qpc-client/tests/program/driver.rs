@@ -157,6 +157,8 @@ impl State {
             active: true,
             post_quantum: false,
             picture: false,
+            continues: None,
+            continued_in: None,
         }
     }
 }

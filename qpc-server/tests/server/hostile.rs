@@ -3,8 +3,11 @@
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::Domain,
+    chain::ChainValue,
+    continuation::Continued,
     error::Code,
-    id::{ConversationId, ConversationName},
+    id::{ConversationId, ConversationName, Seq},
     role::{Role, RoleTable},
     v1::{self, answer, request::Method},
 };
@@ -319,6 +322,27 @@ async fn a_conversation_begins_with_the_group_of_its_creator() {
     assert_eq!(attempt(&elsewhere).await, Some(Code::GroupInfoDiffers));
     let given_away = |hand: &mut Hand, name: &ConversationName| hand.found(name, &RoleTable::owned_by(theirs.clone()));
     assert_eq!(attempt(&given_away).await, Some(Code::SettingsForbidden));
+    // A group may say that it continues one of another hub's, and none of this one's.
+    let after = |hub: &str| {
+        let conversation = ConversationName { domain: Domain::parse(hub).unwrap(), ..elsewhere_name.clone() };
+        Some(Continued { chain: ChainValue::genesis(&conversation), seq: Seq(7), conversation })
+    };
+    let roles = |hub: &str| RoleTable::owned_by(mine.clone()).continuing(after(hub));
+    assert_eq!(attempt(&|hand, name| hand.found(name, &roles("gone.example"))).await, None);
+    let of_here = elsewhere_name.domain.to_string();
+    assert_eq!(attempt(&|hand, name| hand.found(name, &roles(&of_here))).await, Some(Code::SettingsForbidden));
+    let (name, mut hand, bobs) = (name(), alice.hand(), bob.hand());
+    let group_info = hand.found(&name, &roles("gone.example"));
+    let two = v1::CreateConversation {
+        conversation: Some(name.to_wire()),
+        kind: v1::ConversationKind::Direct.into(),
+        peer: theirs.to_string(),
+        message_id: message_id(),
+        commit: Some(hand.adding(&[&bobs])),
+        group_info,
+    };
+    let two = alice.wire.call(Method::CreateConversation(two)).await;
+    assert_eq!(code(&two), Some(Code::SettingsForbidden), "no conversation of two");
     house.assert_sound();
 }
 

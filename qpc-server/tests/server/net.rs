@@ -435,6 +435,14 @@ impl Person {
         }
     }
 
+    /// Waits until this text has come, among others.
+    #[track_caller]
+    pub(crate) fn expects_among(&self, text: &str) {
+        self.until(&format!("{text:?} for {}", self.name), |me| {
+            me.unshown().iter().any(|message| message.body == text)
+        });
+    }
+
     /// What nobody has been shown, at most a page.
     pub(crate) fn unshown(&self) -> Vec<Message> {
         match self.do_it(Command::Unshown { limit: 1_000, to: None }) {
@@ -507,6 +515,13 @@ impl Person {
         let seat = self.seat.borrow();
         let (session, _) = seat.as_ref().expect("somebody who is there");
         block(&self.runtime, session.execute(command))
+    }
+
+    /// Begins something and is cut off after a while, if it is not done by then: says whether it was done.
+    pub(crate) fn cut_off(&self, command: Command, after: Duration) -> bool {
+        let seat = self.seat.borrow();
+        let (session, _) = seat.as_ref().expect("somebody who is there");
+        self.runtime.block_on(async { tokio::time::timeout(after, session.execute(command)).await.is_ok() })
     }
 
     pub(crate) fn status(&self) -> Status {

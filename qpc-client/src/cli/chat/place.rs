@@ -54,9 +54,13 @@ pub(super) fn find(list: &[Conversation], render: &Render, to: &str) -> Result<P
             && (c.title.eq_ignore_ascii_case(to) || render.name(&c.title).eq_ignore_ascii_case(to))
     };
     let is_group = |c: &&Conversation| c.kind == ConversationKind::Group && c.title == title.unwrap_or(to);
-    // One that was left, or ended with a reset, only where there is no other.
+    // One that was left, ended with a reset or goes on elsewhere, only where there is no other.
     let best = |is: &dyn Fn(&&Conversation) -> bool| {
-        list.iter().filter(is).find(|c| c.active).or_else(|| list.iter().find(is))
+        let all = || list.iter().filter(is);
+        all()
+            .find(|c| c.active && c.continued_in.is_none())
+            .or_else(|| all().find(|c| c.active))
+            .or_else(|| all().next())
     };
     if let Some(found) = best(&is_person).or_else(|| best(&is_group)) {
         return Ok(Place::of(found, render));
@@ -109,6 +113,8 @@ mod tests {
             active,
             post_quantum: false,
             picture: false,
+            continues: None,
+            continued_in: None,
         }
     }
 

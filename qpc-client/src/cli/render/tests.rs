@@ -71,6 +71,8 @@ fn the_list_of_conversations() {
         standing: (kind == ConversationKind::Direct).then(|| standing(Verification::Verified)),
         post_quantum: title == "old",
         picture: title == "old",
+        continues: None,
+        continued_in: (title == "moved").then(|| "0198@b.example".to_owned()),
         request,
         active,
     };
