@@ -3,7 +3,7 @@
 //! A device without a key package of the post-quantum suite may not know it and could not be in such a group, now or by
 //! coming itself. So all devices of all who are to be in it have one, or it is not made with that suite.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use qpc_proto::{
     address::{Address, Domain},
@@ -11,6 +11,7 @@ use qpc_proto::{
     suite::Suite,
     v1,
 };
+use tokio::time::sleep;
 
 use super::usage;
 use crate::{
@@ -19,6 +20,10 @@ use crate::{
     driver::{elsewhere, pending::claim_own},
     transport::{CallError, Link},
 };
+
+/// How often one account is asked for again where the server says to wait, and how long it is waited each time.
+const WAITS: usize = 4;
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Key packages of the people to be added, one for each of their devices.
 pub(super) type Claimed = Vec<(Address, Vec<v1::ClaimedKeyPackage>)>;
@@ -115,6 +120,9 @@ async fn of_people(
         match of_one(link, person, suite).await? {
             One::Packages(packages) => claimed.push((person.clone(), packages)),
             One::Lacking(devices) => lacking.push((person.clone(), devices)),
+            One::Unreachable => {
+                return Err(CommandError::TryLater { message: elsewhere::unreachable(&person.domain) });
+            }
             One::Absent(error) => return Err(error),
         }
     }
@@ -122,7 +130,7 @@ async fn of_people(
 }
 
 /// Takes key packages of those who have some; of the others, it says why not. A domain whose server can't be reached is asked
-/// once.
+/// once, and where too much was asked for it waits.
 pub(super) async fn of_each(
     link: &Link,
     people: &[Address],
@@ -131,10 +139,9 @@ pub(super) async fn of_each(
 ) -> Result<(Claimed, Vec<LeftOut>), CommandError> {
     let (mut claimed, mut left_out) = (Vec::new(), Vec::new());
     for person in people {
-        let one = if unreachable.contains(&person.domain) {
-            One::Absent(CommandError::TryLater { message: elsewhere::unreachable(&person.domain) })
-        } else {
-            of_one(link, person, suite).await?
+        let one = match unreachable.contains(&person.domain) {
+            true => One::Unreachable,
+            false => patiently(link, person, suite).await?,
         };
         let reason = match one {
             One::Packages(packages) => {
@@ -142,16 +149,28 @@ pub(super) async fn of_each(
                 continue;
             }
             One::Lacking(devices) => told(&Obstacle::Devices(vec![(Some(person.clone()), devices)])),
-            One::Absent(error) => {
-                if matches!(error, CommandError::TryLater { .. }) {
-                    unreachable.insert(person.domain.clone());
-                }
-                error.to_string()
+            One::Unreachable => {
+                unreachable.insert(person.domain.clone());
+                elsewhere::unreachable(&person.domain)
             }
+            One::Absent(error) => error.to_string(),
         };
         left_out.push(LeftOut { address: person.to_string(), reason });
     }
     Ok((claimed, left_out))
+}
+
+/// Asks again after as long as the server says, so often.
+async fn patiently(link: &Link, person: &Address, suite: Suite) -> Result<One, CommandError> {
+    for _ in 0..WAITS {
+        match of_one(link, person, suite).await {
+            Err(CallError::Refused(refused)) if refused.code == Some(Code::RateLimited) => {
+                sleep(refused.retry_after.min(WAIT_MAX)).await;
+            }
+            asked => return Ok(asked?),
+        }
+    }
+    Ok(of_one(link, person, suite).await?)
 }
 
 /// What became of the question for one account's key packages.
@@ -159,26 +178,28 @@ enum One {
     Packages(Vec<v1::ClaimedKeyPackage>),
     /// So many devices have none of the suite.
     Lacking(usize),
-    /// It is not there, or its server is not.
+    /// Its server is away.
+    Unreachable,
+    /// It is not to be had at all.
     Absent(CommandError),
 }
 
-async fn of_one(link: &Link, person: &Address, suite: Suite) -> Result<One, CommandError> {
-    let (address, suite_number) = (person.to_string(), suite.to_wire());
-    let refused = match link.call(v1::ClaimKeyPackages { address, suite: suite_number }).await {
+async fn of_one(link: &Link, person: &Address, suite: Suite) -> Result<One, CallError> {
+    let (address, number) = (person.to_string(), suite.to_wire());
+    let refused = match link.call(v1::ClaimKeyPackages { address, suite: number }).await {
         // In a classical group they come by themselves.
         Ok(answer) if suite == Suite::Classical || answer.devices_without.is_empty() => {
             return Ok(One::Packages(answer.key_packages));
         }
         Ok(answer) => return Ok(One::Lacking(answer.devices_without.len())),
         Err(CallError::Refused(refused)) => refused,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     Ok(One::Absent(match refused.code {
         Some(Code::NotFound) => usage(format!("there is no {person}, or nobody has logged in with that name yet")),
         Some(Code::DomainUnknown) => CommandError::Denied { message: elsewhere::not_federated(&person.domain) },
-        Some(Code::DomainUnreachable) => CommandError::TryLater { message: elsewhere::unreachable(&person.domain) },
-        _ => return Err(CallError::Refused(refused).into()),
+        Some(Code::DomainUnreachable) => return Ok(One::Unreachable),
+        _ => return Err(CallError::Refused(refused)),
     }))
 }
 

@@ -9,7 +9,7 @@ use qpc_proto::{
     id::{ConversationName, Counter, DeviceId, MessageId},
     v1::{self, peer_answer::Result as PeerOutcome, peer_request},
 };
-use qpc_server::store::Store;
+use qpc_server::{config::Rate, store::Store};
 
 use crate::{
     across::{acquaint, connected},
@@ -254,6 +254,38 @@ fn a_move_that_is_cut_off_anywhere_goes_on_and_makes_one_group() {
     carol.expects_among("one group");
     assert_eq!(notices(bob, &old).matches("was continued in").count(), 1);
     no_alarms(&[bob, carol]);
+}
+
+#[test]
+fn a_move_waits_where_too_many_key_packages_were_taken() {
+    let scene = Scene::set();
+    let Scene { nets: [_, b, _], bob, carol, .. } = &scene;
+    let old = scene.crew();
+    scene.lose_the_hub();
+    bob.disconnect();
+    b.stop_server();
+    // One for the other devices of his own, and each second another one.
+    b.start_server_with(|config| config.limits.claim_requester = Rate { rate: 60, burst: 1 });
+    bob.connect();
+    bob.until("connected", |bob| bob.status().online);
+    connected_but(&scene.nets[1..]);
+    let result = moved(bob.do_it(Command::GroupMove { group: group("crew"), force: true }));
+    assert_eq!(result.members, ["bob@b.example", "carol@c.example"], "{:?}", result.left_out);
+    carol.until("in it", |carol| continuing(carol, &old).len() == 1);
+    no_alarms(&[bob, carol]);
+}
+
+/// All of these are connected with each other again, whoever else is gone.
+fn connected_but(nets: &[Net]) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    for net in nets {
+        let peers = net.peers();
+        let up = || peers.report().iter().filter(|peer| peer.incoming && peer.round_trip_us.is_some()).count();
+        while up() < nets.len() - 1 {
+            assert!(std::time::Instant::now() < deadline, "{:?}", peers.report());
+            sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 #[test]

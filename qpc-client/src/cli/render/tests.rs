@@ -1,6 +1,6 @@
 //! What people see, kept as plain text.
 
-use qpc_client::api::{SafetyNumber, Standing, Verification};
+use qpc_client::api::{LeftOut, SafetyNumber, Standing, Verification};
 
 use super::*;
 
@@ -83,6 +83,11 @@ fn the_list_of_conversations() {
         conversation("bob@localhost", group, 0, None, false, true),
         conversation("eve@evil.example", direct, 1, None, true, true),
         conversation("old", group, 0, None, false, false),
+        conversation("moved", group, 0, None, false, true),
+        Conversation {
+            continues: Some("0197@a.example".to_owned()),
+            ..conversation("moved", group, 0, None, false, true)
+        },
     ]);
     assert_eq!(
         lines,
@@ -92,6 +97,8 @@ fn the_list_of_conversations() {
             "2  #bob@localhost                                                                         alice, bob",
             "3  eve@evil.example ✓             1       wants to talk to you: accept, decline or block  alice, bob",
             "4  #old (post-quantum) (picture)          (you are not in it any more)                    alice, bob",
+            "5  #moved (continued)                                                                     alice, bob",
+            "6  #moved (the second)                                                                    alice, bob",
         ]
     );
 }
@@ -270,4 +277,28 @@ fn what_waits_says_for_what() {
         queued: false,
     };
     assert_eq!(render().waiting(&waiting), "2 messages to bob wait: bob has not accepted yet");
+}
+
+#[test]
+fn a_group_that_was_moved_says_where_it_is_and_who_is_missing() {
+    let left_out = LeftOut { address: "eve@evil.example".to_owned(), reason: "the server\nis away".to_owned() };
+    let moved = Moved {
+        conversation: "0197@evil.example".to_owned(),
+        continued_in: "0198@localhost".to_owned(),
+        title: "crew".to_owned(),
+        members: vec!["alice@localhost".to_owned(), "bob@localhost".to_owned()],
+        left_out: vec![left_out],
+        note: Some("2 of your messages wait".to_owned()),
+    };
+    assert_eq!(
+        render().outcome(&Outcome::Moved(moved.clone())),
+        [
+            "crew goes on in 0198@localhost with alice, bob",
+            "left out: eve@evil.example (the server␊is away)",
+            "`qpc-client group add crew MEMBER` adds them later",
+            "2 of your messages wait",
+        ]
+    );
+    let whole = Moved { left_out: Vec::new(), note: None, ..moved };
+    assert_eq!(render().outcome(&Outcome::Moved(whole)).len(), 1);
 }
