@@ -134,6 +134,7 @@ impl Workbench {
             commit: Some(bundle),
             group_info: BODY,
             group: None,
+            continues: None,
             now_ms: NOW_MS,
         };
         self.runtime.block_on(self.store.create_conversation(actor, new))?;

@@ -47,7 +47,7 @@ fn moved(outcome: Outcome) -> Moved {
 }
 
 fn told(attempt: Result<Outcome, CommandError>) -> String {
-    attempt.err().expect("it is refused").to_string()
+    attempt.expect_err("it is refused").to_string()
 }
 
 fn texts(person: &Person, with: &str) -> Vec<String> {

@@ -24,11 +24,16 @@ fn hub(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
 
+/// People of here, with their roles.
+type Own<'o> = &'o [(&'o Actor, Role)];
+/// People of elsewhere, by their addresses.
+type Others<'o> = &'o [(&'o str, Role)];
+
 /// A copy of another hub's conversation with people of here, by their addresses, and of elsewhere.
 fn copied(
     world: &World,
     (hub, kind, continues): (&str, ConversationKind, Option<&ConversationName>),
-    (own, others): (&[(&Actor, Role)], &[(&str, Role)]),
+    (own, others): (Own<'_>, Others<'_>),
 ) -> ConversationName {
     let id = ConversationId::new(1, world.new_device().id.as_bytes()[6..].try_into().unwrap());
     let name = ConversationName { domain: self::hub(hub), id };
