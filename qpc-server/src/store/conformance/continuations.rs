@@ -126,7 +126,7 @@ pub fn who_is_in_what_a_group_continues_has_agreed_to_be_added(backend: &dyn Bac
     let led_elsewhere = [("alice@a.example", Role::Owner), ("carol@c.example", Role::Admin)];
     let led = copied(&world, ("a.example", ConversationKind::Group, None), (&plain, &led_elsewhere));
     assert_eq!(made(&world, &ben, continuing(&world, &[&bob], &led)), Err(NOT_ASKED), "carol is there for that");
-    let direct = copied(&world, ("a.example", ConversationKind::Direct, None), (&plain[..1], &alice));
+    let direct = copied(&world, ("a.example", ConversationKind::Direct, None), (&plain, &alice));
     assert_eq!(made(&world, &ben, continuing(&world, &[&bob], &direct)), Err(NOT_ASKED));
     world.friends(&dave, &bob);
     world.friends(&dave, &ben);
