@@ -51,6 +51,8 @@ fn every_form_of_the_documented_command_line_parses() {
         "contacts block bob",
         "contacts unblock bob",
         "contacts trust bob",
+        "group move crew",
+        "group move crew --force --json",
         "verify bob",
         "verify bob@chat.example --json",
         "verify bob --confirm",
