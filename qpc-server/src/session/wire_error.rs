@@ -411,6 +411,7 @@ impl From<CopyRefused> for WireError {
             CopyRefused::Store(CopyError::Forged(_)) => {
                 Self::new(Code::HandshakeSender, "a device of this domain has not sent this")
             }
+            CopyRefused::Store(CopyError::Nobody) => not_found("nobody of here has agreed to be in it"),
             CopyRefused::Store(CopyError::Person) => Self::new(Code::Forbidden, "somebody is not who the hub says"),
             CopyRefused::Store(CopyError::Fault(fault)) => fault.into(),
         }

@@ -86,7 +86,7 @@ suite! { $ store_conformance of store:
         a_block_withholds_bodies_and_shows_nothing, a_blocked_request_is_stored_and_its_welcome_held,
         a_blocked_contact_can_be_added_without_a_word, a_block_holds_so_many_welcomes;
     copies:
-        a_copy_takes_what_follows_and_nothing_else, a_copy_takes_of_people_of_here_what_they_have_sent,
+        a_copy_takes_what_follows_and_nothing_else, who_has_not_agreed_is_in_no_group_of_another_domain, a_copy_takes_of_people_of_here_what_they_have_sent,
         what_waits_for_a_hub_waits_in_order_until_it_has_said_something,
         what_is_sent_at_once_is_known_until_it_is_refused, a_hub_is_told_of_devices_and_accounts_that_are_gone,
         what_a_hub_refused_before_it_heard_of_an_acceptance_is_sent_again,

@@ -150,6 +150,9 @@ pub enum CopyError {
     /// A device of this server's domain has not sent this.
     #[error("message {0} is not by whom the hub says")]
     Forged(MessageId),
+    /// Nobody of this server's domain is in it, or wants to be.
+    #[error("nobody of here has agreed to be in it")]
+    Nobody,
     /// An account that is one of this server's own, or has another key than it must.
     #[error("somebody is not who the hub says")]
     Person,

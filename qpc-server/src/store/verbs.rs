@@ -6,6 +6,7 @@
 
 mod account;
 mod append;
+mod consent;
 mod contact;
 mod continuation;
 mod conversation;

@@ -12,6 +12,7 @@ use qpc_proto::{
 
 use super::{
     Backend,
+    copies::accepts,
     world::{World, inbox_of, state, wait},
 };
 use crate::store::*;
@@ -76,6 +77,9 @@ fn copied(
         group_info: Bytes::from_static(b"info"),
         now_ms: 8,
     };
+    for (own, _) in own.iter().filter(|_| kind == ConversationKind::Group) {
+        accepts(world, own, &format!("alice@{hub}"));
+    }
     wait(world.store.copy(append)).unwrap();
     name
 }

@@ -140,9 +140,30 @@ fn waiting(world: &World) -> Vec<Bytes> {
     wait(world.store.waiting(&hub(), 0, 100)).unwrap().into_iter().map(|waiting| waiting.request).collect()
 }
 
+/// Lets somebody of another domain bring somebody of here into groups: after a request of theirs.
+pub(super) fn accepts(world: &World, own: &Actor, who: &str) {
+    let who = address(who);
+    let contacts = wait(world.store.list_contacts(own, None, 100)).unwrap();
+    if contacts.iter().any(|contact| contact.address == who) {
+        return;
+    }
+    let mut talk = Theirs::new(world);
+    talk.name.domain = who.domain.clone();
+    talk.chain = ChainValue::genesis(&talk.name);
+    let mut beginning = talk.beginning(ConversationKind::Direct, own);
+    if let CopyFrom::Base { met: Some(met), .. } = &mut beginning.from {
+        met.address = who.clone();
+    }
+    beginning.entries[0].sender = Some(who.clone());
+    beginning.change.as_mut().unwrap().members[0].0 = who.clone();
+    copy(world, beginning).unwrap();
+    wait(world.store.answer_contact(own, ContactDecision { peer: who, answer: Consent::Accept, now_ms: 6 })).unwrap();
+}
+
 /// A copy that has begun, and what goes on with it and changes its group.
 pub fn going_on(world: &World) -> (Actor, CopyAppend) {
     let bob = world.person("bob");
+    accepts(world, &bob, "alice@a.example");
     let mut log = Theirs::new(world);
     let beginning = log.beginning(ConversationKind::Group, &bob);
     copy(world, beginning).unwrap();
@@ -162,6 +183,7 @@ pub fn going_on(world: &World) -> (Actor, CopyAppend) {
 pub fn a_copy_takes_what_follows_and_nothing_else(backend: &dyn Backend) {
     let world = World::new(backend);
     let bob = world.person("bob");
+    accepts(&world, &bob, "alice@a.example");
     let mut log = Theirs::new(&world);
     assert_eq!(wait(world.store.copy_place(&log.name)).unwrap(), None);
     let beginning = log.beginning(ConversationKind::Group, &bob);
@@ -224,6 +246,7 @@ pub fn a_copy_takes_what_follows_and_nothing_else(backend: &dyn Backend) {
 pub fn a_copy_takes_of_people_of_here_what_they_have_sent(backend: &dyn Backend) {
     let world = World::new(backend);
     let (bob, ben) = (world.person("bob"), world.person("ben"));
+    accepts(&world, &bob, "alice@a.example");
     let mut log = Theirs::new(&world);
     let beginning = log.beginning(ConversationKind::Group, &bob);
     copy(&world, beginning).unwrap();
@@ -253,6 +276,72 @@ pub fn a_copy_takes_of_people_of_here_what_they_have_sent(backend: &dyn Backend)
     assert_eq!(world.info(&bob, &log.name).counter, Counter(1));
 }
 
+pub fn who_has_not_agreed_is_in_no_group_of_another_domain(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (bob, ben) = (world.person("bob"), world.person("ben"));
+    let mut log = Theirs::new(&world);
+    let before = (log.head, log.chain);
+    let beginning = log.beginning(ConversationKind::Group, &bob);
+    assert_eq!(copy(&world, beginning), Err(CopyError::Nobody), "nobody of here wants to be in it");
+    assert_eq!(wait(world.store.copy_place(&log.name)).unwrap(), None);
+    accepts(&world, &bob, "alice@a.example");
+    (log.head, log.chain) = before;
+    let mut by_stranger = log.beginning(ConversationKind::Group, &bob);
+    by_stranger.entries[0].sender = Some(address("dora@a.example"));
+    assert_eq!(copy(&world, by_stranger), Err(CopyError::Nobody), "he has accepted alice");
+    (log.head, log.chain) = before;
+    let beginning = log.beginning(ConversationKind::Group, &bob);
+    assert_eq!(copy(&world, beginning), Ok(Seq(1)));
+
+    // Who is brought in later has to have agreed as well: the group has their leaf, and they don't see it.
+    let welcomed = |seq: u64, kind: v1::ConversationKind| {
+        let welcome = WelcomeNotice {
+            conversation: Some(log.name.to_wire()),
+            kind: kind.into(),
+            seq: 9,
+            welcome: Bytes::from_static(b"welcome"),
+            from: "alice@a.example".into(),
+            ..Default::default()
+        };
+        let notice = notice(seq, &ben, EntryKind::Welcome, welcome.encode_to_vec());
+        let before = world.inbox(&ben).len();
+        wait(world.store.take_notices(&hub(), ben.device(), vec![notice], 5)).unwrap();
+        world.inbox(&ben).len() > before
+    };
+    let name = log.name.clone();
+    let mut log = Theirs { world: &world, name: name.clone(), head: log.head, chain: log.chain, version: log.version };
+    let bring = |log: &mut Theirs<'_>| {
+        let said = log.said("ben comes");
+        let seq = said.entry.seq;
+        let mut append = log.append(vec![said]);
+        let version = GroupVersion { epoch: log.version.epoch.next(), proposals: 0 };
+        append.change = Some(CopyChange {
+            version,
+            state: state("with ben", None),
+            added: vec![(ben.address().clone(), [9; 32], seq)],
+            ended: Vec::new(),
+            members: [(address("alice@a.example"), Role::Owner)]
+                .into_iter()
+                .chain([&bob, &ben].map(|own| (own.address().clone(), Role::Member)))
+                .collect(),
+            trees: Vec::new(),
+        });
+        log.version = version;
+        copy(&world, append)
+    };
+    assert_eq!(bring(&mut log), Ok(Seq(2)));
+    assert_eq!(world.page(&ben, &name, 0).err(), Some(ReadError::NotFound));
+    assert!(wait(world.store.list_conversations(&ben, None, 9)).unwrap().is_empty());
+    assert!(!welcomed(1, v1::ConversationKind::Group));
+    assert!(!welcomed(2, v1::ConversationKind::Direct), "the copy says what it is");
+    assert_eq!(world.info(&bob, &name).members.len(), 3, "as it is");
+    accepts(&world, &ben, "alice@a.example");
+    assert_eq!(world.page(&ben, &name, 0).err(), Some(ReadError::NotFound), "it was not about this one");
+    assert_eq!(bring(&mut log), Ok(Seq(3)));
+    assert_eq!(world.page(&ben, &name, 0).unwrap().entries.len(), 1);
+    assert!(welcomed(3, v1::ConversationKind::Group));
+}
+
 fn rules_answer(entry: &LogEntry) -> Appended {
     Appended { seq: entry.seq, chain: entry.chain, stored_ms: entry.stored_ms }
 }
@@ -261,6 +350,7 @@ pub fn what_waits_for_a_hub_waits_in_order_until_it_has_said_something(backend: 
     let world = World::new(backend);
     let bob = world.person("bob");
     let tablet = world.another_device(&bob);
+    accepts(&world, &bob, "alice@a.example");
     let mut log = Theirs::new(&world);
     let beginning = log.beginning(ConversationKind::Group, &bob);
     copy(&world, beginning).unwrap();
@@ -431,6 +521,7 @@ pub fn a_hub_is_told_of_devices_and_accounts_that_are_gone(backend: &dyn Backend
     let (bob, ben) = (world.person("bob"), world.person("ben"));
     let tablet = world.another_device(&bob);
     {
+        accepts(&world, &bob, "alice@a.example");
         let mut log = Theirs::new(&world);
         let beginning = log.beginning(ConversationKind::Group, &bob);
         copy(&world, beginning).unwrap();

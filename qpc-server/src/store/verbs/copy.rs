@@ -11,7 +11,7 @@ use qpc_proto::{
 
 use super::{
     active,
-    continuation::Before,
+    consent::has_agreed,
     conversation, follower, group, guest,
     inbox::{self, Notice},
     membership,
@@ -52,6 +52,9 @@ pub(in crate::store) fn copy(tables: &mut dyn Tables, append: &CopyAppend) -> Re
             (log, row)
         }
         CopyFrom::Base { kind, after, chain, met, continues } => {
+            if !concerns_somebody(tables, append, (log_kind(*kind), continues.as_ref()))? {
+                return Err(CopyError::Nobody);
+            }
             let peer = met.as_ref().map(|met| meet(tables, met, append.now_ms)).transpose()?;
             begin(tables, append, (log_kind(*kind), peer, continues.as_ref()), (*after, *chain))?
         }
@@ -61,7 +64,7 @@ pub(in crate::store) fn copy(tables: &mut dyn Tables, append: &CopyAppend) -> Re
         head = copied.entry.seq;
         take(tables, (log, &row), copied)?;
         if let Some(change) = &append.change {
-            access(tables, (log, row.kind), change, head)?;
+            access(tables, (log, &row), change, copied)?;
         }
     }
     fail::fail_point!("store::copied");
@@ -164,13 +167,47 @@ fn blocker(tables: &mut dyn Tables, audience: &[AccountId], sender: &Address) ->
     Ok(None)
 }
 
+/// Does somebody of here get access by what a copy begins with?
+fn concerns_somebody(
+    tables: &mut dyn Tables,
+    append: &CopyAppend,
+    (kind, continues): (LogKind, Option<&ConversationName>),
+) -> Result<bool, StoreFault> {
+    for (address, key, seq) in append.change.iter().flat_map(|change| &change.added) {
+        let by =
+            append.entries.iter().find(|copied| copied.entry.seq == *seq).and_then(|copied| copied.sender.as_ref());
+        if let Some(account) = active(tables, address)?.filter(|account| account.key == *key)
+            && comes_in(tables, &account, by, (kind, &append.log, continues))?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Who does not want to be in a group has no access to it, whatever its hub has done. Between two, the request is theirs to
+/// answer.
+fn comes_in(
+    tables: &mut dyn Tables,
+    account: &AccountRow,
+    by: Option<&Address>,
+    (kind, name, continues): (LogKind, &ConversationName, Option<&ConversationName>),
+) -> Result<bool, StoreFault> {
+    match by {
+        _ if kind == LogKind::Direct => Ok(true),
+        Some(by) => has_agreed(tables, account, by, (name, continues)),
+        None => Ok(false),
+    }
+}
+
 /// Whose access begins or ends with an entry.
 fn access(
     tables: &mut dyn Tables,
-    (log, kind): (LogId, LogKind),
+    (log, row): (LogId, &LogRow),
     change: &CopyChange,
-    seq: Seq,
+    copied: &CopiedEntry,
 ) -> Result<(), StoreFault> {
+    let seq = copied.entry.seq;
     for (address, _) in change.ended.iter().filter(|(_, at)| *at == seq) {
         if let Some(account) = tables.account_at(address)?
             && let Some(member) = tables.member(log, account.id)?.filter(|member| member.until.is_none())
@@ -181,8 +218,9 @@ fn access(
     for (address, key, _) in change.added.iter().filter(|(.., at)| *at == seq) {
         // Somebody who is gone here, or has been reset since, has no access: the hub is to take them out.
         let Some(account) = active(tables, address)?.filter(|account| account.key == *key) else { continue };
-        if tables.member(log, account.id)?.is_none_or(|member| member.until.is_some()) {
-            let role = role_in(kind, change, address);
+        let agreed = comes_in(tables, &account, copied.sender.as_ref(), (row.kind, &row.name, row.continues.as_ref()))?;
+        if agreed && tables.member(log, account.id)?.is_none_or(|member| member.until.is_some()) {
+            let role = role_in(row.kind, change, address);
             tables.put_member(log, MemberRow { account: account.id, role, from: seq, until: None })?;
         }
     }
@@ -276,21 +314,15 @@ fn notice(
                 Some(sender) => tables.stance(owner.id, sender.id)?,
                 None => Stance::default(),
             };
-            let direct = welcome.kind() == WireKind::Direct;
             let log = tables.log(&conversation)?;
-            let member = match &log {
-                Some((log, _)) => tables.member(*log, owner.id)?,
-                None => None,
+            let (member, direct, continues) = match log {
+                Some((log, row)) => (tables.member(log, owner.id)?, row.kind == LogKind::Direct, row.continues),
+                None => (None, welcome.kind() == WireKind::Direct, None),
             };
-            // Who is in it already may be welcomed by any of its members; who comes in has accepted whoever adds them, or is
-            // in the conversation that this one continues.
+            // Who is in it already may be welcomed by any of its members.
             let anew = member.is_none_or(|member| member.from.0 >= welcome.seq);
-            if !own && !direct && anew && stance.say != Say::Accepted {
-                let continues = log.as_ref().and_then(|(_, row)| row.continues.as_ref());
-                let before = Before::of(tables, &conversation, continues)?;
-                if !before.is_some_and(|before| before.consents(&from, &owner.address)) {
-                    return Ok(None);
-                }
+            if !direct && anew && !has_agreed(tables, owner, &from, (&conversation, continues.as_ref()))? {
+                return Ok(None);
             }
             welcome.contact_request = direct && !own && stance.say != Say::Accepted;
             let notice = of(welcome.encode_to_vec().into());
