@@ -99,6 +99,21 @@ pub(super) enum Command {
     Torture(TortureArgs),
     /// The same for servers of three domains, killed in turn and cut off from each other.
     TortureAcross(AcrossArgs),
+    /// Messages between people of two servers against those between people of one.
+    Across {
+        /// Conversations of each kind; both sides send.
+        #[arg(long, default_value_t = 50)]
+        pairs: usize,
+        /// Messages a second, over all.
+        #[arg(long, default_value_t = 1_000)]
+        rate: u32,
+        /// Measurements of each kind, in turn.
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
+        /// Seconds of each.
+        #[arg(long, default_value_t = 10)]
+        duration: u32,
+    },
     /// Is a known name told from an unknown one by a login's first answer?
     Timing {
         /// Pairs of a known and an unknown name.
@@ -349,6 +364,11 @@ impl Cli {
                 let harm =
                     u64::from(args.kills).saturating_mul(15).saturating_add(u64::from(args.cuts).saturating_mul(65));
                 600_u64.saturating_add(harm)
+            }
+            Command::Across { pairs, runs, duration, .. } => {
+                let each = u64::from(*duration).saturating_add(30);
+                users(u32::try_from(*pairs).unwrap_or(u32::MAX))
+                    .saturating_add(u64::from(*runs).saturating_mul(2).saturating_mul(each))
             }
             Command::Timing { pairs, .. } => 120_u64.saturating_add(u64::try_from(*pairs).unwrap_or(u64::MAX) / 50),
             Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),

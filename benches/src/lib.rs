@@ -1,6 +1,7 @@
 //! What the benches and `qpc-bench` share.
 
 pub mod accounts;
+pub mod across;
 pub mod attachments;
 pub mod bed;
 pub mod blobs;
@@ -39,5 +40,6 @@ pub mod storm;
 pub mod talk;
 pub mod timing;
 pub mod torture;
+pub mod towns;
 pub mod union;
 pub mod workbench;

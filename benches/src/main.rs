@@ -9,7 +9,7 @@ use std::{io, io::Write as _, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use qpc_bench::{
-    bed, blobs, ccu, changes, direct, fanout, idle, login, page,
+    across, bed, blobs, ccu, changes, direct, fanout, idle, login, page,
     report::Report,
     stored,
     storm::{self, Ending},
@@ -59,6 +59,11 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
         Command::Torture(args) => torture::run(&bed::program(cli.server_program.clone())?, &args.plan()).await,
         Command::TortureAcross(args) => {
             torture::across::run(&bed::program(cli.server_program.clone())?, &args.plan()).await
+        }
+        Command::Across { pairs, rate, runs, duration } => {
+            let (pairs, rate, runs) = (*pairs, *rate, *runs);
+            let plan = across::Plan { pairs, rate, seconds: *duration, runs, seed: 1 };
+            across::run(&bed::program(cli.server_program.clone())?, &plan).await
         }
         Command::Timing { pairs, seed } => timing::run(&bed::program(cli.server_program.clone())?, *pairs, *seed).await,
         Command::Idle { users, seconds } => idle::run(&cli.common()?, *users, qpc_bench::talk::seconds(*seconds)).await,

@@ -8,9 +8,8 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use qpc_client::wire::{Dialer, WireError};
+use qpc_client::wire::Dialer;
 use qpc_proto::{
-    error::Code,
     id::{ConversationName, Counter},
     v1::{self, request::Method},
 };
@@ -20,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    SHOWN, SOCKETS,
+    SHOWN,
     client::{self, Client, Word},
     end_of_patience,
     lane::Lane,
@@ -34,6 +33,7 @@ use crate::{
     history::Event,
     random::Random,
     report::{Report, note},
+    towns::{self, SOCKETS},
     union::{Cut, DOMAINS, Union},
 };
 
@@ -49,8 +49,6 @@ const CUT_MIN: f64 = 1.0;
 const WHOLE_MS: u64 = 1_000;
 /// How long all servers have in the end to have all the same: more than the longest pause before one tries another again.
 const SETTLED_WITHIN: Duration = Duration::from_secs(180);
-/// How long what is asked while furnishing may take: a request has to reach another server first.
-const KNOWN_WITHIN: Duration = Duration::from_secs(20);
 /// Of each: everybody else asks for some once for each conversation.
 const KEY_PACKAGES: usize = 16;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -241,9 +239,7 @@ async fn furnish(
         let all = [(0, a), (1, b), (2, c)];
         // In this order the first one's server is the hub.
         for ((from, creator), (to, peer)) in [(all[0], all[1]), (all[0], all[2]), (all[1], all[2])] {
-            known(creator, peer).await?;
-            let (room, _) = crowd::asked(creator, peer, random).await?;
-            patiently("accepting", peer, accept(creator)).await?;
+            let room = towns::direct(creator, peer, random).await?;
             seen.push(Seen { room, readers: vec![(from, creator.clone()), (to, peer.clone())] });
         }
         for at in 0..all.len() {
@@ -251,13 +247,13 @@ async fn furnish(
             people.rotate_left(at);
             let Some((&(hub, creator), others)) = people.split_first() else { continue };
             for (_, other) in others {
-                known(creator, other).await?;
+                towns::known(creator, other).await?;
             }
             let members: Vec<&Person> = others.iter().map(|(_, person)| *person).collect();
             let (request, _) = crowd::creation(creator, v1::ConversationKind::Group, "", &members, random).await?;
             let room = crowd::made(
                 creator,
-                patiently("making a group", creator, Method::CreateConversation(request.clone())).await?,
+                towns::patiently("making a group", creator, Method::CreateConversation(request.clone())).await?,
                 &request,
             )?;
             let readers = others.iter().map(|(server, person)| (*server, (*person).clone()));
@@ -273,7 +269,7 @@ async fn furnish(
             for Seen { room, readers } in &seen {
                 let mine = readers.iter().position(|(_, reader)| reader.device.id() == me);
                 let Some(place) = mine else { continue };
-                readable(person, &room.name).await?;
+                towns::readable(person, &room.name).await?;
                 let last = Counter(u64::from(place == 0));
                 lanes.push(Lane::new(room.name.clone(), me, last, None, PAUSE_MS, random.fork()));
             }
@@ -288,41 +284,6 @@ async fn furnish(
         recorder.acknowledged(&room.commit, room.at, room.chain);
     }
     Ok((clients, seen))
-}
-
-/// Has somebody of another server become known at one's own.
-async fn known(creator: &Person, peer: &Person) -> anyhow::Result<()> {
-    let address = peer.device.address().to_string();
-    patiently("asking for key packages", creator, Method::ClaimKeyPackages(v1::ClaimKeyPackages { address, suite: 0 }))
-        .await
-        .map(drop)
-}
-
-fn accept(of: &Person) -> Method {
-    let answer = v1::ContactAnswer::Accept.into();
-    Method::AnswerContact(v1::AnswerContact { address: of.device.address().to_string(), answer })
-}
-
-/// Waits until somebody's own server has a conversation.
-async fn readable(person: &Person, name: &ConversationName) -> anyhow::Result<()> {
-    let read = v1::ReadLog { conversation: Some(name.to_wire()), after_seq: 0, limit: 1 };
-    patiently("reading", person, Method::ReadLog(read)).await.map(drop)
-}
-
-/// Asks again as long as the answer may be another one when servers have heard from each other.
-async fn patiently(what: &'static str, person: &Person, method: Method) -> anyhow::Result<v1::answer::Result> {
-    let deadline = Instant::now().checked_add(KNOWN_WITHIN).context("the clock's end")?;
-    let passes = |code: u32| {
-        Code::from_wire(code).is_some_and(|code| code.retryable() || matches!(code, Code::NotFound | Code::NotContact))
-    };
-    loop {
-        match person.wire.call(method.clone()).await {
-            Err(WireError::Refused { code, .. }) if Instant::now() < deadline && passes(code) => {
-                sleep(LOOK_AGAIN).await
-            }
-            answer => return answer.context(what),
-        }
-    }
 }
 
 /// The log of a conversation at its hub, once every server has so many entries of it; and where theirs are other ones.
