@@ -64,6 +64,14 @@ fn servers_that_are_killed_and_cut_off_have_the_same_in_the_end() {
 }
 
 #[test]
+fn messages_between_two_servers_arrive_and_cost_something() {
+    let result = bench(&["across", "--pairs", "2", "--rate", "20", "--runs", "1", "--duration", "2"]);
+    let figure = |key: &str| result["figures"][key].as_f64().unwrap();
+    assert!(figure("within_us") > 0.0 && figure("across_us") > 0.0 && figure("across_p50_ms") > 0.0, "{result}");
+    assert!((figure("within_failed") + figure("across_failed")).abs() < f64::EPSILON, "{result}");
+}
+
+#[test]
 fn users_of_the_profile_come_back_after_a_restart_and_miss_nothing() {
     let result = bench(&["storm", "--users", "8", "--stop"]);
     assert_eq!((&result["users"], &result["lost"], &result["errors"]), (&8.into(), &0.into(), &0.into()));
