@@ -114,6 +114,22 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 10)]
         duration: u32,
     },
+    /// A server is away while messages for its people are queued, and comes back.
+    Away {
+        /// Conversations with its people that the healthy server orders, and as many that it orders itself.
+        #[arg(long, default_value_t = 60)]
+        pairs: usize,
+        /// Messages that are queued for it.
+        #[arg(long, default_value_t = 100_000)]
+        queued: u32,
+        /// How often the healthy server's own people are listened to while it is there, and while it is away; 0 leaves
+        /// that out.
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
+        /// Seconds of each.
+        #[arg(long, default_value_t = 10)]
+        duration: u32,
+    },
     /// Is a known name told from an unknown one by a login's first answer?
     Timing {
         /// Pairs of a known and an unknown name.
@@ -369,6 +385,12 @@ impl Cli {
                 let each = u64::from(*duration).saturating_add(30);
                 users(u32::try_from(*pairs).unwrap_or(u32::MAX))
                     .saturating_add(u64::from(*runs).saturating_mul(2).saturating_mul(each))
+            }
+            Command::Away { pairs, queued, runs, duration } => {
+                let each = u64::from(*duration).saturating_add(60);
+                let talking =
+                    u64::from(*runs).saturating_mul(2).saturating_mul(each).saturating_add(u64::from(*queued) / 200);
+                users(u32::try_from(*pairs).unwrap_or(u32::MAX)).saturating_add(talking).saturating_add(600)
             }
             Command::Timing { pairs, .. } => 120_u64.saturating_add(u64::try_from(*pairs).unwrap_or(u64::MAX) / 50),
             Command::Idle { users: of, seconds } => users(*of).saturating_add((*seconds).into()),

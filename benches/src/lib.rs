@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod across;
 pub mod attachments;
+pub mod away;
 pub mod bed;
 pub mod blobs;
 pub mod ccu;
@@ -25,6 +26,7 @@ pub mod mark;
 pub mod metrics;
 pub mod outcome;
 pub mod page;
+pub mod pairs;
 pub mod process;
 pub mod profile;
 pub mod progress;

@@ -72,6 +72,13 @@ fn messages_between_two_servers_arrive_and_cost_something() {
 }
 
 #[test]
+fn what_is_queued_for_a_server_that_is_away_arrives_in_order() {
+    let result = bench(&["away", "--pairs", "2", "--queued", "200", "--runs", "0"]);
+    let queued = result["figures"]["queued"].as_u64().unwrap();
+    assert!((200..=204).contains(&queued), "{result}");
+}
+
+#[test]
 fn users_of_the_profile_come_back_after_a_restart_and_miss_nothing() {
     let result = bench(&["storm", "--users", "8", "--stop"]);
     assert_eq!((&result["users"], &result["lost"], &result["errors"]), (&8.into(), &0.into(), &0.into()));
