@@ -3,7 +3,7 @@
 //!
 //! Whoever reads a range has each part of it that is not here asked for. Parts become a blob of this server's as those of an
 //! upload do, with the digest compared, charged to the domain. What can't be kept is passed on all the same: a copy only
-//! saves the way.
+//! saves the way. The other side is here as well: what other domains are given of this one's blobs.
 
 use std::sync::Arc;
 
