@@ -122,7 +122,13 @@ impl Blobs {
             return Err(RemoteError::Unfit.into());
         }
         if let Err(error) = self.keep(copies, upload, number, &range).await {
-            tracing::debug!(%error, "a part of another domain's file is not kept");
+            // Whoever reads goes on: they find out for themselves what they were given.
+            self.reject(&error);
+            let peer = &place.conversation.domain;
+            match error {
+                BlobError::DigestDiffers => tracing::warn!(%peer, "a peer has given other bytes than a file's"),
+                error => tracing::debug!(%peer, %error, "a part of a peer's file is not kept"),
+            }
         }
         Ok((range.size, range.data))
     }

@@ -12,7 +12,7 @@ use crate::{
         memory::MemoryBlobs,
     },
     clock::SystemClock,
-    metrics::Metrics,
+    metrics::{Metrics, labels::BlobRejection},
     policy::limits::BlobLimits,
     remote::scripted::Scripted,
     store::memory::MemoryStore,
@@ -67,6 +67,10 @@ impl Here {
 
     fn asked(&self) -> Vec<u64> {
         self.asked.lock().unwrap().clone()
+    }
+
+    fn rejections(&self, reason: BlobRejection) -> u64 {
+        self.blobs.metrics.blob_rejections(reason)
     }
 
     async fn figures(&self) -> (u64, u64) {
@@ -126,7 +130,7 @@ async fn what_is_not_the_blob_is_not_kept() {
     let here = Here::new(honest(&other, 0));
     // Its reader will find out what it is.
     assert!(here.read_all(&blob, BLOB_PART).await == other.0);
-    assert_eq!(here.figures().await, (0, 0));
+    assert_eq!((here.figures().await, here.rejections(BlobRejection::Digest)), ((0, 0), 1));
     for (what, size, len) in [
         ("nothing", blob.size(), 0),
         ("too short", blob.size(), BLOB_PART - 1),
@@ -162,6 +166,7 @@ async fn a_domain_has_so_much_room_and_what_does_not_fit_is_passed_on() {
             assert!(here.read_all(blob, BLOB_PART).await == blob.0);
         }
         assert_eq!(here.asked().len(), if kept { 1 } else { 2 });
+        assert_eq!(here.rejections(BlobRejection::AccountQuota), if kept { 0 } else { 2 });
     }
     let limits = FederationLimits { copied_blobs: 1, copies_begun: 1, ..FederationLimits::default() };
     let (store, large) = (Arc::new(MemoryBlobs::new()), Blob::new(4, BLOB_PART + 1));
