@@ -20,6 +20,20 @@ use crate::{
 /// Key packages of each, of which making a conversation takes one.
 const KEY_PACKAGES: usize = 2;
 
+/// How figures of each kind are called: 50th, 95th and 99th percentile, and what came late or not at all.
+const WITHIN: [(&str, &str); 4] = [
+    ("within_p50_ms", "within one: p50"),
+    ("within_p95_ms", "within one: p95"),
+    ("within_p99_ms", "within one: p99"),
+    ("within_failed", "within one: failed"),
+];
+const ACROSS: [(&str, &str); 4] = [
+    ("across_p50_ms", "to another server: p50"),
+    ("across_p95_ms", "to another server: p95"),
+    ("across_p99_ms", "to another server: p99"),
+    ("across_failed", "to another server: failed"),
+];
+
 /// What to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -87,22 +101,11 @@ fn report(plan: &Plan, [within, across]: &[Vec<Found>; 2]) -> Report {
     report.figure("within_us", "CPU of all servers for a message within one", cpu(within), "us");
     report.figure("across_us", "the same for one to another server", cpu(across), "us");
     report.figure("ratio", "ratio", cpu(across) / cpu(within).max(1e-9), "");
-    for (keys, found) in [
-        (["within_p50_ms", "within_p95_ms", "within_p99_ms", "within_failed"], within),
-        (["across_p50_ms", "across_p95_ms", "across_p99_ms", "across_failed"], across),
-    ] {
-        let [p50, p95, p99, failed] = keys;
-        let across = p50.starts_with("across");
-        let texts: [&'static str; 4] = if across {
-            ["to another server: p50", "to another server: p95", "to another server: p99", "to another server: failed"]
-        } else {
-            ["within one: p50", "within one: p95", "within one: p99", "within one: failed"]
-        };
-        let [t50, t95, t99, t_failed] = texts;
-        report.figure(p50, t50, of(found, &|one| one.p50), "ms");
-        report.figure(p95, t95, of(found, &|one| one.p95), "ms");
-        report.figure(p99, t99, of(found, &|one| one.p99), "ms");
-        report.figure(failed, t_failed, of(found, &|one| one.failed), "%");
+    let figures: [&dyn Fn(&Found) -> f64; 4] = [&|one| one.p50, &|one| one.p95, &|one| one.p99, &|one| one.failed];
+    for (names, found) in [(WITHIN, within), (ACROSS, across)] {
+        for (((key, text), figure), unit) in names.into_iter().zip(figures).zip(["ms", "ms", "ms", "%"]) {
+            report.figure(key, text, of(found, figure), unit);
+        }
     }
     report
 }
