@@ -9,7 +9,7 @@ use anyhow::bail;
 
 use crate::{
     crowd,
-    pairs::{Found, Pair, Rate, measure},
+    pairs::{Found, Pace, Pair, Rate, measure},
     random::Random,
     report::{Report, note},
     stats::median,
@@ -72,7 +72,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
             pairs.push(Pair::new([one.clone(), peer.clone()], room, [true; 2]));
         }
     }
-    let rate = Rate { per_second: plan.rate, lasts: Duration::from_secs(plan.seconds.into()) };
+    let rate = Rate { pace: Pace::PerSecond(plan.rate), lasts: Duration::from_secs(plan.seconds.into()) };
     let mut found: [Vec<Found>; 2] = [Vec::new(), Vec::new()];
     for number in 1..=plan.runs {
         for ((name, pairs), found) in [("within", &mut within), ("across", &mut across)].into_iter().zip(&mut found) {

@@ -114,6 +114,24 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 10)]
         duration: u32,
     },
+    /// Three servers with conversations that are mostly their own, against one, as fast as they are answered.
+    Nodes {
+        /// Conversations of each kind; both sides send.
+        #[arg(long, default_value_t = 60)]
+        pairs: usize,
+        /// Of ten conversations so many are with somebody of another server.
+        #[arg(long, default_value_t = 1)]
+        far: usize,
+        /// Messages of each person that may be under way.
+        #[arg(long, default_value_t = 8)]
+        window: u64,
+        /// Measurements of each kind, in turn.
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
+        /// Seconds of each.
+        #[arg(long, default_value_t = 10)]
+        duration: u32,
+    },
     /// A server is away while messages for its people are queued, and comes back.
     Away {
         /// Conversations with its people that the healthy server orders, and as many that it orders itself.
@@ -381,7 +399,7 @@ impl Cli {
                     u64::from(args.kills).saturating_mul(15).saturating_add(u64::from(args.cuts).saturating_mul(65));
                 600_u64.saturating_add(harm)
             }
-            Command::Across { pairs, runs, duration, .. } => {
+            Command::Across { pairs, runs, duration, .. } | Command::Nodes { pairs, runs, duration, .. } => {
                 let each = u64::from(*duration).saturating_add(30);
                 users(u32::try_from(*pairs).unwrap_or(u32::MAX))
                     .saturating_add(u64::from(*runs).saturating_mul(2).saturating_mul(each))

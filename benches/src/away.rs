@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     crowd::{self, Person},
-    pairs::{Pair, Rate, measure, say},
+    pairs::{Pace, Pair, Rate, measure, say},
     process::Usage,
     random::Random,
     report::{Report, note},
@@ -80,8 +80,8 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
     let (mut local, mut away) = furnish(&union, plan, &mut random).await?;
     let seconds = Duration::from_secs(plan.seconds.into());
     let (rate, beside) = (
-        Rate { per_second: LOCAL_RATE, lasts: seconds },
-        Rate { per_second: BESIDE, lasts: seconds.saturating_add(Duration::from_secs(2)) },
+        Rate { pace: Pace::PerSecond(LOCAL_RATE), lasts: seconds },
+        Rate { pace: Pace::PerSecond(BESIDE), lasts: seconds.saturating_add(Duration::from_secs(2)) },
     );
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for number in 1..=plan.runs {
@@ -129,7 +129,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
     ensure!(plan.queued.div_ceil(senders.max(1)) <= WAITING_MAX, "too few conversations for so many messages");
     let lasts = Duration::from_secs_f64(f64::from(plan.queued) / f64::from(QUEUED_RATE));
     let earlier: u64 = away.iter().map(Pair::entries).sum();
-    say(&mut away, Rate { per_second: QUEUED_RATE, lasts }, &mut random).await?;
+    say(&mut away, Rate { pace: Pace::PerSecond(QUEUED_RATE), lasts }, &mut random).await?;
     let queued = away.iter().map(Pair::entries).sum::<u64>().saturating_sub(earlier);
     note(&format!("{queued} messages queued"));
     let began = Instant::now();

@@ -24,6 +24,7 @@ pub mod login;
 pub mod machine;
 pub mod mark;
 pub mod metrics;
+pub mod nodes;
 pub mod outcome;
 pub mod page;
 pub mod pairs;

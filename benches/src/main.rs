@@ -9,7 +9,7 @@ use std::{io, io::Write as _, process::ExitCode};
 use anyhow::Context;
 use clap::Parser;
 use qpc_bench::{
-    across, away, bed, blobs, ccu, changes, direct, fanout, idle, login, page,
+    across, away, bed, blobs, ccu, changes, direct, fanout, idle, login, nodes, page,
     report::Report,
     stored,
     storm::{self, Ending},
@@ -64,6 +64,11 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let (pairs, rate, runs) = (*pairs, *rate, *runs);
             let plan = across::Plan { pairs, rate, seconds: *duration, runs, seed: 1 };
             across::run(&bed::program(cli.server_program.clone())?, &plan).await
+        }
+        Command::Nodes { pairs, far, window, runs, duration } => {
+            let (pairs, far, window, runs) = (*pairs, *far, *window, *runs);
+            let plan = nodes::Plan { pairs, far, window, seconds: *duration, runs, seed: 1 };
+            nodes::run(&bed::program(cli.server_program.clone())?, &plan).await
         }
         Command::Away { pairs, queued, runs, duration } => {
             let (pairs, queued, runs) = (*pairs, *queued, *runs);

@@ -1,6 +1,7 @@
 //! Pairs of people who talk at a rate, over one server or over two: when each message was due, and when it has arrived.
 //!
-//! The load is open: a message is due at its time whether or not earlier ones have arrived, and latency counts from there.
+//! At a rate the load is open: a message is due at its time whether or not earlier ones have arrived, and latency counts from
+//! there. Where everybody talks as fast as they are answered it counts from when a message is sent.
 
 use std::{
     collections::HashMap,
@@ -26,7 +27,7 @@ use crate::{
     crowd::{self, Person, Room},
     latency::Latencies,
     random::Random,
-    union::Union,
+    union::{DOMAINS, Union},
 };
 
 /// Bytes of a body: a short text, encrypted.
@@ -64,11 +65,20 @@ impl Pair {
     }
 }
 
+/// When somebody says something.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// All of them together so many messages a second.
+    PerSecond(u32),
+    /// Each as soon as fewer than so many of their messages are unanswered.
+    Window(u64),
+}
+
 /// How often all of them talk together, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
-    /// Messages a second.
-    pub per_second: u32,
+    /// When.
+    pub pace: Pace,
     /// For so long.
     pub lasts: Duration,
 }
@@ -94,6 +104,10 @@ impl Shared {
 pub struct Found {
     /// CPU of all servers for a message, in microseconds.
     pub cpu_us: f64,
+    /// Messages that arrived in a second.
+    pub per_second: f64,
+    /// Of the machine's cores, what each server took, in their order.
+    pub cores: [f64; DOMAINS.len()],
     /// Percentiles, in milliseconds.
     pub p50: f64,
     /// 95 %.
@@ -132,6 +146,7 @@ pub async fn measure(union: &Union, pairs: &mut [Pair], rate: Rate, random: &mut
     let (before, arrived) = (cpu(union), shared.arrived.load(Ordering::Relaxed));
     sleep_until(until).await;
     let (after, now_arrived) = (cpu(union), shared.arrived.load(Ordering::Relaxed));
+    let seconds = until.elapsed().saturating_add(rate.lasts).as_secs_f64();
     talking.end(pairs).await?;
     let given_up = Instant::now().checked_add(PATIENCE).context("the clock's end")?;
     while !shared.due().is_empty() && Instant::now() < given_up {
@@ -141,8 +156,13 @@ pub async fn measure(union: &Union, pairs: &mut [Pair], rate: Rate, random: &mut
     let lost = u64::try_from(shared.due().len())?;
     let summary = shared.deliveries.summary();
     let failed = shared.late.load(Ordering::Relaxed).saturating_add(lost) as f64;
+    let arrived = now_arrived.saturating_sub(arrived).max(1) as f64;
+    let mut used = [0.0; DOMAINS.len()];
+    used.iter_mut().zip(after.iter().zip(before)).for_each(|(used, (after, before))| *used = after - before);
     Ok(Found {
-        cpu_us: 1e6 * (after - before) / now_arrived.saturating_sub(arrived).max(1) as f64,
+        cpu_us: 1e6 * used.iter().sum::<f64>() / arrived,
+        per_second: arrived / seconds,
+        cores: used.map(|used| used / seconds),
         p50: summary.p50,
         p95: shared.deliveries.quantile(0.95),
         p99: summary.p99,
@@ -172,7 +192,12 @@ fn begin(
 ) -> anyhow::Result<Talking> {
     let sides = pairs.iter().flat_map(|pair| pair.talks).filter(|talks| *talks).count();
     let sides = u32::try_from(sides)?;
-    let interval = Duration::from_secs(1).saturating_mul(sides).checked_div(rate.per_second).context("a rate")?;
+    let (interval, window) = match rate.pace {
+        Pace::PerSecond(rate) => {
+            (Duration::from_secs(1).saturating_mul(sides).checked_div(rate).context("a rate")?, None)
+        }
+        Pace::Window(window) => (Duration::ZERO, Some(window)),
+    };
     let mut talking = Talking(JoinSet::new());
     let mut number = 0_u32;
     for (at, pair) in pairs.iter().enumerate() {
@@ -188,6 +213,7 @@ fn begin(
                 counter: Counter(counter),
                 due: start.checked_add(first).context("the clock's end")?,
                 interval,
+                window,
                 until,
                 random: random.fork(),
             };
@@ -211,9 +237,12 @@ impl Talking {
     }
 }
 
-/// Seconds of CPU that all servers which are there have used.
-fn cpu(union: &Union) -> f64 {
-    union.beds.iter().filter_map(|bed| bed.usage().ok()).map(|usage| usage.cpu_seconds).sum()
+/// Seconds of CPU that each server has used; none, if it is not there.
+fn cpu(union: &Union) -> [f64; DOMAINS.len()] {
+    let mut used = [0.0; DOMAINS.len()];
+    let seconds = union.beds.iter().map(|bed| bed.usage().map_or(0.0, |usage| usage.cpu_seconds));
+    used.iter_mut().zip(seconds).for_each(|(used, seconds)| *used = seconds);
+    used
 }
 
 /// What one person says.
@@ -223,6 +252,8 @@ struct Talk {
     counter: Counter,
     due: Instant,
     interval: Duration,
+    /// How many may be unanswered, where they are due as soon as that allows it.
+    window: Option<u64>,
     until: Instant,
     random: Random,
 }
@@ -233,12 +264,16 @@ impl Talk {
         let (mut requests, mut answers) = self.person.wire.open().await?;
         let mut unanswered = 0_u64;
         loop {
+            if self.window.is_some() {
+                self.due = self.due.max(Instant::now());
+            }
             let more = self.due < self.until;
             if !more && unanswered == 0 {
                 return Ok(self.counter.0);
             }
+            let may = self.window.is_none_or(|window| unanswered < window);
             tokio::select! {
-                () = sleep_until(self.due), if more => {
+                () = sleep_until(self.due), if more && may => {
                     self.counter = self.counter.next();
                     let id = self.random.message_id();
                     if let Some(shared) = shared {

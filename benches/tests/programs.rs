@@ -72,6 +72,18 @@ fn messages_between_two_servers_arrive_and_cost_something() {
 }
 
 #[test]
+fn three_servers_carry_what_their_people_say() {
+    let result = bench(&["nodes", "--pairs", "6", "--far", "5", "--runs", "1", "--duration", "2"]);
+    let figure = |key: &str| result["figures"][key].as_f64().unwrap();
+    let cores = ["three_cores_first", "three_cores_second", "three_cores_third"].map(figure);
+    assert!(
+        figure("one_rate") > 0.0 && figure("three_rate") > 0.0 && cores.iter().all(|cores| *cores > 0.0),
+        "{result}"
+    );
+    assert!((figure("one_failed") + figure("three_failed")).abs() < f64::EPSILON, "{result}");
+}
+
+#[test]
 fn what_is_queued_for_a_server_that_is_away_arrives_in_order() {
     let result = bench(&["away", "--pairs", "2", "--queued", "200", "--runs", "0"]);
     let queued = result["figures"]["queued"].as_u64().unwrap();
