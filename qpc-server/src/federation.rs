@@ -16,8 +16,10 @@ mod dial;
 mod hello;
 mod keep;
 mod listen;
+mod news;
 mod outbox;
 mod push;
+mod queued;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -141,9 +143,9 @@ struct Reach {
     /// Parts of files that may be.
     transfers: Semaphore,
     /// Which logs it may lack something of.
-    news: push::News,
-    /// Something waits to be sent there.
-    outgoing: Notify,
+    news: news::News,
+    /// What waits to be sent there.
+    outgoing: queued::Queued,
 }
 
 /// What peers are answered from.
@@ -198,8 +200,8 @@ impl Door {
                     bell: Notify::new(),
                     places: Semaphore::new(peer.max_in_flight),
                     transfers: Semaphore::new(limits.transfers),
-                    news: push::News::default(),
-                    outgoing: Notify::new(),
+                    news: news::News::default(),
+                    outgoing: queued::Queued::default(),
                 },
             )
         });
@@ -291,7 +293,7 @@ impl Hall {
             self.table.incoming(domain, true);
         } else if let Some(peer) = self.reach.get(domain) {
             peer.news.of_all();
-            peer.outgoing.notify_one();
+            peer.outgoing.of_all();
         }
         true
     }

@@ -9,6 +9,7 @@ mod copy;
 mod elsewhere;
 mod follow;
 mod guest;
+mod guests;
 mod key_package;
 mod link;
 pub mod public;
@@ -56,6 +57,7 @@ struct Abroad {
     waiting: (usize, u64),
     /// One answer about an account at a time: what it says of the account's devices must not be older than what is known.
     turns: Turns<Address>,
+    guests: guests::Guests,
 }
 
 /// Everything about conversations but their messages. See the module's text.
@@ -94,7 +96,8 @@ impl Groups {
     #[must_use]
     pub fn with_remote(self, remote: Arc<dyn Remote>, rng: Arc<dyn Rng>, limits: &FederationLimits) -> Self {
         let waiting = (limits.waiting_per_device, limits.waiting_per_domain);
-        Self { abroad: Some(Arc::new(Abroad { remote, rng, waiting, turns: Turns::default() })), ..self }
+        let (turns, guests) = (Turns::default(), guests::Guests::default());
+        Self { abroad: Some(Arc::new(Abroad { remote, rng, waiting, turns, guests })), ..self }
     }
 
     /// Devices have gone: their leaves are to be proposed for removal soon.

@@ -2,18 +2,19 @@
 //!
 //! Nothing that is local waits for an answer from here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use qpc_proto::{
     address::{Address, Domain},
+    chain::LogEntry,
     id::ConversationName,
     suite::Suite,
     v1::{self, peer_done},
 };
 
-use crate::blob_store::Place;
+use crate::{blob_store::Place, store::Waiting};
 
 /// Some of a blob that another domain keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +86,11 @@ pub trait Remote: Send + Sync + 'static {
         length: usize,
     ) -> BoxFuture<'static, Result<PeerRange, RemoteError>>;
 
-    /// A log has something new that a domain reads. A hint: what is lost is found again by itself.
-    fn news(&self, domain: &Domain, log: &ConversationName);
+    /// A log that a domain reads has a new entry. A hint: what is lost is found again by itself.
+    fn news(&self, domain: &Domain, entry: &Arc<LogEntry>);
 
-    /// Something waits to be sent to a domain. A hint as well.
-    fn outgoing(&self, domain: &Domain);
+    /// A message waits to be sent to a domain. A hint as well.
+    fn outgoing(&self, domain: &Domain, waiting: Waiting);
 
     /// Devices of here are gone, of which domains may have to be told. A hint, too.
     fn devices_gone(&self);
@@ -160,9 +161,9 @@ pub(crate) mod scripted {
             .boxed()
         }
 
-        fn news(&self, _: &Domain, _: &ConversationName) {}
+        fn news(&self, _: &Domain, _: &Arc<LogEntry>) {}
 
-        fn outgoing(&self, _: &Domain) {}
+        fn outgoing(&self, _: &Domain, _: Waiting) {}
 
         fn devices_gone(&self) {}
     }

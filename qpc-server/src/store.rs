@@ -85,17 +85,33 @@ pub trait CommitSink: Send + Sync + 'static {
     /// Entries of one transaction, in order.
     fn committed(&self, entries: Vec<Committed>);
 
+    /// Messages that wait to be sent to other domains, in order.
+    fn queued(&self, waiting: Vec<(Domain, Waiting)>);
+
     /// Devices that no longer exist: their sessions end (invariant 12).
     fn devices_gone(&self, devices: &[DeviceId]);
 }
 
-/// Tells a sink of one transaction: who is gone first, so that nothing more is pushed to them.
-fn tell(sink: &dyn CommitSink, committed: Vec<Committed>, gone: &[DeviceId]) {
-    if !gone.is_empty() {
-        sink.devices_gone(gone);
-    }
-    if !committed.is_empty() {
-        sink.committed(committed);
+/// What a transaction has a sink told of.
+#[derive(Default)]
+struct Hints {
+    committed: Vec<Committed>,
+    queued: Vec<(Domain, Waiting)>,
+    gone: Vec<DeviceId>,
+}
+
+impl Hints {
+    /// Tells a sink: who is gone first, so that nothing more is pushed to them.
+    fn tell(self, sink: &dyn CommitSink) {
+        if !self.gone.is_empty() {
+            sink.devices_gone(&self.gone);
+        }
+        if !self.queued.is_empty() {
+            sink.queued(self.queued);
+        }
+        if !self.committed.is_empty() {
+            sink.committed(self.committed);
+        }
     }
 }
 
@@ -279,13 +295,11 @@ pub trait Store: Send + Sync + 'static {
     fn queue(&self, actor: &Actor, outgoing: Outgoing) -> Reply<Queued, QueueError>;
     /// Forgets what was sent at once and refused.
     fn unqueue(&self, actor: &Actor, conversation: &ConversationName, id: MessageId) -> Reply<(), Refusal>;
-    /// What waits for a domain, in order, after one of them.
-    fn waiting(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Vec<Waiting>, StoreFault>;
+    /// What a domain is to be told next: so much of each, of what waits for it after one of them.
+    fn due(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Due, StoreFault>;
     /// Notes what a domain has said to what waited; says whether something of it is to be sent again.
     fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<bool, StoreFault>;
-    /// Of whom of here a domain is to be told which devices they have, at most so many.
-    fn announcements(&self, domain: &Domain, limit: usize) -> Reply<Vec<Announcement>, StoreFault>;
-    /// It was told.
+    /// A domain was told which devices these accounts have.
     fn announced(&self, rows: Vec<i64>) -> Reply<(), StoreFault>;
     /// A guest's own server says that the account is gone.
     fn guest_gone(&self, address: &Address, now_ms: u64) -> Reply<(), StoreFault>;

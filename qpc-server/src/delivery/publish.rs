@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::Domain,
     chain::{Digest, EntryContent, EntryKind, LogEntry},
     error::CloseCode,
     frame,
@@ -16,7 +17,7 @@ use crate::{
     metrics::Metrics,
     registry::{Offer, Registry},
     remote::Remote,
-    store::{Audience, CommitSink, Committed},
+    store::{Audience, CommitSink, Committed, Waiting},
 };
 
 /// Told of what has become durable, after the commit: by the runtime, or by the store's thread.
@@ -44,7 +45,7 @@ impl CommitSink for Publisher {
         let now_ms = self.clock.unix_ms();
         for Committed { entry, audience, withheld_from, followers } in entries {
             if let (Some(abroad), Some(followers)) = (&self.abroad, followers) {
-                followers.iter().for_each(|domain| abroad.news(domain, &entry.conversation));
+                followers.iter().for_each(|domain| abroad.news(domain, &entry));
             }
             let offer = offer(&entry);
             match &audience {
@@ -62,6 +63,12 @@ impl CommitSink for Publisher {
                 }
                 Audience::Device(account, device) => self.registry.offer_device(*account, *device, &offer),
             }
+        }
+    }
+
+    fn queued(&self, waiting: Vec<(Domain, Waiting)>) {
+        if let Some(abroad) = &self.abroad {
+            waiting.into_iter().for_each(|(domain, waiting)| abroad.outgoing(&domain, waiting));
         }
     }
 

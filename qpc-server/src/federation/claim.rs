@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use qpc_proto::{
     address::{Address, Domain},
+    chain::LogEntry,
     error::Code,
     id::ConversationName,
     limits::{DEVICES_PER_ACCOUNT_MAX, KEY_PACKAGE_MAX},
@@ -20,6 +21,7 @@ use crate::{
     field::{self, FieldError},
     remote::{PeerRange, Remote, RemoteError},
     session::WireError,
+    store::Waiting,
 };
 
 impl Remote for Caller {
@@ -52,19 +54,19 @@ impl Remote for Caller {
         async move { hall.read_blob(place, offset, length).await }.boxed()
     }
 
-    fn news(&self, domain: &Domain, log: &ConversationName) {
+    fn news(&self, domain: &Domain, entry: &Arc<LogEntry>) {
         if let Some(peer) = self.hall.reach.get(domain) {
-            peer.news.of(log);
+            peer.news.of(entry);
         }
     }
 
     fn devices_gone(&self) {
-        self.hall.reach.values().for_each(|peer| peer.outgoing.notify_one());
+        self.hall.reach.values().for_each(|peer| peer.outgoing.of_all());
     }
 
-    fn outgoing(&self, domain: &Domain) {
+    fn outgoing(&self, domain: &Domain, waiting: Waiting) {
         if let Some(peer) = self.hall.reach.get(domain) {
-            peer.outgoing.notify_one();
+            peer.outgoing.of(waiting);
         }
     }
 

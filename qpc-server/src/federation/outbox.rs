@@ -9,9 +9,9 @@ use qpc_proto::{
     error::Code,
     v1::{self, peer_deed::Deed, peer_done::Result as Done},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Hall, act::DEEDS_MAX};
+use super::{Hall, act::DEEDS_MAX, queued::Queued};
 use crate::{
     group::certificates_to_wire,
     remote::RemoteError,
@@ -20,73 +20,182 @@ use crate::{
 
 /// How often the store is looked at for what no wake-up has told of.
 const EVERY: Duration = Duration::from_secs(30);
+/// How long it may be in memory alone that a peer has stored a message.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// Messages of which that may be so.
+const SAID_MAX: usize = 1_024;
 /// Bytes of messages in one request, after which it takes no more.
 const BYTES_MAX: usize = 512 * 1024;
 
 /// Sends what waits for a peer until the server stops.
 pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
-    let Some(reach) = hall.reach.get(&peer) else { return };
-    let stopping = hall.tasks.stopping().clone();
-    loop {
-        // All branches only wait.
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = reach.outgoing.notified() => {}
-            () = sleep(EVERY) => {}
-        }
-        let pause = attempt(&hall, &*store, &peer).await;
-        note(&hall, &*store, &peer).await;
-        let Some(pause) = pause else { continue };
-        // Whatever is queued meanwhile waits as well: it comes after what is there.
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = sleep(pause.max(hall.limits.retry_min)) => {}
-        }
-        // A connection rings by itself.
-        if hall.is_connected(&peer) {
-            reach.outgoing.notify_one();
-        }
+    let mut sender = Sender { hall: &hall, store: &*store, peer: &peer, upto: 0, said: Vec::new(), since: None };
+    sender.send_until_stop().await;
+    if let Err(fault) = sender.settle().await {
+        tracing::debug!(%peer, %fault, "what a peer has said is asked for anew");
     }
 }
 
-/// Sends what can be sent now; says how long to leave the peer alone where that is not all.
-async fn attempt(hall: &Hall, store: &dyn Store, peer: &Domain) -> Option<Duration> {
-    if !hall.is_connected(peer) {
-        return Some(Duration::ZERO);
-    }
-    let sent = match announce(hall, store, peer).await {
-        Ok(None) => send_all(hall, store, peer).await,
-        other => other,
-    };
-    sent.unwrap_or_else(|fault| {
-        tracing::warn!(%peer, %fault, "what waits for a peer could not be read or noted");
-        Some(Duration::ZERO)
-    })
+struct Sender<'s> {
+    hall: &'s Hall,
+    store: &'s dyn Store,
+    peer: &'s Domain,
+    /// Up to this row the peer has said something to everything.
+    upto: i64,
+    /// What it has said that the store does not know yet: that it has stored a message. Most of these are gone by the time the
+    /// store is told, because the copy has shown them. What is forgotten is sent once more, and the peer says the same again.
+    said: Vec<Settled>,
+    since: Option<Instant>,
 }
 
-/// Shows how much waits.
-async fn note(hall: &Hall, store: &dyn Store, peer: &Domain) {
-    // What can't be read is told where it matters.
-    if let Ok(backlog) = store.backlog(peer).await {
-        hall.table.waiting(peer, backlog.outgoing, backlog.oldest_ms, hall.clock.unix_ms());
+impl Sender<'_> {
+    async fn send_until_stop(&mut self) {
+        let Some(reach) = self.hall.reach.get(self.peer) else { return };
+        let stopping = self.hall.tasks.stopping().clone();
+        loop {
+            let settle = self.since.and_then(|since| since.checked_add(SETTLED_AFTER));
+            // All branches only wait.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = reach.outgoing.bell.notified() => {}
+                () = sleep_until(settle.unwrap_or_else(Instant::now)), if settle.is_some() => {}
+                () = sleep(EVERY) => reach.outgoing.forget(),
+            }
+            let pause = self.attempt(&reach.outgoing, settle.is_some_and(|settle| settle <= Instant::now())).await;
+            if self.said.is_empty() {
+                self.note().await;
+            }
+            let Some(pause) = pause else { continue };
+            // Whatever is queued meanwhile waits as well: it comes after what is there.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = sleep(pause.max(self.hall.limits.retry_min)) => {}
+            }
+            // A connection rings by itself.
+            if self.hall.is_connected(self.peer) {
+                reach.outgoing.bell.notify_one();
+            }
+        }
     }
-}
 
-/// Tells a peer which devices accounts of here have, where some have gone: before anything is sent, so that nothing of a
-/// device that is gone is believed.
-async fn announce(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Option<Duration>, StoreFault> {
-    loop {
-        let due = store.announcements(peer, DEEDS_MAX).await?;
-        if due.is_empty() {
+    /// Sends what can be sent now; says how long to leave the peer alone where that is not all.
+    async fn attempt(&mut self, queued: &Queued, settle: bool) -> Option<Duration> {
+        let connected = self.hall.is_connected(self.peer);
+        let sent = if connected { self.send_all(queued).await } else { Ok(Some(Duration::ZERO)) };
+        let sent = match sent {
+            // Before a pause everything is noted.
+            Ok(pause) if settle || pause.is_some() => self.settle().await.map(|again| pause.or(again)),
+            sent => sent,
+        };
+        if !matches!(sent, Ok(None)) {
+            // Some of it was not sent.
+            queued.forget();
+        }
+        sent.unwrap_or_else(|fault| {
+            tracing::warn!(peer = %self.peer, %fault, "what waits for a peer could not be read or noted");
+            Some(Duration::ZERO)
+        })
+    }
+
+    /// Shows how much waits.
+    async fn note(&self) {
+        // What can't be read is told where it matters.
+        if let Ok(backlog) = self.store.backlog(self.peer).await {
+            let now_ms = self.hall.clock.unix_ms();
+            self.hall.table.waiting(self.peer, backlog.outgoing, backlog.oldest_ms, now_ms);
+        }
+    }
+
+    /// Sends until nothing waits; says how long to wait where the hub does not take it now.
+    async fn send_all(&mut self, queued: &Queued) -> Result<Option<Duration>, StoreFault> {
+        loop {
+            let (waiting, all) = match queued.take(DEEDS_MAX) {
+                Some(mut run) => {
+                    run.retain(|waiting| waiting.row > self.upto);
+                    (run, true)
+                }
+                None => {
+                    queued.listen();
+                    let due = self.store.due(self.peer, self.upto, DEEDS_MAX).await?;
+                    // Before anything is sent, so that nothing of a device that is gone is believed.
+                    if !due.announcements.is_empty() {
+                        queued.forget();
+                        match self.announce(due.announcements).await? {
+                            None => continue,
+                            pause => return Ok(pause),
+                        }
+                    }
+                    let found = due.waiting.len();
+                    let waiting = first(due.waiting);
+                    let all = waiting.len() == found && found < DEEDS_MAX;
+                    (waiting, all)
+                }
+            };
+            if !all {
+                queued.forget();
+            }
+            if waiting.is_empty() {
+                return Ok(None);
+            }
+            let deeds = waiting.iter().map(deed).collect::<Result<_, _>>();
+            let deeds = deeds.map_err(|_| StoreFault::Engine("what waits for a peer is no message".into()))?;
+            let done = match self.hall.act(self.peer, deeds).await {
+                Ok(done) => done,
+                Err(RemoteError::Wait(wait)) => return Ok(Some(wait)),
+                Err(error) => {
+                    tracing::debug!(peer = %self.peer, %error, "what waits for a peer could not be sent");
+                    return Ok(Some(self.hall.limits.retry_min));
+                }
+            };
+            let (mut refused, mut wait) = (false, None);
+            for (waiting, done) in waiting.iter().zip(done) {
+                let refusal = match done {
+                    Done::Error(error) if Code::from_wire(error.code).is_some_and(Code::retryable) => {
+                        wait = Some(Duration::from_millis(error.retry_after_ms.into()));
+                        // Those behind it come after it.
+                        break;
+                    }
+                    Done::Error(error) => Some(error.encode_to_vec().into()),
+                    _ => None,
+                };
+                refused |= refusal.is_some();
+                self.upto = waiting.row;
+                self.since.get_or_insert_with(Instant::now);
+                self.said.push(Settled { row: waiting.row, refusal });
+            }
+            if refused || self.said.len() >= SAID_MAX {
+                wait = wait.or(self.settle().await?);
+            }
+            if wait.is_some() {
+                return Ok(wait);
+            }
+        }
+    }
+
+    /// Notes what the peer has said. Where something is to be sent again that is so at once.
+    async fn settle(&mut self) -> Result<Option<Duration>, StoreFault> {
+        self.since = None;
+        let said = std::mem::take(&mut self.said);
+        if said.is_empty() {
             return Ok(None);
         }
+        let settled = self.store.settle(said, self.hall.clock.unix_ms()).await;
+        if settled != Ok(false) {
+            // Something is to be sent again.
+            self.upto = 0;
+        }
+        Ok(settled?.then_some(Duration::ZERO))
+    }
+
+    /// Tells a peer which devices accounts of here have, where some have gone.
+    async fn announce(&self, due: Vec<Announcement>) -> Result<Option<Duration>, StoreFault> {
         let rows: Vec<i64> = due.iter().map(|due| due.row).collect();
         let deeds = due.into_iter().map(announcement).collect::<Result<_, _>>()?;
-        let done = match hall.act(peer, deeds).await {
+        let done = match self.hall.act(self.peer, deeds).await {
             Ok(done) => done,
             Err(error) => {
-                tracing::debug!(%peer, %error, "a peer could not be told of devices");
-                return Ok(Some(hall.limits.retry_min));
+                tracing::debug!(peer = %self.peer, %error, "a peer could not be told of devices");
+                return Ok(Some(self.hall.limits.retry_min));
             }
         };
         let all = rows.len();
@@ -94,15 +203,13 @@ async fn announce(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Optio
         for (row, done) in rows.into_iter().zip(&done).filter(|(_, done)| !retryable(done)) {
             if let Done::Error(error) = done {
                 // It would not hear of it another time either.
-                tracing::warn!(%peer, code = error.code, "a peer refuses to hear which devices an account has");
+                tracing::warn!(peer = %self.peer, code = error.code, "a peer refuses to hear which devices an account has");
             }
             told.push(row);
         }
         let some = told.len() < all;
-        store.announced(told).await?;
-        if some {
-            return Ok(Some(hall.limits.retry_min));
-        }
+        self.store.announced(told).await?;
+        Ok(some.then_some(self.hall.limits.retry_min))
     }
 }
 
@@ -118,45 +225,6 @@ fn announcement(due: Announcement) -> Result<v1::PeerDeed, StoreFault> {
 
 fn retryable(done: &Done) -> bool {
     matches!(done, Done::Error(error) if Code::from_wire(error.code).is_some_and(Code::retryable))
-}
-
-/// Sends until nothing waits; says how long to wait where the hub does not take it now.
-async fn send_all(hall: &Hall, store: &dyn Store, peer: &Domain) -> Result<Option<Duration>, StoreFault> {
-    loop {
-        let waiting = first(store.waiting(peer, 0, DEEDS_MAX).await?);
-        if waiting.is_empty() {
-            return Ok(None);
-        }
-        let deeds = waiting.iter().map(deed).collect::<Result<_, _>>();
-        let deeds = deeds.map_err(|_| StoreFault::Engine("what waits for a peer is no message".into()))?;
-        let done = match hall.act(peer, deeds).await {
-            Ok(done) => done,
-            Err(RemoteError::Wait(wait)) => return Ok(Some(wait)),
-            Err(error) => {
-                tracing::debug!(%peer, %error, "what waits for a peer could not be sent");
-                return Ok(Some(hall.limits.retry_min));
-            }
-        };
-        let (mut settled, mut wait) = (Vec::with_capacity(done.len()), None);
-        for (waiting, done) in waiting.iter().zip(done) {
-            let refusal = match done {
-                Done::Error(error) if Code::from_wire(error.code).is_some_and(Code::retryable) => {
-                    wait = Some(Duration::from_millis(error.retry_after_ms.into()));
-                    // Those behind it come after it.
-                    break;
-                }
-                Done::Error(error) => Some(error.encode_to_vec().into()),
-                _ => None,
-            };
-            settled.push(Settled { row: waiting.row, refusal });
-        }
-        if store.settle(settled, hall.clock.unix_ms()).await? {
-            wait = wait.or(Some(Duration::ZERO));
-        }
-        if wait.is_some() {
-            return Ok(wait);
-        }
-    }
 }
 
 /// As many as fit into a request.

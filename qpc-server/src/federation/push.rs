@@ -1,31 +1,34 @@
 //! Logs on their way to the domains that read them: one more reader with one cursor each (D11).
 //!
-//! For each peer of the configuration a task takes what the peer lacks from the store and raises its place with each answer.
-//! A wake-up says which log has something new; what it misses a search finds, which is made on each connection and from time
-//! to time. A log that the peer does not take is set aside for a while, and the others go on.
+//! For each peer of the configuration a task hands over what the peer lacks and raises its place with each answer. A wake-up
+//! says what is new; messages that follow the peer's place go as they were told, all else is read from the store. What no
+//! wake-up has told of a search finds, which is made on each connection and from time to time. A log that the peer does not
+//! take is set aside for a while, and the others go on.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    num::NonZeroUsize,
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::future::join_all;
+use lru::LruCache;
 use prost::Message;
 use qpc_proto::{
     address::Domain,
-    chain::EntryContent,
+    chain::{EntryContent, EntryKind, LogEntry},
     error::Code,
     id::{ConversationName, Seq},
     limits::{FRAME_MAX, LOG_PAGE_BYTES_MAX, LOG_PAGE_MAX},
     v1::{self, WelcomeNotice, peer_answer, peer_request},
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Hall, House};
+use super::{
+    Hall, House,
+    news::{NEWS_MAX, Run},
+};
 use crate::{
     field,
     remote::RemoteError,
@@ -39,8 +42,12 @@ const LOGS_MAX: usize = 64;
 const BYTES_MAX: usize = 512 * 1024;
 /// Bytes of a request beside what is counted: names, ids and chain values of a page of entries, and of so many logs.
 const HEADERS: usize = 64 * 1024;
-/// Logs that a wake-up names one by one; beyond that it says that there are some.
-const NEWS_MAX: usize = 4_096;
+/// Logs of which it is known in memory how far the peer has come.
+const PLACES_MAX: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
+/// How long a peer's place among messages may be in memory alone. What is forgotten with it the peer is handed once more.
+const NOTED_AFTER: Duration = Duration::from_secs(1);
+/// Logs whose places may be in memory alone.
+const UNNOTED_MAX: usize = 1_024;
 /// Logs that one search looks at in one go.
 const SEARCH: usize = 256;
 /// How often the store is searched for what no wake-up has told of.
@@ -49,47 +56,6 @@ const EVERY: Duration = Duration::from_secs(30);
 const ASIDE_MIN: Duration = Duration::from_secs(1);
 /// The longest.
 const ASIDE_MAX: Duration = Duration::from_secs(300);
-
-/// What a peer may lack.
-#[derive(Default)]
-pub(super) struct News {
-    bell: Notify,
-    logs: Mutex<Named>,
-}
-
-#[derive(Default)]
-struct Named {
-    logs: BTreeSet<ConversationName>,
-    /// There is more than is named.
-    all: bool,
-}
-
-impl News {
-    /// A log has something new.
-    pub(super) fn of(&self, log: &ConversationName) {
-        let mut named = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.all {
-            return;
-        }
-        if named.logs.len() < NEWS_MAX {
-            named.logs.insert(log.clone());
-        } else {
-            *named = Named { all: true, ..Named::default() };
-        }
-        drop(named);
-        self.bell.notify_one();
-    }
-
-    /// Anything may be new.
-    pub(super) fn of_all(&self) {
-        *self.logs.lock().unwrap_or_else(PoisonError::into_inner) = Named { all: true, ..Named::default() };
-        self.bell.notify_one();
-    }
-
-    fn take(&self) -> Named {
-        std::mem::take(&mut *self.logs.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// Why a peer was not handed what it lacks.
 enum Stopped {
@@ -111,23 +77,47 @@ impl From<StoreFault> for Stopped {
 
 /// Hands a peer what it lacks until the server stops.
 pub(super) async fn keep_pushing(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
-    let Some(reach) = hall.reach.get(&peer) else { return };
-    let mut pusher = Pusher { hall: &hall, store: &*store, peer: &peer, aside: BTreeMap::new() };
+    let mut pusher = Pusher {
+        hall: &hall,
+        store: &*store,
+        peer: &peer,
+        aside: BTreeMap::new(),
+        told: BTreeMap::new(),
+        places: LruCache::new(PLACES_MAX),
+        unnoted: Unnoted::default(),
+    };
+    push_until_stop(&mut pusher).await;
+    if let Err(fault) = pusher.note_places().await {
+        tracing::debug!(%peer, %fault, "how far a peer has come is found out anew");
+    }
+}
+
+async fn push_until_stop(pusher: &mut Pusher<'_>) {
+    let (hall, peer) = (pusher.hall, pusher.peer);
+    let Some(reach) = hall.reach.get(peer) else { return };
     let stopping = hall.tasks.stopping().clone();
     let mut searched: Option<Instant> = None;
     loop {
         let due = searched.map_or(Duration::ZERO, |at| EVERY.saturating_sub(at.elapsed()));
+        let noted = pusher.unnoted.since.and_then(|since| since.checked_add(NOTED_AFTER));
         // All branches only wait.
         tokio::select! {
             () = stopping.cancelled() => return,
             () = reach.news.bell.notified() => {}
             () = sleep(due) => reach.news.of_all(),
+            () = sleep_until(noted.unwrap_or_else(Instant::now)), if noted.is_some() => {}
         }
-        if !hall.is_connected(&peer) {
+        if noted.is_some_and(|noted| noted <= Instant::now())
+            && let Err(fault) = pusher.note_places().await
+        {
+            tracing::warn!(%peer, %fault, "how far a peer has come could not be noted");
+        }
+        if !hall.is_connected(peer) {
             // The next connection begins with a search.
+            reach.news.forget();
             searched = Some(Instant::now());
             if let Ok(behind) = pusher.behind().await {
-                hall.table.behind(&peer, behind);
+                hall.table.behind(peer, behind);
             }
             // What comes meanwhile need not be counted one by one.
             tokio::select! {
@@ -135,16 +125,19 @@ pub(super) async fn keep_pushing(hall: Arc<Hall>, store: Arc<dyn Store>, peer: D
                 () = sleep(hall.limits.retry_min) => continue,
             }
         }
-        let named = reach.news.take();
-        let handed = if named.all {
+        let told = reach.news.take();
+        let handed = if told.all {
             searched = Some(Instant::now());
             pusher.search().await
         } else {
-            pusher.round(named.logs.into_iter().collect(), false).await
+            let logs = told.logs.keys().cloned().collect();
+            pusher.told = told.logs;
+            pusher.round(logs, false).await
         };
+        pusher.told.clear();
         if handed.is_ok() {
             let aside = pusher.aside.values().filter(|(until, _)| *until > Instant::now()).count();
-            hall.table.behind(&peer, u64::try_from(aside).unwrap_or(u64::MAX));
+            hall.table.behind(peer, u64::try_from(aside).unwrap_or(u64::MAX));
         }
         if let Err(stopped) = handed {
             match stopped {
@@ -167,11 +160,24 @@ struct Pusher<'p> {
     peer: &'p Domain,
     /// Logs that the peer does not take, until when, and for how long next time.
     aside: BTreeMap<ConversationName, (Instant, Duration)>,
+    /// What wake-ups have told, until it is handed over.
+    told: BTreeMap<ConversationName, Run>,
+    /// How far it has come in logs of late.
+    places: LruCache<ConversationName, Seq>,
+    unnoted: Unnoted,
+}
+
+/// Places of a peer that the store does not know yet.
+#[derive(Default)]
+struct Unnoted {
+    places: BTreeMap<ConversationName, Seq>,
+    since: Option<Instant>,
 }
 
 impl Pusher<'_> {
     /// Of how many logs the peer lacks something, as far as a wake-up would name them.
-    async fn behind(&self) -> Result<u64, StoreFault> {
+    async fn behind(&mut self) -> Result<u64, StoreFault> {
+        self.note_places().await?;
         let (mut after, mut logs) = (Some(LogPlace::default()), 0_usize);
         while let Some(place) = after.filter(|_| logs < NEWS_MAX) {
             let (behind, next) = self.store.feed(self.peer, place, SEARCH).await?;
@@ -183,6 +189,7 @@ impl Pusher<'_> {
 
     /// Everything that the peer lacks.
     async fn search(&mut self) -> Result<(), Stopped> {
+        self.note_places().await?;
         let mut after = Some(LogPlace::default());
         while let Some(place) = after {
             let (behind, next) = self.store.feed(self.peer, place, SEARCH).await?;
@@ -246,9 +253,19 @@ impl Pusher<'_> {
     }
 
     /// What a log has that the peer lacks, unless the log is set aside.
-    async fn page(&self, log: &ConversationName, with_info: bool) -> Result<Option<FeedPage>, Stopped> {
+    async fn page(&mut self, log: &ConversationName, with_info: bool) -> Result<Option<FeedPage>, Stopped> {
+        let told = self.told.remove(log);
         if self.aside.get(log).is_some_and(|(until, _)| *until > Instant::now()) {
             return Ok(None);
+        }
+        if let Some((run, after)) = told.filter(|_| !with_info).zip(self.places.get(log).copied())
+            && let Some(page) = as_told(&run, after)
+        {
+            return Ok(Some(page).filter(|page| !page.entries.is_empty()));
+        }
+        if self.unnoted.places.contains_key(log) {
+            // The store reads from the place that it knows.
+            self.note_places().await?;
         }
         match self.store.feed_page(self.peer, log, with_info, (LOG_PAGE_MAX, LOG_PAGE_BYTES_MAX)).await {
             Ok(page) => Ok(Some(page).filter(|page| !page.entries.is_empty())),
@@ -265,26 +282,39 @@ impl Pusher<'_> {
         }
         let logs = pages.iter().map(|(log, page)| to_wire(log, page)).collect();
         let pushed = self.hall.push(self.peer, v1::PeerPush { logs }).await?;
-        let (mut places, mut more) = (Vec::new(), Vec::new());
+        let (mut at_once, mut more) = (false, Vec::new());
         for ((log, page), pushed) in pages.into_iter().zip(pushed) {
             let last = page.entries.last().map_or(page.after, |entry| entry.seq);
             let seq = Seq(pushed.seq).min(last);
             if seq > page.after {
-                places.push((log.clone(), seq));
+                self.unnoted.since.get_or_insert_with(Instant::now);
+                self.unnoted.places.insert(log.clone(), seq);
+                at_once |= !is_of_messages(&page);
             }
             if pushed.code != 0 || seq <= page.after {
+                self.places.pop(&log);
                 self.set_aside(log, pushed.code);
             } else {
+                self.places.put(log.clone(), seq);
                 self.aside.remove(&log);
                 if page.head > seq {
                     more.push(log);
                 }
             }
         }
-        if !places.is_empty() {
-            self.store.followers_have(self.peer, places).await?;
+        if at_once || self.unnoted.places.len() >= UNNOTED_MAX {
+            self.note_places().await?;
         }
         Ok(more)
+    }
+
+    /// Notes in the store how far the peer has come.
+    async fn note_places(&mut self) -> Result<(), StoreFault> {
+        let Unnoted { places, .. } = std::mem::take(&mut self.unnoted);
+        if places.is_empty() {
+            return Ok(());
+        }
+        self.store.followers_have(self.peer, places.into_iter().collect()).await
     }
 
     fn set_aside(&mut self, log: ConversationName, code: u32) {
@@ -316,7 +346,7 @@ impl Hall {
 /// Conversations that welcomes in an inbox are for.
 fn welcomed(page: &FeedPage) -> impl Iterator<Item = ConversationName> + '_ {
     page.entries.iter().filter_map(|entry| match &entry.content {
-        EntryContent::Body(body) if entry.kind == qpc_proto::chain::EntryKind::Welcome => {
+        EntryContent::Body(body) if entry.kind == EntryKind::Welcome => {
             let welcome = WelcomeNotice::decode(body.clone()).ok()?;
             ConversationName::parse(welcome.conversation.as_ref()).ok()
         }
@@ -324,10 +354,24 @@ fn welcomed(page: &FeedPage) -> impl Iterator<Item = ConversationName> + '_ {
     })
 }
 
+/// Messages as they were told, where they go on from what the peer has; none of them, where it has all.
+fn as_told(run: &Run, after: Seq) -> Option<FeedPage> {
+    let head = run.last()?.seq;
+    let entries: Vec<_> = run.iter().filter(|entry| entry.seq > after).map(|entry| LogEntry::clone(entry)).collect();
+    let follows = entries.first().is_none_or(|first| after.next() == first.seq);
+    let fits = entries.iter().map(LogEntry::body_len).sum::<usize>() <= LOG_PAGE_BYTES_MAX;
+    (follows && fits).then(|| FeedPage { base: None, entries, after, head, group_info: bytes::Bytes::new() })
+}
+
+/// Whether only messages are in it: no group, nobody who comes or goes, nothing of an inbox.
+fn is_of_messages(page: &FeedPage) -> bool {
+    page.base.is_none() && page.entries.iter().all(|entry| matches!(entry.kind, EntryKind::Message | EntryKind::Report))
+}
+
 /// About so many bytes of a request.
 fn size(page: &FeedPage) -> usize {
     let base = page.base.as_ref().map_or(0, |base| base.group_info.len().saturating_add(base.tree.len()));
-    let bodies = page.entries.iter().map(qpc_proto::chain::LogEntry::body_len).sum::<usize>();
+    let bodies = page.entries.iter().map(LogEntry::body_len).sum::<usize>();
     base.saturating_add(bodies).saturating_add(page.group_info.len())
 }
 
@@ -343,7 +387,7 @@ fn to_wire(log: &ConversationName, page: &FeedPage) -> v1::PeerLog {
     v1::PeerLog {
         log: Some(log.to_wire()),
         base: page.base.as_ref().map(base),
-        entries: page.entries.iter().map(qpc_proto::chain::LogEntry::to_wire).collect(),
+        entries: page.entries.iter().map(LogEntry::to_wire).collect(),
         group_info: page.group_info.clone(),
     }
 }
@@ -378,6 +422,59 @@ async fn one(house: &House, (own, peer): (&Domain, &Domain), log: v1::PeerLog) -
             let code = WireError::from(refused).code();
             tracing::warn!(%peer, %code, "what a peer pushes is not taken");
             v1::PeerPushed { seq: 0, code: code as u32 }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::news::tests::entry, *};
+
+    fn run(seqs: &[u64], length: usize) -> Run {
+        seqs.iter().map(|seq| entry(1, *seq, EntryKind::Message, length)).collect()
+    }
+
+    /// The places of what is handed over as it was told, unless the store is read.
+    fn handed(run: &Run, after: u64) -> Option<Vec<u64>> {
+        let page = as_told(run, Seq(after))?;
+        assert_eq!((page.after, page.head), (Seq(after), run.last().unwrap().seq));
+        assert!(is_of_messages(&page) && page.group_info.is_empty());
+        Some(page.entries.iter().map(|entry| entry.seq.0).collect())
+    }
+
+    #[test]
+    fn what_was_told_is_handed_over_where_it_goes_on_from_what_a_peer_has() {
+        let told = run(&[5, 6, 7], 10);
+        assert_eq!(handed(&told, 4), Some(vec![5, 6, 7]));
+        assert_eq!(handed(&told, 6), Some(vec![7]), "the store has given some of it since");
+        assert_eq!(handed(&told, 7), Some(vec![]), "and all of it");
+        assert_eq!(handed(&told, 3), None, "something is missing");
+        assert_eq!(handed(&run(&[], 0), 3), None);
+        assert!(as_told(&run(&[1, 2], LOG_PAGE_BYTES_MAX / 2), Seq(0)).is_some());
+        assert!(as_told(&run(&[1, 2], LOG_PAGE_BYTES_MAX / 2 + 1), Seq(0)).is_none(), "more than a page");
+    }
+
+    #[test]
+    fn a_place_may_wait_to_be_noted_where_nothing_begins_or_ends() {
+        let page = |kinds: &[EntryKind], base: bool| FeedPage {
+            base: base.then(|| CopyBase {
+                kind: crate::store::ConversationKind::Group,
+                seq: Seq(1),
+                chain: qpc_proto::chain::ChainValue([0; 32]),
+                group_info: bytes::Bytes::new(),
+                tree: bytes::Bytes::new(),
+                tree_size: 0,
+            }),
+            entries: kinds.iter().map(|kind| LogEntry::clone(&entry(1, 1, *kind, 1))).collect(),
+            after: Seq(0),
+            head: Seq(1),
+            group_info: bytes::Bytes::new(),
+        };
+        use EntryKind::{Commit, Message, Proposal, Report, Welcome};
+        assert!(is_of_messages(&page(&[Message, Report], false)));
+        assert!(!is_of_messages(&page(&[Message], true)));
+        for kind in [Commit, Proposal, Welcome] {
+            assert!(!is_of_messages(&page(&[Message, kind], false)), "{kind:?}");
         }
     }
 }

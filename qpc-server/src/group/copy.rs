@@ -84,7 +84,10 @@ impl Groups {
         let mut handed = read(hub, log)?;
         let name = handed.name.clone();
         let _turn = self.follower.turns.take(&name).await;
-        let place = self.store.copy_place(&name).await?;
+        let place = match self.follower.shelf.place(&name) {
+            Some(place) => Some(place),
+            None => self.store.copy_place(&name).await?,
+        };
         let first = handed.entries.first().map_or(Seq(0), |entry| entry.seq);
         let last = handed.entries.last().map_or(Seq(0), |entry| entry.seq);
         let head = match place {
@@ -105,10 +108,15 @@ impl Groups {
     /// Appends to the copy that is there.
     async fn go_on(&self, handed: Handed, place: CopyPlace) -> Result<Seq, CopyRefused> {
         let name = handed.name.clone();
-        let known = self.follower.shelf.take(&name);
-        let stored = self.store.hub_group(&name, known.as_ref().map(|known| known.version)).await?;
-        let known = self.follower.matching(&name, known, stored.ok_or(CopyRefused::Unknown)?).await?;
-        let Known { version, mut group } = known;
+        let known = match self.follower.shelf.take(&name) {
+            // Only with what is pushed a copy goes on; the transaction compares both.
+            Some(known) if known.place == Some(place) => known,
+            known => {
+                let stored = self.store.hub_group(&name, known.as_ref().map(|known| known.version)).await?;
+                self.follower.matching(&name, known, stored.ok_or(CopyRefused::Unknown)?).await?
+            }
+        };
+        let Known { version, mut group, .. } = known;
         let (own, entries, chain) = (self.domain.clone(), handed.entries, place.chain);
         let changes = entries.iter().any(|entry| matches!(entry.kind, EntryKind::Commit | EntryKind::Proposal));
         let follow = move |crypto: Option<&Crypto>| {
@@ -122,7 +130,7 @@ impl Groups {
             false => follow(None)?,
         };
         let from = CopyFrom::Place(place.head, version);
-        self.append(name, from, (steps, group), handed.group_info).await
+        self.append((name, place.kind), from, (steps, group), handed.group_info).await
     }
 
     /// Begins a copy with the group that the first entry has made.
@@ -158,7 +166,7 @@ impl Groups {
         };
         let (after, continues) = (Seq(base.seq.saturating_sub(1)), group.continues().cloned());
         let from = CopyFrom::Base { kind, after, chain, met, continues };
-        self.append(name, from, (steps, group), base.group_info).await
+        self.append((name, kind), from, (steps, group), base.group_info).await
     }
 
     /// The one of the hub's domain, in a conversation of two.
@@ -176,16 +184,18 @@ impl Groups {
 
     async fn append(
         &self,
-        name: ConversationName,
+        (name, kind): (ConversationName, ConversationKind),
         from: CopyFrom,
         (steps, group): (Steps, Followed),
         group_info: Bytes,
     ) -> Result<Seq, CopyRefused> {
         let (version, entries, change) = steps.done(&group);
+        let chain = entries.last().map(|copied| copied.entry.chain);
         let append = CopyAppend { log: name.clone(), from, entries, change, group_info, now_ms: self.clock.unix_ms() };
         // What was not stored has changed the group in memory: it is read anew.
         let head = self.store.copy(append).await?;
-        self.follower.shelf.put(name, Known { version, group });
+        let place = chain.map(|chain| CopyPlace { head, chain, kind });
+        self.follower.shelf.put(name, Known { version, group, place });
         Ok(head)
     }
 
@@ -426,7 +436,7 @@ mod tests {
     use qpc_proto::id::ConversationId;
 
     use super::*;
-    use crate::{remote::scripted::Scripted, rng::SystemRng, turns::Turns};
+    use crate::{group::guests::Guests, remote::scripted::Scripted, rng::SystemRng, turns::Turns};
 
     /// The tree that comes of a first part, those that are asked for, and a size; and from where they were asked for.
     fn whole(first: &'static str, rest: &[&'static str], size: u64) -> (Result<Vec<u8>, String>, Vec<usize>) {
@@ -438,7 +448,8 @@ mod tests {
             left.lock().unwrap().pop().ok_or(RemoteError::Unreachable)
         };
         let hub = Arc::new(Scripted { tree: Box::new(tree), ..Scripted::default() });
-        let abroad = Abroad { remote: hub, rng: Arc::new(SystemRng), waiting: (0, 0), turns: Turns::default() };
+        let (turns, guests) = (Turns::default(), Guests::default());
+        let abroad = Abroad { remote: hub, rng: Arc::new(SystemRng), waiting: (0, 0), turns, guests };
         let domain = Domain::parse("a.example").unwrap();
         let name = ConversationName { domain: domain.clone(), id: ConversationId::new(1, [1; 10]) };
         let base = v1::PeerBase { tree: first.into(), tree_size: size, ..v1::PeerBase::default() };

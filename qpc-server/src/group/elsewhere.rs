@@ -81,15 +81,8 @@ impl Groups {
         };
         let domain = append.conversation.domain.clone();
         // The verb is queued here and now, in the order of requests.
-        let queued = self.abroad(&domain).map(|abroad| (abroad, self.store.queue(actor, outgoing)));
-        async move {
-            let (abroad, queued) = queued?;
-            let queued = queued.await?;
-            if queued == Queued::Waits {
-                abroad.remote.outgoing(&domain);
-            }
-            Ok(queued)
-        }
+        let queued = self.abroad(&domain).map(|_| self.store.queue(actor, outgoing));
+        async move { Ok(queued?.await?) }
     }
 
     /// Has a hub make a conversation between somebody of its own and the actor.

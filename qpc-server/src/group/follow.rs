@@ -198,7 +198,7 @@ impl Follower {
                 let change = match judged {
                     Ok(change) => change?,
                     Err(refused) => {
-                        self.shelf.put(name.clone(), Known { version: known.version, group });
+                        self.shelf.put(name.clone(), Known { version: known.version, group, place: None });
                         return Err(refused.into());
                     }
                 };
@@ -211,7 +211,7 @@ impl Follower {
                     if joined {
                         self.joined.notify_one();
                     }
-                    self.shelf.put(name.clone(), Known { version: version(group.epoch(), 0), group });
+                    self.shelf.put(name.clone(), Known { version: version(group.epoch(), 0), group, place: None });
                 }
                 stored
             } else {
@@ -261,7 +261,7 @@ impl Follower {
                         if stored.is_ok() {
                             let proposals = known.version.proposals.saturating_add(1);
                             let version = GroupVersion { proposals, ..known.version };
-                            self.shelf.put(name.clone(), Known { version, group });
+                            self.shelf.put(name.clone(), Known { version, group, place: None });
                         }
                         match stored {
                             Err(AppendError::Unjudged) => continue,
@@ -269,7 +269,7 @@ impl Follower {
                         }
                     }
                     Err(refused) => {
-                        self.shelf.put(name.clone(), Known { version: known.version, group });
+                        self.shelf.put(name.clone(), Known { version: known.version, group, place: None });
                         refusal = Some(refused);
                     }
                 }
@@ -315,7 +315,7 @@ impl Follower {
                 (group, tree)
             })
             .await?;
-        self.shelf.put(name.clone(), Known { version: known.version, group });
+        self.shelf.put(name.clone(), Known { version: known.version, group, place: None });
         let tree = Bytes::from(tree?);
         let (size, begin) = (tree.len(), offset.min(tree.len()));
         let page = tree.slice(begin..size.min(begin.saturating_add(TREE_PAGE_MAX)));
@@ -367,7 +367,7 @@ impl Follower {
                 },
             })
             .await??;
-        Ok(Known { version, group })
+        Ok(Known { version, group, place: None })
     }
 
     /// Does what takes long where nobody waits for the thread.

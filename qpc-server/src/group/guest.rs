@@ -14,7 +14,7 @@ use qpc_proto::{
 };
 use tokio::time::timeout;
 
-use super::{Abroad, ClaimRefused, Groups};
+use super::{Abroad, ClaimRefused, Groups, guests::Guests};
 use crate::{
     field,
     remote::RemoteError,
@@ -46,7 +46,9 @@ impl Groups {
             if !names_devices_of(&claimed, &guest) {
                 return Err(RemoteError::Unfit.into());
             }
-            match store.admit_guest(guest).await {
+            let admitted = store.admit_guest(guest).await;
+            abroad.guests.forget();
+            match admitted {
                 Ok(_) => Ok(claimed),
                 // What its server says can't be true.
                 Err(AdmitError::Own | AdmitError::DeviceExists) => Err(RemoteError::Unfit.into()),
@@ -106,7 +108,9 @@ impl Groups {
         match (gone, devices) {
             (true, []) => {
                 let _turn = abroad.turn(address).await.ok_or(Unknown::Busy)?;
-                self.store.guest_gone(address, self.clock.unix_ms()).await?;
+                let gone = self.store.guest_gone(address, self.clock.unix_ms()).await;
+                abroad.guests.forget();
+                gone?;
                 self.devices_gone();
                 Ok(())
             }
@@ -119,7 +123,9 @@ impl Groups {
         let abroad = self.abroad.as_ref().ok_or(Unknown::Account)?;
         let _turn = abroad.turn(address).await.ok_or(Unknown::Busy)?;
         let guest = abroad.describe(address, devices, self.clock.unix_ms()).ok_or(Unknown::Account)?;
-        match self.store.admit_guest(guest).await {
+        let admitted = self.store.admit_guest(guest).await;
+        abroad.guests.forget();
+        match admitted {
             Ok(_) => {
                 self.devices_gone();
                 Ok(())
@@ -134,8 +140,17 @@ impl Groups {
     /// # Errors
     /// The store's.
     pub async fn known_guest(&self, sender: &Address, device: DeviceId) -> Result<Option<Actor>, StoreFault> {
+        let guests = self.abroad.as_ref().map(|abroad| &abroad.guests);
+        if let Some(actor) = guests.and_then(|guests| guests.get(sender, device)) {
+            return Ok(Some(actor));
+        }
+        let changes = guests.map(Guests::changes);
         let known = self.store.device(device).await?.filter(|known| known.address == *sender);
-        Ok(known.map(|known| Actor::authenticated(known.account, device, known.address)))
+        let actor = known.map(|known| Actor::authenticated(known.account, device, known.address));
+        if let (Some(guests), Some(changes), Some(actor)) = (guests, changes, &actor) {
+            guests.put(actor, changes);
+        }
+        Ok(actor)
     }
 }
 

@@ -94,7 +94,7 @@ impl Removals {
         let stored = follower.store.hub_group(name, known.as_ref().map(|known| known.version)).await.map_err(fault)?;
         let Some(stored) = stored else { return Ok(()) };
         let epoch = stored.version.epoch;
-        let Known { version, mut group } = match follower.matching(name, known, stored).await {
+        let Known { version, mut group, .. } = match follower.matching(name, known, stored).await {
             Err(ChangeError::Unfollowed) => {
                 return follower.store.settle_departure(name, *device, Some(epoch)).await.map_err(fault);
             }
@@ -149,7 +149,7 @@ impl Removals {
 }
 
 fn keep(follower: &Follower, name: &ConversationName, version: GroupVersion, group: Followed) {
-    follower.shelf.put(name.clone(), Known { version, group });
+    follower.shelf.put(name.clone(), Known { version, group, place: None });
 }
 
 /// What is to be stored about a leaf.

@@ -7,12 +7,14 @@ use prometheus::IntGauge;
 use qpc_proto::id::ConversationName;
 
 use super::public::Followed;
-use crate::store::GroupVersion;
+use crate::store::{CopyPlace, GroupVersion};
 
 /// A group, and which stored state it is.
 pub(super) struct Known {
     pub(super) version: GroupVersion,
     pub(super) group: Followed,
+    /// Where its copy ends, if it is one that has gone on of late.
+    pub(super) place: Option<CopyPlace>,
 }
 
 /// See the module's text. A group that somebody works with is not here.
@@ -40,6 +42,11 @@ impl Shelf {
         groups.leaves = groups.leaves.saturating_sub(leaves);
         self.count(&groups);
         Some(known)
+    }
+
+    /// Where the copy of a group that is here ends, as far as that is known.
+    pub(super) fn place(&self, name: &ConversationName) -> Option<CopyPlace> {
+        self.lock().lru.peek(name).and_then(|(_, known)| known.place)
     }
 
     /// Puts a group there.

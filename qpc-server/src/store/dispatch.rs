@@ -344,18 +344,13 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::unqueue(tables, &actor, (&conversation, id)))
     }
 
-    fn waiting(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Vec<Waiting>, StoreFault> {
+    fn due(&self, domain: &Domain, after: i64, limit: usize) -> Reply<Due, StoreFault> {
         let domain = domain.clone();
-        self.read(move |tables| verbs::waiting(tables, &domain, after, limit))
+        self.read(move |tables| verbs::due(tables, &domain, after, limit))
     }
 
     fn settle(&self, settled: Vec<Settled>, now_ms: u64) -> Reply<bool, StoreFault> {
         self.write(0, move |tables| verbs::settle(tables, &settled, now_ms))
-    }
-
-    fn announcements(&self, domain: &Domain, limit: usize) -> Reply<Vec<Announcement>, StoreFault> {
-        let domain = domain.clone();
-        self.read(move |tables| verbs::announcements(tables, &domain, limit))
     }
 
     fn announced(&self, rows: Vec<i64>) -> Reply<(), StoreFault> {

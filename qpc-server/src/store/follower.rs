@@ -245,6 +245,15 @@ pub struct Announcement {
     pub certificates: Vec<Bytes>,
 }
 
+/// What a domain is to be told next.
+#[derive(Clone)]
+pub struct Due {
+    /// Which devices accounts have.
+    pub announcements: Vec<Announcement>,
+    /// What people have sent there, in order.
+    pub waiting: Vec<Waiting>,
+}
+
 /// How much waits for a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {

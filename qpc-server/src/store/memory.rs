@@ -16,10 +16,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use qpc_proto::id::DeviceId;
-
 use self::{account::Accounts, contact::Contacts, follower::Followers, link::Links, log::Logs, shelf::Shelf};
-use super::{CommitSink, Committed, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
+use super::{CommitSink, Hints, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
 /// A store without durability.
 #[derive(Default)]
@@ -36,17 +34,12 @@ struct World {
     links: Links,
     followers: Followers,
     logs: Logs,
-    committed: Vec<Committed>,
-    gone: Vec<DeviceId>,
+    hints: Hints,
 }
 
 impl Tables for World {
-    fn emit(&mut self, committed: Committed) {
-        self.committed.push(committed);
-    }
-
-    fn gone(&mut self, device: DeviceId) {
-        self.gone.push(device);
+    fn hints(&mut self) -> &mut Hints {
+        &mut self.hints
     }
 }
 
@@ -67,9 +60,9 @@ impl MemoryStore {
         self.shelf.run(|world| {
             let outcome = verb(world);
             // The sink is told under the lock: that keeps the order of each log.
-            let (committed, gone) = (mem::take(&mut world.committed), mem::take(&mut world.gone));
+            let hints = mem::take(&mut world.hints);
             if let Some(sink) = self.sink.get() {
-                super::tell(sink.as_ref(), committed, &gone);
+                hints.tell(sink.as_ref());
             }
             outcome
         })

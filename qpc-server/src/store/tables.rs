@@ -11,7 +11,9 @@ mod link;
 mod log;
 
 pub(super) use self::{account::*, contact::*, follower::*, link::*, log::*};
-use super::{Committed, StoreFault};
+use qpc_proto::{address::Domain, id::DeviceId};
+
+use super::{Committed, Hints, StoreFault, Waiting};
 
 /// The outcome of a row operation.
 pub(super) type Fallible<T> = Result<T, StoreFault>;
@@ -20,8 +22,21 @@ pub(super) type Fallible<T> = Result<T, StoreFault>;
 pub(super) trait Tables:
     AccountTables + ContactTables + FollowerTables + LinkTables + LogTables + UpkeepTables
 {
-    /// Has the sink told of an entry after the commit, in order.
-    fn emit(&mut self, committed: Committed);
-    /// Has the sink told after the commit that a device no longer exists.
-    fn gone(&mut self, device: qpc_proto::id::DeviceId);
+    /// What the sink is told after the commit.
+    fn hints(&mut self) -> &mut Hints;
+
+    /// Has it told of an entry, in order.
+    fn emit(&mut self, committed: Committed) {
+        self.hints().committed.push(committed);
+    }
+
+    /// Has it told of a message that waits for another domain, in order.
+    fn waits(&mut self, domain: Domain, waiting: Waiting) {
+        self.hints().queued.push((domain, waiting));
+    }
+
+    /// Has it told that a device no longer exists.
+    fn gone(&mut self, device: DeviceId) {
+        self.hints().gone.push(device);
+    }
 }

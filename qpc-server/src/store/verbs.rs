@@ -38,7 +38,7 @@ pub(super) use self::{
     guest::{admit_guest, guest_gone},
     key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},
     link::{ask_to_join, join_requests, set_link},
-    outgoing::{announced, announcements, backlog, queue, settle, unqueue, waiting},
+    outgoing::{announced, backlog, due, queue, settle, unqueue},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
     upkeep::{count_accounts, figures, probe, retention_step},

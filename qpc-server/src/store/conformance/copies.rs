@@ -137,7 +137,7 @@ fn queue(world: &World, actor: &Actor, outgoing: &Outgoing) -> Result<Queued, Qu
 }
 
 fn waiting(world: &World) -> Vec<Bytes> {
-    wait(world.store.waiting(&hub(), 0, 100)).unwrap().into_iter().map(|waiting| waiting.request).collect()
+    wait(world.store.due(&hub(), 0, 100)).unwrap().waiting.into_iter().map(|waiting| waiting.request).collect()
 }
 
 /// Lets somebody of another domain bring somebody of here into groups: after a request of theirs.
@@ -361,18 +361,26 @@ pub fn what_waits_for_a_hub_waits_in_order_until_it_has_said_something(backend: 
     }
     // At the limits, and one past them.
     assert_eq!(queue(&world, &bob, &outgoing(&world, &log.name, 4, b"4")), Err(QueueError::Full), "of a device");
-    assert_eq!(queue(&world, &tablet, &outgoing(&world, &log.name, 1, b"t")), Ok(Queued::Waits));
+    let last = outgoing(&world, &log.name, 1, b"t");
+    assert_eq!(queue(&world, &tablet, &last), Ok(Queued::Waits));
     assert_eq!(queue(&world, &tablet, &outgoing(&world, &log.name, 2, b"u")), Err(QueueError::Full), "of a domain");
     let late = Outgoing { epoch: Epoch(0), most: (9, 9), ..outgoing(&world, &log.name, 5, b"late") };
     let wrong_epoch = Err(QueueError::Append(AppendError::WrongEpoch(Epoch(1))));
     assert_eq!(queue(&world, &bob, &late), wrong_epoch);
     assert_eq!(waiting(&world), ["1", "2", "3", "t"].map(Bytes::from));
     assert_eq!(wait(world.store.backlog(&hub())).unwrap(), Backlog { outgoing: 4, oldest_ms: Some(20) });
-    assert!(wait(world.store.waiting(&Domain::parse("c.example").unwrap(), 0, 9)).unwrap().is_empty());
+    assert!(wait(world.store.due(&Domain::parse("c.example").unwrap(), 0, 9)).unwrap().waiting.is_empty());
 
     // The first is taken, the second refused: what the same device has queued behind it goes with it.
-    let rows = wait(world.store.waiting(&hub(), 0, 100)).unwrap();
+    let rows = wait(world.store.due(&hub(), 0, 100)).unwrap().waiting;
     assert_eq!((rows[0].sender.clone(), rows[0].device), (bob.address().clone(), bob.device()));
+    let line = |of: &[(Domain, Waiting)]| -> Vec<_> {
+        of.iter()
+            .map(|(domain, one)| (domain.clone(), one.row, one.sender.clone(), one.device, one.request.clone()))
+            .collect()
+    };
+    let stored: Vec<_> = rows.iter().map(|waiting| (hub(), waiting.clone())).collect();
+    assert_eq!(line(&world.sink.queued.lock().unwrap()), line(&stored), "each was told of once");
     let error = v1::Error { code: Code::WrongEpoch as u32, epoch: 2, ..Default::default() };
     let settled = vec![
         Settled { row: rows[0].row, refusal: None },
@@ -526,7 +534,7 @@ pub fn a_hub_is_told_of_devices_and_accounts_that_are_gone(backend: &dyn Backend
         let beginning = log.beginning(ConversationKind::Group, &bob);
         copy(&world, beginning).unwrap();
     }
-    let due = || wait(world.store.announcements(&hub(), 9)).unwrap();
+    let due = || wait(world.store.due(&hub(), 0, 9)).unwrap().announcements;
     // Who is in nothing of theirs is none of their concern; what is of here has its own hub.
     world.group(&ben, &[]);
     let third = world.another_device(&ben);
@@ -537,7 +545,7 @@ pub fn a_hub_is_told_of_devices_and_accounts_that_are_gone(backend: &dyn Backend
     assert!(departures.iter().all(|gone| gone.conversation.domain != hub()), "the hub proposes it");
     let told = due();
     assert_eq!((told.len(), told[0].address.clone(), told[0].certificates.len()), (1, bob.address().clone(), 1));
-    assert!(wait(world.store.announcements(&Domain::parse("c.example").unwrap(), 9)).unwrap().is_empty());
+    assert!(wait(world.store.due(&Domain::parse("c.example").unwrap(), 0, 9)).unwrap().announcements.is_empty());
     // What changes while it is told is told again.
     let tablet = world.another_device(&bob);
     wait(world.store.revoke_device(&bob, tablet.device())).unwrap();
@@ -550,7 +558,7 @@ pub fn a_hub_is_told_of_devices_and_accounts_that_are_gone(backend: &dyn Backend
     let gone = due();
     assert_eq!((gone.len(), gone[0].certificates.len()), (1, 0));
     if let Some(world) = world.reopened(backend) {
-        assert_eq!(wait(world.store.announcements(&hub(), 9)).unwrap(), gone);
+        assert_eq!(wait(world.store.due(&hub(), 0, 9)).unwrap().announcements, gone);
     }
 }
 
@@ -570,7 +578,7 @@ pub fn what_a_hub_refused_before_it_heard_of_an_acceptance_is_sent_again(backend
         for sent in &all {
             assert_eq!(queue(&world, &own, sent), Ok(Queued::Waits));
         }
-        let rows = wait(world.store.waiting(&hub(), 0, 9)).unwrap();
+        let rows = wait(world.store.due(&hub(), 0, 9)).unwrap().waiting;
         let refused = |waiting: &Waiting| Settled { row: waiting.row, refusal: Some(pending.clone().into()) };
         let before = world.inbox(&own).len();
         let settled = rows.iter().map(refused).collect();

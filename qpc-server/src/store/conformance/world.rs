@@ -25,12 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Recorder {
     pub committed: Mutex<Vec<Committed>>,
+    pub queued: Mutex<Vec<(Domain, Waiting)>>,
     pub gone: Mutex<Vec<DeviceId>>,
 }
 
 impl CommitSink for Recorder {
     fn committed(&self, entries: Vec<Committed>) {
         self.committed.lock().unwrap().extend(entries);
+    }
+
+    fn queued(&self, waiting: Vec<(Domain, Waiting)>) {
+        self.queued.lock().unwrap().extend(waiting);
     }
 
     fn devices_gone(&self, devices: &[DeviceId]) {

@@ -151,13 +151,13 @@ impl FollowerTables for World {
         row: &OutgoingRow,
         request: &Bytes,
         now_ms: u64,
-    ) -> Fallible<()> {
+    ) -> Fallible<i64> {
         self.followers.last = self.followers.last.saturating_add(1);
         let number = self.followers.last;
         let row = OutgoingRow { row: number, ..row.clone() };
         let sent = Sent { log: log.clone(), id, row, request: request.clone(), added_ms: now_ms };
         self.followers.outgoing.insert(number, sent);
-        Ok(())
+        Ok(number)
     }
 
     fn outgoing_sent(&mut self, row: i64) -> Fallible<()> {

@@ -208,7 +208,7 @@ impl FollowerTables for Rows<'_> {
         row: &OutgoingRow,
         request: &Bytes,
         now_ms: u64,
-    ) -> Fallible<()> {
+    ) -> Fallible<i64> {
         let sql = "INSERT INTO outgoing (conversation, domain, device, message_id, counter, kind, digest, added_ms, \
                    request) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
@@ -223,7 +223,7 @@ impl FollowerTables for Rows<'_> {
             row.waits.then_some(request.as_ref()),
         ];
         self.run(sql, values)?;
-        Ok(())
+        Ok(self.connection.last_insert_rowid())
     }
 
     fn outgoing_sent(&mut self, row: i64) -> Fallible<()> {

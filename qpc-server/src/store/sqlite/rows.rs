@@ -10,16 +10,14 @@ use super::{
     statements::Statements,
 };
 use crate::store::{
-    Committed,
+    Hints,
     tables::{Fallible, Tables},
 };
-use qpc_proto::id::DeviceId;
 
 /// What a transaction does besides its rows, once it is durable.
 #[derive(Default)]
 pub(super) struct Effects {
-    pub(super) committed: Vec<Committed>,
-    pub(super) gone: Vec<DeviceId>,
+    pub(super) hints: Hints,
     pub(super) delta: Delta,
 }
 
@@ -33,12 +31,8 @@ pub(super) struct Rows<'a> {
 }
 
 impl Tables for Rows<'_> {
-    fn emit(&mut self, committed: Committed) {
-        self.effects.committed.push(committed);
-    }
-
-    fn gone(&mut self, device: DeviceId) {
-        self.effects.gone.push(device);
+    fn hints(&mut self) -> &mut Hints {
+        &mut self.effects.hints
     }
 }
 

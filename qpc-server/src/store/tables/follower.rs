@@ -70,7 +70,7 @@ pub(in crate::store) trait FollowerTables {
 
     fn outgoing(&mut self, log: &ConversationName, id: MessageId) -> Fallible<Option<OutgoingRow>>;
     fn outgoing_row(&mut self, row: i64) -> Fallible<Option<(ConversationName, MessageId, OutgoingRow)>>;
-    /// Adds one with what is to be sent, which is nothing where it does not wait.
+    /// Adds one with what is to be sent, which is nothing where it does not wait; gives its row.
     fn put_outgoing(
         &mut self,
         log: &ConversationName,
@@ -78,7 +78,7 @@ pub(in crate::store) trait FollowerTables {
         row: &OutgoingRow,
         request: &Bytes,
         now_ms: u64,
-    ) -> Fallible<()>;
+    ) -> Fallible<i64>;
     /// It was taken by the hub, and waits no more.
     fn outgoing_sent(&mut self, row: i64) -> Fallible<()>;
     fn remove_outgoing(&mut self, row: i64) -> Fallible<()>;

@@ -17,7 +17,8 @@ use super::{
     present,
 };
 use crate::store::{
-    Actor, Announcement, AppendError, Backlog, Outgoing, QueueError, Queued, Refusal, Settled, StoreFault, Waiting,
+    Actor, Announcement, AppendError, Backlog, Due, Outgoing, QueueError, Queued, Refusal, Settled, StoreFault,
+    Waiting,
     rules::{self, Claim},
     tables::{LogId, LogKind, LogRow, OutgoingRow, Say, Tables},
 };
@@ -71,7 +72,11 @@ pub(in crate::store) fn queue(
         digest: outgoing.digest,
         waits,
     };
-    tables.put_outgoing(name, outgoing.id, &row, &outgoing.request, outgoing.now_ms)?;
+    let row = tables.put_outgoing(name, outgoing.id, &row, &outgoing.request, outgoing.now_ms)?;
+    if waits {
+        let (sender, device, request) = (actor.address().clone(), actor.device(), outgoing.request.clone());
+        tables.waits(name.domain.clone(), Waiting { row, sender, device, request });
+    }
     Ok(Queued::Waits)
 }
 
@@ -112,13 +117,14 @@ pub(in crate::store) fn unqueue(
     Ok(sent.map_or(Ok(()), |row| tables.remove_outgoing(row.row))?)
 }
 
-pub(in crate::store) fn waiting(
+pub(in crate::store) fn due(
     tables: &mut dyn Tables,
     domain: &Domain,
     after: i64,
     limit: usize,
-) -> Result<Vec<Waiting>, StoreFault> {
-    tables.waiting_for(domain, after, limit)
+) -> Result<Due, StoreFault> {
+    let announcements = announcements(tables, domain, limit)?;
+    Ok(Due { announcements, waiting: tables.waiting_for(domain, after, limit)? })
 }
 
 /// Notes what the hub has said; the sender is told of a refusal through its inbox. Says whether something is to be sent
@@ -157,11 +163,7 @@ pub(in crate::store) fn settle(tables: &mut dyn Tables, settled: &[Settled], now
 }
 
 /// Accounts of here that a domain is to be told of, and what certificates they have.
-pub(in crate::store) fn announcements(
-    tables: &mut dyn Tables,
-    domain: &Domain,
-    limit: usize,
-) -> Result<Vec<Announcement>, StoreFault> {
+fn announcements(tables: &mut dyn Tables, domain: &Domain, limit: usize) -> Result<Vec<Announcement>, StoreFault> {
     let due = tables.announcements(domain, limit)?;
     let mut announcements = Vec::with_capacity(due.len());
     for (row, address) in due {
