@@ -404,6 +404,11 @@ pub fn what_waits_for_a_hub_waits_in_order_until_it_has_said_something(backend: 
     // What a device that is gone has not sent goes with it.
     wait(world.store.revoke_device(&bob, tablet.device())).unwrap();
     assert_eq!(waiting(&world), [Bytes::from("anew")]);
+    // It may have been on its way: then the hub shows it, and it was sent.
+    let entry = log.entry(EntryKind::Message, (tablet.device(), 1), last.id, b"t");
+    let shown = CopiedEntry { entry, sender: Some(bob.address().clone()), own: true };
+    let append = log.append(vec![shown]);
+    assert_eq!(copy(&world, append), Ok(log.head));
     if let Some(world) = world.reopened(backend) {
         assert_eq!(waiting(&world), [Bytes::from("anew")]);
     }

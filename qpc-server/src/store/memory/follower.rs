@@ -45,7 +45,7 @@ impl Followers {
 
     pub(super) fn forget_device(&mut self, device: DeviceId) {
         self.inboxes.retain(|(of, _), _| *of != device);
-        self.outgoing.retain(|_, sent| sent.row.device != device || !sent.row.waits);
+        self.outgoing.values_mut().filter(|sent| sent.row.device == device).for_each(|sent| sent.row.waits = false);
     }
 }
 

@@ -238,7 +238,8 @@ impl AccountTables for Rows<'_> {
             "DELETE FROM held_welcomes WHERE device = ?1",
             "DELETE FROM cursors WHERE device = ?1",
             "DELETE FROM inboxes_read WHERE device = ?1",
-            "DELETE FROM outgoing WHERE device = ?1 AND request IS NOT NULL",
+            // One that is on its way may yet come back in a copy.
+            "UPDATE outgoing SET request = NULL WHERE device = ?1 AND request IS NOT NULL",
         ] {
             self.run(sql, [id.as_bytes()])?;
         }
