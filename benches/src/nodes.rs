@@ -76,21 +76,22 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
     }
     let mut random = Random::new(plan.seed);
     let union = Union::start(program).await?;
+    let each = plan.pairs.div_ceil(DOMAINS.len());
     let mut ones = Vec::new();
     let mut others = Vec::new();
     for bed in &union.beds {
         let dialer = bed.dialer(SOCKETS)?;
-        // The first server has to have everybody by itself in one of both measurements.
-        let people = if ones.is_empty() { plan.pairs } else { plan.pairs.div_ceil(DOMAINS.len()) };
+        // The first server has as many others, who are there by themselves in one of both measurements.
+        let people = if ones.is_empty() { each.saturating_add(plan.pairs) } else { each };
         ones.push(crowd::people(&dialer, bed.token(), "a", people).await?);
         others.push(crowd::people(&dialer, bed.token(), "b", people).await?);
     }
     let mut one = Vec::new();
-    for at in 0..plan.pairs {
+    for at in each..each.saturating_add(plan.pairs) {
         one.push(pair((&ones, 0, at), (&others, 0, at), &mut random).await?);
     }
     let mut three = Vec::new();
-    for at in 0..plan.pairs.div_ceil(DOMAINS.len()) {
+    for at in 0..each {
         // Whose server orders a conversation is the first one's; so each has some of either.
         for (home, next) in NEXT.into_iter().enumerate() {
             let peer = if at % 10 < plan.far { next } else { home };
