@@ -29,7 +29,7 @@ const BYTES_MAX: usize = 512 * 1024;
 
 /// Sends what waits for a peer until the server stops.
 pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
-    let mut sender = Sender { hall: &hall, store: &*store, peer: &peer, upto: 0, said: Vec::new(), since: None };
+    let mut sender = Sender { hall: &hall, store: &*store, peer: &peer, said: Said::default() };
     sender.send_until_stop().await;
     if let Err(fault) = sender.settle().await {
         tracing::debug!(%peer, %fault, "what a peer has said is asked for anew");
@@ -40,29 +40,61 @@ struct Sender<'s> {
     hall: &'s Hall,
     store: &'s dyn Store,
     peer: &'s Domain,
-    /// Up to this row the peer has said something to everything.
+    said: Said,
+}
+
+/// What a peer has said to messages.
+#[derive(Default)]
+struct Said {
+    /// To everything up to this row.
     upto: i64,
-    /// What it has said that the store does not know yet: that it has stored a message. Most of these are gone by the time the
-    /// store is told, because the copy has shown them. What is forgotten is sent once more, and the peer says the same again.
-    said: Vec<Settled>,
+    /// What the store does not know yet: that the peer has stored a message. Most of these are gone by the time the store is
+    /// told, because the copy has shown them. What is forgotten is sent once more, and the peer says the same again.
+    unsettled: Vec<Settled>,
     since: Option<Instant>,
+}
+
+impl Said {
+    fn hear(&mut self, row: i64, refusal: Option<bytes::Bytes>) {
+        self.upto = row;
+        self.since.get_or_insert_with(Instant::now);
+        self.unsettled.push(Settled { row, refusal });
+    }
+
+    /// What the store is to be told.
+    fn take(&mut self) -> Vec<Settled> {
+        self.since = None;
+        std::mem::take(&mut self.unsettled)
+    }
+
+    /// What the store says still waits is to be sent, whatever was heard of it.
+    fn again(&mut self) {
+        self.upto = 0;
+    }
 }
 
 impl Sender<'_> {
     async fn send_until_stop(&mut self) {
         let Some(reach) = self.hall.reach.get(self.peer) else { return };
         let stopping = self.hall.tasks.stopping().clone();
+        let mut searched = Instant::now();
         loop {
-            let settle = self.since.and_then(|since| since.checked_add(SETTLED_AFTER));
+            let settle = self.said.since.and_then(|since| since.checked_add(SETTLED_AFTER));
+            let mut due = false;
             // All branches only wait.
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = reach.outgoing.bell.notified() => {}
                 () = sleep_until(settle.unwrap_or_else(Instant::now)), if settle.is_some() => {}
-                () = sleep(EVERY) => reach.outgoing.forget(),
+                () = sleep(EVERY.saturating_sub(searched.elapsed())) => {
+                    (searched, due) = (Instant::now(), true);
+                    reach.outgoing.forget();
+                    self.said.again();
+                }
             }
-            let pause = self.attempt(&reach.outgoing, settle.is_some_and(|settle| settle <= Instant::now())).await;
-            if self.said.is_empty() {
+            due |= settle.is_some_and(|settle| settle <= Instant::now());
+            let pause = self.attempt(&reach.outgoing, due).await;
+            if self.said.unsettled.is_empty() {
                 self.note().await;
             }
             let Some(pause) = pause else { continue };
@@ -80,13 +112,7 @@ impl Sender<'_> {
 
     /// Sends what can be sent now; says how long to leave the peer alone where that is not all.
     async fn attempt(&mut self, queued: &Queued, settle: bool) -> Option<Duration> {
-        let connected = self.hall.is_connected(self.peer);
-        let sent = if connected { self.send_all(queued).await } else { Ok(Some(Duration::ZERO)) };
-        let sent = match sent {
-            // Before a pause everything is noted.
-            Ok(pause) if settle || pause.is_some() => self.settle().await.map(|again| pause.or(again)),
-            sent => sent,
-        };
+        let sent = self.settle_and_send(queued, settle).await;
         if !matches!(sent, Ok(None)) {
             // Some of it was not sent.
             queued.forget();
@@ -95,6 +121,19 @@ impl Sender<'_> {
             tracing::warn!(peer = %self.peer, %fault, "what waits for a peer could not be read or noted");
             Some(Duration::ZERO)
         })
+    }
+
+    async fn settle_and_send(&mut self, queued: &Queued, settle: bool) -> Result<Option<Duration>, StoreFault> {
+        if settle && self.settle().await?.is_some() {
+            queued.forget();
+        }
+        let connected = self.hall.is_connected(self.peer);
+        let pause = if connected { self.send_all(queued).await? } else { Some(Duration::ZERO) };
+        match pause {
+            // Before a pause everything is noted.
+            Some(_) => self.settle().await.map(|again| pause.or(again)),
+            None => Ok(None),
+        }
     }
 
     /// Shows how much waits.
@@ -111,12 +150,12 @@ impl Sender<'_> {
         loop {
             let (waiting, all) = match queued.take(DEEDS_MAX) {
                 Some(mut run) => {
-                    run.retain(|waiting| waiting.row > self.upto);
+                    run.retain(|waiting| waiting.row > self.said.upto);
                     (run, true)
                 }
                 None => {
                     queued.listen();
-                    let due = self.store.due(self.peer, self.upto, DEEDS_MAX).await?;
+                    let due = self.store.due(self.peer, self.said.upto, DEEDS_MAX).await?;
                     // Before anything is sent, so that nothing of a device that is gone is believed.
                     if !due.announcements.is_empty() {
                         queued.forget();
@@ -159,11 +198,9 @@ impl Sender<'_> {
                     _ => None,
                 };
                 refused |= refusal.is_some();
-                self.upto = waiting.row;
-                self.since.get_or_insert_with(Instant::now);
-                self.said.push(Settled { row: waiting.row, refusal });
+                self.said.hear(waiting.row, refusal);
             }
-            if refused || self.said.len() >= SAID_MAX {
+            if refused || self.said.unsettled.len() >= SAID_MAX {
                 wait = wait.or(self.settle().await?);
             }
             if wait.is_some() {
@@ -174,15 +211,13 @@ impl Sender<'_> {
 
     /// Notes what the peer has said. Where something is to be sent again that is so at once.
     async fn settle(&mut self) -> Result<Option<Duration>, StoreFault> {
-        self.since = None;
-        let said = std::mem::take(&mut self.said);
+        let said = self.said.take();
         if said.is_empty() {
             return Ok(None);
         }
         let settled = self.store.settle(said, self.hall.clock.unix_ms()).await;
         if settled != Ok(false) {
-            // Something is to be sent again.
-            self.upto = 0;
+            self.said.again();
         }
         Ok(settled?.then_some(Duration::ZERO))
     }
@@ -247,4 +282,23 @@ fn deed(waiting: &Waiting) -> Result<v1::PeerDeed, prost::DecodeError> {
         devices: Vec::new(),
         deed: Some(Deed::Send(v1::Send::decode(waiting.request.clone())?)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_sent_again_is_read_from_the_beginning() {
+        let mut said = Said::default();
+        for row in [3, 5, 9] {
+            said.hear(row, None);
+        }
+        assert!(said.since.is_some() && said.upto == 9);
+        let told: Vec<_> = said.take().into_iter().map(|settled| settled.row).collect();
+        assert_eq!((told, said.since, said.upto), (vec![3, 5, 9], None, 9));
+        assert!(said.take().is_empty(), "once");
+        said.again();
+        assert_eq!(said.upto, 0);
+    }
 }
