@@ -14,6 +14,7 @@ mod certificate;
 mod claim;
 mod dial;
 mod hello;
+mod hints;
 mod keep;
 mod listen;
 mod news;

@@ -94,13 +94,13 @@ pub trait CommitSink: Send + Sync + 'static {
 
 /// What a transaction has a sink told of.
 #[derive(Default)]
-struct Hints {
+struct WakeUps {
     committed: Vec<Committed>,
     queued: Vec<(Domain, Waiting)>,
     gone: Vec<DeviceId>,
 }
 
-impl Hints {
+impl WakeUps {
     /// Tells a sink: who is gone first, so that nothing more is pushed to them.
     fn tell(self, sink: &dyn CommitSink) {
         if !self.gone.is_empty() {

@@ -2,17 +2,15 @@
 //!
 //! All of it is a hint. What is not told, or told in part, is read from the store.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use qpc_proto::{
     chain::{EntryKind, LogEntry},
     id::ConversationName,
     limits::LOG_PAGE_MAX,
 };
-use tokio::sync::Notify;
+
+use super::hints::Hints;
 
 /// Logs that a wake-up names one by one; beyond that it says that there are some.
 pub(super) const NEWS_MAX: usize = 4_096;
@@ -22,17 +20,12 @@ const NEWS_BYTES: usize = 512 * 1024;
 const MESSAGE: usize = 256;
 
 /// What a peer may lack.
-#[derive(Default)]
-pub(super) struct News {
-    pub(super) bell: Notify,
-    told: Mutex<Told>,
-}
+pub(super) type News = Hints<Told>;
 
 /// What was told since it was asked for last.
-#[derive(Default)]
 pub(super) struct Told {
     pub(super) logs: BTreeMap<ConversationName, Run>,
-    /// There is more than is named.
+    /// There may be more than is named.
     pub(super) all: bool,
     bytes: usize,
 }
@@ -40,7 +33,13 @@ pub(super) struct Told {
 /// Messages of a log, each following the one before; none where the log has to be read.
 pub(super) type Run = Vec<Arc<LogEntry>>;
 
-impl News {
+impl Default for Told {
+    fn default() -> Self {
+        Self { logs: BTreeMap::new(), all: true, bytes: 0 }
+    }
+}
+
+impl Hints<Told> {
     /// A log has something new.
     pub(super) fn of(&self, entry: &Arc<LogEntry>) {
         let mut told = self.lock();
@@ -52,31 +51,13 @@ impl News {
         self.bell.notify_one();
     }
 
-    /// Anything may be new.
-    pub(super) fn of_all(&self) {
-        self.forget();
-        self.bell.notify_one();
-    }
-
-    /// Nothing is kept for a peer that is not there, which begins with a search.
-    pub(super) fn forget(&self) {
-        *self.lock() = Told::everything();
-    }
-
+    /// What was told. From here on all is named, as far as there is room.
     pub(super) fn take(&self) -> Told {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::replace(&mut *self.lock(), Told { all: false, ..Told::default() })
     }
 }
 
 impl Told {
-    fn everything() -> Self {
-        Self { all: true, ..Self::default() }
-    }
-
     fn add(&mut self, entry: &Arc<LogEntry>) {
         let named = self.logs.len();
         let bytes = self.bytes.saturating_add(weight(entry));
@@ -98,7 +79,7 @@ impl Told {
                 self.bytes = if fits { bytes } else { self.bytes };
                 self.logs.insert(entry.conversation.clone(), run);
             }
-            None => *self = Self::everything(),
+            None => *self = Self::default(),
         }
     }
 }
@@ -137,6 +118,12 @@ pub(super) mod tests {
         })
     }
 
+    fn listening() -> News {
+        let news = News::default();
+        news.take();
+        news
+    }
+
     /// What is told of each log, in the order of their numbers: the places of the messages.
     fn told(news: &News) -> Vec<Vec<u64>> {
         let told = news.take();
@@ -155,7 +142,7 @@ pub(super) mod tests {
             (&[(7, Message), (8, Commit), (9, Message)], &[]),
             (&[(7, Proposal), (8, Message)], &[]),
         ] {
-            let news = News::default();
+            let news = listening();
             entries.iter().for_each(|(seq, kind)| news.of(&entry(1, *seq, *kind, 10)));
             assert_eq!(told(&news), [expected], "{entries:?}");
             assert!(told(&news).is_empty(), "it is told once");
@@ -164,7 +151,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_log_has_a_page_of_messages_at_most() {
-        let news = News::default();
+        let news = listening();
         let most = u64::try_from(LOG_PAGE_MAX).unwrap();
         (1..=most).for_each(|seq| news.of(&entry(1, seq, EntryKind::Message, 0)));
         assert_eq!(told(&news)[0].len(), LOG_PAGE_MAX);
@@ -174,7 +161,7 @@ pub(super) mod tests {
 
     #[test]
     fn bytes_are_counted_over_all_logs_and_given_back() {
-        let news = News::default();
+        let news = listening();
         let half = NEWS_BYTES / 2 - MESSAGE;
         news.of(&entry(1, 1, EntryKind::Message, half));
         news.of(&entry(2, 1, EntryKind::Message, half));
@@ -189,7 +176,7 @@ pub(super) mod tests {
 
     #[test]
     fn beyond_so_many_logs_all_are_meant() {
-        let news = News::default();
+        let news = listening();
         (0..NEWS_MAX).for_each(|log| news.of(&entry(log, 1, EntryKind::Message, 0)));
         news.of(&entry(0, 2, EntryKind::Message, 0));
         assert_eq!(told(&news).len(), NEWS_MAX);

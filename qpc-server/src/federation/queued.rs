@@ -3,10 +3,7 @@
 //!
 //! A hint. Where something may be missing the store is read, as it is at the start and from time to time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
-
+use super::hints::Hints;
 use crate::store::Waiting;
 
 /// Messages that are told of one by one; beyond that the store is read.
@@ -15,20 +12,17 @@ const QUEUED_MAX: usize = 1_024;
 const QUEUED_BYTES: usize = 512 * 1024;
 
 /// What waits for a peer.
-#[derive(Default)]
-pub(super) struct Queued {
-    pub(super) bell: Notify,
-    told: Mutex<Told>,
-}
+pub(super) type Queued = Hints<Told>;
 
+/// What was told since the store was read.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     /// In the order of their rows; nothing where some may be missing.
     run: Option<Vec<Waiting>>,
     bytes: usize,
 }
 
-impl Queued {
+impl Hints<Told> {
     /// A message has been queued behind those that were told of.
     pub(super) fn of(&self, waiting: Waiting) {
         let mut told = self.lock();
@@ -47,17 +41,6 @@ impl Queued {
         self.bell.notify_one();
     }
 
-    /// Something else is to be told to the peer, or anything may wait.
-    pub(super) fn of_all(&self) {
-        self.forget();
-        self.bell.notify_one();
-    }
-
-    /// Whoever asks next has to read the store.
-    pub(super) fn forget(&self) {
-        *self.lock() = Told::default();
-    }
-
     /// From here on all is told. Whoever reads the store after this has what was queued before.
     pub(super) fn listen(&self) {
         *self.lock() = Told { run: Some(Vec::new()), bytes: 0 };
@@ -71,10 +54,6 @@ impl Queued {
         let taken: Vec<_> = run.drain(..most.min(run.len())).collect();
         *bytes = bytes.saturating_sub(taken.iter().map(|waiting| waiting.request.len()).sum());
         Some(taken)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

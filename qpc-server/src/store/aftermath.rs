@@ -43,7 +43,7 @@ impl Aftermath {
     }
 
     /// Does the waking until the server stops; then the store's thread does its own, perhaps while the last
-    /// of these are still under way. Hints may then come out of order, which readers see and mend (D3).
+    /// of these are still under way. WakeUps may then come out of order, which readers see and mend (D3).
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             // Both branches only wait.

@@ -17,7 +17,7 @@ use std::{
 };
 
 use self::{account::Accounts, contact::Contacts, follower::Followers, link::Links, log::Logs, shelf::Shelf};
-use super::{CommitSink, Hints, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
+use super::{CommitSink, Reply, StoreFault, VerbError, WakeUps, dispatch::Transact, tables::Tables};
 
 /// A store without durability.
 #[derive(Default)]
@@ -34,12 +34,12 @@ struct World {
     links: Links,
     followers: Followers,
     logs: Logs,
-    hints: Hints,
+    wake_ups: WakeUps,
 }
 
 impl Tables for World {
-    fn hints(&mut self) -> &mut Hints {
-        &mut self.hints
+    fn wake_ups(&mut self) -> &mut WakeUps {
+        &mut self.wake_ups
     }
 }
 
@@ -60,9 +60,9 @@ impl MemoryStore {
         self.shelf.run(|world| {
             let outcome = verb(world);
             // The sink is told under the lock: that keeps the order of each log.
-            let hints = mem::take(&mut world.hints);
+            let wake_ups = mem::take(&mut world.wake_ups);
             if let Some(sink) = self.sink.get() {
-                hints.tell(sink.as_ref());
+                wake_ups.tell(sink.as_ref());
             }
             outcome
         })

@@ -186,12 +186,12 @@ impl Writing for StoreWriting {
 
     /// The sink first, then the answers: an answered entry has already been offered to the sessions that are there,
     /// and whoever is told that a device is revoked knows its session has been told to end.
-    fn follow_up(&self, Effects { hints, .. }: Effects, batch: Jobs<Everything>) {
+    fn follow_up(&self, Effects { wake_ups, .. }: Effects, batch: Jobs<Everything>) {
         fail::fail_point!("store::after_commit");
         let sink = self.sink.get().cloned();
         self.hand_over.give(move || {
             if let Some(sink) = sink {
-                hints.tell(sink.as_ref());
+                wake_ups.tell(sink.as_ref());
             }
             batch.into_iter().for_each(Job::answer);
         });

@@ -13,7 +13,7 @@ mod log;
 pub(super) use self::{account::*, contact::*, follower::*, link::*, log::*};
 use qpc_proto::{address::Domain, id::DeviceId};
 
-use super::{Committed, Hints, StoreFault, Waiting};
+use super::{Committed, StoreFault, Waiting, WakeUps};
 
 /// The outcome of a row operation.
 pub(super) type Fallible<T> = Result<T, StoreFault>;
@@ -23,20 +23,20 @@ pub(super) trait Tables:
     AccountTables + ContactTables + FollowerTables + LinkTables + LogTables + UpkeepTables
 {
     /// What the sink is told after the commit.
-    fn hints(&mut self) -> &mut Hints;
+    fn wake_ups(&mut self) -> &mut WakeUps;
 
     /// Has it told of an entry, in order.
     fn emit(&mut self, committed: Committed) {
-        self.hints().committed.push(committed);
+        self.wake_ups().committed.push(committed);
     }
 
     /// Has it told of a message that waits for another domain, in order.
     fn waits(&mut self, domain: Domain, waiting: Waiting) {
-        self.hints().queued.push((domain, waiting));
+        self.wake_ups().queued.push((domain, waiting));
     }
 
     /// Has it told that a device no longer exists.
     fn gone(&mut self, device: DeviceId) {
-        self.hints().gone.push(device);
+        self.wake_ups().gone.push(device);
     }
 }

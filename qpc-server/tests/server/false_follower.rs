@@ -179,6 +179,10 @@ fn a_server_speaks_for_its_own_people_in_what_they_are_in_and_nothing_else() {
     });
     let next = before.head.0 + 1;
     assert_eq!(seqs.collect::<Vec<_>>(), [Ok(next), Err(Code::Forbidden as u32), Ok(next)]);
+    // Whom it says to be gone is nobody here from then on.
+    let gone = v1::PeerDeed { deed: Some(Deed::DevicesChanged(v1::PeerDevices { gone: true })), ..mine() };
+    assert!(matches!(act(vec![gone]).unwrap()[0], Done::DevicesChanged(_)));
+    assert_eq!(code(mine()), Some(Code::DeviceNotEnrolled));
 }
 
 #[test]

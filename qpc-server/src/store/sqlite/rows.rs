@@ -10,14 +10,14 @@ use super::{
     statements::Statements,
 };
 use crate::store::{
-    Hints,
+    WakeUps,
     tables::{Fallible, Tables},
 };
 
 /// What a transaction does besides its rows, once it is durable.
 #[derive(Default)]
 pub(super) struct Effects {
-    pub(super) hints: Hints,
+    pub(super) wake_ups: WakeUps,
     pub(super) delta: Delta,
 }
 
@@ -31,8 +31,8 @@ pub(super) struct Rows<'a> {
 }
 
 impl Tables for Rows<'_> {
-    fn hints(&mut self) -> &mut Hints {
-        &mut self.effects.hints
+    fn wake_ups(&mut self) -> &mut WakeUps {
+        &mut self.effects.wake_ups
     }
 }
 
