@@ -4,6 +4,7 @@
 //! nothing is ignored. [`Config::load`] reads, [`Loaded::check`] judges what only makes sense
 //! together, and `production = true` refuses what is only good for trying out.
 
+mod change;
 mod check;
 mod limits;
 mod overlay;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::{
+    change::{Change, changes},
     check::Fault,
     limits::{Limits, Rate, Transport},
     section::{
@@ -72,6 +74,8 @@ pub struct Loaded {
     /// The file, where there is one.
     pub file: Option<PathBuf>,
     source: Option<source::Source>,
+    /// Keys that stand above the file, and who sets them.
+    above: Vec<(String, String)>,
 }
 
 /// What the command line says of the configuration.
@@ -140,6 +144,13 @@ impl Config {
             None => Some(home.join(FILE_NAME)).filter(|file| file.exists()).map(|file| read(&file)).transpose()?,
         };
         let table = source.as_ref().map(source::Source::parse).transpose()?.unwrap_or_default();
+        let mut above: Vec<_> = settings.iter().map(|set| (set.key.clone(), set.origin.clone())).collect();
+        let typed = [
+            ("server.data_dir", overrides.data_dir.is_some(), "--data-dir"),
+            ("server.listen", overrides.listen.is_some(), "--listen"),
+            ("metrics.listen", overrides.metrics_listen.is_some(), "--metrics-listen"),
+        ];
+        above.extend(typed.into_iter().filter(|(_, is, _)| *is).map(|(key, _, by)| (key.to_owned(), by.to_owned())));
         let mut config = overlay::apply(table, settings)?;
 
         if overrides.file.is_none() || overrides.data_dir.is_some() {
@@ -154,7 +165,7 @@ impl Config {
             config.server.auth_token = Some(read_secret(file)?);
         }
         let file = source.as_ref().map(|source| source.file.clone());
-        Ok(Loaded { config, db_key: db_key.map(Secret::new), file, source })
+        Ok(Loaded { config, db_key: db_key.map(Secret::new), file, source, above })
     }
 
     /// The effective values as a configuration file, secrets redacted.
@@ -163,6 +174,29 @@ impl Config {
     /// [`ConfigError::Internal`].
     pub fn show(&self) -> Result<String, ConfigError> {
         toml::to_string(self).map_err(|error| ConfigError::Internal(error.to_string()))
+    }
+}
+
+impl Loaded {
+    /// The effective values, one a line and still a configuration file, each with where it comes from. Secrets are redacted,
+    /// and keys that are not set left out.
+    ///
+    /// # Errors
+    /// [`ConfigError::Internal`].
+    pub fn show_origins(&self) -> Result<String, ConfigError> {
+        let mut text = String::new();
+        for (key, value) in source::values(&self.config).into_iter().filter(|(_, value)| !value.is_null()) {
+            let value = toml::Value::try_from(&value).map_err(|error| ConfigError::Internal(error.to_string()))?;
+            text.push_str(&format!("{key} = {value}  # {}\n", self.origin(&key)));
+        }
+        Ok(text)
+    }
+
+    /// Who sets a key: what stands highest.
+    fn origin(&self, key: &str) -> String {
+        let above = self.above.iter().rev().find(|(set, _)| set == key).map(|(_, by)| by.clone());
+        let in_file = || self.source.as_ref().and_then(|source| source.place_of(key));
+        above.or_else(in_file).unwrap_or_else(|| "default".into())
     }
 }
 

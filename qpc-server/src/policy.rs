@@ -81,6 +81,25 @@ impl Policy {
         }
     }
 
+    /// Takes other rates. Those that are the same go on as they are.
+    pub fn set(&self, rates: &limits::Rates) {
+        self.message.set(rates.message);
+        self.change.set(rates.change);
+        self.login_account.set(rates.login_account);
+        self.login_prefix.set(rates.login_prefix);
+        self.registration.set(rates.registration);
+        self.claim_requester.set(rates.claim_requester);
+        self.claim_target.set(rates.claim_target);
+        self.peer_request.set(rates.peer_request);
+        self.peer_guest.set(rates.peer_guest);
+        self.contact.set(rates.contact);
+        self.lookup.set(rates.lookup);
+        self.blob.set(rates.blob);
+        self.transfer.set(rates.transfer);
+        self.request.set(rates.request);
+        self.peer_claim_requester.set(rates.claim_requester);
+    }
+
     /// One message, change of a group, or part or range of a blob by an account. The caller waits and asks again.
     ///
     /// # Errors

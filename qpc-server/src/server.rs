@@ -11,7 +11,10 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use qpc_proto::address::{AddressError, Domain};
 use quinn::{AsyncUdpSocket, Endpoint};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 
@@ -37,6 +40,9 @@ use crate::{
     transport::{self, BindError, Identity, ResetKey},
 };
 
+/// Reads the certificate and its key, from time to time. The error is for the operator.
+pub type CertificateSource = Arc<dyn Fn() -> Result<ServerCertificate, String> + Send + Sync>;
+
 /// What a server is built of, besides its configuration.
 pub struct Parts {
     /// An open store, which nobody has used yet.
@@ -51,6 +57,8 @@ pub struct Parts {
     pub setup: OpaqueSetup,
     /// What clients verify or pin.
     pub certificate: ServerCertificate,
+    /// Where a new one comes from while the server runs, if it may change.
+    pub certificate_source: Option<CertificateSource>,
     /// The hub's key, which groups name.
     pub hub_key: HubKey,
     /// By which clients of an earlier start are told that their connections are gone.
@@ -123,6 +131,8 @@ pub struct Running {
     store: Arc<dyn Store>,
     blobs: Arc<dyn BlobStore>,
     delivery: Arc<Delivery>,
+    policy: Arc<Policy>,
+    look: Arc<Notify>,
     tasks: Tasks,
     patience: Duration,
 }
@@ -209,6 +219,7 @@ async fn open(
     doors: Doors,
 ) -> Result<Running, StartError> {
     let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
+    let source = parts.certificate_source;
     let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
     let fingerprint = certificate.fingerprint();
@@ -290,6 +301,12 @@ async fn open(
         rng,
     });
 
+    let look = Arc::new(Notify::new());
+    if let Some(source) = source {
+        let shown = upkeep::Shown { endpoint: endpoint.clone(), chain: certificate.chain };
+        upkeep::certificate(&tasks, (source, shown), Arc::clone(&limits), Arc::clone(&look));
+    }
+
     // -- doors
     // Whoever watches can see the drain: their page is there until the last client is gone.
     let emptied = CancellationToken::new();
@@ -300,7 +317,7 @@ async fn open(
     });
     if let Some(door) = federation {
         let (delivery, store) = (Arc::clone(&delivery), Arc::clone(&store));
-        door.open(federation::House { groups, delivery, blobs: files, store, policy });
+        door.open(federation::House { groups, delivery, blobs: files, store, policy: Arc::clone(&policy) });
     }
     health.set_bound();
     if let Some(http) = http {
@@ -334,6 +351,8 @@ async fn open(
         store,
         blobs,
         delivery,
+        policy,
+        look,
         tasks,
         patience,
     })
@@ -345,6 +364,16 @@ fn registration(config: &Config) -> RegistrationPolicy {
 }
 
 impl Running {
+    /// Takes other rates.
+    pub fn set_rates(&self, config: &Config) {
+        self.policy.set(&config.edge_limits().rates);
+    }
+
+    /// Has the certificate's files looked at now, and not only when they are next due.
+    pub fn look_at_certificate(&self) {
+        self.look.notify_one();
+    }
+
     /// Stops politely: lets nobody else in, tells clients to come back, finishes what runs within the
     /// drain limit, and closes the store.
     ///

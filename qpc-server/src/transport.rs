@@ -80,13 +80,7 @@ pub fn on(
     limits: &Limits,
     metrics: &Metrics,
 ) -> Result<Endpoint, BindError> {
-    let crypto = Patient { inner: Arc::new(tls::server_crypto(identity)?), delay: limits.transport.ack_delay };
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config
-        .transport_config(Arc::new(transport(limits)?))
-        .max_incoming(limits.admission.incoming)
-        .incoming_buffer_size(limits.admission.receive_window.into())
-        .incoming_buffer_size_total(limits.admission.incoming_buffer);
+    let config = server_config(identity, limits)?;
     let address = socket.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
     let failed = |source| BindError::Socket { address, source };
     let socket = Segments {
@@ -97,6 +91,21 @@ pub fn on(
         sent: metrics.udp(Direction::Out),
     };
     Endpoint::new_with_abstract_socket(endpoint, Some(config), Arc::new(socket), Arc::new(Noted)).map_err(failed)
+}
+
+/// How connections are taken, with which certificate.
+///
+/// # Errors
+/// [`BindError`], but none of the socket.
+pub fn server_config(identity: Identity, limits: &Limits) -> Result<ServerConfig, BindError> {
+    let crypto = Patient { inner: Arc::new(tls::server_crypto(identity)?), delay: limits.transport.ack_delay };
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(Arc::new(transport(limits)?))
+        .max_incoming(limits.admission.incoming)
+        .incoming_buffer_size(limits.admission.receive_window.into())
+        .incoming_buffer_size_total(limits.admission.incoming_buffer);
+    Ok(config)
 }
 
 /// A connection as it begins: as little as a stranger needs. `session` raises it after authentication.

@@ -80,6 +80,8 @@ mod program;
 mod races;
 #[path = "server/released.rs"]
 mod released;
+#[path = "server/reload.rs"]
+mod reload;
 #[path = "server/repair.rs"]
 mod repair;
 #[path = "server/roaming.rs"]

@@ -169,8 +169,26 @@ pub(super) enum ConfigCommand {
         /// The file.
         file: PathBuf,
     },
-    /// Show the effective values, secrets redacted.
-    Show,
+    /// Show the effective values as a file, secrets redacted.
+    Show(ShowArgs),
+    /// Show which effective values are not the defaults, or not those of another file.
+    Diff(DiffArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// One value a line, with where it comes from: the default, a place in the file, a variable of the environment.
+    #[arg(long)]
+    pub(super) effective: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The file to compare with, instead of the defaults.
+    pub(super) file: Option<PathBuf>,
+    /// Print one line {"key","before","after","restart"} for each.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

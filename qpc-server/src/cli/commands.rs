@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    args::{CheckArgs, InviteArgs, Place, ResetArgs},
+    args::{CheckArgs, DiffArgs, InviteArgs, Place, ResetArgs, ShowArgs},
     client_lines::reachable,
     exit::{Exit, Fault},
     print,
@@ -20,7 +20,7 @@ use crate::{
     admin::{self, AdminAnswer, AdminRequest, AskError, Operated},
     blob_store::sqlite::BlobReport,
     clock::{Clock, SystemClock},
-    config::{Config, Log, LogFormat, Overrides},
+    config::{self, Config, Log, LogFormat, Overrides},
     data_dir::DataDir,
     logging,
     rng::SystemRng,
@@ -44,10 +44,40 @@ pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
 }
 
 /// `config show`.
-pub(super) fn show_config(place: &Place) -> Result<(), Fault> {
+pub(super) fn show_config(place: &Place, args: &ShowArgs) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     let from = loaded.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
-    print(&format!("# from {from}, the environment and the command line\n{}", loaded.config.show()?))
+    let text = if args.effective { loaded.show_origins()? } else { loaded.config.show()? };
+    print(&format!("# from {from}, the environment and the command line\n{text}"))
+}
+
+/// `config diff [FILE]`.
+pub(super) fn diff_config(place: &Place, args: &DiffArgs) -> Result<(), Fault> {
+    let effective = load(place, None, None)?.config;
+    let (name, other) = match &args.file {
+        Some(file) => {
+            let overrides = Overrides { file: Some(file.clone()), ..Overrides::default() };
+            (file.display().to_string(), Config::load(&overrides, [])?.config)
+        }
+        None => ("the defaults".to_owned(), Config::default()),
+    };
+    let changes = config::changes(&other, &effective);
+    let line = |change: &config::Change| {
+        let config::Change { key, before, after } = change;
+        let restart = !change.is_taken_at_once();
+        match args.json {
+            true => {
+                let json = serde_json::json!({ "key": key, "before": before, "after": after, "restart": restart });
+                format!("{json}\n")
+            }
+            false => format!("{key}: {before} -> {after}\n"),
+        }
+    };
+    let lines: String = changes.iter().map(line).collect();
+    if changes.is_empty() && !args.json {
+        return print(&format!("nothing differs from {name}\n"));
+    }
+    print(&lines)
 }
 
 /// `invite create`.
@@ -80,7 +110,7 @@ pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault
 /// `db check`.
 pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
-    logging::init(&quiet());
+    let _level = logging::init(&quiet());
     let report = storage::check(&loaded)?;
     let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     let mut progress = Progress::default();
@@ -151,7 +181,7 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
     let answer = match admin::ask(&DataDir::admin_socket(&loaded.config.server.data_dir), &request) {
         Ok(answer) => answer,
         Err(AskError::NoServer) => {
-            logging::init(&quiet());
+            let _level = logging::init(&quiet());
             alone(&loaded, request)?
         }
         Err(error @ AskError::Socket(_)) => return Err(Fault::new(Exit::Io, error)),
@@ -171,7 +201,7 @@ fn quiet() -> Log {
     Log { level: "warn".into(), format: LogFormat::Auto }
 }
 
-fn alone(loaded: &crate::config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
+fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
     let Opened { dir, store, setup, .. } = storage::open(loaded)?;
     let domain = qpc_proto::address::Domain::parse(&loaded.config.server.domain)
         .map_err(|error| Fault::new(Exit::Config, error))?;

@@ -14,16 +14,16 @@ use super::{
 use crate::{
     account::Accounts,
     clock::SystemClock,
-    config::{Config, Loaded, Overrides},
+    config::{self, Config, Loaded, Overrides},
     data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
     federation::{self, FederationError},
-    logging,
+    logging::{self, Level},
     rng::SystemRng,
     server::{
         self, Parts, Running, StartError,
         storage::{self, Opened},
     },
-    shutdown::Signals,
+    shutdown::{Signals, Wish},
     store::Store,
 };
 
@@ -34,9 +34,10 @@ const STARTER_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 pub(super) fn serve(place: &Place, args: &ServeArgs) -> Result<(), Fault> {
     let loaded = load(place, args.listen, args.metrics_listen)?;
-    logging::init(&loaded.config.log);
+    let level = logging::init(&loaded.config.log);
     let runtime = runtime(loaded.config.runtime.threads_on(storage::cores()))?;
-    let outcome = runtime.block_on(run(loaded, args.json));
+    let read = || load(place, args.listen, args.metrics_listen);
+    let outcome = runtime.block_on(run(loaded, args.json, &Reload { level, read: &read }));
     // Nobody waits for a thread that hangs in the file system.
     runtime.shutdown_background();
     outcome
@@ -77,7 +78,7 @@ fn runtime(threads: usize) -> Result<Runtime, Fault> {
     builder.worker_threads(threads).enable_all().build().map_err(|error| Fault::new(Exit::Internal, error))
 }
 
-async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
+async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), Fault> {
     let mut signals = Signals::watch().map_err(|error| Fault::new(Exit::Internal, error))?;
     let Opened { dir, store, blobs, aftermath, metrics, setup } = storage::open(&loaded)?;
     dir.ensure_config()?;
@@ -90,6 +91,7 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
         metrics,
         setup,
         certificate: certificate(config, &dir)?,
+        certificate_source: certificate_source(config),
         hub_key: dir.hub_key(&SystemRng)?,
         reset_key: dir.reset_key(&SystemRng)?,
         federation: config.federation.enabled.then(|| federation_source(config, &dir)),
@@ -105,12 +107,14 @@ async fn run(loaded: Loaded, json: bool) -> Result<(), Fault> {
     print(&if json { line()? } else { announce::text(&announcement) })?;
     tracing::info!(listen = %running.listen, metrics = running.metrics_listen.map(tracing::field::display), "ready");
 
-    signals.next().await;
+    while signals.next().await == Wish::Reload {
+        reload.take(&mut loaded.config, &running);
+    }
     tracing::info!("stopping: a second signal ends it at once");
     // The store's last words may be lost: everything acknowledged was durable before.
     tokio::select! {
         done = running.drain() => done?,
-        () = signals.next() => tracing::warn!("stopped at once"),
+        () = signals.stop() => tracing::warn!("stopped at once"),
     }
     tracing::info!("stopped");
     Ok(())
@@ -133,10 +137,55 @@ async fn own_domain(config: &Config, dir: &DataDir, store: &dyn Store) -> Result
     }
 }
 
+/// What it takes to read the configuration again while the server runs.
+struct Reload<'r> {
+    level: Level,
+    read: &'r dyn Fn() -> Result<Loaded, Fault>,
+}
+
+impl Reload<'_> {
+    /// Takes what can be taken, and says what can't.
+    fn take(&self, current: &mut Config, running: &Running) {
+        running.look_at_certificate();
+        let new = match (self.read)() {
+            Ok(loaded) => loaded.config,
+            Err(fault) => {
+                tracing::warn!(fault = fault.message, "the configuration is wrong, and nothing of it is taken");
+                return;
+            }
+        };
+        let changes = config::changes(current, &new);
+        let (taken, later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
+        running.set_rates(&new);
+        current.limits = new.limits;
+        if current.log.level != new.log.level {
+            match self.level.set(&new.log.level) {
+                Ok(()) => current.log.level = new.log.level,
+                Err(error) => tracing::warn!(%error, "the level of logs stays"),
+            }
+        }
+        for config::Change { key, before, after } in &taken {
+            tracing::info!(key, before, after, "the configuration has changed");
+        }
+        for config::Change { key, .. } in &later {
+            tracing::warn!(key, "this counts from the next start on");
+        }
+        tracing::info!(taken = taken.len(), later = later.len(), "the configuration was read again");
+    }
+}
+
 /// Reads federation's files anew each time.
 fn federation_source(config: &Config, dir: &DataDir) -> federation::Source {
     let files = FederationFiles::configured(&config.federation, dir.path());
     Arc::new(move || files.read().map_err(|error| error.to_string()))
+}
+
+/// Reads the operator's certificate anew each time. The server's own never changes.
+fn certificate_source(config: &Config) -> Option<server::CertificateSource> {
+    let files = config.server.certificate_file.clone().zip(config.server.certificate_key_file.clone());
+    files.map(|(chain, key)| -> server::CertificateSource {
+        Arc::new(move || ServerCertificate::from_files(&chain, &key).map_err(|error| error.to_string()))
+    })
 }
 
 fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Fault> {

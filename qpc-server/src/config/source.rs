@@ -95,8 +95,8 @@ impl Source {
     }
 }
 
-/// All keys by their full names, in order, with their default values: null where there is none.
-static KEYS: LazyLock<Vec<(String, serde_json::Value)>> = LazyLock::new(|| {
+/// All keys by their full names, in order, with their values in a configuration: null where there is none.
+pub(super) fn values(of: &Config) -> Vec<(String, serde_json::Value)> {
     fn walk(value: serde_json::Value, path: &str, keys: &mut Vec<(String, serde_json::Value)>) {
         match value {
             serde_json::Value::Object(object) => {
@@ -108,9 +108,11 @@ static KEYS: LazyLock<Vec<(String, serde_json::Value)>> = LazyLock::new(|| {
         }
     }
     let mut keys = Vec::new();
-    walk(serde_json::to_value(Config::default()).unwrap_or_default(), "", &mut keys);
+    walk(serde_json::to_value(of).unwrap_or_default(), "", &mut keys);
     keys
-});
+}
+
+static KEYS: LazyLock<Vec<(String, serde_json::Value)>> = LazyLock::new(|| values(&Config::default()));
 
 /// All keys by their full names, with their default values: null where there is none.
 #[must_use]

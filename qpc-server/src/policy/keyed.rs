@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,7 +24,7 @@ const FULL: Wait = Wait(Duration::from_secs(1));
 
 pub(super) struct Keyed<K: Hash + Eq + Clone> {
     limit: Limit,
-    cells: DefaultKeyedRateLimiter<K>,
+    at: RwLock<At<K>>,
     keys_max: usize,
     /// Keys are counted once in so many checks: counting looks at every shard of the map.
     count_every: usize,
@@ -34,9 +34,24 @@ pub(super) struct Keyed<K: Hash + Eq + Clone> {
     metrics: Arc<Metrics>,
 }
 
+/// A rate, and what each key has left of it.
+struct At<K: Hash + Eq + Clone> {
+    rate: Rate,
+    cells: DefaultKeyedRateLimiter<K>,
+}
+
+impl<K: Hash + Eq + Clone> At<K> {
+    fn new(rate: Rate) -> Self {
+        Self { rate, cells: RateLimiter::keyed(quota(rate)) }
+    }
+}
+
 impl<K: Hash + Eq + Clone> std::fmt::Debug for Keyed<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keyed").field("limit", &self.limit).field("keys", &self.cells.len()).finish_non_exhaustive()
+        f.debug_struct("Keyed")
+            .field("limit", &self.limit)
+            .field("keys", &self.at().cells.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,7 +59,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
     pub(super) fn new(limit: Limit, rate: Rate, keys_max: usize, metrics: &Arc<Metrics>) -> Self {
         Self {
             limit,
-            cells: RateLimiter::keyed(quota(rate)),
+            at: RwLock::new(At::new(rate)),
             keys_max,
             count_every: (keys_max / 16).clamp(1, 64),
             checks: AtomicUsize::new(0),
@@ -52,6 +67,18 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
             clock: DefaultClock::default(),
             metrics: Arc::clone(metrics),
         }
+    }
+
+    /// Takes another rate. Whoever is known begins anew with it; with the same one nothing changes.
+    pub(super) fn set(&self, rate: Rate) {
+        if self.at().rate != rate {
+            *self.at.write().unwrap_or_else(PoisonError::into_inner) = At::new(rate);
+            self.full.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn at(&self) -> RwLockReadGuard<'_, At<K>> {
+        self.at.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one from the key's allowance.
@@ -63,7 +90,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
             self.metrics.rate_limited(Limit::Keys);
             return Err(FULL);
         }
-        self.cells.check_key(key).map_err(|until| {
+        self.at().cells.check_key(key).map_err(|until| {
             self.metrics.rate_limited(self.limit);
             Wait(until.wait_time_from(self.clock.now()))
         })
@@ -71,15 +98,17 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
 
     /// Looks whether the map is full, and makes room if it is.
     fn count(&self) {
-        if self.cells.len() >= self.keys_max {
-            self.cells.retain_recent();
+        let at = self.at();
+        if at.cells.len() >= self.keys_max {
+            at.cells.retain_recent();
         }
-        self.full.store(self.cells.len() >= self.keys_max, Ordering::Relaxed);
+        self.full.store(at.cells.len() >= self.keys_max, Ordering::Relaxed);
     }
 
     pub(super) fn clean(&self) {
-        self.cells.retain_recent();
-        self.cells.shrink_to_fit();
+        let at = self.at();
+        at.cells.retain_recent();
+        at.cells.shrink_to_fit();
     }
 }
 
@@ -117,13 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn another_rate_counts_at_once_and_the_same_one_changes_nothing() {
+        let keyed = keyed(1, 1, 10);
+        assert_eq!(keyed.check(&1), Ok(()));
+        keyed.set(Rate { per_minute: 1, burst: 1 });
+        assert!(keyed.check(&1).is_err());
+        keyed.set(Rate { per_minute: 1, burst: 2 });
+        assert_eq!([1, 1, 1].map(|key| keyed.check(&key).is_ok()), [true, true, false]);
+    }
+
+    #[test]
     fn a_map_full_of_busy_keys_takes_no_more() {
         let keyed = keyed(1, 1, 4);
         for key in 0..4 {
             assert_eq!(keyed.check(&key), Ok(()));
         }
         assert_eq!(keyed.check(&99), Err(FULL));
-        assert_eq!(keyed.cells.len(), 4);
+        assert_eq!(keyed.at().cells.len(), 4);
     }
 
     #[test]

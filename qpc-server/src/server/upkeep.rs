@@ -2,22 +2,33 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use quinn::Endpoint;
+use rustls_pki_types::CertificateDer;
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 
+use super::CertificateSource;
 use crate::{
     account::LoginMeter,
     blob_store::{BlobStore, Sweep},
     clock::{Clock, DAY_MS},
     config,
+    data_dir::ServerCertificate,
     metrics::{MachineLimits, Metrics, labels::Queue},
+    policy::Limits,
     store::{Retention, Store, StoreFault},
     tasks::Tasks,
+    transport::{self, Identity},
 };
 
 /// How often the machine's limits and the disk are looked at.
 const MACHINE_EVERY: Duration = Duration::from_secs(15);
+/// How often the operator's certificate is looked at.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
 /// How often blobs are looked through.
 const BLOBS_EVERY: Duration = Duration::from_secs(60);
 /// Rows of each kind in one transaction of that.
@@ -115,6 +126,64 @@ fn bounds(config: &config::Retention, now_ms: u64) -> Retention {
         entries_before_ms: days_before(now_ms, config.commits_days),
         batch: config.batch,
     }
+}
+
+/// What clients are shown now, and where.
+pub(super) struct Shown {
+    pub(super) endpoint: Endpoint,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+}
+
+/// Takes a new certificate where the operator's files hold one; connections that are there keep theirs.
+pub(super) fn certificate(
+    tasks: &Tasks,
+    (source, mut shown): (CertificateSource, Shown),
+    limits: Arc<Limits>,
+    look: Arc<Notify>,
+) {
+    let (stopping, tasks_of) = (tasks.stopping().clone(), tasks.clone());
+    tasks.share("certificate", info_span!("certificate"), async move {
+        let mut due = interval(CERTIFICATE_EVERY);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = None;
+        loop {
+            // All branches only wait.
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = due.tick() => {}
+                () = look.notified() => {}
+            }
+            let source = Arc::clone(&source);
+            // Files may lie on a disk that hangs.
+            let Some(read) = tasks_of.compute(move || source()).await else { continue };
+            match read.and_then(|new| renew(&mut shown, new, &limits)) {
+                Ok(false) => told = None,
+                Ok(true) => {
+                    told = None;
+                    tracing::info!("the certificate has changed: the new one is shown from now on");
+                }
+                // The same problem is told once.
+                Err(problem) if told.as_ref() == Some(&problem) => {}
+                Err(problem) => {
+                    tracing::warn!(problem, "the new certificate can't be used: the old one stays");
+                    told = Some(problem);
+                }
+            }
+        }
+    });
+}
+
+/// Shows a certificate, if it is another one; says whether it is.
+fn renew(shown: &mut Shown, new: ServerCertificate, limits: &Limits) -> Result<bool, String> {
+    let ServerCertificate { chain, key } = new;
+    if chain == shown.chain {
+        return Ok(false);
+    }
+    let identity = Identity { chain: chain.clone(), key };
+    let config = transport::server_config(identity, limits).map_err(|error| error.to_string())?;
+    shown.endpoint.set_server_config(Some(config));
+    shown.chain = chain;
+    Ok(true)
 }
 
 /// Keeps the gauges of the machine, its disk and the logins under way up to date.

@@ -93,6 +93,7 @@ impl House {
                 chain: vec![certificate.clone()],
                 key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             },
+            certificate_source: None,
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
             federation,

@@ -175,6 +175,7 @@ impl Net {
                 metrics,
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
+                certificate_source: None,
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
                 reset_key: dir.reset_key(&SystemRng).unwrap(),
                 federation: self.federation.as_ref().map(|federated| Arc::clone(&federated.source)),

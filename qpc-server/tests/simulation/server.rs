@@ -122,6 +122,7 @@ impl Server {
             metrics: Arc::new(Metrics::new().unwrap()),
             setup: OpaqueSetup::from_file_text(setup).unwrap(),
             certificate: shown(certificate, key),
+            certificate_source: None,
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
             federation: None,
