@@ -61,6 +61,7 @@ pub struct Metrics {
     pub cpu_limit: Gauge,
     /// Bytes of memory the process may use.
     pub memory_limit: IntGauge,
+    certificate_expires: IntGauge,
     /// Size of the disk with the data directory, in bytes.
     pub disk_size: IntGauge,
     /// Bytes free there for this process.
@@ -173,6 +174,10 @@ impl Metrics {
             behind: new.counter("qpc_behind_total", "Times that a reader's queue was full.")?,
             cpu_limit: new.float("qpc_cpu_limit_cores", "Cores the process may use.")?,
             memory_limit: new.gauge("qpc_memory_limit_bytes", "Memory the process may use.")?,
+            certificate_expires: new.gauge(
+                "qpc_certificate_expires_timestamp_seconds",
+                "When the certificate that clients are shown ends, in seconds since 1970.",
+            )?,
             disk_size: new.gauge("qpc_data_disk_size_bytes", "Size of the disk with the data directory.")?,
             disk_free: new.gauge("qpc_data_disk_free_bytes", "Free space there for the server.")?,
             tls_handshake: new.histogram("qpc_tls_handshake_seconds", "First packet to end of handshake.", &SECONDS)?,
@@ -392,6 +397,11 @@ impl Metrics {
         self.memory_limit.set(gauge_value(machine.memory));
         self.disk_size.set(gauge_value(machine.disk_size));
         self.disk_free.set(gauge_value(machine.disk_free));
+    }
+
+    /// Sets when the certificate that clients are shown ends, in seconds since 1970; 0 where it does not say.
+    pub fn set_certificate_expires(&self, seconds: Option<u64>) {
+        self.certificate_expires.set(gauge_value(seconds.unwrap_or(0)));
     }
 
     /// Sets what the store of blobs holds.

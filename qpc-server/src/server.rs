@@ -302,8 +302,10 @@ async fn open(
     });
 
     let look = Arc::new(Notify::new());
+    metrics.set_certificate_expires(certificate.expires());
     if let Some(source) = source {
-        let shown = upkeep::Shown { endpoint: endpoint.clone(), chain: certificate.chain };
+        let shown =
+            upkeep::Shown { endpoint: endpoint.clone(), chain: certificate.chain, metrics: Arc::clone(&metrics) };
         upkeep::certificate(&tasks, (source, shown), Arc::clone(&limits), Arc::clone(&look));
     }
 

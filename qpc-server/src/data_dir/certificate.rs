@@ -8,6 +8,7 @@ use std::{
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
+use x509_cert::{Certificate, der::Decode};
 
 use super::{DataDirError, file};
 
@@ -55,6 +56,13 @@ impl ServerCertificate {
     pub fn fingerprint(&self) -> String {
         let own: &[u8] = self.chain.first().map_or(&[], |own| own.as_ref());
         format!("sha256:{}", hex::encode(Sha256::digest(own)))
+    }
+
+    /// When the server's own certificate ends, in seconds since 1970; `None` where it is none (RFC 5280 section 4.1.2.5).
+    #[must_use]
+    pub fn expires(&self) -> Option<u64> {
+        let own = Certificate::from_der(self.chain.first()?).ok()?;
+        Some(own.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
     }
 
     /// Reads the operator's files.
@@ -148,6 +156,22 @@ mod tests {
 
         fs::write(&key, "nonsense").unwrap();
         assert!(matches!(ServerCertificate::from_files(&certificate, &key), Err(CertificateError::Form { .. })));
+    }
+
+    #[test]
+    fn a_certificate_says_when_it_ends() {
+        let made = make(vec!["localhost".into()]).unwrap();
+        // 4096-01-01, which is what the library takes for never.
+        assert_eq!(made.expires(), Some(67_090_118_400));
+        let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2027, 3, 1);
+        let own = params.self_signed(&pair).unwrap().der().clone();
+        let certificate =
+            |chain| ServerCertificate { chain, key: PrivatePkcs8KeyDer::from(pair.serialize_der()).into() };
+        assert_eq!(certificate(vec![own]).expires(), Some(1_803_859_200));
+        assert_eq!(certificate(vec![vec![1, 2, 3].into()]).expires(), None);
+        assert_eq!(certificate(Vec::new()).expires(), None);
     }
 
     #[test]

@@ -132,6 +132,7 @@ fn bounds(config: &config::Retention, now_ms: u64) -> Retention {
 pub(super) struct Shown {
     pub(super) endpoint: Endpoint,
     pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Takes a new certificate where the operator's files hold one; connections that are there keep theirs.
@@ -175,6 +176,7 @@ pub(super) fn certificate(
 
 /// Shows a certificate, if it is another one; says whether it is.
 fn renew(shown: &mut Shown, new: ServerCertificate, limits: &Limits) -> Result<bool, String> {
+    let expires = new.expires();
     let ServerCertificate { chain, key } = new;
     if chain == shown.chain {
         return Ok(false);
@@ -182,6 +184,7 @@ fn renew(shown: &mut Shown, new: ServerCertificate, limits: &Limits) -> Result<b
     let identity = Identity { chain: chain.clone(), key };
     let config = transport::server_config(identity, limits).map_err(|error| error.to_string())?;
     shown.endpoint.set_server_config(Some(config));
+    shown.metrics.set_certificate_expires(expires);
     shown.chain = chain;
     Ok(true)
 }

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::{
     person::{Device, Person},
-    program::{Program, program, run},
+    program::{Program, http, program, run},
     wire::{Dialer, Wire},
 };
 
@@ -88,17 +88,34 @@ fn made() -> CertifiedKey<rcgen::KeyPair> {
     rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap()
 }
 
+/// One that ends in a year.
+fn ends_in(year: i32) -> CertifiedKey<rcgen::KeyPair> {
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key }
+}
+
+/// When the certificate that it shows ends, by its metrics.
+fn ends(server: &Program) -> u64 {
+    let page = http(server.metrics, "/metrics");
+    let value = page.lines().find_map(|line| line.strip_prefix("qpc_certificate_expires_timestamp_seconds "));
+    value.unwrap_or_else(|| panic!("{page}")).parse().unwrap()
+}
+
 async fn connects(server: &Program, certificate: &CertificateDer<'static>) -> bool {
     Dialer::new(server.listen, certificate, "127.0.0.1:0", None).connect().await.is_ok()
 }
 
 #[tokio::test]
 async fn a_new_certificate_is_shown_and_a_wrong_one_is_not() {
-    let (first, second, third) = (made(), made(), made());
+    let (first, second, third) = (ends_in(2080), ends_in(2090), made());
     let of = Operated::start(&first, "");
+    assert_eq!(ends(of.server()), 3_471_292_800);
     let wire = Wire::connect(of.server().listen, first.cert.der()).await;
     of.reload("the certificate has changed", |of| of.show(&second));
     assert!(connects(of.server(), second.cert.der()).await);
+    assert_eq!(ends(of.server()), 3_786_912_000);
     assert!(!connects(of.server(), first.cert.der()).await, "nobody is shown the old one any more");
     // Who is connected stays so.
     let (alice, device) = (Person::at("alice", "localhost"), Device::new());
