@@ -167,7 +167,7 @@ fn what_is_said_to_a_hub_that_is_away_waits_at_ones_own_server() {
     bob.disconnect();
     a.start_server();
     alice.expects(["one", "two", "three"]);
-    assert_eq!(waiting(), 0);
+    alice.until("nothing waits any more", |_| waiting() == 0);
     bob.connect();
     dora.connect();
     dora.expects(["hello"]);
