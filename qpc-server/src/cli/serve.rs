@@ -155,13 +155,17 @@ impl Reload<'_> {
             }
         };
         let changes = config::changes(current, &new);
-        let (taken, later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
+        let (mut taken, later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
         running.set_rates(&new);
-        current.limits = new.limits;
+        // Only what was taken: the rest is named again each time, until a start has taken it.
+        current.limits.take_rates(&new.limits);
         if current.log.level != new.log.level {
             match self.level.set(&new.log.level) {
                 Ok(()) => current.log.level = new.log.level,
-                Err(error) => tracing::warn!(%error, "the level of logs stays"),
+                Err(error) => {
+                    tracing::warn!(%error, "the level of logs stays");
+                    taken.retain(|change| change.key != "log.level");
+                }
             }
         }
         for config::Change { key, before, after } in &taken {

@@ -141,6 +141,11 @@ macro_rules! limits {
         }
 
         impl Limits {
+            /// Takes the rates of others, and leaves all else.
+            pub fn take_rates(&mut self, of: &Self) {
+                $(self.$rate = of.$rate;)+
+            }
+
             fn rates(&self) -> limits::Rates {
                 limits::Rates { $($rate: self.$rate.into(),)+ keys_max: self.rate_keys_max, ..limits::Rates::default() }
             }
