@@ -12,7 +12,7 @@ use crate::{
     pairs::{Found, Pace, Pair, Rate, measure},
     random::Random,
     report::{Report, note},
-    stats::median,
+    stats::median_of,
     towns::{self, SOCKETS},
     union::Union,
 };
@@ -88,11 +88,7 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
 }
 
 fn report(plan: &Plan, [within, across]: &[Vec<Found>; 2]) -> Report {
-    let of = |found: &[Found], figure: &dyn Fn(&Found) -> f64| {
-        let mut figures: Vec<f64> = found.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        median(&figures)
-    };
+    let of = |found: &[Found], figure: &dyn Fn(&Found) -> f64| median_of(found.iter().map(figure));
     let cpu = |found: &[Found]| of(found, &|one| one.cpu_us);
     let mut report = Report::new("across");
     report.figure("pairs", "pairs", plan.pairs, "");

@@ -31,7 +31,7 @@ use crate::{
     process::Usage,
     random::Random,
     report::{Report, note},
-    stats::median,
+    stats::median_of,
     towns::{self, SOCKETS},
     union::Union,
 };
@@ -108,12 +108,8 @@ pub async fn run(program: &Path, plan: &Plan) -> anyhow::Result<Report> {
     }
     let (mut report, mut faults) = (Report::new("away"), Vec::new());
     report.figure("pairs", "conversations with people of the other server", away.len(), "");
-    let p99 = |mut found: Vec<f64>| {
-        found.sort_by(f64::total_cmp);
-        median(&found)
-    };
     if plan.runs > 0 {
-        let (there, gone) = (p99(there), p99(gone));
+        let (there, gone) = (median_of(there), median_of(gone));
         report.figure("local_there_p99_ms", "local messages while it is there, p99, median", there, "ms");
         report.figure("local_away_p99_ms", "the same while it is away", gone, "ms");
         report.figure("local_ratio", "ratio", gone / there.max(1e-9), "");

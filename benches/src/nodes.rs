@@ -13,7 +13,7 @@ use crate::{
     pairs::{Found, Pace, Pair, Rate, measure},
     random::Random,
     report::{Report, note},
-    stats::median,
+    stats::median_of,
     towns::{self, SOCKETS},
     union::{DOMAINS, Union},
 };
@@ -47,7 +47,7 @@ const THREE: [(&str, &str); 6] = [
 /// What to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Conversations of two in all, each way.
+    /// Conversations of two in one server, and as many in three.
     pub pairs: usize,
     /// Of ten conversations so many are with somebody of another server.
     pub far: usize,
@@ -128,11 +128,7 @@ async fn pair(
 }
 
 fn report(plan: &Plan, [one, three]: &[Vec<Found>; 2]) -> Report {
-    let of = |found: &[Found], figure: &dyn Fn(&Found) -> f64| {
-        let mut figures: Vec<f64> = found.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        median(&figures)
-    };
+    let of = |found: &[Found], figure: &dyn Fn(&Found) -> f64| median_of(found.iter().map(figure));
     let mut report = Report::new("nodes");
     report.figure("pairs", "pairs of each kind", plan.pairs, "");
     report.figure("far", "of ten, with somebody of another server", plan.far, "");

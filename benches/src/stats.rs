@@ -8,6 +8,14 @@ pub fn median(sorted: &[f64]) -> f64 {
     quantile(sorted, 0.5)
 }
 
+/// The median of values in any order; 0 where there are none.
+#[must_use]
+pub fn median_of(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    median(&sorted)
+}
+
 /// A quantile of a sorted sample, by linear interpolation; 0 for an empty one.
 #[must_use]
 #[expect(
