@@ -4,7 +4,7 @@
 
 mod args;
 
-use std::{io, io::Write as _, process::ExitCode};
+use std::{io, io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
@@ -19,6 +19,9 @@ use qpc_proto::suite::Suite;
 use tokio::time::timeout;
 
 use self::args::{Cli, Command, Profile};
+
+/// How long threads have to end after a bench.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
@@ -38,8 +41,9 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         let longest = cli.longest();
         timeout(longest, bench(cli)).await.with_context(|| format!("it did not end within {longest:?}"))?
     });
-    // What still runs is a client whose server is gone.
-    runtime.shutdown_background();
+    // What still runs is a client whose server is gone. Its threads have used OpenSSL, which frees what is theirs as the
+    // process ends and as they end; where both are at it, the process aborts with "double free".
+    runtime.shutdown_timeout(LAST_WORK);
     let report = report?;
     if let Some(path) = &cli.json {
         report.write_json(path).with_context(|| path.display().to_string())?;

@@ -32,14 +32,18 @@ const STARTER_USES: u32 = 10;
 /// How long it lasts.
 const STARTER_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How long threads have to end once all is stored and closed.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
 pub(super) fn serve(place: &Place, args: &ServeArgs) -> Result<(), Fault> {
     let loaded = load(place, args.listen, args.metrics_listen)?;
     let level = logging::init(&loaded.config.log);
     let runtime = runtime(loaded.config.runtime.threads_on(storage::cores()))?;
     let read = || load(place, args.listen, args.metrics_listen);
     let outcome = runtime.block_on(run(loaded, args.json, &Reload { level, read: &read }));
-    // Nobody waits for a thread that hangs in the file system.
-    runtime.shutdown_background();
+    // Ended, not left: OpenSSL frees what is a thread's as the thread ends and as the process does, and not well at once.
+    // One that hangs in the file system is not waited for longer.
+    runtime.shutdown_timeout(LAST_WORK);
     outcome
 }
 
