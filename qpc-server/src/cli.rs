@@ -6,11 +6,13 @@
 
 mod announce;
 mod args;
+mod backup;
 mod client_lines;
 mod commands;
 mod exit;
 mod federation;
 mod hygiene;
+mod progress;
 mod serve;
 
 use std::{
@@ -50,6 +52,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Config(ConfigCommand::Show(args))) => commands::show_config(&place, &args),
         Some(Command::Config(ConfigCommand::Diff(args))) => commands::diff_config(&place, &args),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
+        Some(Command::Backup(command)) => backup::obey(&place, &command),
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),

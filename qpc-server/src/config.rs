@@ -26,8 +26,8 @@ pub use self::{
     check::Fault,
     limits::{Limits, Rate, Transport},
     section::{
-        BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention, Runtime,
-        Server, Storage,
+        Backup, BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention,
+        Runtime, Server, Storage,
     },
     source::{FileFault, keys},
     value::{Period, PeriodError, Secret},
@@ -52,6 +52,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// `[retention]`.
     pub retention: Retention,
+    /// `[backup]`.
+    pub backup: Backup,
     /// `[transport]`.
     pub transport: Transport,
     /// `[limits]`.

@@ -32,6 +32,9 @@ use crate::{
 /// The example configuration, which a new directory gets as its own.
 const EXAMPLE_CONFIG: &str = include_str!("../../config/qpc-server.toml");
 
+/// The file whose lock says that a process uses the directory.
+const LOCK: &str = "lock";
+
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -144,6 +147,23 @@ impl DataDir {
     #[must_use]
     pub fn admin_socket(root: &Path) -> PathBuf {
         root.join("admin.sock")
+    }
+
+    /// The file that whoever makes a backup has to itself.
+    #[must_use]
+    pub fn backup_lock(root: &Path) -> PathBuf {
+        root.join("backup.lock")
+    }
+
+    /// Does a file of this name belong into a backup as it is? Not the databases, which are copied in their own way; not their
+    /// key, which a backup must not hold; and not what belongs to a process or was half written.
+    #[must_use]
+    pub fn is_kept_beside(name: &str) -> bool {
+        let root = Path::new("");
+        let others = [Self::key_file(root), Self::admin_socket(root), Self::backup_lock(root), root.join(LOCK)];
+        let databases = [Self::database(root), Self::blobs_database(root)];
+        let of_database = |path: &PathBuf| path.to_str().is_some_and(|of| name.starts_with(of));
+        !others.iter().any(|path| path == Path::new(name)) && !databases.iter().any(of_database) && !file::is_half(name)
     }
 
     /// Gives a new directory the example configuration, in which nothing is switched on.
@@ -261,7 +281,7 @@ impl DataDir {
 
 /// Takes the directory for this process. The system gives it back when the process ends, however it does.
 fn lock(root: &Path) -> Result<File, DataDirError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK);
     let io = |error| DataDirError::Io { path: path.clone(), error };
     let mut options = fs::OpenOptions::new();
     let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;

@@ -3,6 +3,7 @@
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
 // -- composition
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

@@ -8,6 +8,8 @@
 mod accounts;
 #[path = "server/across.rs"]
 mod across;
+#[path = "server/backups.rs"]
+mod backups;
 #[path = "server/blobs.rs"]
 mod blobs;
 #[path = "server/canary.rs"]

@@ -26,7 +26,7 @@ use super::{dispatch::Transact, tables::BlobTables};
 use crate::store::{
     HandOver, Reply, StoreFault, VerbError,
     sqlite::{
-        CheckError, DbKey, OpenError, Options,
+        CheckError, DbKey, FreezeError, Frozen, OpenError, Options,
         engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
     },
 };
@@ -131,6 +131,14 @@ impl SqliteBlobs {
     /// [`CheckError`], where it can't even be looked at.
     pub fn check(path: &Path, key: &DbKey, told: &mut dyn FnMut(u64, u64)) -> Result<BlobReport, CheckError> {
         check(path, key, None, told)
+    }
+
+    /// Holds the file still, to be copied.
+    ///
+    /// # Errors
+    /// [`FreezeError`].
+    pub fn freeze(path: &Path, key: &DbKey) -> Result<Frozen, FreezeError> {
+        Frozen::hold(path, key, &LAYOUT)
     }
 
     /// Opens the rows of parts whose bytes are objects.

@@ -8,7 +8,7 @@ use crate::config::Period;
 
 const AFTER: &str = "\
 Without a command it serves. Exit codes: 0 done; 2 wrong arguments; 65 the database is damaged; 67 no such account; \
-69 not ready; 70 a fault of the program; 71 an address can't be listened on; 74 a file or the store failed; 75 the \
+69 not ready; 70 a fault of the program; 71 an address can't be listened on; 73 something is there already, or missing; 74 a file or the store failed; 75 the \
 data directory is in use; 78 the configuration is wrong.
 
 Every key of the configuration can be set in the environment: QPC_SECTION__KEY sets section.key. QPC_AUTH_TOKEN and \
@@ -66,6 +66,9 @@ pub(super) enum Command {
     /// The database.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Copies of everything a server keeps, made while it runs.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Other servers: certificates for them, and how the connections stand.
     #[command(subcommand)]
     Federation(FederationCommand),
@@ -204,4 +207,106 @@ pub(super) enum DbCommand {
     /// Verify every page and every hash chain, and that every blob is there and what it should be; change nothing. The
     /// server may be running. Ends with 0 or 65.
     Check(CheckArgs),
+}
+
+const CREATE: &str = "\
+Make a backup of the server of this data directory, whether it runs or not. A running one goes on serving.
+
+A backup is a folder in the place that --to or the configuration names. Everything in it is encrypted with keys that come \
+from the database's key, which is in no backup: keep a copy of it elsewhere, or nobody can ever restore one. Without --full \
+or --incremental it is full where the newest full one is older than backup.full_every, and otherwise has what changed since \
+that one.
+
+It may be interrupted: what is there then is no backup, and goes away by itself after a day.";
+
+const RESTORE: &str = "\
+Bring back a backup into --data-dir, which must not exist or be empty. Everything is checked first, and the directory is \
+there whole or not at all.
+
+The database's key is needed: --key-file FILE puts it into the new directory as db.key; QPC_DB_KEY_FILE and storage.key_file \
+serve as for the server. One-time key packages and invites are dropped, because they may have been used since: clients \
+upload new ones, and you make new invites. Messages that were stored after the backup are not in it.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BackupCommand {
+    /// Make one.
+    #[command(long_about = CREATE)]
+    Create(BackupCreateArgs),
+    /// Show those that are there.
+    List(BackupListArgs),
+    /// Restore one into a scratch directory, check every chain and digest in it, and remove that again. Ends with 0 or 65.
+    Verify(BackupVerifyArgs),
+    /// Bring one back into an empty data directory.
+    #[command(long_about = RESTORE)]
+    Restore(BackupRestoreArgs),
+    /// Remove those that are older than backup.keep_full and backup.keep_incremental say, and what was never finished.
+    Prune(BackupListArgs),
+}
+
+/// Where backups are.
+#[derive(Debug, Args)]
+pub(super) struct BackupPlace {
+    /// The directory with the backups, instead of what the configuration says.
+    #[arg(long = "to", visible_alias = "from", value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupCreateArgs {
+    #[command(flatten)]
+    pub(super) place: BackupPlace,
+    /// With everything in it.
+    #[arg(long, conflicts_with = "incremental")]
+    pub(super) full: bool,
+    /// With what has changed since the newest full one.
+    #[arg(long)]
+    pub(super) incremental: bool,
+    /// Remove nothing afterwards.
+    #[arg(long)]
+    pub(super) keep_all: bool,
+    /// Print one line {"name","kind","base","bytes","own_bytes","removed"} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupListArgs {
+    #[command(flatten)]
+    pub(super) place: BackupPlace,
+    /// Print a line of JSON for each instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupVerifyArgs {
+    /// Its name, or "latest".
+    #[arg(default_value = "latest")]
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) place: BackupPlace,
+    /// A file with the database's key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    /// A directory that does not exist yet, on a disk with room for everything; made and removed again [default: beside the
+    /// data directory].
+    #[arg(long, value_name = "DIR")]
+    pub(super) scratch: Option<PathBuf>,
+    /// Print one line {"name","logs","entries","blobs"} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupRestoreArgs {
+    /// Its name, or "latest".
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) place: BackupPlace,
+    /// A file with the database's key, which goes into the new directory as db.key.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    /// Print one line {"name","logs","entries","blobs","key_packages","invites"} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
 }

@@ -1,11 +1,11 @@
 //! The commands that do one thing and end.
 
 use std::{
-    io::{IsTerminal, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     client_lines::reachable,
     exit::{Exit, Fault},
     print,
+    progress::Progress,
     serve::load,
 };
 use crate::{
@@ -29,8 +30,6 @@ use crate::{
 
 /// How long the running server may take to answer a health check.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two words on how far a check has come.
-const TOLD_EVERY: Duration = Duration::from_millis(200);
 
 /// `config check FILE`.
 pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
@@ -113,7 +112,7 @@ pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Faul
     let _level = logging::init(&quiet());
     let report = storage::check(&loaded)?;
     let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
-    let mut progress = Progress::default();
+    let mut progress = Progress::new("blobs");
     let blobs = storage::check_blobs(&loaded, args.read_objects, &mut |done, total| progress.tell(done, total))?;
     progress.clear();
     problems.extend(blobs.iter().flat_map(|blobs| &blobs.problems).map(ToString::to_string));
@@ -126,28 +125,6 @@ pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Faul
             print(&format!("sound: {blobs} blobs of {bytes} bytes, {uploads} unfinished uploads\n"))
         }
         None => print("no blobs: there is no qpc-blobs.db. If there was one, restore it from a backup\n"),
-    }
-}
-
-/// How far a check has come, on a terminal.
-#[derive(Default)]
-struct Progress {
-    told: Option<Instant>,
-}
-
-impl Progress {
-    fn tell(&mut self, done: u64, total: u64) {
-        if std::io::stderr().is_terminal() && self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-            self.told = Some(Instant::now());
-            // A terminal that is gone is in nobody's way.
-            write!(std::io::stderr(), "\r{} of {} MB of blobs", done / 1_000_000, total / 1_000_000).ok();
-        }
-    }
-
-    fn clear(&self) {
-        if self.told.is_some() {
-            write!(std::io::stderr(), "\r\x1b[K").ok();
-        }
     }
 }
 

@@ -3,13 +3,14 @@
 use std::{fmt, process::ExitCode};
 
 use crate::{
+    backup::BackupError,
     blob_store::objects::OpenObjectsError,
     config::ConfigError,
     data_dir::{CertificateError, DataDirError},
     server::storage::StorageError,
     store::{
         StoreFault,
-        sqlite::{CheckError, OpenError},
+        sqlite::{CheckError, FreezeError, OpenError},
     },
 };
 
@@ -24,6 +25,7 @@ pub(super) enum Exit {
     NotReady = 69,
     Internal = 70,
     Listen = 71,
+    Exists = 73,
     Io = 74,
     InUse = 75,
     Config = 78,
@@ -91,5 +93,40 @@ impl From<StorageError> for Fault {
             error @ StorageError::Bucket(_) => Self::new(Exit::Config, error),
             StorageError::Metrics(error) => Self::new(Exit::Internal, error),
         }
+    }
+}
+
+impl From<BackupError> for Fault {
+    fn from(error: BackupError) -> Self {
+        let exit = match &error {
+            BackupError::Nowhere | BackupError::NoKey | BackupError::Key(_) => Exit::Config,
+            BackupError::Name(_) | BackupError::NoBase => Exit::Usage,
+            BackupError::Busy(_) => Exit::InUse,
+            BackupError::None(_) | BackupError::Unknown(_) | BackupError::Exists(_) => Exit::Exists,
+            BackupError::Manifest(_)
+            | BackupError::Format { .. }
+            | BackupError::Missing { .. }
+            | BackupError::Damaged { .. }
+            | BackupError::Unsound(_) => Exit::Damaged,
+            BackupError::Freeze(FreezeError::Open(_))
+            | BackupError::Database(_)
+            | BackupError::Check(CheckError::Open(_)) => {
+                return match error {
+                    BackupError::Freeze(FreezeError::Open(error))
+                    | BackupError::Database(error)
+                    | BackupError::Check(CheckError::Open(error)) => StorageError::Open(error).into(),
+                    error => Self::new(Exit::Internal, error),
+                };
+            }
+            BackupError::DataDir(_)
+            | BackupError::Freeze(_)
+            | BackupError::Check(_)
+            | BackupError::Io { .. }
+            | BackupError::Open(_)
+            | BackupError::Place(_)
+            | BackupError::Secrets { .. } => Exit::Io,
+            BackupError::Internal(_) => Exit::Internal,
+        };
+        Self::new(exit, error)
     }
 }

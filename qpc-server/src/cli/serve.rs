@@ -1,6 +1,6 @@
 //! `qpc-server` without a command: configure, build, announce, wait, drain.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -21,6 +21,7 @@ use crate::{
     rng::SystemRng,
     server::{
         self, Parts, Running, StartError,
+        backups::Schedule,
         storage::{self, Opened},
     },
     shutdown::{Signals, Wish},
@@ -100,6 +101,7 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
         reset_key: dir.reset_key(&SystemRng)?,
         federation: config.federation.enabled.then(|| federation_source(config, &dir)),
         admin_socket: Some(DataDir::admin_socket(dir.path())),
+        backups: backups(&loaded, dir.path())?,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
     };
@@ -186,6 +188,17 @@ impl Reload<'_> {
 fn federation_source(config: &Config, dir: &DataDir) -> federation::Source {
     let files = FederationFiles::configured(&config.federation, dir.path());
     Arc::new(move || files.read().map_err(|error| error.to_string()))
+}
+
+/// When and where the server makes backups by itself.
+fn backups(loaded: &Loaded, root: &Path) -> Result<Option<Schedule>, Fault> {
+    let config = &loaded.config.backup;
+    Ok(storage::backups(config)?.map(|place| Schedule {
+        place,
+        every: config.incremental_every.0.min(config.full_every.0),
+        config: loaded.file.clone(),
+        data_dir: root.to_owned(),
+    }))
 }
 
 /// Reads the operator's certificate anew each time. The server's own never changes.

@@ -88,6 +88,19 @@ impl Loaded {
         }
         must(blobs.max_size <= BLOB_MAX, "blobs.max_size", "more than 16 GiB");
         must(blobs.upload_expiry >= Period::seconds(1), "blobs.upload_expiry", "less than 1s");
+        let backup = &config.backup;
+        if let Some(key) = backup.missing() {
+            must(false, key, "is not set, and backup.s3_bucket is");
+        }
+        let often = Period::seconds(60);
+        must(backup.full_every >= often, "backup.full_every", "less than 1m");
+        must(backup.incremental_every >= often, "backup.incremental_every", "less than 1m");
+        must(backup.keep_full >= backup.full_every, "backup.keep_full", "less than backup.full_every");
+        must(
+            backup.keep_incremental >= backup.incremental_every,
+            "backup.keep_incremental",
+            "less than backup.incremental_every",
+        );
         let retention = &config.retention;
         let keeps_longer =
             retention.commits_days == 0 || (retention.days > 0 && retention.commits_days >= retention.days);

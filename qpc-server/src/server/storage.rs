@@ -46,7 +46,7 @@ pub enum StorageError {
     #[error(transparent)]
     Blobs(#[from] OpenObjectsError),
     /// Something that a bucket needs is not configured.
-    #[error("{0} is not set, and blobs.backend is \"s3\"")]
+    #[error("{0} is not set, and a bucket is to be used")]
     Bucket(&'static str),
     /// The database can't be checked.
     #[error(transparent)]
@@ -119,28 +119,83 @@ fn blobs(
             (Arc::new(ObjectBlobs::open(&path, key, options, &ObjectPlace::Directory(own.clone()))?), own)
         }
         BlobBackend::S3 => {
-            let place = ObjectPlace::S3(bucket(config)?);
+            let place = ObjectPlace::S3(bucket(&Bucket::of_blobs(config))?);
             (Arc::new(ObjectBlobs::open(&path, key, options, &place)?), dir.path().to_owned())
         }
     };
     Ok(Arc::new(Reserved::new(blobs, disk, config.disk_reserve)))
 }
 
-fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {
+/// What two sections say of a bucket.
+struct Bucket<'a> {
+    name: &'a str,
+    endpoint: &'a str,
+    region: &'a str,
+    access_key: Option<&'a Secret>,
+    secret_key_file: Option<&'a Path>,
+    allow_http: bool,
+    missing: Option<&'static str>,
+}
+
+impl<'a> Bucket<'a> {
+    fn of_blobs(of: &'a config::Blobs) -> Self {
+        Self {
+            name: &of.s3_bucket,
+            endpoint: &of.s3_endpoint,
+            region: &of.s3_region,
+            access_key: of.s3_access_key.as_ref(),
+            secret_key_file: of.s3_secret_key_file.as_deref(),
+            allow_http: of.s3_allow_http,
+            missing: of.missing(),
+        }
+    }
+
+    fn of_backup(of: &'a config::Backup) -> Self {
+        Self {
+            name: &of.s3_bucket,
+            endpoint: &of.s3_endpoint,
+            region: &of.s3_region,
+            access_key: of.s3_access_key.as_ref(),
+            secret_key_file: of.s3_secret_key_file.as_deref(),
+            allow_http: of.s3_allow_http,
+            missing: of.missing(),
+        }
+    }
+}
+
+fn bucket(config: &Bucket<'_>) -> Result<S3Settings, StorageError> {
     let secret = |secret: &Secret| SecretText::new(secret.expose().to_owned());
-    let (Some(access_key), Some(secret_key), None) =
-        (&config.s3_access_key, &config.s3_secret_key_file, config.missing())
-    else {
-        return Err(StorageError::Bucket(config.missing().unwrap_or("blobs.s3_bucket")));
+    let (Some(access_key), Some(secret_key), None) = (config.access_key, config.secret_key_file, config.missing) else {
+        return Err(StorageError::Bucket(config.missing.unwrap_or("a key of the bucket")));
     };
     Ok(S3Settings {
-        endpoint: config.s3_endpoint.clone(),
-        bucket: config.s3_bucket.clone(),
-        region: config.s3_region.clone(),
+        endpoint: config.endpoint.into(),
+        bucket: config.name.into(),
+        region: config.region.into(),
         access_key: secret(access_key),
         secret_key: secret(&read_secret(secret_key)?),
-        allow_http: config.s3_allow_http,
+        allow_http: config.allow_http,
     })
+}
+
+/// Where backups go by the configuration; nothing where it does not say.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn backups(config: &config::Backup) -> Result<Option<ObjectPlace>, StorageError> {
+    if !config.s3_bucket.is_empty() {
+        return Ok(Some(ObjectPlace::S3(bucket(&Bucket::of_backup(config))?)));
+    }
+    Ok(config.directory.clone().map(ObjectPlace::Directory))
+}
+
+/// The key of the databases that are there: from the environment, a file, or the data directory.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn database_key(loaded: &Loaded) -> Result<DbKey, StorageError> {
+    let root = &loaded.config.server.data_dir;
+    key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))
 }
 
 /// Verifies the pages and chains of a database, and changes nothing. A server may run on it.
@@ -149,7 +204,7 @@ fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {
 /// [`StorageError`], where it can't even be looked at.
 pub fn check(loaded: &Loaded) -> Result<CheckReport, StorageError> {
     let root = &loaded.config.server.data_dir;
-    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    let key = database_key(loaded)?;
     Ok(sqlite::check(&DataDir::database(root), &key)?)
 }
 
@@ -169,11 +224,11 @@ pub fn check_blobs(
     if !path.exists() {
         return Ok(None);
     }
-    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    let key = database_key(loaded)?;
     let place = match config.backend {
         BlobBackend::Database => return Ok(Some(SqliteBlobs::check(&path, &key, told)?)),
         BlobBackend::Directory => ObjectPlace::Directory(directory(config, root)),
-        BlobBackend::S3 => ObjectPlace::S3(bucket(config)?),
+        BlobBackend::S3 => ObjectPlace::S3(bucket(&Bucket::of_blobs(config))?),
     };
     Ok(Some(ObjectBlobs::check(&path, &key, (&place, read), told)?))
 }

@@ -14,6 +14,7 @@ pub(crate) mod engine;
 pub(crate) mod error;
 mod figures;
 mod follower;
+mod freeze;
 mod key;
 mod link;
 mod log;
@@ -25,6 +26,7 @@ mod planted;
 mod queue;
 mod reader;
 mod readings;
+mod restored;
 mod rows;
 pub(crate) mod statements;
 mod upkeep;
@@ -47,8 +49,10 @@ use self::{
 pub use self::{
     check::{CheckError, CheckReport, FileProblem, Problem, check},
     connection::OpenError,
+    freeze::{FreezeError, Frozen},
     key::{DbKey, DbKeyError},
     observer::{Batch, StoreObserver, Unobserved},
+    restored::{Dropped, after_restore},
 };
 use super::{CommitSink, HandOver, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
@@ -234,6 +238,14 @@ impl SqliteStore {
         let engine = Engine::open("store", path, key, &LAYOUT, options, writing, StoreReading(figures))?;
         Ok(Self { engine, sink })
     }
+}
+
+/// Holds the file of a store still, to be copied.
+///
+/// # Errors
+/// [`FreezeError`].
+pub fn freeze(path: &Path, key: &DbKey) -> Result<Frozen, FreezeError> {
+    Frozen::hold(path, key, &LAYOUT)
 }
 
 impl Transact for SqliteStore {

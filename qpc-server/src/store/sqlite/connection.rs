@@ -17,7 +17,7 @@ const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// How often SQLCipher is asked whether it takes keys yet, and the pause between.
 const CIPHER_TRIALS: u32 = 1000;
 const CIPHER_PAUSE: Duration = Duration::from_millis(1);
