@@ -52,6 +52,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Config(ConfigCommand::Show(args))) => commands::show_config(&place, &args),
         Some(Command::Config(ConfigCommand::Diff(args))) => commands::diff_config(&place, &args),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
+        Some(Command::Db(DbCommand::ChangeKey(args))) => commands::change_key(&place, &args),
         Some(Command::Backup(command)) => backup::obey(&place, &command),
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),

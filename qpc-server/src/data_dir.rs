@@ -162,8 +162,21 @@ impl DataDir {
         let root = Path::new("");
         let others = [Self::key_file(root), Self::admin_socket(root), Self::backup_lock(root), root.join(LOCK)];
         let databases = [Self::database(root), Self::blobs_database(root)];
+        // The key that another one is being changed to begins as it does.
+        let keys = name.starts_with("db.key");
         let of_database = |path: &PathBuf| path.to_str().is_some_and(|of| name.starts_with(of));
-        !others.iter().any(|path| path == Path::new(name)) && !databases.iter().any(of_database) && !file::is_half(name)
+        !keys
+            && !others.iter().any(|path| path == Path::new(name))
+            && !databases.iter().any(of_database)
+            && !file::is_half(name)
+    }
+
+    /// Puts a secret into a file that only its owner reads, in place of what is there: the old or the new, whole.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn put_secret(path: &Path, text: &str) -> Result<(), DataDirError> {
+        file::replace(path, text.as_bytes()).map_err(|error| DataDirError::Io { path: path.to_owned(), error })
     }
 
     /// Gives a new directory the example configuration, in which nothing is switched on.

@@ -28,6 +28,7 @@ use crate::store::{
     sqlite::{
         CheckError, DbKey, FreezeError, Frozen, OpenError, Options,
         engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
+        rekey,
     },
 };
 
@@ -139,6 +140,14 @@ impl SqliteBlobs {
     /// [`FreezeError`].
     pub fn freeze(path: &Path, key: &DbKey) -> Result<Frozen, FreezeError> {
         Frozen::hold(path, key, &LAYOUT)
+    }
+
+    /// Gives the file another key, unless it has that one already. Nobody else may have it open.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::WrongKey`] where it has neither key.
+    pub fn change_key(path: &Path, old: &DbKey, new: &DbKey) -> Result<(), OpenError> {
+        if rekey::has_key(path, new, &LAYOUT)? { Ok(()) } else { rekey::rekey(path, old, new, &LAYOUT) }
     }
 
     /// Opens the rows of parts whose bytes are objects.

@@ -207,6 +207,24 @@ pub(super) enum DbCommand {
     /// Verify every page and every hash chain, and that every blob is there and what it should be; change nothing. The
     /// server may be running. Ends with 0 or 65.
     Check(CheckArgs),
+    /// Give the databases another key: a random one, or that of a file. No server may run.
+    #[command(long_about = CHANGE_KEY)]
+    ChangeKey(ChangeKeyArgs),
+}
+
+const CHANGE_KEY: &str = "\
+Give the databases another key: a random one, or that of a file. No server may run.
+
+Every page is encrypted anew, so it takes as long as writing the databases, and needs as much room as the larger of them. The new key takes \
+the place of the old one in its file. Interrupted at any moment, the command goes on when it is given again.
+
+Backups that were made before can be restored with the old key alone: keep it as long as they are kept.";
+
+#[derive(Debug, Args)]
+pub(super) struct ChangeKeyArgs {
+    /// A file with the new key: 64 hexadecimal digits, or a passphrase.
+    #[arg(long, value_name = "FILE")]
+    pub(super) new_key_file: Option<PathBuf>,
 }
 
 const CREATE: &str = "\

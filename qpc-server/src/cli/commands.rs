@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    args::{CheckArgs, DiffArgs, InviteArgs, Place, ResetArgs, ShowArgs},
+    args::{ChangeKeyArgs, CheckArgs, DiffArgs, InviteArgs, Place, ResetArgs, ShowArgs},
     client_lines::reachable,
     exit::{Exit, Fault},
     print,
@@ -126,6 +126,19 @@ pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Faul
         }
         None => print("no blobs: there is no qpc-blobs.db. If there was one, restore it from a backup\n"),
     }
+}
+
+/// `db change-key`.
+pub(super) fn change_key(place: &Place, args: &ChangeKeyArgs) -> Result<(), Fault> {
+    let loaded = load(place, None, None)?;
+    let new = args.new_key_file.as_deref().map(config::read_secret).transpose()?;
+    let file = storage::change_key(&loaded, new)?;
+    print(&format!(
+        "The databases have another key; it is in {}.\n\
+         Keep a copy of it elsewhere, make a full backup (qpc-server backup create --full), and keep the old key as long as\n\
+         backups that were made with it.\n",
+        file.display()
+    ))
 }
 
 /// `healthcheck`.

@@ -90,7 +90,9 @@ impl From<StorageError> for Fault {
             StorageError::Check(error) => Self::new(Exit::Io, error),
             StorageError::Blobs(OpenObjectsError::Index(error)) => StorageError::Open(error).into(),
             StorageError::Blobs(error) => Self::new(Exit::Io, error),
-            error @ StorageError::Bucket(_) => Self::new(Exit::Config, error),
+            error @ (StorageError::Bucket(_) | StorageError::KeyElsewhere | StorageError::KeyChanging(_)) => {
+                Self::new(Exit::Config, error)
+            }
             StorageError::Metrics(error) => Self::new(Exit::Internal, error),
         }
     }

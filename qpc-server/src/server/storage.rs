@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     account::OpaqueSetup,
     blob_store::{
@@ -18,7 +20,7 @@ use crate::{
     config::{self, BlobBackend, ConfigError, Loaded, Secret, read_secret},
     data_dir::{DataDir, DataDirError},
     metrics::Metrics,
-    rng::SystemRng,
+    rng::{self, SystemRng},
     store::{
         Aftermath, Store,
         sqlite::{
@@ -51,6 +53,19 @@ pub enum StorageError {
     /// The database can't be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// The key can't be changed where it is.
+    #[error(
+        "the database's key comes from the environment (QPC_DB_KEY), where it can't be changed: put it into a file, name that by \
+         QPC_DB_KEY_FILE or storage.key_file, and try again"
+    )]
+    KeyElsewhere,
+    /// A change of the key was interrupted.
+    #[error(
+        "a change of the database's key was interrupted: {} holds the new one. Give `qpc-server db change-key` again, which \
+         ends it, then start the server",
+        .0.display()
+    )]
+    KeyChanging(PathBuf),
     /// The metrics clash: a fault of the program.
     #[error("internal fault: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -86,6 +101,10 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     let dir = DataDir::open(&loaded.config.server.data_dir)?;
     // Secrets first: the database is made last, so that none is ever without them.
     let setup = dir.opaque_setup(&SystemRng)?;
+    let next = next_key(loaded, dir.path());
+    if next.exists() {
+        return Err(StorageError::KeyChanging(next));
+    }
     let key = key(loaded, || Ok(dir.database_key(&SystemRng)?))?;
     let metrics = Arc::new(Metrics::new()?);
     let storage = &loaded.config.storage;
@@ -196,6 +215,55 @@ pub fn backups(config: &config::Backup) -> Result<Option<ObjectPlace>, StorageEr
 pub fn database_key(loaded: &Loaded) -> Result<DbKey, StorageError> {
     let root = &loaded.config.server.data_dir;
     key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))
+}
+
+/// The file with the key, of which a copy is made while the databases are given the new one.
+const NEXT: &str = ".next";
+
+/// Where the key is, unless it is in the environment.
+fn key_file(loaded: &Loaded, root: &Path) -> PathBuf {
+    loaded.config.storage.key_file.clone().unwrap_or_else(|| DataDir::key_file(root))
+}
+
+/// Where the key is that another one is being changed to.
+fn next_key(loaded: &Loaded, root: &Path) -> PathBuf {
+    let mut next = key_file(loaded, root).into_os_string();
+    next.push(NEXT);
+    next.into()
+}
+
+/// Gives both databases another key, and puts it in the place of the old one's file; a new random one unless `new` is given. No server
+/// may run. Interrupted at any moment, it goes on where it is called again: until then no server starts, because the key in
+/// the file may not open what is there. Gives the file.
+///
+/// # Errors
+/// [`StorageError`]; [`StorageError::KeyElsewhere`] where the key is in no file.
+pub fn change_key(loaded: &Loaded, new: Option<Secret>) -> Result<PathBuf, StorageError> {
+    let dir = DataDir::open(&loaded.config.server.data_dir)?;
+    if loaded.db_key.is_some() {
+        return Err(StorageError::KeyElsewhere);
+    }
+    let file = key_file(loaded, dir.path());
+    let old = DbKey::parse(read_secret(&file)?.expose())?;
+    let next = next_key(loaded, dir.path());
+    // What an interrupted change was to: some of the files may have it.
+    let new = match (next.exists(), new) {
+        (true, _) => read_secret(&next)?,
+        (false, Some(new)) => new,
+        (false, None) => Secret::new(hex::encode(*Zeroizing::new(rng::bytes::<32>(&SystemRng)))),
+    };
+    let key = DbKey::parse(new.expose())?;
+    let text = Zeroizing::new(format!("{}\n", new.expose().trim_end()));
+    DataDir::put_secret(&next, &text)?;
+    sqlite::change_key(&DataDir::database(dir.path()), &old, &key)?;
+    fail::fail_point!("change_key::between");
+    let blobs = DataDir::blobs_database(dir.path());
+    if blobs.exists() {
+        SqliteBlobs::change_key(&blobs, &old, &key)?;
+    }
+    DataDir::put_secret(&file, &text)?;
+    std::fs::remove_file(&next).map_err(|error| DataDirError::Io { path: next, error })?;
+    Ok(file)
 }
 
 /// Verifies the pages and chains of a database, and changes nothing. A server may run on it.

@@ -26,6 +26,7 @@ mod planted;
 mod queue;
 mod reader;
 mod readings;
+pub(crate) mod rekey;
 mod restored;
 mod rows;
 pub(crate) mod statements;
@@ -246,6 +247,14 @@ impl SqliteStore {
 /// [`FreezeError`].
 pub fn freeze(path: &Path, key: &DbKey) -> Result<Frozen, FreezeError> {
     Frozen::hold(path, key, &LAYOUT)
+}
+
+/// Gives the file of a store another key, unless it has that one already. Nobody else may have it open.
+///
+/// # Errors
+/// [`OpenError`]; [`OpenError::WrongKey`] where it has neither key.
+pub fn change_key(path: &Path, old: &DbKey, new: &DbKey) -> Result<(), OpenError> {
+    if rekey::has_key(path, new, &LAYOUT)? { Ok(()) } else { rekey::rekey(path, old, new, &LAYOUT) }
 }
 
 impl Transact for SqliteStore {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use qpc_server::store::sqlite::{DbKey, change_key};
 use serde_json::Value;
 
 use crate::{
@@ -238,4 +239,56 @@ fn a_server_makes_its_own_and_says_when() {
     }
     let (code, out, err) = run(program(&town.path("data")).args(["backup", "verify", "--from", &place]));
     assert_eq!((code, out.contains("-full is sound: ")), (0, true), "{out} {err}");
+}
+
+#[test]
+fn a_changed_key_opens_everything_and_the_old_one_nothing() {
+    let mut town = Town::found();
+    let (alice, _) = town.friends();
+    alice.says("bob", (0..20).map(|number| format!("message {number}")));
+    let data = town.path("data");
+    let change = |arguments: &[&str]| run(program(&data).args(["db", "change-key"]).args(arguments));
+    let (code, _, err) = change(&[]);
+    assert_eq!((code, err.contains("is in use")), (75, true), "{err}");
+    let place = town.path("backups").display().to_string();
+    let before = run(program(&data).args(["backup", "create", "--to", &place]));
+    assert_eq!(before.0, 0, "{}", before.2);
+    town.server.end();
+    let old = fs::read_to_string(data.join("db.key")).unwrap();
+    // Begun, and interrupted: one of the two has the new key.
+    let key = |text: &str| DbKey::parse(text).unwrap();
+    let next = "cd".repeat(32);
+    fs::write(data.join("db.key.next"), &next).unwrap();
+    change_key(&data.join("qpc.db"), &key(&old), &key(&next)).unwrap();
+    let (code, _, err) = run(program(&data).args(["--listen", "127.0.0.1:0"]));
+    assert_eq!((code, err.contains("a change of the database's key was interrupted")), (78, true), "{err}");
+    assert_eq!(change(&[]).0, 0);
+    assert_eq!(fs::read_to_string(data.join("db.key")).unwrap().trim_end(), next);
+    assert!(!data.join("db.key.next").exists());
+    // To one of the operator's own, and to a random one.
+    fs::write(town.path("own.key"), "a passphrase of the operator's\n").unwrap();
+    let own = town.path("own.key").display().to_string();
+    assert_eq!(change(&["--new-key-file", &own]).0, 0);
+    assert_eq!(fs::read_to_string(data.join("db.key")).unwrap(), "a passphrase of the operator's\n");
+    assert_eq!(change(&[]).0, 0);
+    let random = fs::read_to_string(data.join("db.key")).unwrap();
+    assert!(random.trim_end().len() == 64 && random.trim_end() != next && random != old);
+    let (code, out, err) = run(program(&data).args(["db", "check"]));
+    assert_eq!((code, out.contains("sound: ")), (0, true), "{err}");
+    // What was backed up before has the old key, and a new beginning is made.
+    let (code, _, err) = run(program(&data).args(["backup", "verify", "--from", &place]));
+    assert_eq!((code, err.contains("before the key was changed")), (65, true), "{err}");
+    fs::write(town.path("old.key"), old).unwrap();
+    let old = town.path("old.key").display().to_string();
+    assert_eq!(run(program(&data).args(["backup", "verify", "--from", &place, "--key-file", &old])).0, 0);
+    let (code, out, err) = run(program(&data).args(["backup", "create", "--to", &place]));
+    assert_eq!((code, out.contains("-full in ")), (0, true), "{out} {err}");
+    town.restart();
+    let bob = Somebody::of(&town, "bob");
+    assert_eq!(bob.hears(20).last().unwrap()["body"], "message 19");
+    let in_environment = run(program(&data).args(["db", "change-key"]).env("QPC_DB_KEY", "a key"));
+    assert_eq!((in_environment.0, in_environment.2.contains("is in use")), (75, true), "{}", in_environment.2);
+    town.server.end();
+    let in_environment = run(program(&data).args(["db", "change-key"]).env("QPC_DB_KEY", "a key"));
+    assert_eq!((in_environment.0, in_environment.2.contains("QPC_DB_KEY_FILE")), (78, true), "{}", in_environment.2);
 }

@@ -63,6 +63,11 @@ impl DbKey {
     pub(super) fn pragma(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("PRAGMA key = {}", self.0.as_str()))
     }
+
+    /// The statement that gives a file this key instead of the one that it was opened with.
+    pub(super) fn rekey_pragma(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("PRAGMA rekey = {}", self.0.as_str()))
+    }
 }
 
 #[cfg(test)]
