@@ -8,10 +8,12 @@ mod announce;
 mod args;
 mod client_lines;
 mod commands;
+mod doctor;
 mod exit;
 mod federation;
 mod hygiene;
 mod serve;
+mod why_slow;
 
 use std::{
     io::{self, Write},
@@ -53,6 +55,8 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
+        Some(Command::Doctor(args)) => doctor::doctor(&place, &args),
+        Some(Command::WhySlow(args)) => why_slow::why_slow(&place, &args),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }
 }

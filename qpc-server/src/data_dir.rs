@@ -18,7 +18,7 @@ use std::{
 use zeroize::Zeroizing;
 
 pub use self::{
-    certificate::{CertificateError, ServerCertificate, certificates},
+    certificate::{CertificateError, ServerCertificate, Validity, certificates, fingerprint},
     federation::FederationFiles,
 };
 use crate::{
@@ -29,6 +29,8 @@ use crate::{
     transport::ResetKey,
 };
 
+/// The file that a process holds while it has the directory, with its number in it.
+const LOCK: &str = "lock";
 /// The example configuration, which a new directory gets as its own.
 const EXAMPLE_CONFIG: &str = include_str!("../../config/qpc-server.toml");
 
@@ -203,6 +205,18 @@ impl DataDir {
         certificate::self_signed(&self.root, names)
     }
 
+    /// That certificate where it was made already, and nothing where it was not.
+    #[must_use]
+    pub fn made_certificate(root: &Path) -> Option<Result<ServerCertificate, CertificateError>> {
+        certificate::made(root)
+    }
+
+    /// The process that has the data directory `root`, or had it last.
+    #[must_use]
+    pub fn process(root: &Path) -> Option<u32> {
+        fs::read_to_string(root.join(LOCK)).ok()?.trim().parse().ok()
+    }
+
     /// What an earlier start noted, if it did.
     ///
     /// # Errors
@@ -261,7 +275,7 @@ impl DataDir {
 
 /// Takes the directory for this process. The system gives it back when the process ends, however it does.
 fn lock(root: &Path) -> Result<File, DataDirError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK);
     let io = |error| DataDirError::Io { path: path.clone(), error };
     let mut options = fs::OpenOptions::new();
     let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;

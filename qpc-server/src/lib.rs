@@ -6,9 +6,11 @@
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod doctor;
 pub mod logging;
 pub mod server;
 pub mod shutdown;
+pub mod why_slow;
 
 // -- edge
 pub mod admin;

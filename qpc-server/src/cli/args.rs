@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Period;
 
 const AFTER: &str = "\
-Without a command it serves. Exit codes: 0 done; 2 wrong arguments; 65 the database is damaged; 67 no such account; \
+Without a command it serves. Exit codes: 0 done; 1 doctor has found something bad; 2 wrong arguments; 65 the database is damaged; 67 no such account; \
 69 not ready; 70 a fault of the program; 71 an address can't be listened on; 74 a file or the store failed; 75 the \
 data directory is in use; 78 the configuration is wrong.
 
@@ -71,6 +71,48 @@ pub(super) enum Command {
     Federation(FederationCommand),
     /// Ask the running server whether it is ready.
     Healthcheck,
+    /// Look at the machine, the files and the running server: what is wrong, and what to do.
+    #[command(long_about = DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Say in sentences where time goes on the running server, and what most likely makes it slow.
+    #[command(long_about = WHY_SLOW)]
+    WhySlow(WhySlowArgs),
+}
+
+const WHY_SLOW: &str = "\
+Say in sentences where time goes on the running server, and what most likely makes it slow.
+
+It reads the server's page of metrics (metrics.listen) twice and compares. Times are as exact as the buckets they are counted in.";
+
+#[derive(Debug, Args)]
+pub(super) struct WhySlowArgs {
+    /// How long to look: 30s, 5m. With 0s everything counts since the server began.
+    #[arg(long = "for", default_value = "10s", value_name = "DURATION")]
+    pub(super) over: Period,
+    /// Print one line {"over_seconds","since_start","times","queues","limits_hit_per_minute","cpu","memory","connections",
+    /// "cause"} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const DOCTOR: &str = "\
+Look at the machine, the files and the running server: what is wrong, and what to do.
+
+One line for each thing that is looked at, marked ok, warning or bad. Run it as the server's user, with its configuration; \
+the server may be running or not. It changes nothing, but writes a small file into the data directory to time the disk, and \
+removes it. Ends with 0 where nothing is bad, warnings or not, and with 1 where something is.";
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Make a handshake with what answers at the address that clients use, and compare its certificate with this server's.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) reach: Option<String>,
+    /// Verify every page and every hash chain of the database and every blob, as `db check` does.
+    #[arg(long)]
+    pub(super) deep: bool,
+    /// Print one line {"check","mark","found","do"} for each.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

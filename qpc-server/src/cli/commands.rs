@@ -1,8 +1,7 @@
 //! The commands that do one thing and end.
 
 use std::{
-    io::{IsTerminal, Read, Write},
-    net::TcpStream,
+    io::{IsTerminal, Write},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,15 +19,13 @@ use crate::{
     admin::{self, AdminAnswer, AdminRequest, AskError, Operated},
     blob_store::sqlite::BlobReport,
     clock::{Clock, SystemClock},
-    config::{self, Config, Log, LogFormat, Overrides},
+    config::{self, Config, Overrides},
     data_dir::DataDir,
     logging,
     rng::SystemRng,
     server::storage::{self, Opened},
 };
 
-/// How long the running server may take to answer a health check.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two words on how far a check has come.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
 
@@ -110,7 +107,7 @@ pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault
 /// `db check`.
 pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
-    let _level = logging::init(&quiet());
+    let _level = logging::init(&logging::quiet());
     let report = storage::check(&loaded)?;
     let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     let mut progress = Progress::default();
@@ -155,24 +152,12 @@ impl Progress {
 pub(super) fn healthcheck(place: &Place) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     let address = reachable(loaded.config.metrics.listen);
-    let answer = get(address, "/readyz")
+    let answer = admin::fetch(address, "/readyz")
         .map_err(|error| Fault::new(Exit::NotReady, format!("no answer from http://{address}/readyz: {error}")))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.starts_with("HTTP/1.1 200") {
-        print(body)
-    } else {
-        Err(Fault::new(Exit::NotReady, format!("not ready: {}", body.trim())))
+    match answer.status {
+        200 => print(&answer.body),
+        _ => Err(Fault::new(Exit::NotReady, format!("not ready: {}", answer.body.trim()))),
     }
-}
-
-fn get(address: std::net::SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// Asks the running server, or does it here where none runs.
@@ -181,7 +166,7 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
     let answer = match admin::ask(&DataDir::admin_socket(&loaded.config.server.data_dir), &request) {
         Ok(answer) => answer,
         Err(AskError::NoServer) => {
-            let _level = logging::init(&quiet());
+            let _level = logging::init(&logging::quiet());
             alone(&loaded, request)?
         }
         Err(error @ AskError::Socket(_)) => return Err(Fault::new(Exit::Io, error)),
@@ -194,11 +179,6 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
         AdminAnswer::Malformed { reason } => Err(Fault::new(Exit::Usage, reason)),
         AdminAnswer::Failed { reason } => Err(Fault::new(Exit::Io, reason)),
     }
-}
-
-/// A command's own output is what counts: only what wants the operator is logged beside it.
-fn quiet() -> Log {
-    Log { level: "warn".into(), format: LogFormat::Auto }
 }
 
 fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {

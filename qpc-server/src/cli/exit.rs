@@ -18,6 +18,7 @@ use crate::{
 #[repr(u8)]
 pub(super) enum Exit {
     Ok = 0,
+    Bad = 1,
     Usage = 2,
     Damaged = 65,
     NoAccount = 67,

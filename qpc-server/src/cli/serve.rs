@@ -14,7 +14,7 @@ use super::{
 use crate::{
     account::Accounts,
     clock::SystemClock,
-    config::{self, Config, Loaded, Overrides},
+    config::{self, Config, ConfigError, Loaded, Overrides},
     data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
     federation::{self, FederationError},
     logging::{self, Level},
@@ -53,14 +53,23 @@ pub(super) fn load(
     listen: Option<std::net::SocketAddr>,
     metrics_listen: Option<std::net::SocketAddr>,
 ) -> Result<Loaded, Fault> {
-    let overrides = Overrides { file: place.config.clone(), data_dir: place.data_dir.clone(), listen, metrics_listen };
-    let loaded = Config::load(&overrides, environment()?)?;
+    let loaded = read(place, listen, metrics_listen)??;
     let faults = loaded.check();
     if faults.is_empty() {
         return Ok(loaded);
     }
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+}
+
+/// Reads it and judges nothing; the inner error is the configuration's own.
+pub(super) fn read(
+    place: &Place,
+    listen: Option<std::net::SocketAddr>,
+    metrics_listen: Option<std::net::SocketAddr>,
+) -> Result<Result<Loaded, ConfigError>, Fault> {
+    let overrides = Overrides { file: place.config.clone(), data_dir: place.data_dir.clone(), listen, metrics_listen };
+    Ok(Config::load(&overrides, environment()?))
 }
 
 /// The variables that are ours. Others may hold anything.

@@ -45,7 +45,7 @@ use self::{
     rows::{Effects, Rows},
 };
 pub use self::{
-    check::{CheckError, CheckReport, FileProblem, Problem, check},
+    check::{CheckError, CheckReport, FileProblem, Problem, check, opens},
     connection::OpenError,
     key::{DbKey, DbKeyError},
     observer::{Batch, StoreObserver, Unobserved},
