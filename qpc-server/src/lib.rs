@@ -25,6 +25,7 @@ pub mod peers;
 pub mod policy;
 pub mod registry;
 pub mod tasks;
+pub mod told;
 pub mod turns;
 
 // -- domain
