@@ -8,6 +8,7 @@ pub mod config;
 pub mod data_dir;
 pub mod doctor;
 pub mod logging;
+pub mod notify;
 pub mod server;
 pub mod shutdown;
 pub mod why_slow;

@@ -21,7 +21,7 @@ use std::{
 const LAYERS: [(&str, &[&str]); 6] = [
     (
         "composition",
-        &["main", "cli", "config", "server", "shutdown", "data_dir", "logging", "doctor", "why_slow"],
+        &["main", "cli", "config", "server", "shutdown", "data_dir", "logging", "doctor", "notify", "why_slow"],
     ),
     ("edge", &["transport", "session", "federation", "admin"]),
     ("domain", &["account", "delivery", "group", "blob"]),

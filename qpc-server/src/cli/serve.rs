@@ -18,6 +18,7 @@ use crate::{
     data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
     federation::{self, FederationError},
     logging::{self, Level},
+    notify::Supervisor,
     rng::SystemRng,
     server::{
         self, Parts, Running, StartError,
@@ -120,9 +121,28 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
     print(&if json { line()? } else { announce::text(&announcement) })?;
     tracing::info!(listen = %running.listen, metrics = running.metrics_listen.map(tracing::field::display), "ready");
 
-    while signals.next().await == Wish::Reload {
-        reload.take(&mut loaded.config, &running);
+    let (supervisor, health) = (Supervisor::from_environment(), running.health());
+    supervisor.ready();
+    // The watchdog is fed by this task as well: a reload that hangs starves it.
+    tokio::select! {
+        ended = live(running, (&mut loaded.config, reload), &mut signals, &supervisor) => ended,
+        never = supervisor.keep_alive(async || health.is_alive().await) => match never {},
     }
+}
+
+/// Waits for signals and does as they say, until the server has stopped.
+async fn live(
+    running: Running,
+    (config, reload): (&mut Config, &Reload<'_>),
+    signals: &mut Signals,
+    supervisor: &Supervisor,
+) -> Result<(), Fault> {
+    while signals.next().await == Wish::Reload {
+        supervisor.reloading();
+        reload.take(config, &running);
+        supervisor.ready();
+    }
+    supervisor.stopping();
     tracing::info!("stopping: a second signal ends it at once");
     // The store's last words may be lost: everything acknowledged was durable before.
     tokio::select! {
