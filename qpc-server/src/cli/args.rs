@@ -3,20 +3,36 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
+use super::exit::Exit;
 use crate::config::Period;
 
-const AFTER: &str = "\
-Without a command it serves. Exit codes: 0 done; 1 doctor has found something bad; 2 wrong arguments; 65 the database is damaged; 67 no such account; \
-69 not ready; 70 a fault of the program; 71 an address can't be listened on; 74 a file or the store failed; 75 the \
-data directory is in use; 78 the configuration is wrong.
+/// What the environment can say.
+pub(super) const ENVIRONMENT: [(&str, &str); 7] = [
+    ("QPC_SECTION__KEY", "sets section.key of the configuration, above the file"),
+    ("QPC_CONFIG", "as --config"),
+    ("QPC_AUTH_TOKEN", "short for QPC_SERVER__AUTH_TOKEN; QPC_AUTH_TOKEN_FILE: a file that holds it"),
+    ("QPC_DB_KEY", "the database's key, outside production; QPC_DB_KEY_FILE: a file that holds it"),
+    ("RUST_LOG", "what to log on standard error; stands above log.level"),
+    ("NO_COLOR", "set and not empty: no colours"),
+    ("NOTIFY_SOCKET", "where a supervisor such as systemd is told how it goes, with WATCHDOG_USEC how often"),
+];
 
-Every key of the configuration can be set in the environment: QPC_SECTION__KEY sets section.key. QPC_AUTH_TOKEN and \
-QPC_DB_KEY (with _FILE: a file that holds it) are short names.";
+/// What stands below the help.
+fn after() -> String {
+    let exits: Vec<String> = Exit::ALL.iter().map(|exit| format!("{} {}", *exit as u8, exit.meaning())).collect();
+    let environment: Vec<String> = ENVIRONMENT.iter().map(|(name, text)| format!("  {name:16}  {text}")).collect();
+    format!(
+        "Without a command it serves. Exit codes: {}.\n\nEnvironment:\n{}",
+        exits.join("; "),
+        environment.join("\n")
+    )
+}
 
 /// A chat server: end-to-end encrypted conversations over QUIC, stored until they are read.
 #[derive(Debug, Parser)]
-#[command(name = "qpc-server", version, after_help = AFTER, args_conflicts_with_subcommands = false)]
+#[command(name = "qpc-server", version, after_help = after(), args_conflicts_with_subcommands = false)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) place: Place,
@@ -77,6 +93,14 @@ pub(super) enum Command {
     /// Say in sentences where time goes on the running server, and what most likely makes it slow.
     #[command(long_about = WHY_SLOW)]
     WhySlow(WhySlowArgs),
+    /// Print the completions for a shell.
+    Completions {
+        /// Which.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page (roff): `qpc-server man | man -l -`.
+    Man,
 }
 
 const WHY_SLOW: &str = "\

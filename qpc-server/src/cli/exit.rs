@@ -30,6 +30,40 @@ pub(super) enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    /// Every code, in order.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::Bad,
+        Self::Usage,
+        Self::Damaged,
+        Self::NoAccount,
+        Self::NotReady,
+        Self::Internal,
+        Self::Listen,
+        Self::Io,
+        Self::InUse,
+        Self::Config,
+    ];
+
+    /// What it means, for people.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done",
+            Self::Bad => "doctor has found something bad",
+            Self::Usage => "wrong arguments",
+            Self::Damaged => "the database is damaged",
+            Self::NoAccount => "no such account",
+            Self::NotReady => "not ready",
+            Self::Internal => "a fault of the program",
+            Self::Listen => "an address can't be listened on",
+            Self::Io => "a file or the store failed",
+            Self::InUse => "the data directory is in use",
+            Self::Config => "the configuration is wrong",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -92,5 +126,15 @@ impl From<StorageError> for Fault {
             error @ StorageError::Bucket(_) => Self::new(Exit::Config, error),
             StorageError::Metrics(error) => Self::new(Exit::Internal, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_the_documented_ones() {
+        assert_eq!(Exit::ALL.map(|exit| exit as u8), [0, 1, 2, 65, 67, 69, 70, 71, 74, 75, 78]);
     }
 }
