@@ -133,7 +133,9 @@ pub fn explain(page: &Page, earlier: Option<&Page>, over: Duration) -> Report {
         .filter(|(_, times)| times.count() >= cause::FEW)
         .filter_map(|(method, times)| Some((method.to_owned(), times.quantile(0.99)?)))
         .max_by(|(_, a), (_, b)| a.bound().total_cmp(&b.bound()));
-    let refused: f64 = each(page, "qpc_handshake_refused_total", "reason")
+    // The others are asked to prove their address, or give up by themselves.
+    let refused: f64 = ["handshakes", "prefix", "full"]
+        .into_iter()
         .filter_map(|reason| grown("qpc_handshake_refused_total", Some(("reason", reason))))
         .sum();
     let queues = queues(page);

@@ -89,11 +89,13 @@ pub(super) fn likely(signs: &Signs) -> Option<Cause> {
         )
     });
     if let Some((limit, all)) = &signs.limit {
+        // What remembers the accounts of all rates is full.
+        let limit = if limit == "keys" { "rate_keys_max" } else { limit };
         add(critical(Some(*all), 100.0, 1_000.0), &|each| {
             let found = format!(
                 "rates are exceeded {each:.0} times a minute, most often limits.{limit}: clients are held back"
             );
-            (found, format!("Raise [limits.{limit}] and reload, if it is the people and not an attack"))
+            (found, format!("Raise limits.{limit} and reload, if it is the people and not an attack"))
         });
     }
     add(critical(signs.online, 10_000.0, 100_000.0), &|entries| {
