@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io};
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -56,7 +56,7 @@ fn commands(page: &mut String, of: &Command, path: &str) {
         }
         let own =
             || command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help");
-        let shown: Vec<String> = own().map(|argument| format!(" {argument}")).collect();
+        let shown: Vec<String> = own().map(synopsis).collect();
         let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
         // Writing into a string does not fail.
         _ = writeln!(page, ".SS \"{}{}\"\n{}", escaped(path.trim_start()), escaped(&shown.concat()), escaped(&about));
@@ -65,6 +65,12 @@ fn commands(page: &mut String, of: &Command, path: &str) {
             tagged(page, &argument.to_string(), &help);
         }
     }
+}
+
+/// An argument, in brackets where it may be left out.
+fn synopsis(argument: &Arg) -> String {
+    let shown = argument.to_string();
+    if argument.is_required_set() || shown.starts_with('[') { format!(" {shown}") } else { format!(" [{shown}]") }
 }
 
 /// A paragraph with its tag.
@@ -98,9 +104,9 @@ mod tests {
         let page = String::from_utf8(manual().unwrap()).unwrap();
         for part in [
             ".TH qpc-server 8",
-            ".SS \"doctor \\-\\-reach <HOST:PORT> \\-\\-deep \\-\\-json\"",
-            ".SS \"invite create \\-\\-uses <N>",
-            ".SS \"account reset <NAME> \\-\\-json\"",
+            ".SS \"doctor [\\-\\-reach <HOST:PORT>] [\\-\\-deep] [\\-\\-json]\"",
+            ".SS \"invite create [\\-\\-uses <N>]",
+            ".SS \"account reset <NAME> [\\-\\-json]\"",
             "\\fB78\\fR",
             "QPC_DB_KEY_FILE",
         ] {

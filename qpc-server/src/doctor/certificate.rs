@@ -30,6 +30,8 @@ pub(super) const FEDERATION: Kind = Kind {
 const SOON: u64 = 14 * DAY;
 const VERY_SOON: u64 = 3 * DAY;
 const DAY: u64 = 86_400;
+/// A certificate that signs itself ends in two thousand years.
+const LONG: u64 = 36_500 * DAY;
 
 /// Which certificate, and what is to be done about it.
 pub(super) struct Kind {
@@ -140,7 +142,10 @@ pub(super) fn judge(kind: Kind, facts: &Facts, now: Duration) -> Finding {
         return Finding::bad(check, problem.clone(), files);
     }
     let left = ends.saturating_sub(now);
-    let shown = format!("it lasts {} more", span(left));
+    let shown = match left {
+        LONG.. => "it lasts longer than anybody".to_owned(),
+        _ => format!("it lasts {} more", span(left)),
+    };
     match (left, doubt) {
         (0..=VERY_SOON, _) => Finding::bad(check, shown, renew),
         (0..=SOON, _) => Finding::warning(check, shown, renew),
