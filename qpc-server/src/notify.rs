@@ -71,7 +71,7 @@ impl Supervisor {
     /// Says twice in each of the watchdog's periods that the server is alive, if `alive` finds so. Never ends.
     pub async fn keep_alive(&self, alive: impl AsyncFn() -> bool) -> Infallible {
         let Some(period) = self.watchdog else { return pending().await };
-        let mut due = interval(period / 2);
+        let mut due = interval(period.checked_div(2).unwrap_or(period));
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             due.tick().await;

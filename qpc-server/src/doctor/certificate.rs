@@ -143,7 +143,7 @@ pub(super) fn judge(kind: Kind, facts: &Facts, now: Duration) -> Finding {
     }
     let left = ends.saturating_sub(now);
     let shown = match left {
-        LONG.. => "it lasts longer than anybody".to_owned(),
+        LONG.. => "it lasts more than 100 years".to_owned(),
         _ => format!("it lasts {} more", span(left)),
     };
     match (left, doubt) {
