@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 SEEDS ?= 20000
 
-.PHONY: help deps run test s3 check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit
+.PHONY: help deps run test s3 check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit dist deb
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,3 +86,9 @@ torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its c
 
 audit: ## Advisories, licences, bans; needs a network and cargo-deny.
 	cargo deny check
+
+dist: deps ## Programs to hand on, with man pages, completions and checksums, in target/dist-out; libcrypto and the C library stay the system's.
+	.ci/dist
+
+deb: deps ## A Debian package of the same, there as well; needs cargo-deb.
+	.ci/dist deb

@@ -9,11 +9,14 @@ mod args;
 mod backup;
 mod client_lines;
 mod commands;
+mod doctor;
 mod exit;
 mod federation;
 mod hygiene;
+mod pages;
 mod progress;
 mod serve;
+mod why_slow;
 
 use std::{
     io::{self, Write},
@@ -57,12 +60,20 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
+        Some(Command::Doctor(args)) => doctor::doctor(&place, &args),
+        Some(Command::WhySlow(args)) => why_slow::why_slow(&place, &args),
+        Some(Command::Completions { shell }) => print_page(&pages::completions(shell)),
+        Some(Command::Man) => print_page(&pages::manual().map_err(|error| Fault::new(Exit::Internal, error))?),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }
 }
 
 /// Writes what was asked for.
 fn print(text: &str) -> Result<(), Fault> {
+    print_page(text.as_bytes())
+}
+
+fn print_page(page: &[u8]) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Fault::new(Exit::Io, error))
+    out.write_all(page).and_then(|()| out.flush()).map_err(|error| Fault::new(Exit::Io, error))
 }

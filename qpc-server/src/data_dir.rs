@@ -18,7 +18,7 @@ use std::{
 use zeroize::Zeroizing;
 
 pub use self::{
-    certificate::{CertificateError, ServerCertificate, certificates},
+    certificate::{CertificateError, ServerCertificate, Validity, certificates, fingerprint},
     federation::FederationFiles,
 };
 use crate::{
@@ -234,6 +234,18 @@ impl DataDir {
     /// [`DataDirError`].
     pub fn certificate(&self, names: Vec<String>) -> Result<ServerCertificate, DataDirError> {
         certificate::self_signed(&self.root, names)
+    }
+
+    /// That certificate where it was made already, and nothing where it was not.
+    #[must_use]
+    pub fn made_certificate(root: &Path) -> Option<Result<ServerCertificate, CertificateError>> {
+        certificate::made(root)
+    }
+
+    /// The process that has the data directory `root`, or had it last.
+    #[must_use]
+    pub fn process(root: &Path) -> Option<u32> {
+        fs::read_to_string(root.join(LOCK)).ok()?.trim().parse().ok()
     }
 
     /// What an earlier start noted, if it did.

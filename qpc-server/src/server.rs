@@ -135,6 +135,7 @@ pub struct Running {
     blobs: Arc<dyn BlobStore>,
     delivery: Arc<Delivery>,
     policy: Arc<Policy>,
+    health: Arc<Health>,
     look: Arc<Notify>,
     tasks: Tasks,
     patience: Duration,
@@ -326,7 +327,7 @@ async fn open(
     }
     health.set_bound();
     if let Some(http) = http {
-        let page = admin::serve_http(http, Arc::clone(&metrics), health, emptied);
+        let page = admin::serve_http(http, Arc::clone(&metrics), Arc::clone(&health), emptied);
         tasks.share("http", info_span!("http"), async move {
             if let Err(error) = page.await {
                 tracing::error!(%error, "the metrics listener failed");
@@ -360,6 +361,7 @@ async fn open(
         blobs,
         delivery,
         policy,
+        health,
         look,
         tasks,
         patience,
@@ -375,6 +377,12 @@ impl Running {
     /// Takes other rates.
     pub fn set_rates(&self, config: &Config) {
         self.policy.set(&config.edge_limits().rates);
+    }
+
+    /// How it goes, for whoever watches over the process, also while it drains.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
     }
 
     /// Has the certificate's files looked at now, and not only when they are next due.

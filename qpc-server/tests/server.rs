@@ -20,6 +20,8 @@ mod chat;
 mod claims;
 #[path = "server/devices.rs"]
 mod devices;
+#[path = "server/doctor.rs"]
+mod doctor;
 #[path = "server/door.rs"]
 mod door;
 #[path = "server/edge.rs"]
@@ -98,6 +100,8 @@ mod safety;
 mod stopping;
 #[path = "server/suites.rs"]
 mod suites;
+#[path = "server/supervised.rs"]
+mod supervised;
 #[path = "../../qpc-client/tests/program/terminal.rs"]
 mod terminal;
 #[path = "server/verify.rs"]

@@ -27,6 +27,7 @@ use crate::store::{
     HandOver, Reply, StoreFault, VerbError,
     sqlite::{
         CheckError, DbKey, FreezeError, Frozen, OpenError, Options,
+        check::opens_as,
         engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
         rekey,
     },
@@ -123,6 +124,14 @@ impl SqliteBlobs {
     /// [`OpenError`], which says what to do.
     pub fn open(path: &Path, key: DbKey, options: Options) -> Result<Self, OpenError> {
         Self::with(path, key, options, Bytes::Here)
+    }
+
+    /// That the database at a path opens with the key.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub fn opens(path: &Path, key: &DbKey) -> Result<(), CheckError> {
+        opens_as(path, key, &LAYOUT)
     }
 
     /// Verifies the database at a path, and changes nothing. A server may run on it. `told` hears how many bytes of how many

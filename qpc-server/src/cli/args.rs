@@ -3,20 +3,36 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
+use super::exit::Exit;
 use crate::config::Period;
 
-const AFTER: &str = "\
-Without a command it serves. Exit codes: 0 done; 2 wrong arguments; 65 the database is damaged; 67 no such account; \
-69 not ready; 70 a fault of the program; 71 an address can't be listened on; 73 something is there already, or missing; 74 a file or the store failed; 75 the \
-data directory is in use; 78 the configuration is wrong.
+/// What the environment can say.
+pub(super) const ENVIRONMENT: [(&str, &str); 7] = [
+    ("QPC_SECTION__KEY", "sets section.key of the configuration, above the file"),
+    ("QPC_CONFIG", "as --config"),
+    ("QPC_AUTH_TOKEN", "short for QPC_SERVER__AUTH_TOKEN; QPC_AUTH_TOKEN_FILE: a file that holds it"),
+    ("QPC_DB_KEY", "the database's key, outside production; QPC_DB_KEY_FILE: a file that holds it"),
+    ("RUST_LOG", "what to log on standard error; stands above log.level"),
+    ("NO_COLOR", "set and not empty: no colours"),
+    ("NOTIFY_SOCKET", "where a supervisor such as systemd is told how it goes, with WATCHDOG_USEC how often"),
+];
 
-Every key of the configuration can be set in the environment: QPC_SECTION__KEY sets section.key. QPC_AUTH_TOKEN and \
-QPC_DB_KEY (with _FILE: a file that holds it) are short names.";
+/// What stands below the help.
+fn after() -> String {
+    let exits: Vec<String> = Exit::ALL.iter().map(|exit| format!("{} {}", *exit as u8, exit.meaning())).collect();
+    let environment: Vec<String> = ENVIRONMENT.iter().map(|(name, text)| format!("  {name:16}  {text}")).collect();
+    format!(
+        "Without a command it serves. Exit codes: {}.\n\nEnvironment:\n{}",
+        exits.join("; "),
+        environment.join("\n")
+    )
+}
 
 /// A chat server: end-to-end encrypted conversations over QUIC, stored until they are read.
 #[derive(Debug, Parser)]
-#[command(name = "qpc-server", version, after_help = AFTER, args_conflicts_with_subcommands = false)]
+#[command(name = "qpc-server", version, after_help = after(), args_conflicts_with_subcommands = false)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub(super) place: Place,
@@ -74,6 +90,56 @@ pub(super) enum Command {
     Federation(FederationCommand),
     /// Ask the running server whether it is ready.
     Healthcheck,
+    /// Look at the machine, the files and the running server: what is wrong, and what to do.
+    #[command(long_about = DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Say in sentences where time goes on the running server, and what most likely makes it slow.
+    #[command(long_about = WHY_SLOW)]
+    WhySlow(WhySlowArgs),
+    /// Print the completions for a shell.
+    Completions {
+        /// Which.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page (roff): `qpc-server man | man -l -`.
+    Man,
+}
+
+const WHY_SLOW: &str = "\
+Say in sentences where time goes on the running server, and what most likely makes it slow.
+
+It reads the server's page of metrics (metrics.listen) twice and compares. Times are as exact as the buckets they are counted in.";
+
+#[derive(Debug, Args)]
+pub(super) struct WhySlowArgs {
+    /// How long to look: 30s, 5m. With 0s everything counts since the server began.
+    #[arg(long = "for", default_value = "10s", value_name = "DURATION")]
+    pub(super) over: Period,
+    /// Print one line {"over_seconds","since_start","times","queues","limits_hit_per_minute","cpu","memory","connections",
+    /// "cause"} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const DOCTOR: &str = "\
+Look at the machine, the files and the running server: what is wrong, and what to do.
+
+One line for each thing that is looked at, marked ok, warning or bad. Run it as the server's user, with its configuration; \
+the server may be running or not. It changes nothing, but writes a small file into the data directory to time the disk, and \
+removes it. Ends with 0 where nothing is bad, warnings or not, and with 1 where something is.";
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Make a handshake with what answers at the address that clients use, and compare its certificate with this server's.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) reach: Option<String>,
+    /// Verify every page and every hash chain of the database and every blob, as `db check` does.
+    #[arg(long)]
+    pub(super) deep: bool,
+    /// Print one line {"check","mark","found","do"} for each.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,12 +1,6 @@
 //! The commands that do one thing and end.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc};
 
 use super::{
     args::{ChangeKeyArgs, CheckArgs, DiffArgs, InviteArgs, Place, ResetArgs, ShowArgs},
@@ -21,15 +15,12 @@ use crate::{
     admin::{self, AdminAnswer, AdminRequest, AskError, Operated},
     blob_store::sqlite::BlobReport,
     clock::{Clock, SystemClock},
-    config::{self, Config, Log, LogFormat, Overrides},
+    config::{self, Config, Overrides},
     data_dir::DataDir,
     logging,
     rng::SystemRng,
     server::storage::{self, Opened},
 };
-
-/// How long the running server may take to answer a health check.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `config check FILE`.
 pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
@@ -109,7 +100,7 @@ pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault
 /// `db check`.
 pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
-    let _level = logging::init(&quiet());
+    let _level = logging::init(&logging::quiet());
     let report = storage::check(&loaded)?;
     let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     let mut progress = Progress::new("blobs");
@@ -145,24 +136,12 @@ pub(super) fn change_key(place: &Place, args: &ChangeKeyArgs) -> Result<(), Faul
 pub(super) fn healthcheck(place: &Place) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     let address = reachable(loaded.config.metrics.listen);
-    let answer = get(address, "/readyz")
+    let answer = admin::fetch(address, "/readyz")
         .map_err(|error| Fault::new(Exit::NotReady, format!("no answer from http://{address}/readyz: {error}")))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.starts_with("HTTP/1.1 200") {
-        print(body)
-    } else {
-        Err(Fault::new(Exit::NotReady, format!("not ready: {}", body.trim())))
+    match answer.status {
+        200 => print(&answer.body),
+        _ => Err(Fault::new(Exit::NotReady, format!("not ready: {}", answer.body.trim()))),
     }
-}
-
-fn get(address: std::net::SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// Asks the running server, or does it here where none runs.
@@ -171,7 +150,7 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
     let answer = match admin::ask(&DataDir::admin_socket(&loaded.config.server.data_dir), &request) {
         Ok(answer) => answer,
         Err(AskError::NoServer) => {
-            let _level = logging::init(&quiet());
+            let _level = logging::init(&logging::quiet());
             alone(&loaded, request)?
         }
         Err(error @ AskError::Socket(_)) => return Err(Fault::new(Exit::Io, error)),
@@ -184,11 +163,6 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
         AdminAnswer::Malformed { reason } => Err(Fault::new(Exit::Usage, reason)),
         AdminAnswer::Failed { reason } => Err(Fault::new(Exit::Io, reason)),
     }
-}
-
-/// A command's own output is what counts: only what wants the operator is logged beside it.
-fn quiet() -> Log {
-    Log { level: "warn".into(), format: LogFormat::Auto }
 }
 
 fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {

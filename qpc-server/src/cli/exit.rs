@@ -19,6 +19,7 @@ use crate::{
 #[repr(u8)]
 pub(super) enum Exit {
     Ok = 0,
+    Bad = 1,
     Usage = 2,
     Damaged = 65,
     NoAccount = 67,
@@ -29,6 +30,42 @@ pub(super) enum Exit {
     Io = 74,
     InUse = 75,
     Config = 78,
+}
+
+impl Exit {
+    /// Every code, in order.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Ok,
+        Self::Bad,
+        Self::Usage,
+        Self::Damaged,
+        Self::NoAccount,
+        Self::NotReady,
+        Self::Internal,
+        Self::Listen,
+        Self::Exists,
+        Self::Io,
+        Self::InUse,
+        Self::Config,
+    ];
+
+    /// What it means, for people.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done",
+            Self::Bad => "doctor has found something bad",
+            Self::Usage => "wrong arguments",
+            Self::Damaged => "the database or a backup is damaged",
+            Self::NoAccount => "no such account",
+            Self::NotReady => "not ready",
+            Self::Internal => "a fault of the program",
+            Self::Listen => "an address can't be listened on",
+            Self::Exists => "something is there already, or missing",
+            Self::Io => "a file or the store failed",
+            Self::InUse => "the data directory is in use",
+            Self::Config => "the configuration is wrong",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -130,5 +167,15 @@ impl From<BackupError> for Fault {
             BackupError::Internal(_) => Exit::Internal,
         };
         Self::new(exit, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_the_documented_ones() {
+        assert_eq!(Exit::ALL.map(|exit| exit as u8), [0, 1, 2, 65, 67, 69, 70, 71, 73, 74, 75, 78]);
     }
 }

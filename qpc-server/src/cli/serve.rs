@@ -14,10 +14,11 @@ use super::{
 use crate::{
     account::Accounts,
     clock::SystemClock,
-    config::{self, Config, Loaded, Overrides},
+    config::{self, Config, ConfigError, Loaded, Overrides},
     data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
     federation::{self, FederationError},
     logging::{self, Level},
+    notify::Supervisor,
     rng::SystemRng,
     server::{
         self, Parts, Running, StartError,
@@ -54,14 +55,23 @@ pub(super) fn load(
     listen: Option<std::net::SocketAddr>,
     metrics_listen: Option<std::net::SocketAddr>,
 ) -> Result<Loaded, Fault> {
-    let overrides = Overrides { file: place.config.clone(), data_dir: place.data_dir.clone(), listen, metrics_listen };
-    let loaded = Config::load(&overrides, environment()?)?;
+    let loaded = read(place, listen, metrics_listen)??;
     let faults = loaded.check();
     if faults.is_empty() {
         return Ok(loaded);
     }
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+}
+
+/// Reads it and judges nothing; the inner error is the configuration's own.
+pub(super) fn read(
+    place: &Place,
+    listen: Option<std::net::SocketAddr>,
+    metrics_listen: Option<std::net::SocketAddr>,
+) -> Result<Result<Loaded, ConfigError>, Fault> {
+    let overrides = Overrides { file: place.config.clone(), data_dir: place.data_dir.clone(), listen, metrics_listen };
+    Ok(Config::load(&overrides, environment()?))
 }
 
 /// The variables that are ours. Others may hold anything.
@@ -113,9 +123,28 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
     print(&if json { line()? } else { announce::text(&announcement) })?;
     tracing::info!(listen = %running.listen, metrics = running.metrics_listen.map(tracing::field::display), "ready");
 
-    while signals.next().await == Wish::Reload {
-        reload.take(&mut loaded.config, &running);
+    let (supervisor, health) = (Supervisor::from_environment(), running.health());
+    supervisor.ready();
+    // The watchdog is fed by this task as well: a reload that hangs starves it.
+    tokio::select! {
+        ended = live(running, (&mut loaded.config, reload), &mut signals, &supervisor) => ended,
+        never = supervisor.keep_alive(async || health.is_alive().await) => match never {},
     }
+}
+
+/// Waits for signals and does as they say, until the server has stopped.
+async fn live(
+    running: Running,
+    (config, reload): (&mut Config, &Reload<'_>),
+    signals: &mut Signals,
+    supervisor: &Supervisor,
+) -> Result<(), Fault> {
+    while signals.next().await == Wish::Reload {
+        supervisor.reloading();
+        reload.take(config, &running);
+        supervisor.ready();
+    }
+    supervisor.stopping();
     tracing::info!("stopping: a second signal ends it at once");
     // The store's last words may be lost: everything acknowledged was durable before.
     tokio::select! {

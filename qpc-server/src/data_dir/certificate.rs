@@ -54,15 +54,19 @@ impl ServerCertificate {
     /// What clients pin: `sha256:` and the hash of the server's own certificate.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let own: &[u8] = self.chain.first().map_or(&[], |own| own.as_ref());
-        format!("sha256:{}", hex::encode(Sha256::digest(own)))
+        fingerprint(&self.chain)
     }
 
     /// When the server's own certificate ends, in seconds since 1970; `None` where it is none (RFC 5280 section 4.1.2.5).
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
-        let own = Certificate::from_der(self.chain.first()?).ok()?;
-        Some(own.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
+        Some(self.validity()?.ends)
+    }
+
+    /// From when until when the server's own certificate counts; `None` where it is none.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        Validity::of(self.chain.first()?)
     }
 
     /// Reads the operator's files.
@@ -79,6 +83,38 @@ impl ServerCertificate {
             PrivateKeyDer::try_from(bytes).map_err(|_| form())?
         };
         Ok(Self { chain, key })
+    }
+}
+
+/// A chain's fingerprint: `sha256:` and the hash of its first certificate.
+#[must_use]
+pub fn fingerprint(chain: &[CertificateDer<'_>]) -> String {
+    let own: &[u8] = chain.first().map_or(&[], |own| own.as_ref());
+    format!("sha256:{}", hex::encode(Sha256::digest(own)))
+}
+
+/// From when until when a certificate counts, in seconds since 1970 (RFC 5280 section 4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub begins: u64,
+    /// The last second.
+    pub ends: u64,
+}
+
+impl Validity {
+    /// A certificate's; `None` where it is none.
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let validity = Certificate::from_der(certificate).ok()?.tbs_certificate.validity;
+        let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
+        Some(Self { begins: seconds(validity.not_before), ends: seconds(validity.not_after) })
+    }
+
+    /// While both count.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { begins: self.begins.max(other.begins), ends: self.ends.min(other.ends) }
     }
 }
 
@@ -107,13 +143,23 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     fs::read(path).map_err(|error| CertificateError::Unreadable { path: path.to_owned(), error })
 }
 
+fn files(root: &Path) -> (PathBuf, PathBuf) {
+    (root.join("server-cert.der"), root.join("server-key.der"))
+}
+
+/// Reads the certificate of a data directory, where there is one.
+pub(super) fn made(root: &Path) -> Option<Result<ServerCertificate, CertificateError>> {
+    let (certificate, key) = files(root);
+    // The certificate is written last: where it is, its key is too.
+    certificate.exists().then(|| ServerCertificate::from_files(&certificate, &key))
+}
+
 /// Reads the certificate of a data directory, or makes it. Ed25519: the cheapest handshakes.
 pub(super) fn self_signed(root: &Path, names: Vec<String>) -> Result<ServerCertificate, DataDirError> {
-    let (certificate, key) = (root.join("server-cert.der"), root.join("server-key.der"));
-    // The certificate is written last: where it is, its key is too.
-    if certificate.exists() {
-        return Ok(ServerCertificate::from_files(&certificate, &key)?);
+    if let Some(made) = made(root) {
+        return Ok(made?);
     }
+    let (certificate, key) = files(root);
     let made = make(names).map_err(CertificateError::Make)?;
     for (path, bytes) in [(&key, made.key.secret_der()), (&certificate, made.chain.first().map_or(&[][..], |c| c))] {
         file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.clone(), error })?;

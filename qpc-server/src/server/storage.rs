@@ -276,6 +276,25 @@ pub fn check(loaded: &Loaded) -> Result<CheckReport, StorageError> {
     Ok(sqlite::check(&DataDir::database(root), &key)?)
 }
 
+/// That the databases open with their key, and are not of a later release. Reads next to nothing.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn opens(loaded: &Loaded) -> Result<(), StorageError> {
+    let root = &loaded.config.server.data_dir;
+    // Before the key: a new directory has neither.
+    if !DataDir::database(root).exists() {
+        return Err(CheckError::Missing(DataDir::database(root).display().to_string()).into());
+    }
+    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    sqlite::opens(&DataDir::database(root), &key)?;
+    match SqliteBlobs::opens(&DataDir::blobs_database(root), &key) {
+        // A new one is made by the next start.
+        Err(CheckError::Missing(_)) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
 /// The same for the database of blobs, and the objects that it names; nothing where there is none. With `read` the bytes of
 /// objects are compared with their digests as well, as those in the database always are. `told` hears how many bytes of how many
 /// have been looked at.

@@ -48,7 +48,7 @@ use self::{
     rows::{Effects, Rows},
 };
 pub use self::{
-    check::{CheckError, CheckReport, FileProblem, Problem, check},
+    check::{CheckError, CheckReport, FileProblem, Problem, check, opens},
     connection::OpenError,
     freeze::{FreezeError, Frozen},
     key::{DbKey, DbKeyError},

@@ -219,7 +219,13 @@ fn prove(connection: &Connection) -> Result<(), OpenError> {
 mod tests {
     use std::sync::Barrier;
 
-    use super::{super::LAYOUT, *};
+    use super::{
+        super::{
+            LAYOUT,
+            check::{self, CheckError},
+        },
+        *,
+    };
 
     fn open_store(path: &Path, key: &DbKey) -> Result<Connection, OpenError> {
         open(path, key, &LAYOUT, Purpose::Write, 100)
@@ -300,6 +306,9 @@ mod tests {
         drop(connection);
         let newer = open_store(&path, &key);
         assert!(matches!(newer, Err(OpenError::NewerSchema { found: 9, known, .. }) if known == LAYOUT.schema()));
+        // Nor does it open for whoever only asks whether it would.
+        let asked = check::opens(&path, &key);
+        assert!(matches!(asked, Err(CheckError::Open(OpenError::NewerSchema { found: 9, .. }))));
     }
 
     #[test]
