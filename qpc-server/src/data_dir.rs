@@ -29,9 +29,6 @@ use crate::{
     transport::ResetKey,
 };
 
-/// The example configuration, which a new directory gets as its own.
-const EXAMPLE_CONFIG: &str = include_str!("../../config/qpc-server.toml");
-
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -146,13 +143,20 @@ impl DataDir {
         root.join("admin.sock")
     }
 
-    /// Gives a new directory the example configuration, in which nothing is switched on.
+    /// Puts a file in place, whole or not at all, for its owner alone.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn put(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
+        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.to_owned(), error })
+    }
+
+    /// Gives a new directory the annotated configuration, in which nothing is switched on.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn ensure_config(&self) -> Result<(), DataDirError> {
-        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(EXAMPLE_CONFIG.to_owned()))
-            .map(drop)
+        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(config::annotated())).map(drop)
     }
 
     /// The database's key, made where there is no database yet.
@@ -221,8 +225,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn note(&self, note: Note, text: &str) -> Result<(), DataDirError> {
-        let path = self.root.join(note.file_name());
-        file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })
+        Self::put(&self.root.join(note.file_name()), text.as_bytes())
     }
 
     /// 32 random bytes that the database does not need, as hex digits in a file of their own.
@@ -251,7 +254,7 @@ impl DataDir {
                     return Err(DataDirError::Missing(path));
                 }
                 let text = make();
-                file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })?;
+                Self::put(&path, text.as_bytes())?;
                 Ok(text)
             }
             Err(error) => Err(DataDirError::Io { path, error }),
