@@ -6,11 +6,13 @@
 
 mod announce;
 mod args;
+mod capacity;
 mod client_lines;
 mod commands;
 mod exit;
 mod federation;
 mod hygiene;
+mod init;
 mod serve;
 
 use std::{
@@ -24,6 +26,7 @@ use self::{
     args::{AccountCommand, Cli, Command, ConfigCommand, DbCommand, FederationCommand, InviteCommand},
     exit::{Exit, Fault},
 };
+use crate::config::annotated;
 
 /// Runs the program.
 #[must_use]
@@ -47,12 +50,15 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Invite(InviteCommand::Create(args))) => commands::create_invite(&place, &args),
         Some(Command::Account(AccountCommand::Reset(args))) => commands::reset_account(&place, &args),
         Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),
+        Some(Command::Config(ConfigCommand::Default)) => print(&annotated()),
         Some(Command::Config(ConfigCommand::Show(args))) => commands::show_config(&place, &args),
         Some(Command::Config(ConfigCommand::Diff(args))) => commands::diff_config(&place, &args),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
+        Some(Command::Init(args)) => init::init(&args),
+        Some(Command::Capacity(args)) => capacity::capacity(&args),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }
 }
