@@ -57,7 +57,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
-        Some(Command::Init(args)) => init::init(&args),
+        Some(Command::Init(args)) => init::init(&place, &args),
         Some(Command::Capacity(args)) => capacity::capacity(&args),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }

@@ -15,7 +15,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    args::InitArgs,
+    args::{InitArgs, Place},
     client_lines::{program, quote, reachable},
     commands::with_accounts,
     exit::{Exit, Fault},
@@ -60,7 +60,12 @@ const FILES: [(&str, &str); 11] = [
 ];
 
 /// `init`.
-pub(super) fn init(args: &InitArgs) -> Result<(), Fault> {
+pub(super) fn init(place: &Place, args: &InitArgs) -> Result<(), Fault> {
+    let elsewhere = [("--data-dir", place.data_dir.is_some()), ("--config, or QPC_CONFIG,", place.config.is_some())];
+    if let Some((option, _)) = elsewhere.into_iter().find(|(_, is_given)| *is_given) {
+        let message = format!("{option} names what is there; what `init` makes is below --dir. Take it out");
+        return Err(Fault::new(Exit::Usage, message));
+    }
     let plan = Plan::of(args)?;
     if args.dry_run {
         return print(&plan.said(args.json));

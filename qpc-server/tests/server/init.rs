@@ -106,7 +106,10 @@ fn a_server_made_by_init_is_one_to_chat_on() {
     let before = fs::read(&file).unwrap();
     let (code, out, message) = init(&root, &[]);
     assert_eq!((code, out.as_str()), (78, ""));
-    assert!(message.contains("/data is there already (") && message.contains("qpc-server.toml"), "{message}");
+    assert!(
+        message.contains("/data is there already (admin.sock, domain, hub-key, lock, opaque-setup and "),
+        "{message}"
+    );
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -185,6 +188,10 @@ fn what_can_not_be_made_is_refused_with_a_reason_and_leaves_nothing() {
         assert!(message.contains(said), "{message}");
         assert!(below(&root).is_empty(), "{:?}", below(&root));
     }
+
+    let (code, _, message) = typed(&["--profile", "1k", "--domain", "a.example", "--data-dir", "x"]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("--data-dir names what is there") && below(&root).is_empty(), "{message}");
 
     // What is there stays as it is, and is named.
     for (there, said) in
