@@ -47,11 +47,9 @@ mod tests {
 
     #[test]
     fn the_committed_file_is_what_the_types_give() {
-        assert!(
-            annotated() == FILE,
-            "config/qpc-server.toml is not as the types have it: `make config`\n{}",
-            annotated()
-        );
+        let now = annotated();
+        let other = now.lines().zip(FILE.lines()).find(|(now, then)| now != then);
+        assert!(now == FILE, "config/qpc-server.toml is not as the types have it: `make config` (first: {other:?})");
     }
 
     #[test]

@@ -249,8 +249,12 @@ mod tests {
     }
 
     fn asked() -> impl Strategy<Value = Asked> {
-        let numbers = (0.0..10_000.0, 0.0..65_536.0, 0.0..1e8, 0.0..17_180.0, 0.0..1_000.0, 1.0..36_500.0);
-        (1.0..1e6, numbers).prop_map(|(users, (hour, bytes, uploads, mb, fetches, days))| Asked {
+        // As many small ones as large ones: the profiles are for the small.
+        let power = |range: std::ops::Range<f64>| range.prop_map(|exponent| 10_f64.powf(exponent));
+        let messages = (power(-2.0..4.0), 0.0..65_536.0);
+        let attachments = (power(-2.0..8.0), power(-2.0..4.0), 0.0..1_000.0);
+        let numbers = (messages, attachments, 1.0..36_500.0).prop_map(|(m, a, days)| (m.0, m.1, a.0, a.1, a.2, days));
+        (power(0.0..6.0), numbers).prop_map(|(users, (hour, bytes, uploads, mb, fetches, days))| Asked {
             users,
             messages_per_hour: hour,
             message_bytes: bytes,
