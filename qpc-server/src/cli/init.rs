@@ -4,8 +4,9 @@
 //! there already is never touched. The invite is printed and kept nowhere.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{self, Path, PathBuf},
     time::Duration,
 };
@@ -282,9 +283,15 @@ impl<'r> Staged<'r> {
     fn new(root: &'r Path) -> Result<Self, Fault> {
         let made_root = !root.exists();
         make_directory(root)?;
-        let staged = Self { root, dir: root.join(STAGED), made_root, moved: Vec::new(), done: false };
-        make_directory(&staged.dir)?;
-        Ok(staged)
+        let dir = root.join(STAGED);
+        // One at a time: what is there is another's.
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Ok(()) => Ok(Self { root, dir, made_root, moved: Vec::new(), done: false }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Fault::new(Exit::Config, refusal(&dir, "another init's")))
+            }
+            Err(error) => Err(at(&dir, error)),
+        }
     }
 
     /// Moves these to their places, where at most an empty directory is, and has the system write it down.
@@ -382,8 +389,12 @@ mod tests {
         assert!(root.join(SECRETS).exists());
         drop(staged);
         assert!(!root.exists());
-        // A directory that was there stays.
-        drop(Staged::new(temp.path()).unwrap());
+        // A directory that was there stays, and two at once are not.
+        let first = Staged::new(temp.path()).unwrap();
+        let second = Staged::new(temp.path()).err().unwrap();
+        assert!(second.message.contains("or another one is at work: remove it and try again"), "{}", second.message);
+        assert!(first.dir.is_dir(), "the second has not taken it away");
+        drop(first);
         assert_eq!(there(temp.path()).unwrap(), None);
     }
 }
