@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 SEEDS ?= 20000
 
-.PHONY: help deps run test s3 check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit dist deb
+.PHONY: help deps run test s3 check fmt config keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit dist deb
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ check: ## Formatting and lints, warnings denied.
 	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,simulation -- -D warnings
 	@test -z "$$($(CARGO) tree --locked --workspace -i ring 2>/dev/null)" || { echo "check: ring is compiled beside aws-lc-rs" >&2; exit 1; }
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+config: deps ## Write config/qpc-server.toml anew, with the defaults that the types have.
+	$(CARGO) run --locked -p qpc-server --bin qpc-server -- config default > config/qpc-server.toml.new
+	mv config/qpc-server.toml.new config/qpc-server.toml
 
 keyring: deps ## The home's key in a real Secret Service; needs Debian's dbus and gnome-keyring.
 	@command -v dbus-run-session gnome-keyring-daemon >/dev/null || { echo "install first: apt-get install dbus gnome-keyring"; exit 1; }

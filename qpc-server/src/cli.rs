@@ -7,12 +7,14 @@
 mod announce;
 mod args;
 mod backup;
+mod capacity;
 mod client_lines;
 mod commands;
 mod doctor;
 mod exit;
 mod federation;
 mod hygiene;
+mod init;
 mod pages;
 mod progress;
 mod serve;
@@ -29,6 +31,7 @@ use self::{
     args::{AccountCommand, Cli, Command, ConfigCommand, DbCommand, FederationCommand, InviteCommand},
     exit::{Exit, Fault},
 };
+use crate::config::annotated;
 
 /// Runs the program.
 #[must_use]
@@ -52,6 +55,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Invite(InviteCommand::Create(args))) => commands::create_invite(&place, &args),
         Some(Command::Account(AccountCommand::Reset(args))) => commands::reset_account(&place, &args),
         Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),
+        Some(Command::Config(ConfigCommand::Default)) => print(&annotated()),
         Some(Command::Config(ConfigCommand::Show(args))) => commands::show_config(&place, &args),
         Some(Command::Config(ConfigCommand::Diff(args))) => commands::diff_config(&place, &args),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
@@ -64,6 +68,8 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::WhySlow(args)) => why_slow::why_slow(&place, &args),
         Some(Command::Completions { shell }) => print_page(&pages::completions(shell)),
         Some(Command::Man) => print_page(&pages::manual().map_err(|error| Fault::new(Exit::Internal, error))?),
+        Some(Command::Init(args)) => init::init(&place, &args),
+        Some(Command::Capacity(args)) => capacity::capacity(&args),
         Some(Command::Healthcheck) => commands::healthcheck(&place),
     }
 }

@@ -29,9 +29,6 @@ use crate::{
     transport::ResetKey,
 };
 
-/// The example configuration, which a new directory gets as its own.
-const EXAMPLE_CONFIG: &str = include_str!("../../config/qpc-server.toml");
-
 /// The file whose lock says that a process uses the directory.
 const LOCK: &str = "lock";
 
@@ -171,21 +168,20 @@ impl DataDir {
             && !file::is_half(name)
     }
 
-    /// Puts a secret into a file that only its owner reads, in place of what is there: the old or the new, whole.
+    /// Puts a file in place, whole or not at all, for its owner alone.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
-    pub fn put_secret(path: &Path, text: &str) -> Result<(), DataDirError> {
-        file::replace(path, text.as_bytes()).map_err(|error| DataDirError::Io { path: path.to_owned(), error })
+    pub fn put(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
+        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.to_owned(), error })
     }
 
-    /// Gives a new directory the example configuration, in which nothing is switched on.
+    /// Gives a new directory the annotated configuration, in which nothing is switched on.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn ensure_config(&self) -> Result<(), DataDirError> {
-        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(EXAMPLE_CONFIG.to_owned()))
-            .map(drop)
+        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(config::annotated())).map(drop)
     }
 
     /// The database's key, made where there is no database yet.
@@ -266,8 +262,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn note(&self, note: Note, text: &str) -> Result<(), DataDirError> {
-        let path = self.root.join(note.file_name());
-        file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })
+        Self::put(&self.root.join(note.file_name()), text.as_bytes())
     }
 
     /// 32 random bytes that the database does not need, as hex digits in a file of their own.
@@ -296,7 +291,7 @@ impl DataDir {
                     return Err(DataDirError::Missing(path));
                 }
                 let text = make();
-                file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })?;
+                Self::put(&path, text.as_bytes())?;
                 Ok(text)
             }
             Err(error) => Err(DataDirError::Io { path, error }),

@@ -12,8 +12,12 @@ mod across;
 mod backups;
 #[path = "server/blobs.rs"]
 mod blobs;
+#[path = "server/broken_files.rs"]
+mod broken_files;
 #[path = "server/canary.rs"]
 mod canary;
+#[path = "server/capacity.rs"]
+mod capacity;
 #[path = "server/chat.rs"]
 mod chat;
 #[path = "server/claims.rs"]
@@ -50,6 +54,8 @@ mod homes;
 mod hostile;
 #[path = "server/house.rs"]
 mod house;
+#[path = "server/init.rs"]
+mod init;
 #[path = "server/lies.rs"]
 mod lies;
 #[path = "server/links.rs"]
@@ -60,6 +66,8 @@ mod load;
 mod logins;
 #[path = "server/lost_hub.rs"]
 mod lost_hub;
+#[path = "server/manuals.rs"]
+mod manuals;
 #[path = "server/meeting.rs"]
 mod meeting;
 #[path = "server/messages.rs"]

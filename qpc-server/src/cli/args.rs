@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::exit::Exit;
+use super::{
+    capacity::{self, Question},
+    exit::Exit,
+};
 use crate::config::Period;
 
 /// What the environment can say.
@@ -104,6 +107,12 @@ pub(super) enum Command {
     },
     /// Print the manual page (roff): `qpc-server man | man -l -`.
     Man,
+    /// Make all that a new server needs: its configuration, keys, secrets and the first invite.
+    #[command(long_about = INIT)]
+    Init(InitArgs),
+    /// Work out what so many people take: disk, memory, CPU, network, cost, and the profile to use.
+    #[command(long_about = CAPACITY)]
+    Capacity(CapacityArgs),
 }
 
 const WHY_SLOW: &str = "\
@@ -140,6 +149,84 @@ pub(super) struct DoctorArgs {
     /// Print one line {"check","mark","found","do"} for each.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+const INIT: &str = "\
+Make all that a new server needs: its configuration, keys, secrets and the first invite.
+
+Below DIR it makes `data`, the data directory with qpc-server.toml, and `secrets` with the database's key and the token that \
+lets anybody register who knows it, as files to be mounted into a container. Nothing that is there is changed: where one of \
+the two is there and not empty, nothing is made. The first invite is printed once and kept nowhere.";
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// For how many people at once: 100, 1k, 5k, 10k or 20k. `qpc-server capacity` finds the one to use.
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: String,
+    /// What comes after the @ of every account: the server's host name. Can't be changed once there are accounts.
+    #[arg(long)]
+    pub(super) domain: String,
+    /// Where to make `data` and `secrets`.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) dir: PathBuf,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print one line {"profile","domain","data_dir","files","fingerprint","invite","invite_expires_ms","next"} instead
+    /// of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const CAPACITY: &str = "\
+Work out what so many people take: disk, memory, CPU, network, cost, and the profile to use.
+
+It counts with what the load generator has measured (docs/sizing.md), and shows each figure with its source. On a terminal it \
+asks for what it needs where no number is given; else the defaults count, which are the load that was measured.";
+
+#[derive(Debug, Args)]
+pub(super) struct CapacityArgs {
+    /// People connected at the same time [default: 1000].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::USERS), allow_negative_numbers = true)]
+    pub(super) users: Option<f64>,
+    /// Messages that each of them sends in an hour [default: 240].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::MESSAGES), allow_negative_numbers = true)]
+    pub(super) messages_per_hour: Option<f64>,
+    /// Bytes of a message, encrypted; a short one has 215 [default: 400].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::BYTES), allow_negative_numbers = true)]
+    pub(super) message_bytes: Option<f64>,
+    /// Attachments that all of them together send in a day [default: 1000].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::UPLOADS), allow_negative_numbers = true)]
+    pub(super) uploads_per_day: Option<f64>,
+    /// Size of an attachment, in MB [default: 1].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::UPLOAD_MB), allow_negative_numbers = true)]
+    pub(super) upload_mb: Option<f64>,
+    /// How often each attachment is fetched [default: 2].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::FETCHES), allow_negative_numbers = true)]
+    pub(super) fetches_per_upload: Option<f64>,
+    /// Days that messages and attachments are kept [default: 90].
+    #[arg(long, value_name = "N", value_parser = number(&capacity::DAYS), allow_negative_numbers = true)]
+    pub(super) retention_days: Option<f64>,
+    /// What a virtual core costs in a month.
+    #[arg(long, value_name = "PRICE", value_parser = number(&capacity::PRICE), allow_negative_numbers = true)]
+    pub(super) price_vcpu: Option<f64>,
+    /// What a GiB of memory costs in a month.
+    #[arg(long, value_name = "PRICE", value_parser = number(&capacity::PRICE), allow_negative_numbers = true)]
+    pub(super) price_gib_memory: Option<f64>,
+    /// What a GiB of disk costs in a month.
+    #[arg(long, value_name = "PRICE", value_parser = number(&capacity::PRICE), allow_negative_numbers = true)]
+    pub(super) price_gib_disk: Option<f64>,
+    /// What a GiB of outgoing traffic costs.
+    #[arg(long, value_name = "PRICE", value_parser = number(&capacity::PRICE), allow_negative_numbers = true)]
+    pub(super) price_gib_traffic: Option<f64>,
+    /// Print one line {"asked","needed","constants","rows"} instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Reads what a question of the worksheet takes.
+fn number(question: &'static Question) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| question.parse(text)
 }
 
 #[derive(Debug, Subcommand)]
@@ -238,6 +325,8 @@ pub(super) enum ConfigCommand {
         /// The file.
         file: PathBuf,
     },
+    /// Print the annotated file: every key with its default and what it does, nothing switched on.
+    Default,
     /// Show the effective values as a file, secrets redacted.
     Show(ShowArgs),
     /// Show which effective values are not the defaults, or not those of another file.

@@ -8,7 +8,7 @@ use super::{
     exit::{Exit, Fault},
     print,
     progress::Progress,
-    serve::load,
+    serve::{load, refuse_faults},
 };
 use crate::{
     account::{Accounts, RegistrationPolicy},
@@ -25,12 +25,9 @@ use crate::{
 /// `config check FILE`.
 pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
     let overrides = Overrides { file: Some(file.to_owned()), ..Overrides::default() };
-    let faults = Config::load(&overrides, [])?.check();
-    if faults.is_empty() {
-        return print(&format!("{}: good\n", file.display()));
-    }
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+    let loaded = Config::load(&overrides, [])?;
+    refuse_faults(loaded.check().into_iter().chain(loaded.check_files()))?;
+    print(&format!("{}: good\n", file.display()))
 }
 
 /// `config show`.
@@ -166,7 +163,20 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
 }
 
 fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
-    let Opened { dir, store, setup, .. } = storage::open(loaded)?;
+    with_accounts(loaded, storage::open(loaded)?, async |accounts| {
+        admin::perform(&Operated { accounts, peers: None }, request).await
+    })
+}
+
+/// Does something with the accounts of a data directory on which no server runs, and closes it.
+pub(super) fn with_accounts<T>(
+    loaded: &config::Loaded,
+    opened: Opened,
+    work: impl AsyncFnOnce(Arc<Accounts>) -> T,
+) -> Result<T, Fault> {
+    let Opened { dir, store, blobs, setup, aftermath, .. } = opened;
+    // Nobody is woken here.
+    drop(aftermath);
     let domain = qpc_proto::address::Domain::parse(&loaded.config.server.domain)
         .map_err(|error| Fault::new(Exit::Config, error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -176,12 +186,12 @@ fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, 
         .enable_all()
         .build()
         .map_err(|error| Fault::new(Exit::Internal, error))?;
-    let answer = runtime.block_on(async {
-        let operated = Operated { accounts: Arc::new(accounts), peers: None };
-        let answer = admin::perform(&operated, request).await;
-        store.close().await.map(|()| answer)
+    let done = runtime.block_on(async {
+        let done = work(Arc::new(accounts)).await;
+        let closed = blobs.close().await;
+        store.close().await.and(closed).map(|()| done)
     })?;
     // Until here nobody else may open the directory.
     drop(dir);
-    Ok(answer)
+    Ok(done)
 }

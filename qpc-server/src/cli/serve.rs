@@ -56,12 +56,14 @@ pub(super) fn load(
     metrics_listen: Option<std::net::SocketAddr>,
 ) -> Result<Loaded, Fault> {
     let loaded = read(place, listen, metrics_listen)??;
-    let faults = loaded.check();
-    if faults.is_empty() {
-        return Ok(loaded);
-    }
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+    refuse_faults(loaded.check())?;
+    Ok(loaded)
+}
+
+/// Refuses a configuration with something wrong in it, and names it all.
+pub(super) fn refuse_faults(faults: impl IntoIterator<Item = config::Fault>) -> Result<(), Fault> {
+    let faults: Vec<String> = faults.into_iter().map(|fault| fault.to_string()).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Fault::new(Exit::Config, faults.join("\nqpc-server: "))) }
 }
 
 /// Reads it and judges nothing; the inner error is the configuration's own.
@@ -242,18 +244,21 @@ fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Faul
     match (&config.server.certificate_file, &config.server.certificate_key_file) {
         (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key)
             .map_err(|error| crate::data_dir::DataDirError::Certificate(error).into()),
-        _ => {
-            let listen = config.server.listen.ip();
-            let mut names = vec![config.server.domain.clone()];
-            let reachable = (!listen.is_unspecified()).then(|| listen.to_string());
-            for name in ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(reachable) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-            Ok(dir.certificate(names)?)
+        _ => Ok(dir.certificate(own_names(config))?),
+    }
+}
+
+/// What a certificate that signs itself is for.
+pub(super) fn own_names(config: &Config) -> Vec<String> {
+    let listen = config.server.listen.ip();
+    let mut names = vec![config.server.domain.clone()];
+    let reachable = (!listen.is_unspecified()).then(|| listen.to_string());
+    for name in ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(reachable) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
+    names
 }
 
 /// Something to begin with: the invite of the last start while it lasts, else a new one. A production

@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::P
 use sha2::{Digest, Sha256};
 use x509_cert::{Certificate, der::Decode};
 
-use super::{DataDirError, file};
+use super::{DataDir, DataDirError};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +162,7 @@ pub(super) fn self_signed(root: &Path, names: Vec<String>) -> Result<ServerCerti
     let (certificate, key) = files(root);
     let made = make(names).map_err(CertificateError::Make)?;
     for (path, bytes) in [(&key, made.key.secret_der()), (&certificate, made.chain.first().map_or(&[][..], |c| c))] {
-        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.clone(), error })?;
+        DataDir::put(path, bytes)?;
     }
     Ok(made)
 }

@@ -254,14 +254,14 @@ pub fn change_key(loaded: &Loaded, new: Option<Secret>) -> Result<PathBuf, Stora
     };
     let key = DbKey::parse(new.expose())?;
     let text = Zeroizing::new(format!("{}\n", new.expose().trim_end()));
-    DataDir::put_secret(&next, &text)?;
+    DataDir::put(&next, text.as_bytes())?;
     sqlite::change_key(&DataDir::database(dir.path()), &old, &key)?;
     fail::fail_point!("change_key::between");
     let blobs = DataDir::blobs_database(dir.path());
     if blobs.exists() {
         SqliteBlobs::change_key(&blobs, &old, &key)?;
     }
-    DataDir::put_secret(&file, &text)?;
+    DataDir::put(&file, text.as_bytes())?;
     std::fs::remove_file(&next).map_err(|error| DataDirError::Io { path: next, error })?;
     Ok(file)
 }
