@@ -53,7 +53,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
-        Some(Command::Healthcheck) => commands::healthcheck(&place),
+        Some(Command::Health) => commands::health(&place),
     }
 }
 

@@ -70,7 +70,8 @@ pub(super) enum Command {
     #[command(subcommand)]
     Federation(FederationCommand),
     /// Ask the running server whether it is ready.
-    Healthcheck,
+    #[command(alias = "healthcheck")]
+    Health,
 }
 
 #[derive(Debug, Subcommand)]

@@ -151,8 +151,8 @@ impl Progress {
     }
 }
 
-/// `healthcheck`.
-pub(super) fn healthcheck(place: &Place) -> Result<(), Fault> {
+/// `health`.
+pub(super) fn health(place: &Place) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     let address = reachable(loaded.config.metrics.listen);
     let answer = get(address, "/readyz")

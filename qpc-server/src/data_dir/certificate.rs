@@ -8,9 +8,9 @@ use std::{
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
-use x509_cert::{Certificate, der::Decode};
 
 use super::{DataDirError, file};
+use crate::transport::tls;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +58,10 @@ impl ServerCertificate {
         format!("sha256:{}", hex::encode(Sha256::digest(own)))
     }
 
-    /// When the server's own certificate ends, in seconds since 1970; `None` where it is none (RFC 5280 section 4.1.2.5).
+    /// When the server's own certificate ends, in seconds since 1970; `None` where it is none.
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
-        let own = Certificate::from_der(self.chain.first()?).ok()?;
-        Some(own.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
+        tls::ends(self.chain.first()?)
     }
 
     /// Reads the operator's files.

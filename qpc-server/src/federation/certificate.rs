@@ -136,6 +136,11 @@ impl Keys {
         Ok(Self { server, client, chain, authorities, roots })
     }
 
+    /// When the first of the certificates that peers are shown ends, in seconds since 1970.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.chain.iter().filter_map(tls::ends).min()
+    }
+
     /// Whether the files hold the same certificates.
     pub(super) fn are_of(&self, material: &Material) -> bool {
         self.chain == material.chain && self.authorities == material.authorities

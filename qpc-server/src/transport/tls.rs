@@ -12,6 +12,7 @@ use rustls::{
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_cert::{Certificate, der::Decode};
 
 /// What the server shows and proves to be: a certificate chain and its key.
 pub struct Identity {
@@ -30,6 +31,13 @@ pub enum TlsError {
     /// The cryptography lacks what QUIC begins with.
     #[error("the cryptography lacks QUIC's initial cipher suite")]
     Initial(#[from] NoInitialCipherSuite),
+}
+
+/// When a certificate ends, in seconds since 1970; `None` where it is none (RFC 5280 section 4.1.2.5).
+#[must_use]
+pub(crate) fn ends(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
 }
 
 /// aws-lc-rs with the hybrid post-quantum exchange first, and the cheapest suite first.
