@@ -49,6 +49,8 @@ pub struct Metrics {
     pub connections_active: IntGauge,
     /// As many connections as the server takes.
     pub connections_max: IntGauge,
+    /// People who are expected to be connected at once; 0 where nobody has said.
+    pub users_planned: IntGauge,
     /// Authenticated connections.
     pub sessions_active: IntGauge,
     /// Streams of the sync call.
@@ -167,6 +169,10 @@ impl Metrics {
             key_package_upload: new.counter("qpc_key_package_upload_total", "Key packages uploaded.")?,
             connections_active: new.gauge("qpc_connections_active", "Connections, handshakes included.")?,
             connections_max: new.gauge("qpc_connections_max", "As many connections as the server takes.")?,
+            users_planned: new.gauge(
+                "qpc_users_planned",
+                "People expected to be connected at once (server.users_planned); 0: not said.",
+            )?,
             sessions_active: new.gauge("qpc_sessions_active", "Authenticated connections.")?,
             syncs_active: new.gauge("qpc_syncs_active", "Open sync calls.")?,
             delivery_oldest: new
@@ -535,6 +541,7 @@ mod tests {
             "qpc_key_package_upload_total",
             "qpc_connections_active",
             "qpc_connections_max",
+            "qpc_users_planned 0",
             "qpc_sessions_active",
             "qpc_cpu_limit_cores",
             "qpc_memory_limit_bytes",

@@ -303,6 +303,7 @@ async fn open(
 
     let look = Arc::new(Notify::new());
     metrics.set_certificate_expires(certificate.expires());
+    metrics.users_planned.set(config.server.users_planned.into());
     if let Some(source) = source {
         let shown =
             upkeep::Shown { endpoint: endpoint.clone(), chain: certificate.chain, metrics: Arc::clone(&metrics) };

@@ -16,6 +16,8 @@ const TOKEN_MIN: usize = 16;
 const PEERS_MAX: usize = 256;
 /// Most requests under way to one of them.
 const IN_FLIGHT_MAX: usize = 4096;
+/// Most people who can be planned for: more than one server carries, by far.
+const USERS_PLANNED_MAX: u32 = 1_000_000;
 
 /// Something wrong with the value of a key, at its place where the file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +79,7 @@ impl Loaded {
             "certificate_file and certificate_key_file go together",
         );
         must(server.drain <= Period::seconds(600), "server.drain", "more than 10m");
+        must(server.users_planned <= USERS_PLANNED_MAX, "server.users_planned", "more than 1000000");
         must(config.runtime.threads <= 256, "runtime.threads", "more than 256");
         must(config.storage.pool_size <= 64, "storage.pool_size", "more than 64");
         must(config.storage.wal_autocheckpoint > 0, "storage.wal_autocheckpoint", "is 0: the log would never end");

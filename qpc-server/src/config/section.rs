@@ -36,6 +36,8 @@ pub struct Server {
     pub certificate_key_file: Option<PathBuf>,
     /// How long a stopping server finishes what runs.
     pub drain: Period,
+    /// People who are expected to be connected at once, for alerts to compare with. 0: not said.
+    pub users_planned: u32,
 }
 
 impl Default for Server {
@@ -51,6 +53,7 @@ impl Default for Server {
             certificate_file: None,
             certificate_key_file: None,
             drain: Period::seconds(10),
+            users_planned: 0,
         }
     }
 }

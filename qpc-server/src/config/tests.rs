@@ -186,6 +186,9 @@ fn bounds_are_judged_at_the_limit_and_one_past_it() {
     for (delay, faulty) in [("0ms", 1), ("1ms", 0), ("1s", 0), ("1001ms", 1)] {
         assert_eq!(number(&format!("[transport]\nack_delay = \"{delay}\"\n")), faulty, "{delay}");
     }
+    for (users, faulty) in [(0, 0), (1_000_000, 0), (1_000_001, 1)] {
+        assert_eq!(number(&format!("[server]\nusers_planned = {users}\n")), faulty, "{users}");
+    }
     for (packets, faulty) in [(0, 1), (1, 0), (8, 0), (9, 1)] {
         assert_eq!(number(&format!("[transport]\nack_packets = {packets}\n")), faulty, "{packets}");
     }

@@ -98,8 +98,13 @@ fn ends_in(year: i32) -> CertifiedKey<rcgen::KeyPair> {
 
 /// When the certificate that it shows ends, by its metrics.
 fn ends(server: &Program) -> u64 {
+    shown(server, "qpc_certificate_expires_timestamp_seconds")
+}
+
+/// What its metrics say under a name.
+fn shown(server: &Program, name: &str) -> u64 {
     let page = http(server.metrics, "/metrics");
-    let value = page.lines().find_map(|line| line.strip_prefix("qpc_certificate_expires_timestamp_seconds "));
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("{page}")).parse().unwrap()
 }
 
@@ -127,6 +132,15 @@ async fn a_new_certificate_is_shown_and_a_wrong_one_is_not() {
     assert!(connects(of.server(), second.cert.der()).await);
     of.reload("the certificate has changed", |of| of.show(&third));
     assert!(connects(of.server(), third.cert.der()).await);
+}
+
+#[test]
+fn the_people_who_are_planned_for_are_among_the_metrics() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut command = program(temp.path());
+    command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--json"]);
+    let server = Program::spawn(command.env("QPC_SERVER__USERS_PLANNED", "1000"));
+    assert_eq!(shown(&server, "qpc_users_planned"), 1000);
 }
 
 #[tokio::test]
