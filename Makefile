@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 SEEDS ?= 20000
 
-.PHONY: help deps run test s3 check fmt config keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit dist deb
+.PHONY: help deps run test rules s3 check fmt config keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit dist deb
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ test: deps check ## All tests, formatting, lints.
 	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --lib failpoints
 	$(CARGO) test --locked -p qpc-server --features failpoints,simulation --test simulation
 	$(MAKE) s3
+	$(MAKE) rules
+
+rules: ## Prometheus' configuration and rules in docker/prometheus, with a test of each alert.
+	@.ci/deps rules
+	promtool check config docker/prometheus/prometheus.yml
+	promtool test rules docker/prometheus/tests/*.yml
 
 s3: ## The suite of blobs on a bucket, of a server for it that is started here; and files in it, with kills.
 	@.ci/deps s3

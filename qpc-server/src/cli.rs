@@ -70,7 +70,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Man) => print_page(&pages::manual().map_err(|error| Fault::new(Exit::Internal, error))?),
         Some(Command::Init(args)) => init::init(&place, &args),
         Some(Command::Capacity(args)) => capacity::capacity(&args),
-        Some(Command::Healthcheck) => commands::healthcheck(&place),
+        Some(Command::Health) => commands::health(&place),
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use zeroize::Zeroizing;
 
 pub use self::{
-    certificate::{CertificateError, ServerCertificate, Validity, certificates, fingerprint},
+    certificate::{CertificateError, ServerCertificate, certificates, fingerprint},
     federation::FederationFiles,
 };
 use crate::{

@@ -202,6 +202,7 @@ impl Door {
         let server = Some(keys.server.clone());
         let endpoint = Endpoint::new(reset_key.endpoint_config(), server, socket, Arc::new(TokioRuntime));
         let metrics = Arc::new(FederationMetrics::new(metrics)?);
+        metrics.set_certificate_expires(keys.end());
         let configured = peers.iter().map(|peer| (peer.domain.clone(), peer.address.clone()));
         let table = Arc::new(Peers::new(configured, Arc::clone(&metrics)));
         let reach = peers.iter().map(|peer| {

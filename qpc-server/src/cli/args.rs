@@ -92,7 +92,8 @@ pub(super) enum Command {
     #[command(subcommand)]
     Federation(FederationCommand),
     /// Ask the running server whether it is ready.
-    Healthcheck,
+    #[command(alias = "healthcheck")]
+    Health,
     /// Look at the machine, the files and the running server: what is wrong, and what to do.
     #[command(long_about = DOCTOR)]
     Doctor(DoctorArgs),

@@ -129,8 +129,8 @@ pub(super) fn change_key(place: &Place, args: &ChangeKeyArgs) -> Result<(), Faul
     ))
 }
 
-/// `healthcheck`.
-pub(super) fn healthcheck(place: &Place) -> Result<(), Fault> {
+/// `health`.
+pub(super) fn health(place: &Place) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     let address = reachable(loaded.config.metrics.listen);
     let answer = admin::fetch(address, "/readyz")

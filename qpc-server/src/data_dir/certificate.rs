@@ -8,9 +8,9 @@ use std::{
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
-use x509_cert::{Certificate, der::Decode};
 
 use super::{DataDir, DataDirError};
+use crate::transport::tls::Validity;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ impl ServerCertificate {
         fingerprint(&self.chain)
     }
 
-    /// When the server's own certificate ends, in seconds since 1970; `None` where it is none (RFC 5280 section 4.1.2.5).
+    /// When the server's own certificate ends, in seconds since 1970; `None` where it is none.
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
         Some(self.validity()?.ends)
@@ -91,31 +91,6 @@ impl ServerCertificate {
 pub fn fingerprint(chain: &[CertificateDer<'_>]) -> String {
     let own: &[u8] = chain.first().map_or(&[], |own| own.as_ref());
     format!("sha256:{}", hex::encode(Sha256::digest(own)))
-}
-
-/// From when until when a certificate counts, in seconds since 1970 (RFC 5280 section 4.1.2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub begins: u64,
-    /// The last second.
-    pub ends: u64,
-}
-
-impl Validity {
-    /// A certificate's; `None` where it is none.
-    #[must_use]
-    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let validity = Certificate::from_der(certificate).ok()?.tbs_certificate.validity;
-        let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
-        Some(Self { begins: seconds(validity.not_before), ends: seconds(validity.not_after) })
-    }
-
-    /// While both count.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self { begins: self.begins.max(other.begins), ends: self.ends.min(other.ends) }
-    }
 }
 
 /// Reads certificates: PEM of one or more, or DER of one.

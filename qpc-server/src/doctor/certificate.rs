@@ -8,9 +8,9 @@ use webpki::EndEntityCert;
 use super::finding::{Finding, span};
 use crate::{
     config::Config,
-    data_dir::{CertificateError, DataDir, FederationFiles, ServerCertificate, Validity},
+    data_dir::{CertificateError, DataDir, FederationFiles, ServerCertificate},
     federation,
-    transport::{self, Identity},
+    transport::{self, Identity, tls::Validity},
 };
 
 /// The one that clients are shown.

@@ -17,7 +17,10 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::{policy::limits::FederationLimits, transport::tls};
+use crate::{
+    policy::limits::FederationLimits,
+    transport::tls::{self, Validity},
+};
 
 /// What the operator's files hold.
 pub struct Material {
@@ -134,6 +137,11 @@ impl Keys {
         let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client)?));
         client.transport_config(transport);
         Ok(Self { server, client, chain, authorities, roots })
+    }
+
+    /// When the first of the certificates that peers are shown ends, in seconds since 1970.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.chain.iter().filter_map(Validity::of).map(|validity| validity.ends).min()
     }
 
     /// Whether the files hold the same certificates.

@@ -24,6 +24,7 @@ pub(super) async fn look(hall: Arc<Hall>, endpoint: Endpoint, source: Source) {
             Ok(None) => told.over(),
             Ok(Some(keys)) => {
                 endpoint.set_server_config(Some(keys.server.clone()));
+                hall.metrics.set_certificate_expires(keys.end());
                 hall.keys.send_replace(Arc::new(keys));
                 tracing::info!("the federation's certificates have changed: the new ones count from now on");
                 told.over();

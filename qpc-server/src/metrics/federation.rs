@@ -8,7 +8,7 @@ use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opt
 use qpc_proto::error::Code;
 
 use super::{
-    Metrics,
+    Metrics, gauge_value,
     labels::{Asked, Direction, Label, PeerRefused},
 };
 
@@ -26,6 +26,7 @@ pub struct FederationMetrics {
     waiting: IntGaugeVec,
     waiting_oldest: GaugeVec,
     behind: IntGaugeVec,
+    certificate_expires: IntGauge,
 }
 
 impl FederationMetrics {
@@ -46,6 +47,8 @@ impl FederationMetrics {
         let oldest = "Age of the oldest message that waits to be sent to a peer, when it was last looked at.";
         let waiting_oldest = Opts::new("qpc_federation_waiting_oldest_seconds", oldest);
         let behind = Opts::new("qpc_federation_logs_behind", "Logs of which a peer lacks something, as counted last.");
+        let ends = "When the certificate that other servers are shown ends, in seconds since 1970.";
+        let certificate_expires = Opts::new("qpc_federation_certificate_expires_timestamp_seconds", ends);
         let all = Self {
             link_up: IntGaugeVec::new(link_up, &["peer", "direction"])?,
             round_trip: GaugeVec::new(round_trip, &["peer"])?,
@@ -58,6 +61,7 @@ impl FederationMetrics {
             waiting: IntGaugeVec::new(waiting, &["peer"])?,
             waiting_oldest: GaugeVec::new(waiting_oldest, &["peer"])?,
             behind: IntGaugeVec::new(behind, &["peer"])?,
+            certificate_expires: IntGauge::with_opts(certificate_expires)?,
         };
         for reason in PeerRefused::ALL {
             all.refused.with_label_values(&[reason.label()]);
@@ -76,6 +80,7 @@ impl FederationMetrics {
         metrics.register(Box::new(all.waiting.clone()))?;
         metrics.register(Box::new(all.waiting_oldest.clone()))?;
         metrics.register(Box::new(all.behind.clone()))?;
+        metrics.register(Box::new(all.certificate_expires.clone()))?;
         Ok(all)
     }
 
@@ -120,13 +125,18 @@ impl FederationMetrics {
 
     /// What waits to be sent to a peer of the configuration, and how old the oldest of it is.
     pub fn set_waiting(&self, peer: &str, messages: u64, seconds: f64) {
-        self.waiting.with_label_values(&[peer]).set(i64::try_from(messages).unwrap_or(i64::MAX));
+        self.waiting.with_label_values(&[peer]).set(gauge_value(messages));
         self.waiting_oldest.with_label_values(&[peer]).set(seconds);
     }
 
     /// Of how many logs a peer of the configuration lacks something.
     pub fn set_behind(&self, peer: &str, logs: u64) {
-        self.behind.with_label_values(&[peer]).set(i64::try_from(logs).unwrap_or(i64::MAX));
+        self.behind.with_label_values(&[peer]).set(gauge_value(logs));
+    }
+
+    /// Sets when the certificate that other servers are shown ends, in seconds since 1970; 0 where it does not say.
+    pub fn set_certificate_expires(&self, seconds: Option<u64>) {
+        self.certificate_expires.set(gauge_value(seconds.unwrap_or(0)));
     }
 
     /// A peer of the configuration did not take a log.

@@ -350,6 +350,12 @@ async fn new_certificates_count_without_a_restart_and_bad_ones_change_nothing() 
         a.until_connected("b.example").await;
     }
 
+    // What is watched follows.
+    let until_2090 = Claims { years: (2020, 2090), ..good };
+    a.replace_files(Some(authority.material(&until_2090))).await;
+    let page = a.metrics.text().unwrap();
+    assert!(page.contains("\nqpc_federation_certificate_expires_timestamp_seconds 3786912000\n"), "{page}");
+
     // Both move to another authority: first all know both, then all are of the new one, then the old one is forgotten.
     let newer = Authority::new();
     let sides = [(&a, Claims::of("a.example")), (&b, Claims::of("b.example"))];

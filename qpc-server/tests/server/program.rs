@@ -354,9 +354,12 @@ fn an_address_in_use_is_named() {
 #[test]
 fn health_and_metrics_are_shown() {
     let temp = tempfile::tempdir().unwrap();
-    let health = |metrics: &str| run(program(temp.path()).env("QPC_METRICS__LISTEN", metrics).arg("healthcheck"));
+    let ask = |name: &str, metrics: &str| run(program(temp.path()).env("QPC_METRICS__LISTEN", metrics).arg(name));
+    let health = |metrics: &str| ask("health", metrics);
     let server = Program::start(temp.path());
     assert_eq!(health(&server.metrics.to_string()), (0, "ready\n".into(), String::new()));
+    // Its name in images that were built before.
+    assert_eq!(ask("healthcheck", &server.metrics.to_string()).0, 0);
     let page = http(server.metrics, "/metrics");
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     assert!(page.contains("\nqpc_connections_max 25000\n"), "{page}");
