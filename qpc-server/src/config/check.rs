@@ -48,20 +48,36 @@ fn is_filter(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok() && (!word || text.parse::<tracing::level_filters::LevelFilter>().is_ok())
 }
 
+/// The key for whose sake another one has to be set, or be as large; the key itself where none is.
+fn wanted_by(key: &str) -> &str {
+    match key {
+        "retention.commits_days" => "retention.days",
+        key if key.starts_with("blobs.s3_") => "blobs.backend",
+        key => key,
+    }
+}
+
 impl Loaded {
     /// Everything that is wrong with the values; nothing when the server may start.
     #[must_use]
     pub fn check(&self) -> Vec<Fault> {
         let value = |(key, message): (&'static str, String)| {
             let default = source::default_of(key).map(|default| format!("; the default is {default}"));
-            self.fault(key, key, message + &default.unwrap_or_default())
+            self.fault_or_at(key, wanted_by(key), message + &default.unwrap_or_default())
         };
         let mut faults: Vec<Fault> = self.check_values().into_iter().map(value).collect();
         faults.extend(self.check_peers());
         if self.config.server.production {
-            faults.extend(self.check_production().into_iter().map(|(key, message)| self.fault(key, key, message)));
+            let production = self.check_production().into_iter();
+            faults.extend(production.map(|(key, message)| self.fault_or_at(key, "server.production", message)));
         }
         faults
+    }
+
+    /// With where the key is set, or else what wants it: another key.
+    fn fault_or_at(&self, key: &'static str, other: &str, message: String) -> Fault {
+        let at = if self.set_by(key).is_some() { key } else { other };
+        self.fault(key, at, message)
     }
 
     /// With where `at` is set, which is the key or an entry of its list: a place in the file, or a variable or option.

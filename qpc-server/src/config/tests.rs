@@ -227,7 +227,7 @@ fn defaults_may_start_and_nonsense_may_not() {
     assert_eq!(
         faults("[blobs]\nbackend = \"s3\"\ns3_endpoint = \"https://s3.example\"\nmax_size = 17179869185\n", &[]),
         [
-            "blobs.s3_bucket: is not set, and blobs.backend is \"s3\"",
+            "qpc-server.toml:2:1: blobs.s3_bucket: is not set, and blobs.backend is \"s3\"",
             "qpc-server.toml:4:1: blobs.max_size: more than 16 GiB; the default is 110100480"
         ]
     );
@@ -243,10 +243,10 @@ fn production_refuses_what_is_only_for_trying_out() {
     assert_eq!(
         faults("[server]\nproduction = true\nauth_token = \"short\"\n", &[("QPC_DB_KEY", "k")]),
         [
-            "server.domain: server.production = true needs a domain of its own, such as chat.example.org",
-            "server.certificate_file: server.production = true needs a certificate: name its file",
-            "storage.key_file: server.production = true needs an explicit key file: name it",
-            "storage.key_file: server.production = true takes no key from QPC_DB_KEY: use a file or a credential",
+            "qpc-server.toml:2:1: server.domain: server.production = true needs a domain of its own, such as chat.example.org",
+            "qpc-server.toml:2:1: server.certificate_file: server.production = true needs a certificate: name its file",
+            "qpc-server.toml:2:1: storage.key_file: server.production = true needs an explicit key file: name it",
+            "qpc-server.toml:2:1: storage.key_file: server.production = true takes no key from QPC_DB_KEY: use a file or a credential",
             "qpc-server.toml:3:1: server.auth_token: server.production = true needs a token of at least 16 characters"
         ]
     );

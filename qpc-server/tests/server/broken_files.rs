@@ -10,7 +10,7 @@ use crate::{init::server, program::run};
 /// What is wrong, the file, the line and column, the key, and what to do.
 type Broken = (&'static str, &'static [u8], &'static str, &'static str, &'static str);
 
-const BROKEN: [Broken; 29] = [
+const BROKEN: [Broken; 32] = [
     ("a number as text", b"[storage]\npool_size = \"four\"\n", "2:13", "storage.pool_size", "write a whole number; the default is 0"),
     ("text as a number", b"[server]\ndomain = 5\n", "2:10", "server.domain", "write text in quotes; the default is \"localhost\""),
     ("a switch as text", b"[server]\nproduction = \"yes\"\n", "2:14", "server.production", "write true or false; the default is false"),
@@ -40,6 +40,27 @@ const BROKEN: [Broken; 29] = [
     ("a token's file that is a directory", b"[server]\nauth_token_file = \"/\"\n", "2:1", "server.auth_token_file", "name a file that the server may read"),
     ("a peer with port 0", b"[[federation.peers]]\ndomain = \"b.example\"\naddress = \"10.0.0.1:7001\"\n[[federation.peers]]\ndomain = \"c.example\"\naddress = \"10.0.0.1:0\"\n", "4:1", "federation.peers", "c.example: address \"10.0.0.1:0\" is not host:port, such as"),
     ("a peer twice", b"[[federation.peers]]\ndomain = \"b.example\"\naddress = \"10.0.0.1:7001\"\n[[federation.peers]]\ndomain = \"b.example\"\naddress = \"10.0.0.2:7001\"\n", "4:1", "federation.peers", "b.example: named twice: keep one of the two"),
+    (
+        "a bucket without its name",
+        b"[blobs]\nbackend = \"s3\"\ns3_endpoint = \"https://s3.example\"\n",
+        "2:1",
+        "blobs.s3_bucket",
+        "is not set, and blobs.backend is \"s3\"",
+    ),
+    (
+        "production without a key file",
+        b"[server]\nproduction = true\ndomain = \"a.example\"\ncertificate_file = \"/dev/null\"\ncertificate_key_file = \"/dev/null\"\n",
+        "2:1",
+        "storage.key_file",
+        "needs an explicit key file: name it",
+    ),
+    (
+        "bodies kept longer than entries",
+        b"[retention]\ndays = 200\n",
+        "2:1",
+        "retention.commits_days",
+        "less than retention.days: set it to as many days, or to 0; the default is 180",
+    ),
 ];
 
 fn check(file: &Path) -> (i32, String, String) {
