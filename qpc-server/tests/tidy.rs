@@ -322,3 +322,21 @@ fn the_threat_model_names_tests_that_exist() {
     let missing: Vec<_> = names.iter().filter(|name| !tests.contains(**name)).collect();
     assert!(missing.is_empty(), "docs/threat-model.md: no such test {missing:?}");
 }
+
+#[test]
+fn what_to_do_when_something_is_wrong_names_metrics_that_exist() {
+    let sources = sources();
+    let metrics: String = sources
+        .iter()
+        .filter(|(path, _)| path.starts_with("qpc-server/src/metrics"))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    for name in ["operations/install.md", "operations/incident-response.md"] {
+        let text = document(name);
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        let named: BTreeSet<&str> = words.filter(|word| word.starts_with("qpc_")).collect();
+        let missing: Vec<_> = named.iter().filter(|metric| !metrics.contains(&format!("\"{metric}\""))).collect();
+        assert!(missing.is_empty(), "docs/{name}: no such metric {missing:?}");
+        assert!(name.ends_with("install.md") || named.len() > 10, "docs/{name}: the metrics were not found");
+    }
+}

@@ -25,6 +25,9 @@ pub(super) fn quick(loaded: &Loaded, house: &House) -> Finding {
             format!("the running server says: {reason}"),
             "look at its log, and at space and fsync here",
         ),
+        (State::Silent, _) => {
+            Finding::warning(CHECK, "the server that has it does not answer", "see the line of the server")
+        }
         _ => judge_opening(storage::opens(loaded)),
     }
 }
@@ -89,6 +92,7 @@ mod tests {
         let loaded = Config::load(&overrides, []).unwrap();
         assert_eq!(quick(&loaded, &house(State::Running, Ok(()))).mark, Mark::Ok);
         assert_eq!(quick(&loaded, &house(State::Running, Err("the store is too slow"))).mark, Mark::Bad);
+        assert_eq!(quick(&loaded, &house(State::Silent, Err(""))).mark, Mark::Warning);
         let none = house(State::Stopped, Err(""));
         assert_eq!([quick(&loaded, &none), deep(&loaded)].map(|finding| finding.mark), [Mark::Warning; 2]);
 

@@ -1,6 +1,6 @@
 //! The server itself: whether it runs on this data directory, is ready, and is this release.
 
-use std::{net::SocketAddr, path::Path};
+use std::{io::ErrorKind, net::SocketAddr, path::Path};
 
 use super::finding::Finding;
 use crate::{
@@ -20,6 +20,8 @@ pub(super) enum State {
     /// None runs on this data directory.
     #[default]
     Stopped,
+    /// There is one, which does not answer.
+    Silent,
     /// It can't be asked.
     Unknown(String),
 }
@@ -46,11 +48,13 @@ impl Default for House {
 
 /// Asks it, by its socket and its page. Nothing is asked of the page of another server that listens there.
 pub(super) fn facts(data: &Path, metrics: Option<SocketAddr>) -> House {
-    let (state, peers) = match admin::ask(&DataDir::admin_socket(data), &AdminRequest::FederationStatus) {
-        Ok(AdminAnswer::Federation { peers }) => (State::Running, peers),
-        Ok(_) => (State::Unknown("it answers something else: it may be of another release".into()), None),
+    let asked = admin::ask(&DataDir::admin_socket(data), &AdminRequest::FederationStatus);
+    let process = DataDir::process(data);
+    let peers = match asked {
+        Ok(AdminAnswer::Federation { peers }) => peers,
         Err(AskError::NoServer) => return House::default(),
-        Err(error) => (State::Unknown(error.to_string()), None),
+        // Its page would only be waited for as long again.
+        other => return House { state: unanswered(other), process, ..House::default() },
     };
     let page = |path| match metrics {
         Some(address) => {
@@ -63,7 +67,18 @@ pub(super) fn facts(data: &Path, metrics: Option<SocketAddr>) -> House {
         _ => Err(answer.body.trim().to_owned()),
     });
     let version = page("/metrics").ok().and_then(|answer| version(&answer.body).map(str::to_owned));
-    House { state, process: DataDir::process(data), ready, version, peers }
+    House { state: State::Running, process, ready, version, peers }
+}
+
+/// What a server is that did not tell of its peers.
+fn unanswered(asked: Result<AdminAnswer, AskError>) -> State {
+    match asked {
+        Err(AskError::Socket(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            State::Silent
+        }
+        Err(error) => State::Unknown(error.to_string()),
+        Ok(_) => State::Unknown("it answers something else: it may be of another release".into()),
+    }
 }
 
 /// The release that a page of metrics names.
@@ -75,6 +90,10 @@ pub(super) fn judge(house: &House) -> Finding {
     match &house.state {
         State::Stopped => {
             return Finding::warning(CHECK, "none runs on this data directory", "start it: systemctl start qpc-server");
+        }
+        State::Silent => {
+            let remedy = "look at its log and at the disk, then restart it: nothing that was acknowledged is lost";
+            return Finding::bad(CHECK, "it runs and does not answer: it hangs", remedy);
         }
         State::Unknown(why) => {
             return Finding::bad(CHECK, why.clone(), "run this as the server's user, with its configuration");
@@ -112,6 +131,15 @@ mod tests {
         let hidden = House { state: State::Unknown("permission denied".into()), ..running.clone() };
         let marks = [running, old, slow, hidden, House::default()].map(|house| judge(&house).mark);
         assert_eq!(marks, [Mark::Ok, Mark::Warning, Mark::Bad, Mark::Bad, Mark::Warning]);
+    }
+
+    #[test]
+    fn one_that_hangs_is_told_from_one_that_may_not_be_asked() {
+        let failed = |kind: ErrorKind| unanswered(Err(AskError::Socket(kind.into())));
+        assert_eq!(failed(ErrorKind::WouldBlock), State::Silent);
+        assert!(matches!(failed(ErrorKind::PermissionDenied), State::Unknown(_)));
+        let hangs = judge(&House { state: State::Silent, ..House::default() });
+        assert!(hangs.mark == Mark::Bad && hangs.found.contains("it hangs"), "{}", hangs.found);
     }
 
     #[test]
