@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 TORTURE_CYCLES ?= 25
 SEEDS ?= 20000
 
-.PHONY: help deps run test rules s3 check fmt keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit
+.PHONY: help deps run test rules s3 check fmt config keyring bench bench-check bench-baseline bench-peers bench-peers-test tiers fuzz torture audit dist deb
 
 help: ## Show what can be made.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ check: ## Formatting and lints, warnings denied.
 	$(CARGO) clippy --locked -p qpc-server --all-targets --features conformance,failpoints,simulation -- -D warnings
 	@test -z "$$($(CARGO) tree --locked --workspace -i ring 2>/dev/null)" || { echo "check: ring is compiled beside aws-lc-rs" >&2; exit 1; }
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+config: deps ## Write config/qpc-server.toml anew, with the defaults that the types have.
+	$(CARGO) run --locked -p qpc-server --bin qpc-server -- config default > config/qpc-server.toml.new
+	mv config/qpc-server.toml.new config/qpc-server.toml
 
 keyring: deps ## The home's key in a real Secret Service; needs Debian's dbus and gnome-keyring.
 	@command -v dbus-run-session gnome-keyring-daemon >/dev/null || { echo "install first: apt-get install dbus gnome-keyring"; exit 1; }
@@ -92,3 +96,9 @@ torture: deps ## Slow tests: kill -9 under load, TORTURE_CYCLES times, and its c
 
 audit: ## Advisories, licences, bans; needs a network and cargo-deny.
 	cargo deny check
+
+dist: deps ## Programs to hand on, with man pages, completions and checksums, in target/dist-out; libcrypto and the C library stay the system's.
+	.ci/dist
+
+deb: deps ## A Debian package of the same, there as well; needs cargo-deb.
+	.ci/dist deb

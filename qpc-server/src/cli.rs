@@ -6,12 +6,19 @@
 
 mod announce;
 mod args;
+mod backup;
+mod capacity;
 mod client_lines;
 mod commands;
+mod doctor;
 mod exit;
 mod federation;
 mod hygiene;
+mod init;
+mod pages;
+mod progress;
 mod serve;
+mod why_slow;
 
 use std::{
     io::{self, Write},
@@ -24,6 +31,7 @@ use self::{
     args::{AccountCommand, Cli, Command, ConfigCommand, DbCommand, FederationCommand, InviteCommand},
     exit::{Exit, Fault},
 };
+use crate::config::annotated;
 
 /// Runs the program.
 #[must_use]
@@ -47,18 +55,31 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Invite(InviteCommand::Create(args))) => commands::create_invite(&place, &args),
         Some(Command::Account(AccountCommand::Reset(args))) => commands::reset_account(&place, &args),
         Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),
+        Some(Command::Config(ConfigCommand::Default)) => print(&annotated()),
         Some(Command::Config(ConfigCommand::Show(args))) => commands::show_config(&place, &args),
         Some(Command::Config(ConfigCommand::Diff(args))) => commands::diff_config(&place, &args),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
+        Some(Command::Db(DbCommand::ChangeKey(args))) => commands::change_key(&place, &args),
+        Some(Command::Backup(command)) => backup::obey(&place, &command),
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),
         Some(Command::Federation(FederationCommand::Status(args))) => federation::status(&place, &args),
+        Some(Command::Doctor(args)) => doctor::doctor(&place, &args),
+        Some(Command::WhySlow(args)) => why_slow::why_slow(&place, &args),
+        Some(Command::Completions { shell }) => print_page(&pages::completions(shell)),
+        Some(Command::Man) => print_page(&pages::manual().map_err(|error| Fault::new(Exit::Internal, error))?),
+        Some(Command::Init(args)) => init::init(&place, &args),
+        Some(Command::Capacity(args)) => capacity::capacity(&args),
         Some(Command::Health) => commands::health(&place),
     }
 }
 
 /// Writes what was asked for.
 fn print(text: &str) -> Result<(), Fault> {
+    print_page(text.as_bytes())
+}
+
+fn print_page(page: &[u8]) -> Result<(), Fault> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Fault::new(Exit::Io, error))
+    out.write_all(page).and_then(|()| out.flush()).map_err(|error| Fault::new(Exit::Io, error))
 }

@@ -4,10 +4,13 @@
 //! nothing is ignored. [`Config::load`] reads, [`Loaded::check`] judges what only makes sense
 //! together, and `production = true` refuses what is only good for trying out.
 
+mod annotated;
 mod change;
 mod check;
+mod files;
 mod limits;
 mod overlay;
+mod profile;
 mod section;
 mod source;
 mod value;
@@ -22,12 +25,14 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::{
+    annotated::annotated,
     change::{Change, changes},
     check::Fault,
     limits::{Limits, Rate, Transport},
+    profile::{PROFILES, Profile, UnknownProfile},
     section::{
-        BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention, Runtime,
-        Server, Storage,
+        Backup, BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention,
+        Runtime, Server, Storage,
     },
     source::{FileFault, keys},
     value::{Period, PeriodError, Secret},
@@ -52,6 +57,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// `[retention]`.
     pub retention: Retention,
+    /// `[backup]`.
+    pub backup: Backup,
     /// `[transport]`.
     pub transport: Transport,
     /// `[limits]`.
@@ -95,7 +102,7 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file can't be read.
-    #[error("{}: {error}", file.display())]
+    #[error("{}: {error}{}", file.display(), hint(error))]
     Unreadable {
         /// Which.
         file: PathBuf,
@@ -113,9 +120,26 @@ pub enum ConfigError {
         /// What is wrong with it.
         message: String,
     },
+    /// A file that the configuration names can't be read.
+    #[error("{place}: {key}: {}: {error}; name a file that the server may read", file.display())]
+    Named {
+        /// Where that is said: a place in the file, or a variable.
+        place: String,
+        /// By which key.
+        key: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Secrets are given twice.
-    #[error("{0} and {0}_file are both set: which one counts?")]
-    Twice(&'static str),
+    #[error("{place}: {key}_file: {key} is set as well: take one of the two out")]
+    Twice {
+        /// Where the file is named.
+        place: String,
+        /// The key of the secret itself.
+        key: &'static str,
+    },
     /// A fault of this program.
     #[error("internal fault: {0}")]
     Internal(String),
@@ -158,14 +182,17 @@ impl Config {
         }
         config.server.listen = overrides.listen.unwrap_or(config.server.listen);
         config.metrics.listen = overrides.metrics_listen.unwrap_or(config.metrics.listen);
-        if let Some(file) = &config.server.auth_token_file {
-            if config.server.auth_token.is_some() {
-                return Err(ConfigError::Twice("server.auth_token"));
-            }
-            config.server.auth_token = Some(read_secret(file)?);
-        }
         let file = source.as_ref().map(|source| source.file.clone());
-        Ok(Loaded { config, db_key: db_key.map(Secret::new), file, source, above })
+        let mut loaded = Loaded { config, db_key: db_key.map(Secret::new), file, source, above };
+        if let Some(file) = &loaded.config.server.auth_token_file {
+            let place = loaded.origin("server.auth_token_file");
+            if loaded.config.server.auth_token.is_some() {
+                return Err(ConfigError::Twice { place, key: "server.auth_token" });
+            }
+            let named = |error| ConfigError::Named { place, key: "server.auth_token_file", file: file.clone(), error };
+            loaded.config.server.auth_token = Some(secret_of(file).map_err(named)?);
+        }
+        Ok(loaded)
     }
 
     /// The effective values as a configuration file, secrets redacted.
@@ -194,14 +221,30 @@ impl Loaded {
 
     /// Who sets a key: what stands highest.
     fn origin(&self, key: &str) -> String {
-        let above = self.above.iter().rev().find(|(set, _)| set == key).map(|(_, by)| by.clone());
-        let in_file = || self.source.as_ref().and_then(|source| source.place_of(key));
-        above.or_else(in_file).unwrap_or_else(|| "default".into())
+        self.set_by(key).unwrap_or_else(|| "default".into())
+    }
+
+    /// The same, where it is not the default. Of an entry of a list, `federation.peers.0`, its own place.
+    fn set_by(&self, key: &str) -> Option<String> {
+        let sets = |set: &str| key.strip_prefix(set).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let above = self.above.iter().rev().find(|(set, _)| sets(set)).map(|(_, by)| by.clone());
+        above.or_else(|| self.source.as_ref().and_then(|source| source.place_of(key)))
     }
 }
 
 fn read(file: &Path) -> Result<source::Source, ConfigError> {
-    Ok(source::Source { file: file.to_owned(), text: read_text(file)? })
+    let bytes = fs::read(file).map_err(|error| ConfigError::Unreadable { file: file.to_owned(), error })?;
+    Ok(source::Source::of(file.to_owned(), bytes)?)
+}
+
+/// What to do about a file that can't be read.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => "; name a file in it",
+        io::ErrorKind::NotFound => "; name a file that is there",
+        io::ErrorKind::PermissionDenied => "; let the server's user read it",
+        _ => "",
+    }
 }
 
 /// Reads a secret's file; the line's end is no part of it.
@@ -209,12 +252,12 @@ fn read(file: &Path) -> Result<source::Source, ConfigError> {
 /// # Errors
 /// [`ConfigError::Unreadable`].
 pub fn read_secret(file: &Path) -> Result<Secret, ConfigError> {
-    Ok(Secret::new(read_text(file)?.trim_end_matches(['\n', '\r']).to_owned()))
+    secret_of(file).map_err(|error| ConfigError::Unreadable { file: file.to_owned(), error })
 }
 
-fn read_text(file: &Path) -> Result<Zeroizing<String>, ConfigError> {
-    let text = fs::read_to_string(file).map_err(|error| ConfigError::Unreadable { file: file.to_owned(), error })?;
-    Ok(Zeroizing::new(text))
+fn secret_of(file: &Path) -> io::Result<Secret> {
+    let text = Zeroizing::new(fs::read_to_string(file)?);
+    Ok(Secret::new(text.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::{
 use zeroize::Zeroizing;
 
 pub use self::{
-    certificate::{CertificateError, ServerCertificate, certificates},
+    certificate::{CertificateError, ServerCertificate, certificates, fingerprint},
     federation::FederationFiles,
 };
 use crate::{
@@ -29,8 +29,8 @@ use crate::{
     transport::ResetKey,
 };
 
-/// The example configuration, which a new directory gets as its own.
-const EXAMPLE_CONFIG: &str = include_str!("../../config/qpc-server.toml");
+/// The file whose lock says that a process uses the directory.
+const LOCK: &str = "lock";
 
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -146,13 +146,42 @@ impl DataDir {
         root.join("admin.sock")
     }
 
-    /// Gives a new directory the example configuration, in which nothing is switched on.
+    /// The file that whoever makes a backup has to itself.
+    #[must_use]
+    pub fn backup_lock(root: &Path) -> PathBuf {
+        root.join("backup.lock")
+    }
+
+    /// Does a file of this name belong into a backup as it is? Not the databases, which are copied in their own way; not their
+    /// key, which a backup must not hold; and not what belongs to a process or was half written.
+    #[must_use]
+    pub fn is_kept_beside(name: &str) -> bool {
+        let root = Path::new("");
+        let others = [Self::key_file(root), Self::admin_socket(root), Self::backup_lock(root), root.join(LOCK)];
+        let databases = [Self::database(root), Self::blobs_database(root)];
+        // The key that another one is being changed to begins as it does.
+        let keys = name.starts_with("db.key");
+        let of_database = |path: &PathBuf| path.to_str().is_some_and(|of| name.starts_with(of));
+        !keys
+            && !others.iter().any(|path| path == Path::new(name))
+            && !databases.iter().any(of_database)
+            && !file::is_half(name)
+    }
+
+    /// Puts a file in place, whole or not at all, for its owner alone.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn put(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
+        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.to_owned(), error })
+    }
+
+    /// Gives a new directory the annotated configuration, in which nothing is switched on.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn ensure_config(&self) -> Result<(), DataDirError> {
-        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(EXAMPLE_CONFIG.to_owned()))
-            .map(drop)
+        self.read_or_create(self.root.join(config::FILE_NAME), false, || Zeroizing::new(config::annotated())).map(drop)
     }
 
     /// The database's key, made where there is no database yet.
@@ -203,6 +232,18 @@ impl DataDir {
         certificate::self_signed(&self.root, names)
     }
 
+    /// That certificate where it was made already, and nothing where it was not.
+    #[must_use]
+    pub fn made_certificate(root: &Path) -> Option<Result<ServerCertificate, CertificateError>> {
+        certificate::made(root)
+    }
+
+    /// The process that has the data directory `root`, or had it last.
+    #[must_use]
+    pub fn process(root: &Path) -> Option<u32> {
+        fs::read_to_string(root.join(LOCK)).ok()?.trim().parse().ok()
+    }
+
     /// What an earlier start noted, if it did.
     ///
     /// # Errors
@@ -221,8 +262,7 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn note(&self, note: Note, text: &str) -> Result<(), DataDirError> {
-        let path = self.root.join(note.file_name());
-        file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })
+        Self::put(&self.root.join(note.file_name()), text.as_bytes())
     }
 
     /// 32 random bytes that the database does not need, as hex digits in a file of their own.
@@ -251,7 +291,7 @@ impl DataDir {
                     return Err(DataDirError::Missing(path));
                 }
                 let text = make();
-                file::replace(&path, text.as_bytes()).map_err(|error| DataDirError::Io { path, error })?;
+                Self::put(&path, text.as_bytes())?;
                 Ok(text)
             }
             Err(error) => Err(DataDirError::Io { path, error }),
@@ -261,7 +301,7 @@ impl DataDir {
 
 /// Takes the directory for this process. The system gives it back when the process ends, however it does.
 fn lock(root: &Path) -> Result<File, DataDirError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK);
     let io = |error| DataDirError::Io { path: path.clone(), error };
     let mut options = fs::OpenOptions::new();
     let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;

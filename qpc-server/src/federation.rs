@@ -27,6 +27,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use qpc_proto::{address::Domain, error::CloseCode};
@@ -54,6 +55,16 @@ use crate::{
     tasks::Tasks,
     transport::{self, ResetKey},
 };
+
+/// Judges the files of federation as a start does: that they go together and prove the domain now, in words for the operator.
+///
+/// # Errors
+/// Why they do not.
+pub fn proves(material: Material, domain: &str, now: Duration, limits: &FederationLimits) -> Result<(), String> {
+    let domain = Domain::parse(domain).map_err(|error| error.to_string())?;
+    let keys = Keys::new(material, &domain, UnixTime::since_unix_epoch(now), limits);
+    keys.map(drop).map_err(|error| error.to_string())
+}
 
 /// A peer of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,7 +364,7 @@ impl Hall {
 }
 
 fn unix_time(clock: &dyn Clock) -> UnixTime {
-    UnixTime::since_unix_epoch(std::time::Duration::from_millis(clock.unix_ms()))
+    UnixTime::since_unix_epoch(Duration::from_millis(clock.unix_ms()))
 }
 
 fn close(connection: &Connection, code: CloseCode) {

@@ -3,12 +3,16 @@
 //! `docs/architecture.md` is the map: layers, rooms, a message's path, invariants.
 
 // -- composition
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod doctor;
 pub mod logging;
+pub mod notify;
 pub mod server;
 pub mod shutdown;
+pub mod why_slow;
 
 // -- edge
 pub mod admin;
@@ -23,6 +27,7 @@ pub mod peers;
 pub mod policy;
 pub mod registry;
 pub mod tasks;
+pub mod told;
 pub mod turns;
 
 // -- domain

@@ -81,6 +81,12 @@ pub fn init(log: &Log) -> Level {
     Level { set, by_environment }
 }
 
+/// For a command whose own output is what counts: only what wants the operator is logged beside it.
+#[must_use]
+pub fn quiet() -> Log {
+    Log { level: "warn".into(), format: LogFormat::Auto }
+}
+
 fn configured(log: &Log) -> EnvFilter {
     EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"))
 }

@@ -64,6 +64,9 @@ pub struct Metrics {
     /// Bytes of memory the process may use.
     pub memory_limit: IntGauge,
     certificate_expires: IntGauge,
+    backup_newest: IntGauge,
+    /// Backups that the server was to make by itself and did not.
+    pub backup_failed: IntCounter,
     /// Size of the disk with the data directory, in bytes.
     pub disk_size: IntGauge,
     /// Bytes free there for this process.
@@ -180,6 +183,12 @@ impl Metrics {
             behind: new.counter("qpc_behind_total", "Times that a reader's queue was full.")?,
             cpu_limit: new.float("qpc_cpu_limit_cores", "Cores the process may use.")?,
             memory_limit: new.gauge("qpc_memory_limit_bytes", "Memory the process may use.")?,
+            backup_newest: new.gauge(
+                "qpc_backup_newest_timestamp_seconds",
+                "When the newest backup that the server knows of was begun; 0 where there is none.",
+            )?,
+            backup_failed: new
+                .counter("qpc_backup_failed_total", "Backups that the server was to make by itself and did not.")?,
             certificate_expires: new.gauge(
                 "qpc_certificate_expires_timestamp_seconds",
                 "When the certificate that clients are shown ends, in seconds since 1970.",
@@ -410,6 +419,11 @@ impl Metrics {
         self.certificate_expires.set(gauge_value(seconds.unwrap_or(0)));
     }
 
+    /// Sets when the newest backup was begun, in milliseconds since 1970.
+    pub fn set_backup_newest(&self, unix_ms: Option<u64>) {
+        self.backup_newest.set(gauge_value(unix_ms.unwrap_or(0) / 1000));
+    }
+
     /// Sets what the store of blobs holds.
     pub fn set_blobs(&self, figures: &BlobFigures) {
         self.blobs_stored.set(gauge_value(figures.blobs.blobs));
@@ -536,6 +550,8 @@ mod tests {
             "qpc_udp_datagrams_total{direction=\"in\"} 0",
             "qpc_udp_bytes_total{direction=\"out\"} 0",
             "qpc_request_seconds_bucket{method=\"acknowledge\"",
+            "qpc_backup_newest_timestamp_seconds",
+            "qpc_backup_failed_total",
             "qpc_auth_login_success_total",
             "qpc_auth_login_failure_total",
             "qpc_key_package_upload_total",

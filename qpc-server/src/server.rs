@@ -4,6 +4,7 @@
 //! the house. What it is built of comes in as [`Parts`], so that a test may hand in a memory
 //! store and its own clock. Knows nothing of command lines.
 
+pub mod backups;
 pub mod storage;
 mod upkeep;
 
@@ -67,6 +68,8 @@ pub struct Parts {
     pub federation: Option<federation::Source>,
     /// The admin socket's path; a test does without.
     pub admin_socket: Option<PathBuf>,
+    /// The backups that the server makes by itself, if it does.
+    pub backups: Option<backups::Schedule>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
@@ -132,6 +135,7 @@ pub struct Running {
     blobs: Arc<dyn BlobStore>,
     delivery: Arc<Delivery>,
     policy: Arc<Policy>,
+    health: Arc<Health>,
     look: Arc<Notify>,
     tasks: Tasks,
     patience: Duration,
@@ -218,7 +222,7 @@ async fn open(
     parts: Parts,
     doors: Doors,
 ) -> Result<Running, StartError> {
-    let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, clock, rng, .. } = parts;
+    let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, backups, clock, rng, .. } = parts;
     let source = parts.certificate_source;
     let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
@@ -324,7 +328,7 @@ async fn open(
     }
     health.set_bound();
     if let Some(http) = http {
-        let page = admin::serve_http(http, Arc::clone(&metrics), health, emptied);
+        let page = admin::serve_http(http, Arc::clone(&metrics), Arc::clone(&health), emptied);
         tasks.share("http", info_span!("http"), async move {
             if let Err(error) = page.await {
                 tracing::error!(%error, "the metrics listener failed");
@@ -339,7 +343,10 @@ async fn open(
     }
     upkeep::retention(&tasks, Arc::clone(&store), &config.retention, Arc::clone(&clock));
     let kept = (config.retention.blobs_days, limits.blobs.upload_expiry);
-    upkeep::blobs(&tasks, (Arc::clone(&blobs), Arc::clone(&metrics)), kept, clock);
+    upkeep::blobs(&tasks, (Arc::clone(&blobs), Arc::clone(&metrics)), kept, Arc::clone(&clock));
+    if let Some(schedule) = backups {
+        backups::keep(&tasks, schedule, Arc::clone(&metrics), clock);
+    }
 
     // The sessions' own drain, the endpoint's patience with them, and a moment for the rest.
     let patience = config.server.drain.0.saturating_mul(2).saturating_add(Duration::from_secs(5));
@@ -355,6 +362,7 @@ async fn open(
         blobs,
         delivery,
         policy,
+        health,
         look,
         tasks,
         patience,
@@ -370,6 +378,12 @@ impl Running {
     /// Takes other rates.
     pub fn set_rates(&self, config: &Config) {
         self.policy.set(&config.edge_limits().rates);
+    }
+
+    /// How it goes, for whoever watches over the process, also while it drains.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
     }
 
     /// Has the certificate's files looked at now, and not only when they are next due.

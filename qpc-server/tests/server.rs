@@ -8,16 +8,24 @@
 mod accounts;
 #[path = "server/across.rs"]
 mod across;
+#[path = "server/backups.rs"]
+mod backups;
 #[path = "server/blobs.rs"]
 mod blobs;
+#[path = "server/broken_files.rs"]
+mod broken_files;
 #[path = "server/canary.rs"]
 mod canary;
+#[path = "server/capacity.rs"]
+mod capacity;
 #[path = "server/chat.rs"]
 mod chat;
 #[path = "server/claims.rs"]
 mod claims;
 #[path = "server/devices.rs"]
 mod devices;
+#[path = "server/doctor.rs"]
+mod doctor;
 #[path = "server/door.rs"]
 mod door;
 #[path = "server/edge.rs"]
@@ -46,6 +54,8 @@ mod homes;
 mod hostile;
 #[path = "server/house.rs"]
 mod house;
+#[path = "server/init.rs"]
+mod init;
 #[path = "server/lies.rs"]
 mod lies;
 #[path = "server/links.rs"]
@@ -56,6 +66,8 @@ mod load;
 mod logins;
 #[path = "server/lost_hub.rs"]
 mod lost_hub;
+#[path = "server/manuals.rs"]
+mod manuals;
 #[path = "server/meeting.rs"]
 mod meeting;
 #[path = "server/messages.rs"]
@@ -96,6 +108,8 @@ mod safety;
 mod stopping;
 #[path = "server/suites.rs"]
 mod suites;
+#[path = "server/supervised.rs"]
+mod supervised;
 #[path = "../../qpc-client/tests/program/terminal.rs"]
 mod terminal;
 #[path = "server/verify.rs"]

@@ -19,10 +19,16 @@ use std::{
 /// The layers of the server, outermost first: a module may use its own layer's
 /// helpers by name below and everything further down, never what is above.
 const LAYERS: [(&str, &[&str]); 6] = [
-    ("composition", &["main", "cli", "config", "server", "shutdown", "data_dir", "logging"]),
+    (
+        "composition",
+        &[
+            "main", "backup", "cli", "config", "server", "shutdown", "data_dir", "logging", "doctor", "notify",
+            "why_slow",
+        ],
+    ),
     ("edge", &["transport", "session", "federation", "admin"]),
     ("domain", &["account", "delivery", "group", "blob"]),
-    ("shared state", &["registry", "policy", "peers", "metrics", "tasks", "turns", "field"]),
+    ("shared state", &["registry", "policy", "peers", "metrics", "tasks", "told", "turns", "field"]),
     ("ports", &["store", "blob_store", "clock", "remote", "rng"]),
     (
         "adapters",

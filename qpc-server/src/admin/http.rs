@@ -24,7 +24,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::readers::Readers;
-use crate::{metrics::Metrics, store::Store};
+use crate::{
+    metrics::Metrics,
+    store::{Store, StoreFault},
+};
 
 /// How long the store may take to write something trivial before the server counts as not ready.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
@@ -36,11 +39,30 @@ const READERS_MAX: usize = 64;
 /// How long such a connection lasts before one that is silent or does not read is ended.
 const READER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two trials of a store whose queue is full.
+const PROBE_AGAIN: Duration = Duration::from_millis(20);
+
+/// Why a server should not be sent clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Unready {
+    #[error("starting")]
+    Starting,
+    #[error("draining")]
+    Draining,
+    /// The store answers, that its disk is full.
+    #[error("the store takes no writes")]
+    Full,
+    #[error("the store takes no writes")]
+    Broken,
+    #[error("the store is too slow")]
+    Slow,
+}
+
 /// Whether this server should be sent clients.
 pub struct Health {
     store: Arc<dyn Store>,
     /// What the store was last found to be, and when. Whoever asks meanwhile waits for the same probe.
-    found: Mutex<Option<(Instant, Result<(), &'static str>)>>,
+    found: Mutex<Option<(Instant, Result<(), Unready>)>>,
     bound: AtomicBool,
     draining: CancellationToken,
 }
@@ -58,34 +80,55 @@ impl Health {
     }
 
     /// Ready, or the reason why not.
-    async fn judge(&self) -> Result<(), &'static str> {
+    async fn judge(&self) -> Result<(), Unready> {
         if !self.bound.load(Ordering::Acquire) {
-            return Err("starting");
+            return Err(Unready::Starting);
         }
         if self.draining.is_cancelled() {
-            return Err("draining");
+            return Err(Unready::Draining);
         }
         self.probed(Instant::now()).await
     }
 
+    /// Whether it is worth keeping: the store answers. That a disk is full is an answer, because starting anew makes no room,
+    /// and so is a drain.
+    pub async fn is_alive(&self) -> bool {
+        matches!(self.probed(Instant::now()).await, Ok(()) | Err(Unready::Full))
+    }
+
     /// What the store is found to be now, or was a moment ago.
-    async fn probed(&self, now: Instant) -> Result<(), &'static str> {
+    async fn probed(&self, now: Instant) -> Result<(), Unready> {
         let mut found = self.found.lock().await;
         if let Some((when, judgement)) = *found
             && now.saturating_duration_since(when) < PROBE_EVERY
         {
             return judgement;
         }
-        let judgement = match timeout(PROBE_PATIENCE, self.store.probe()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(fault)) => {
-                tracing::warn!(%fault, "not ready: the store takes no writes");
-                Err("the store takes no writes")
-            }
-            Err(_) => Err("the store is too slow"),
-        };
+        let judgement = judgement(timeout(PROBE_PATIENCE, probe(|| self.store.probe())).await.ok());
         *found = Some((Instant::now(), judgement));
         judgement
+    }
+}
+
+/// What the store says, once it has room for the question.
+async fn probe<F: Future<Output = Result<(), StoreFault>>>(ask: impl Fn() -> F) -> Result<(), StoreFault> {
+    loop {
+        match ask().await {
+            Err(StoreFault::Busy) => sleep(PROBE_AGAIN).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What follows from a probe; nothing where none came back in time.
+fn judgement(probed: Option<Result<(), StoreFault>>) -> Result<(), Unready> {
+    match probed {
+        Some(Ok(())) => Ok(()),
+        Some(Err(fault)) => {
+            tracing::warn!(%fault, "not ready: the store takes no writes");
+            Err(if fault == StoreFault::Full { Unready::Full } else { Unready::Broken })
+        }
+        None => Err(Unready::Slow),
     }
 }
 
@@ -142,16 +185,46 @@ mod tests {
     async fn a_server_is_ready_between_its_start_and_its_drain_while_its_store_writes() {
         let (store, draining) = (Arc::new(MemoryStore::new()), CancellationToken::new());
         let health = Health::new(store.clone(), draining.clone());
-        assert_eq!(health.judge().await, Err("starting"));
+        assert_eq!(health.judge().await, Err(Unready::Starting));
         health.set_bound();
         assert_eq!(health.judge().await, Ok(()));
         store.close().await.unwrap();
         // Nobody writes anew for each who asks; the judgement is a second old at most.
         assert_eq!(health.probed(Instant::now()).await, Ok(()));
         let later = Instant::now() + PROBE_EVERY;
-        assert_eq!(health.probed(later).await, Err("the store takes no writes"));
-        assert_eq!(health.judge().await, Err("the store takes no writes"));
+        assert_eq!(health.probed(later).await, Err(Unready::Broken));
+        assert_eq!(health.judge().await, Err(Unready::Broken));
+        assert!(!health.is_alive().await);
         draining.cancel();
-        assert_eq!(health.judge().await, Err("draining"));
+        assert_eq!(health.judge().await, Err(Unready::Draining));
+    }
+
+    #[tokio::test]
+    async fn a_drain_and_a_full_disk_are_lived_through_and_a_store_that_hangs_is_not() {
+        let (store, draining) = (Arc::new(MemoryStore::new()), CancellationToken::new());
+        let health = Health::new(store, draining.clone());
+        draining.cancel();
+        assert!(health.is_alive().await);
+        for (judged, alive) in [
+            (judgement(Some(Ok(()))), true),
+            (judgement(Some(Err(StoreFault::Full))), true),
+            (judgement(Some(Err(StoreFault::Engine("i/o".into())))), false),
+            (judgement(None), false),
+        ] {
+            *health.found.lock().await = Some((Instant::now() + PROBE_EVERY, judged));
+            assert_eq!(health.is_alive().await, alive, "{judged:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_is_full_is_asked_again_until_the_store_takes_the_question() {
+        let asked = std::cell::Cell::new(0);
+        let answer = |busy: u32| {
+            asked.set(asked.get() + 1);
+            std::future::ready(if asked.get() <= busy { Err(StoreFault::Busy) } else { Ok(()) })
+        };
+        assert_eq!(timeout(PROBE_PATIENCE, probe(|| answer(50))).await, Ok(Ok(())));
+        // One that never takes it hangs.
+        assert!(timeout(PROBE_PATIENCE, probe(|| answer(u32::MAX))).await.is_err());
     }
 }

@@ -26,8 +26,10 @@ use super::{dispatch::Transact, tables::BlobTables};
 use crate::store::{
     HandOver, Reply, StoreFault, VerbError,
     sqlite::{
-        CheckError, DbKey, OpenError, Options,
+        CheckError, DbKey, FreezeError, Frozen, OpenError, Options,
+        check::opens_as,
         engine::{Engine, Job, Jobs, Layout, Reading, Schema, Writing},
+        rekey,
     },
 };
 
@@ -124,6 +126,14 @@ impl SqliteBlobs {
         Self::with(path, key, options, Bytes::Here)
     }
 
+    /// That the database at a path opens with the key.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub fn opens(path: &Path, key: &DbKey) -> Result<(), CheckError> {
+        opens_as(path, key, &LAYOUT)
+    }
+
     /// Verifies the database at a path, and changes nothing. A server may run on it. `told` hears how many bytes of how many
     /// have been looked at.
     ///
@@ -131,6 +141,22 @@ impl SqliteBlobs {
     /// [`CheckError`], where it can't even be looked at.
     pub fn check(path: &Path, key: &DbKey, told: &mut dyn FnMut(u64, u64)) -> Result<BlobReport, CheckError> {
         check(path, key, None, told)
+    }
+
+    /// Holds the file still, to be copied.
+    ///
+    /// # Errors
+    /// [`FreezeError`].
+    pub fn freeze(path: &Path, key: &DbKey) -> Result<Frozen, FreezeError> {
+        Frozen::hold(path, key, &LAYOUT)
+    }
+
+    /// Gives the file another key, unless it has that one already. Nobody else may have it open.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::WrongKey`] where it has neither key.
+    pub fn change_key(path: &Path, old: &DbKey, new: &DbKey) -> Result<(), OpenError> {
+        if rekey::has_key(path, new, &LAYOUT)? { Ok(()) } else { rekey::rekey(path, old, new, &LAYOUT) }
     }
 
     /// Opens the rows of parts whose bytes are objects.

@@ -1,46 +1,33 @@
 //! The commands that do one thing and end.
 
-use std::{
-    io::{IsTerminal, Read, Write},
-    net::TcpStream,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc};
 
 use super::{
-    args::{CheckArgs, DiffArgs, InviteArgs, Place, ResetArgs, ShowArgs},
+    args::{ChangeKeyArgs, CheckArgs, DiffArgs, InviteArgs, Place, ResetArgs, ShowArgs},
     client_lines::reachable,
     exit::{Exit, Fault},
     print,
-    serve::load,
+    progress::Progress,
+    serve::{load, refuse_faults},
 };
 use crate::{
     account::{Accounts, RegistrationPolicy},
     admin::{self, AdminAnswer, AdminRequest, AskError, Operated},
     blob_store::sqlite::BlobReport,
     clock::{Clock, SystemClock},
-    config::{self, Config, Log, LogFormat, Overrides},
+    config::{self, Config, Overrides},
     data_dir::DataDir,
     logging,
     rng::SystemRng,
     server::storage::{self, Opened},
 };
 
-/// How long the running server may take to answer a health check.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two words on how far a check has come.
-const TOLD_EVERY: Duration = Duration::from_millis(200);
-
 /// `config check FILE`.
 pub(super) fn check_config(file: &Path) -> Result<(), Fault> {
     let overrides = Overrides { file: Some(file.to_owned()), ..Overrides::default() };
-    let faults = Config::load(&overrides, [])?.check();
-    if faults.is_empty() {
-        return print(&format!("{}: good\n", file.display()));
-    }
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+    let loaded = Config::load(&overrides, [])?;
+    refuse_faults(loaded.check().into_iter().chain(loaded.check_files()))?;
+    print(&format!("{}: good\n", file.display()))
 }
 
 /// `config show`.
@@ -110,10 +97,10 @@ pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault
 /// `db check`.
 pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
-    let _level = logging::init(&quiet());
+    let _level = logging::init(&logging::quiet());
     let report = storage::check(&loaded)?;
     let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
-    let mut progress = Progress::default();
+    let mut progress = Progress::new("blobs");
     let blobs = storage::check_blobs(&loaded, args.read_objects, &mut |done, total| progress.tell(done, total))?;
     progress.clear();
     problems.extend(blobs.iter().flat_map(|blobs| &blobs.problems).map(ToString::to_string));
@@ -129,50 +116,29 @@ pub(super) fn check_database(place: &Place, args: &CheckArgs) -> Result<(), Faul
     }
 }
 
-/// How far a check has come, on a terminal.
-#[derive(Default)]
-struct Progress {
-    told: Option<Instant>,
-}
-
-impl Progress {
-    fn tell(&mut self, done: u64, total: u64) {
-        if std::io::stderr().is_terminal() && self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-            self.told = Some(Instant::now());
-            // A terminal that is gone is in nobody's way.
-            write!(std::io::stderr(), "\r{} of {} MB of blobs", done / 1_000_000, total / 1_000_000).ok();
-        }
-    }
-
-    fn clear(&self) {
-        if self.told.is_some() {
-            write!(std::io::stderr(), "\r\x1b[K").ok();
-        }
-    }
+/// `db change-key`.
+pub(super) fn change_key(place: &Place, args: &ChangeKeyArgs) -> Result<(), Fault> {
+    let loaded = load(place, None, None)?;
+    let new = args.new_key_file.as_deref().map(config::read_secret).transpose()?;
+    let file = storage::change_key(&loaded, new)?;
+    print(&format!(
+        "The databases have another key; it is in {}.\n\
+         Keep a copy of it elsewhere, make a full backup (qpc-server backup create --full), and keep the old key as long as\n\
+         backups that were made with it.\n",
+        file.display()
+    ))
 }
 
 /// `health`.
 pub(super) fn health(place: &Place) -> Result<(), Fault> {
     let loaded = load(place, None, None)?;
     let address = reachable(loaded.config.metrics.listen);
-    let answer = get(address, "/readyz")
+    let answer = admin::fetch(address, "/readyz")
         .map_err(|error| Fault::new(Exit::NotReady, format!("no answer from http://{address}/readyz: {error}")))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.starts_with("HTTP/1.1 200") {
-        print(body)
-    } else {
-        Err(Fault::new(Exit::NotReady, format!("not ready: {}", body.trim())))
+    match answer.status {
+        200 => print(&answer.body),
+        _ => Err(Fault::new(Exit::NotReady, format!("not ready: {}", answer.body.trim()))),
     }
-}
-
-fn get(address: std::net::SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// Asks the running server, or does it here where none runs.
@@ -181,7 +147,7 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
     let answer = match admin::ask(&DataDir::admin_socket(&loaded.config.server.data_dir), &request) {
         Ok(answer) => answer,
         Err(AskError::NoServer) => {
-            let _level = logging::init(&quiet());
+            let _level = logging::init(&logging::quiet());
             alone(&loaded, request)?
         }
         Err(error @ AskError::Socket(_)) => return Err(Fault::new(Exit::Io, error)),
@@ -196,13 +162,21 @@ fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
     }
 }
 
-/// A command's own output is what counts: only what wants the operator is logged beside it.
-fn quiet() -> Log {
-    Log { level: "warn".into(), format: LogFormat::Auto }
+fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
+    with_accounts(loaded, storage::open(loaded)?, async |accounts| {
+        admin::perform(&Operated { accounts, peers: None }, request).await
+    })
 }
 
-fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
-    let Opened { dir, store, setup, .. } = storage::open(loaded)?;
+/// Does something with the accounts of a data directory on which no server runs, and closes it.
+pub(super) fn with_accounts<T>(
+    loaded: &config::Loaded,
+    opened: Opened,
+    work: impl AsyncFnOnce(Arc<Accounts>) -> T,
+) -> Result<T, Fault> {
+    let Opened { dir, store, blobs, setup, aftermath, .. } = opened;
+    // Nobody is woken here.
+    drop(aftermath);
     let domain = qpc_proto::address::Domain::parse(&loaded.config.server.domain)
         .map_err(|error| Fault::new(Exit::Config, error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -212,12 +186,12 @@ fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, 
         .enable_all()
         .build()
         .map_err(|error| Fault::new(Exit::Internal, error))?;
-    let answer = runtime.block_on(async {
-        let operated = Operated { accounts: Arc::new(accounts), peers: None };
-        let answer = admin::perform(&operated, request).await;
-        store.close().await.map(|()| answer)
+    let done = runtime.block_on(async {
+        let done = work(Arc::new(accounts)).await;
+        let closed = blobs.close().await;
+        store.close().await.and(closed).map(|()| done)
     })?;
     // Until here nobody else may open the directory.
     drop(dir);
-    Ok(answer)
+    Ok(done)
 }

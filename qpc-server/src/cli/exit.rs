@@ -3,13 +3,14 @@
 use std::{fmt, process::ExitCode};
 
 use crate::{
+    backup::BackupError,
     blob_store::objects::OpenObjectsError,
     config::ConfigError,
     data_dir::{CertificateError, DataDirError},
     server::storage::StorageError,
     store::{
         StoreFault,
-        sqlite::{CheckError, OpenError},
+        sqlite::{CheckError, FreezeError, OpenError},
     },
 };
 
@@ -18,15 +19,53 @@ use crate::{
 #[repr(u8)]
 pub(super) enum Exit {
     Ok = 0,
+    Bad = 1,
     Usage = 2,
     Damaged = 65,
     NoAccount = 67,
     NotReady = 69,
     Internal = 70,
     Listen = 71,
+    Exists = 73,
     Io = 74,
     InUse = 75,
     Config = 78,
+}
+
+impl Exit {
+    /// Every code, in order.
+    pub(super) const ALL: [Self; 12] = [
+        Self::Ok,
+        Self::Bad,
+        Self::Usage,
+        Self::Damaged,
+        Self::NoAccount,
+        Self::NotReady,
+        Self::Internal,
+        Self::Listen,
+        Self::Exists,
+        Self::Io,
+        Self::InUse,
+        Self::Config,
+    ];
+
+    /// What it means, for people.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done",
+            Self::Bad => "doctor has found something bad",
+            Self::Usage => "wrong arguments",
+            Self::Damaged => "the database or a backup is damaged",
+            Self::NoAccount => "no such account",
+            Self::NotReady => "not ready",
+            Self::Internal => "a fault of the program",
+            Self::Listen => "an address can't be listened on",
+            Self::Exists => "something is there already, or missing",
+            Self::Io => "a file or the store failed",
+            Self::InUse => "the data directory is in use",
+            Self::Config => "the configuration is wrong",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -88,8 +127,55 @@ impl From<StorageError> for Fault {
             StorageError::Check(error) => Self::new(Exit::Io, error),
             StorageError::Blobs(OpenObjectsError::Index(error)) => StorageError::Open(error).into(),
             StorageError::Blobs(error) => Self::new(Exit::Io, error),
-            error @ StorageError::Bucket(_) => Self::new(Exit::Config, error),
+            error @ (StorageError::Bucket(_) | StorageError::KeyElsewhere | StorageError::KeyChanging(_)) => {
+                Self::new(Exit::Config, error)
+            }
             StorageError::Metrics(error) => Self::new(Exit::Internal, error),
         }
+    }
+}
+
+impl From<BackupError> for Fault {
+    fn from(error: BackupError) -> Self {
+        let exit = match &error {
+            BackupError::Nowhere | BackupError::NoKey | BackupError::Key(_) => Exit::Config,
+            BackupError::Name(_) | BackupError::NoBase => Exit::Usage,
+            BackupError::Busy(_) => Exit::InUse,
+            BackupError::None(_) | BackupError::Unknown(_) | BackupError::Exists(_) => Exit::Exists,
+            BackupError::Manifest(_)
+            | BackupError::Format { .. }
+            | BackupError::Missing { .. }
+            | BackupError::Damaged { .. }
+            | BackupError::Unsound(_) => Exit::Damaged,
+            BackupError::Freeze(FreezeError::Open(_))
+            | BackupError::Database(_)
+            | BackupError::Check(CheckError::Open(_)) => {
+                return match error {
+                    BackupError::Freeze(FreezeError::Open(error))
+                    | BackupError::Database(error)
+                    | BackupError::Check(CheckError::Open(error)) => StorageError::Open(error).into(),
+                    error => Self::new(Exit::Internal, error),
+                };
+            }
+            BackupError::DataDir(_)
+            | BackupError::Freeze(_)
+            | BackupError::Check(_)
+            | BackupError::Io { .. }
+            | BackupError::Open(_)
+            | BackupError::Place(_)
+            | BackupError::Secrets { .. } => Exit::Io,
+            BackupError::Internal(_) => Exit::Internal,
+        };
+        Self::new(exit, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_the_documented_ones() {
+        assert_eq!(Exit::ALL.map(|exit| exit as u8), [0, 1, 2, 65, 67, 69, 70, 71, 73, 74, 75, 78]);
     }
 }

@@ -45,8 +45,8 @@ pub(super) fn init_ca(place: &Place) -> Result<(), Fault> {
         return Err(Fault::new(Exit::Config, alone));
     }
     let Made { certificate, key } = authority::found(now())?;
-    FederationFiles::put(&files.authority_key, &key)?;
-    FederationFiles::put(&files.authority, &certificate)?;
+    DataDir::put(&files.authority_key, &key)?;
+    DataDir::put(&files.authority, &certificate)?;
     print(&format!(
         "{}\n{}\n\n\
          The first file goes to every server of the federation. The second stays here: whoever has it can make\n\
@@ -74,10 +74,10 @@ pub(super) fn issue(place: &Place, args: &IssueArgs) -> Result<(), Fault> {
     make_directory(&directory)?;
     let to = FederationFiles::of(&directory);
     if to.authority != from.authority {
-        FederationFiles::put(&to.authority, &authority)?;
+        DataDir::put(&to.authority, &authority)?;
     }
-    FederationFiles::put(&to.key, &key)?;
-    FederationFiles::put(&to.certificate, &certificate)?;
+    DataDir::put(&to.key, &key)?;
+    DataDir::put(&to.certificate, &certificate)?;
     let mut text = format!("{}\n{}\n{}\n\n", to.certificate.display(), to.key.display(), to.authority.display());
     let days = args.days;
     let next = if directory == *home {
@@ -187,7 +187,8 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
     })
 }
 
-fn make_directory(path: &Path) -> Result<(), Fault> {
+/// Makes a directory for its owner alone, and what it lies in.
+pub(super) fn make_directory(path: &Path) -> Result<(), Fault> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| DataDirError::Io { path: path.to_owned(), error }.into())
 }

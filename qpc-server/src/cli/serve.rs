@@ -1,6 +1,6 @@
 //! `qpc-server` without a command: configure, build, announce, wait, drain.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -14,13 +14,15 @@ use super::{
 use crate::{
     account::Accounts,
     clock::SystemClock,
-    config::{self, Config, Loaded, Overrides},
+    config::{self, Config, ConfigError, Loaded, Overrides},
     data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
     federation::{self, FederationError},
     logging::{self, Level},
+    notify::Supervisor,
     rng::SystemRng,
     server::{
         self, Parts, Running, StartError,
+        backups::Schedule,
         storage::{self, Opened},
     },
     shutdown::{Signals, Wish},
@@ -53,14 +55,25 @@ pub(super) fn load(
     listen: Option<std::net::SocketAddr>,
     metrics_listen: Option<std::net::SocketAddr>,
 ) -> Result<Loaded, Fault> {
+    let loaded = read(place, listen, metrics_listen)??;
+    refuse_faults(loaded.check())?;
+    Ok(loaded)
+}
+
+/// Refuses a configuration with something wrong in it, and names it all.
+pub(super) fn refuse_faults(faults: impl IntoIterator<Item = config::Fault>) -> Result<(), Fault> {
+    let faults: Vec<String> = faults.into_iter().map(|fault| fault.to_string()).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Fault::new(Exit::Config, faults.join("\nqpc-server: "))) }
+}
+
+/// Reads it and judges nothing; the inner error is the configuration's own.
+pub(super) fn read(
+    place: &Place,
+    listen: Option<std::net::SocketAddr>,
+    metrics_listen: Option<std::net::SocketAddr>,
+) -> Result<Result<Loaded, ConfigError>, Fault> {
     let overrides = Overrides { file: place.config.clone(), data_dir: place.data_dir.clone(), listen, metrics_listen };
-    let loaded = Config::load(&overrides, environment()?)?;
-    let faults = loaded.check();
-    if faults.is_empty() {
-        return Ok(loaded);
-    }
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Err(Fault::new(Exit::Config, faults.join("\nqpc-server: ")))
+    Ok(Config::load(&overrides, environment()?))
 }
 
 /// The variables that are ours. Others may hold anything.
@@ -100,6 +113,7 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
         reset_key: dir.reset_key(&SystemRng)?,
         federation: config.federation.enabled.then(|| federation_source(config, &dir)),
         admin_socket: Some(DataDir::admin_socket(dir.path())),
+        backups: backups(&loaded, dir.path())?,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
     };
@@ -111,9 +125,28 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
     print(&if json { line()? } else { announce::text(&announcement) })?;
     tracing::info!(listen = %running.listen, metrics = running.metrics_listen.map(tracing::field::display), "ready");
 
-    while signals.next().await == Wish::Reload {
-        reload.take(&mut loaded.config, &running);
+    let (supervisor, health) = (Supervisor::from_environment(), running.health());
+    supervisor.ready();
+    // The watchdog is fed by this task as well: a reload that hangs starves it.
+    tokio::select! {
+        ended = live(running, (&mut loaded.config, reload), &mut signals, &supervisor) => ended,
+        never = supervisor.keep_alive(async || health.is_alive().await) => match never {},
     }
+}
+
+/// Waits for signals and does as they say, until the server has stopped.
+async fn live(
+    running: Running,
+    (config, reload): (&mut Config, &Reload<'_>),
+    signals: &mut Signals,
+    supervisor: &Supervisor,
+) -> Result<(), Fault> {
+    while signals.next().await == Wish::Reload {
+        supervisor.reloading();
+        reload.take(config, &running);
+        supervisor.ready();
+    }
+    supervisor.stopping();
     tracing::info!("stopping: a second signal ends it at once");
     // The store's last words may be lost: everything acknowledged was durable before.
     tokio::select! {
@@ -188,6 +221,17 @@ fn federation_source(config: &Config, dir: &DataDir) -> federation::Source {
     Arc::new(move || files.read().map_err(|error| error.to_string()))
 }
 
+/// When and where the server makes backups by itself.
+fn backups(loaded: &Loaded, root: &Path) -> Result<Option<Schedule>, Fault> {
+    let config = &loaded.config.backup;
+    Ok(storage::backups(config)?.map(|place| Schedule {
+        place,
+        every: config.incremental_every.0.min(config.full_every.0),
+        config: loaded.file.clone(),
+        data_dir: root.to_owned(),
+    }))
+}
+
 /// Reads the operator's certificate anew each time. The server's own never changes.
 fn certificate_source(config: &Config) -> Option<server::CertificateSource> {
     let files = config.server.certificate_file.clone().zip(config.server.certificate_key_file.clone());
@@ -200,18 +244,21 @@ fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Faul
     match (&config.server.certificate_file, &config.server.certificate_key_file) {
         (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key)
             .map_err(|error| crate::data_dir::DataDirError::Certificate(error).into()),
-        _ => {
-            let listen = config.server.listen.ip();
-            let mut names = vec![config.server.domain.clone()];
-            let reachable = (!listen.is_unspecified()).then(|| listen.to_string());
-            for name in ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(reachable) {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-            Ok(dir.certificate(names)?)
+        _ => Ok(dir.certificate(own_names(config))?),
+    }
+}
+
+/// What a certificate that signs itself is for.
+pub(super) fn own_names(config: &Config) -> Vec<String> {
+    let listen = config.server.listen.ip();
+    let mut names = vec![config.server.domain.clone()];
+    let reachable = (!listen.is_unspecified()).then(|| listen.to_string());
+    for name in ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(reachable) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
+    names
 }
 
 /// Something to begin with: the invite of the last start while it lasts, else a new one. A production

@@ -8,7 +8,7 @@ use qpc_proto::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::{Federation, FederationPeer, Loaded, Period, Server};
+use super::{Federation, FederationPeer, Loaded, Period, Server, source};
 
 /// Shortest standing token in production, in characters.
 const TOKEN_MIN: usize = 16;
@@ -42,21 +42,31 @@ fn is_address(text: &str) -> bool {
     text.parse::<std::net::SocketAddr>().is_ok_and(|at| at.port() > 0) || text.rsplit_once(':').is_some_and(named)
 }
 
+/// Whether it says what to log. A single word is a level: the library takes any other for the name of a module, and logs nothing.
+fn is_filter(text: &str) -> bool {
+    let word = text.chars().all(|c| c.is_ascii_alphanumeric());
+    EnvFilter::try_new(text).is_ok() && (!word || text.parse::<tracing::level_filters::LevelFilter>().is_ok())
+}
+
 impl Loaded {
     /// Everything that is wrong with the values; nothing when the server may start.
     #[must_use]
     pub fn check(&self) -> Vec<Fault> {
-        let mut faults = self.check_values();
+        let value = |(key, message): (&'static str, String)| {
+            let default = source::default_of(key).map(|default| format!("; the default is {default}"));
+            self.fault(key, key, message + &default.unwrap_or_default())
+        };
+        let mut faults: Vec<Fault> = self.check_values().into_iter().map(value).collect();
+        faults.extend(self.check_peers());
         if self.config.server.production {
-            faults.extend(self.check_production());
+            faults.extend(self.check_production().into_iter().map(|(key, message)| self.fault(key, key, message)));
         }
-        let faults = faults.into_iter();
         faults
-            .map(|(key, message)| {
-                let place = self.source.as_ref().and_then(|source| source.place_of(key));
-                Fault { key, place, message }
-            })
-            .collect()
+    }
+
+    /// With where `at` is set, which is the key or an entry of its list: a place in the file, or a variable or option.
+    pub(super) fn fault(&self, key: &'static str, at: &str, message: String) -> Fault {
+        Fault { key, place: self.set_by(at), message }
     }
 
     fn check_values(&self) -> Vec<(&'static str, String)> {
@@ -68,15 +78,19 @@ impl Loaded {
             }
         };
         let server = &config.server;
-        must(Domain::parse(&server.domain).is_ok(), "server.domain", "not a host name");
+        must(Domain::parse(&server.domain).is_ok(), "server.domain", "not a host name, such as chat.example.org");
         let token = server.auth_token.as_ref();
-        must(token.is_none_or(|token| !token.expose().is_empty()), "server.auth_token", "is empty");
+        must(
+            token.is_none_or(|token| !token.expose().is_empty()),
+            "server.auth_token",
+            "is empty: write one, or take the key out",
+        );
         let token_fits = token.is_none_or(|token| token.expose().len() <= qpc_proto::limits::TOKEN_MAX);
         must(token_fits, "server.auth_token", "is longer than a token may be (128 bytes)");
         must(
             server.certificate_file.is_some() == server.certificate_key_file.is_some(),
-            "server.certificate_file",
-            "certificate_file and certificate_key_file go together",
+            if server.certificate_file.is_some() { "server.certificate_file" } else { "server.certificate_key_file" },
+            "certificate_file and certificate_key_file go together: set both, or neither",
         );
         must(server.drain <= Period::seconds(600), "server.drain", "more than 10m");
         must(server.users_planned <= USERS_PLANNED_MAX, "server.users_planned", "more than 1000000");
@@ -91,20 +105,31 @@ impl Loaded {
         }
         must(blobs.max_size <= BLOB_MAX, "blobs.max_size", "more than 16 GiB");
         must(blobs.upload_expiry >= Period::seconds(1), "blobs.upload_expiry", "less than 1s");
+        let backup = &config.backup;
+        if let Some(key) = backup.missing() {
+            must(false, key, "is not set, and backup.s3_bucket is");
+        }
+        let often = Period::seconds(60);
+        must(backup.full_every >= often, "backup.full_every", "less than 1m");
+        must(backup.incremental_every >= often, "backup.incremental_every", "less than 1m");
+        must(backup.keep_full >= backup.full_every, "backup.keep_full", "less than backup.full_every");
+        must(
+            backup.keep_incremental >= backup.incremental_every,
+            "backup.keep_incremental",
+            "less than backup.incremental_every",
+        );
         let retention = &config.retention;
         let keeps_longer =
             retention.commits_days == 0 || (retention.days > 0 && retention.commits_days >= retention.days);
-        must(keeps_longer, "retention.commits_days", "less than retention.days");
+        must(keeps_longer, "retention.commits_days", "less than retention.days: set it to as many days, or to 0");
         must((1..=10_000).contains(&retention.batch), "retention.batch", "not from 1 to 10000");
         must(retention.interval >= Period::seconds(1), "retention.interval", "less than 1s");
-        must(EnvFilter::try_new(&config.log.level).is_ok(), "log.level", "neither a level nor directives");
+        let level = "neither error, warn, info, debug or trace nor directives such as qpc_server=debug";
+        must(is_filter(&config.log.level), "log.level", level);
 
         let federation = &config.federation;
         must(federation.reload >= Period::seconds(1), "federation.reload", "less than 1s");
         must(federation.peers.len() <= PEERS_MAX, "federation.peers", "more than 256");
-        for (key, message) in self.check_peers() {
-            must(false, key, &message);
-        }
 
         let transport = &config.transport;
         must((1..=10).contains(&transport.send_segments), "transport.send_segments", "not from 1 to 10");
@@ -154,38 +179,41 @@ impl Loaded {
     }
 
     /// What is wrong with the names in `[federation]`. Domains are compared byte by byte with what certificates name.
-    fn check_peers(&self) -> Vec<(&'static str, String)> {
+    fn check_peers(&self) -> Vec<Fault> {
         let Federation { domain, peers, deny, .. } = &self.config.federation;
         let own = self.config.server.domain.to_ascii_lowercase();
         let mut faults = Vec::new();
         if let Some(domain) = domain.as_ref().filter(|domain| **domain != own) {
-            faults.push((
-                "federation.domain",
-                format!("is {domain}, but accounts of this server end in {own}: set server.domain to the same"),
-            ));
+            let message =
+                format!("is {domain}, but accounts of this server end in {own}: set server.domain to the same");
+            faults.push(self.fault("federation.domain", "federation.domain", message));
         }
         let canonical = |domain: &str| Domain::parse(domain).is_ok_and(|parsed| parsed.as_str() == domain);
         let mut seen = BTreeSet::new();
-        for FederationPeer { domain, address, max_in_flight } in peers {
+        for (at, FederationPeer { domain, address, max_in_flight }) in peers.iter().enumerate() {
             let wrong = if !canonical(domain) {
                 "not a host name in lower case".into()
             } else if *domain == own {
-                "this server's own domain".into()
+                "this server's own domain: take it out".into()
             } else if deny.contains(domain) {
-                "also in federation.deny".into()
+                "also in federation.deny: take it out of one of the two".into()
             } else if !seen.insert(domain) {
-                "named twice".into()
+                "named twice: keep one of the two".into()
             } else if !is_address(address) {
-                format!("address {address:?} is not host:port")
+                format!("address {address:?} is not host:port, such as node2.chat.example.com:7001")
             } else if !(1..=IN_FLIGHT_MAX).contains(max_in_flight) {
                 "max_in_flight is not from 1 to 4096".into()
             } else {
                 continue;
             };
-            faults.push(("federation.peers", format!("{domain}: {wrong}")));
+            let place = format!("federation.peers.{at}");
+            faults.push(self.fault("federation.peers", &place, format!("{domain}: {wrong}")));
         }
-        let denied = deny.iter().filter(|domain| !canonical(domain));
-        faults.extend(denied.map(|domain| ("federation.deny", format!("{domain}: not a host name in lower case"))));
+        let denied = deny.iter().enumerate().filter(|(_, domain)| !canonical(domain));
+        faults.extend(denied.map(|(at, domain)| {
+            let message = format!("{domain}: not a host name in lower case");
+            self.fault("federation.deny", &format!("federation.deny.{at}"), message)
+        }));
         faults
     }
 
@@ -194,12 +222,16 @@ impl Loaded {
         let mut faults = Vec::new();
         let mut must = |holds: bool, key: &'static str, message: &str| {
             if !holds {
-                faults.push((key, format!("production {message}")));
+                faults.push((key, format!("server.production = true {message}")));
             }
         };
-        must(server.domain != Server::default().domain, "server.domain", "needs a domain of its own");
-        must(server.certificate_file.is_some(), "server.certificate_file", "needs a certificate");
-        must(self.config.storage.key_file.is_some(), "storage.key_file", "needs an explicit key file");
+        must(
+            server.domain != Server::default().domain,
+            "server.domain",
+            "needs a domain of its own, such as chat.example.org",
+        );
+        must(server.certificate_file.is_some(), "server.certificate_file", "needs a certificate: name its file");
+        must(self.config.storage.key_file.is_some(), "storage.key_file", "needs an explicit key file: name it");
         must(self.db_key.is_none(), "storage.key_file", "takes no key from QPC_DB_KEY: use a file or a credential");
         let long = |token: &super::Secret| token.expose().chars().count() >= TOKEN_MIN;
         must(

@@ -237,6 +237,72 @@ impl Default for Retention {
     }
 }
 
+/// `[backup]`: copies of everything, and how long they are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Backup {
+    /// Where to, unless it is a bucket. A running server makes backups by itself where this or the bucket is set.
+    pub directory: Option<PathBuf>,
+    /// The bucket, which must exist. It stands above the directory.
+    pub s3_bucket: String,
+    /// The URL of its service, without the bucket.
+    pub s3_endpoint: String,
+    /// The region that requests are signed for.
+    pub s3_region: String,
+    /// Who asks.
+    pub s3_access_key: Option<Secret>,
+    /// A file with the secret key.
+    pub s3_secret_key_file: Option<PathBuf>,
+    /// Talk without TLS, inside one machine.
+    pub s3_allow_http: bool,
+    /// How often everything is copied.
+    pub full_every: Period,
+    /// How often what has changed since is.
+    pub incremental_every: Period,
+    /// How long full backups are kept.
+    pub keep_full: Period,
+    /// How long incremental ones are.
+    pub keep_incremental: Period,
+}
+
+impl Default for Backup {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            s3_bucket: String::new(),
+            s3_endpoint: String::new(),
+            s3_region: "us-east-1".into(),
+            s3_access_key: None,
+            s3_secret_key_file: None,
+            s3_allow_http: false,
+            full_every: Period::days(1),
+            incremental_every: Period::seconds(6 * 60 * 60),
+            keep_full: Period::days(30),
+            keep_incremental: Period::days(7),
+        }
+    }
+}
+
+impl Backup {
+    /// Whether the server makes backups by itself.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.directory.is_some() || !self.s3_bucket.is_empty()
+    }
+
+    /// What of a bucket is not set, where there is to be one.
+    #[must_use]
+    pub fn missing(&self) -> Option<&'static str> {
+        let set = [
+            ("backup.s3_endpoint", !self.s3_endpoint.is_empty()),
+            ("backup.s3_access_key", self.s3_access_key.is_some()),
+            ("backup.s3_secret_key_file", self.s3_secret_key_file.is_some()),
+        ];
+        let wanted = !self.s3_bucket.is_empty();
+        set.into_iter().find(|(_, is_set)| wanted && !is_set).map(|(key, _)| key)
+    }
+}
+
 /// Who of those with a certificate of the federation's CA may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

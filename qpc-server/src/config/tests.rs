@@ -84,20 +84,39 @@ fn wrong_files_are_told_where_and_what_was_meant() {
         ),
         ("[server]\nlevel = \"x\"\n", "qpc-server.toml:2:1: unknown key `server.level`; did you mean `log.level`?"),
         ("[sever]\nlisten = \"x\"\n", "qpc-server.toml:1:2: unknown key `sever`; did you mean `server`?"),
-        ("zebra = 1\n", "qpc-server.toml:1:1: unknown key `zebra`"),
+        (
+            "zebra = 1\n",
+            "qpc-server.toml:1:1: unknown key `zebra`: take it out; `qpc-server config default` shows all there are",
+        ),
         ("[limits]\nmessage = 5\n", "qpc-server.toml:2:1: `limits.message` is a section: write [limits.message]"),
-        ("[server.listen]\n", "qpc-server.toml:1:9: `server.listen` is a key, not a section"),
-        ("[storage]\n  pool_size = \"four\"\n", "qpc-server.toml:2:15: invalid type: string \"four\", expected usize"),
+        (
+            "[server.listen]\n",
+            "qpc-server.toml:1:9: `server.listen` is a key, not a section: write listen = … in its section",
+        ),
+        (
+            "[storage]\n  pool_size = \"four\"\n",
+            "qpc-server.toml:2:15: `storage.pool_size`: invalid type: string \"four\", expected a whole number from 0 on; \
+             write a whole number; the default is 0",
+        ),
         (
             "[server]\ndrain = \"soon\"\n",
-            "qpc-server.toml:2:9: a span of time is a whole number and a unit, such as 250ms, 30s, 5m, 12h or 7d",
+            "qpc-server.toml:2:9: `server.drain`: a span of time is a whole number and a unit, such as 250ms, 30s, 5m, 12h or 7d; \
+             write text in quotes; the default is \"10s\"",
         ),
-        ("[server]\nlisten = \"7000\"\n", "qpc-server.toml:2:10: invalid socket address syntax"),
+        (
+            "[server]\nlisten = \"7000\"\n",
+            "qpc-server.toml:2:10: `server.listen`: invalid socket address syntax; write text in quotes; the default is \
+             \"127.0.0.1:7000\"",
+        ),
         (
             "[log]\nformat = \"xml\"\n",
-            "qpc-server.toml:2:10: unknown variant `xml`, expected one of `auto`, `text`, `json`",
+            "qpc-server.toml:2:10: `log.format`: unknown variant `xml`, expected one of `auto`, `text`, `json`; write text in \
+             quotes; the default is \"auto\"",
         ),
-        ("[server\n", "qpc-server.toml:1:8: unclosed table, expected `]`"),
+        (
+            "[server\n",
+            "qpc-server.toml:1:8: unclosed table, expected `]`; a line is `key = value` with text in quotes, a section `[name]`",
+        ),
     ] {
         assert_eq!(complaint(text, &[]), expected);
     }
@@ -132,7 +151,7 @@ fn secrets_come_from_files_and_never_twice() {
     assert_eq!(loaded.config.server.auth_token.unwrap().expose(), "a token in a file");
     assert_eq!(
         complaint("[server]\nauth_token = \"x\"\n", &variable),
-        "server.auth_token and server.auth_token_file are both set: which one counts?"
+        "QPC_AUTH_TOKEN_FILE: server.auth_token_file: server.auth_token is set as well: take one of the two out"
     );
     assert_eq!(load("", &[("QPC_DB_KEY", "k")]).unwrap().db_key.unwrap().expose(), "k");
 }
@@ -200,15 +219,16 @@ fn defaults_may_start_and_nonsense_may_not() {
     assert_eq!(
         faults("[server]\ndomain = \"a b\"\n[retention]\ndays = 10\ncommits_days = 5\n", &[]),
         [
-            "qpc-server.toml:2:1: server.domain: not a host name",
-            "qpc-server.toml:5:1: retention.commits_days: less than retention.days"
+            "qpc-server.toml:2:1: server.domain: not a host name, such as chat.example.org; the default is \"localhost\"",
+            "qpc-server.toml:5:1: retention.commits_days: less than retention.days: set it to as many days, or to 0; the \
+             default is 180"
         ]
     );
     assert_eq!(
         faults("[blobs]\nbackend = \"s3\"\ns3_endpoint = \"https://s3.example\"\nmax_size = 17179869185\n", &[]),
         [
             "blobs.s3_bucket: is not set, and blobs.backend is \"s3\"",
-            "qpc-server.toml:4:1: blobs.max_size: more than 16 GiB"
+            "qpc-server.toml:4:1: blobs.max_size: more than 16 GiB; the default is 110100480"
         ]
     );
     assert_eq!(faults("[limits.blob]\nrate = 0\n", &[]).len(), 1);
@@ -223,11 +243,11 @@ fn production_refuses_what_is_only_for_trying_out() {
     assert_eq!(
         faults("[server]\nproduction = true\nauth_token = \"short\"\n", &[("QPC_DB_KEY", "k")]),
         [
-            "server.domain: production needs a domain of its own",
-            "server.certificate_file: production needs a certificate",
-            "storage.key_file: production needs an explicit key file",
-            "storage.key_file: production takes no key from QPC_DB_KEY: use a file or a credential",
-            "qpc-server.toml:3:1: server.auth_token: production needs a token of at least 16 characters"
+            "server.domain: server.production = true needs a domain of its own, such as chat.example.org",
+            "server.certificate_file: server.production = true needs a certificate: name its file",
+            "storage.key_file: server.production = true needs an explicit key file: name it",
+            "storage.key_file: server.production = true takes no key from QPC_DB_KEY: use a file or a credential",
+            "qpc-server.toml:3:1: server.auth_token: server.production = true needs a token of at least 16 characters"
         ]
     );
     let good = "[server]\nproduction = true\ndomain = \"chat.example\"\ncertificate_file = \"c\"\n\
@@ -287,12 +307,18 @@ fn what_is_wrong_with_peers_is_told_by_name() {
     assert!(with(&peer("b.example", good)).is_empty());
     assert!(with(&peer("b.example", "address = \"b.example:7001\"\nmax_in_flight = 4096")).is_empty());
     for (peers, wrong) in [
-        (peer("node1.chat.example.com", good), "node1.chat.example.com: this server's own domain"),
-        (peer("node2.chat.example.com", good), "node2.chat.example.com: named twice"),
+        (peer("node1.chat.example.com", good), "node1.chat.example.com: this server's own domain: take it out"),
+        (peer("node2.chat.example.com", good), "node2.chat.example.com: named twice: keep one of the two"),
         (peer("B.example", good), "B.example: not a host name in lower case"),
         (peer("*.example", good), "*.example: not a host name in lower case"),
-        (peer("b.example", "address = \"b.example\""), "b.example: address \"b.example\" is not host:port"),
-        (peer("b.example", "address = \"10.0.0.1:0\""), "b.example: address \"10.0.0.1:0\" is not host:port"),
+        (
+            peer("b.example", "address = \"b.example\""),
+            "b.example: address \"b.example\" is not host:port, such as node2.chat.example.com:7001",
+        ),
+        (
+            peer("b.example", "address = \"10.0.0.1:0\""),
+            "b.example: address \"10.0.0.1:0\" is not host:port, such as node2.chat.example.com:7001",
+        ),
         (peer("b.example", "address = \"b:1\"\nmax_in_flight = 0"), "b.example: max_in_flight is not from 1 to 4096"),
         (
             peer("b.example", "address = \"b:1\"\nmax_in_flight = 4097"),
@@ -306,7 +332,12 @@ fn what_is_wrong_with_peers_is_told_by_name() {
     assert!(with(&many)[0].ends_with("federation.peers: more than 256"));
     let denied = FEDERATED.replace("[[", "deny = [\"node2.chat.example.com\", \"Z.example\"]\n[[");
     let found = faults(&denied, &[]);
-    assert!(found[0].ends_with("federation.peers: node2.chat.example.com: also in federation.deny"), "{found:?}");
+    assert!(
+        found[0].ends_with(
+            "federation.peers: node2.chat.example.com: also in federation.deny: take it out of one of the two"
+        ),
+        "{found:?}"
+    );
     assert!(found[1].ends_with("federation.deny: Z.example: not a host name in lower case"), "{found:?}");
     let elsewhere = faults(&FEDERATED.replacen("node1", "node9", 1), &[]);
     assert!(elsewhere[0].contains("federation.domain: is node1.chat.example.com, but accounts"), "{elsewhere:?}");

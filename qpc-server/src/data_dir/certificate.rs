@@ -9,8 +9,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519}
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-use super::{DataDirError, file};
-use crate::transport::tls;
+use super::{DataDir, DataDirError};
+use crate::transport::tls::Validity;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -54,14 +54,19 @@ impl ServerCertificate {
     /// What clients pin: `sha256:` and the hash of the server's own certificate.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let own: &[u8] = self.chain.first().map_or(&[], |own| own.as_ref());
-        format!("sha256:{}", hex::encode(Sha256::digest(own)))
+        fingerprint(&self.chain)
     }
 
     /// When the server's own certificate ends, in seconds since 1970; `None` where it is none.
     #[must_use]
     pub fn expires(&self) -> Option<u64> {
-        tls::ends(self.chain.first()?)
+        Some(self.validity()?.ends)
+    }
+
+    /// From when until when the server's own certificate counts; `None` where it is none.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        Validity::of(self.chain.first()?)
     }
 
     /// Reads the operator's files.
@@ -79,6 +84,13 @@ impl ServerCertificate {
         };
         Ok(Self { chain, key })
     }
+}
+
+/// A chain's fingerprint: `sha256:` and the hash of its first certificate.
+#[must_use]
+pub fn fingerprint(chain: &[CertificateDer<'_>]) -> String {
+    let own: &[u8] = chain.first().map_or(&[], |own| own.as_ref());
+    format!("sha256:{}", hex::encode(Sha256::digest(own)))
 }
 
 /// Reads certificates: PEM of one or more, or DER of one.
@@ -106,16 +118,26 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     fs::read(path).map_err(|error| CertificateError::Unreadable { path: path.to_owned(), error })
 }
 
+fn files(root: &Path) -> (PathBuf, PathBuf) {
+    (root.join("server-cert.der"), root.join("server-key.der"))
+}
+
+/// Reads the certificate of a data directory, where there is one.
+pub(super) fn made(root: &Path) -> Option<Result<ServerCertificate, CertificateError>> {
+    let (certificate, key) = files(root);
+    // The certificate is written last: where it is, its key is too.
+    certificate.exists().then(|| ServerCertificate::from_files(&certificate, &key))
+}
+
 /// Reads the certificate of a data directory, or makes it. Ed25519: the cheapest handshakes.
 pub(super) fn self_signed(root: &Path, names: Vec<String>) -> Result<ServerCertificate, DataDirError> {
-    let (certificate, key) = (root.join("server-cert.der"), root.join("server-key.der"));
-    // The certificate is written last: where it is, its key is too.
-    if certificate.exists() {
-        return Ok(ServerCertificate::from_files(&certificate, &key)?);
+    if let Some(made) = made(root) {
+        return Ok(made?);
     }
+    let (certificate, key) = files(root);
     let made = make(names).map_err(CertificateError::Make)?;
     for (path, bytes) in [(&key, made.key.secret_der()), (&certificate, made.chain.first().map_or(&[][..], |c| c))] {
-        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.clone(), error })?;
+        DataDir::put(path, bytes)?;
     }
     Ok(made)
 }

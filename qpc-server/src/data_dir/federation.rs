@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CertificateError, DataDirError, ServerCertificate, certificate::certificates, file};
+use super::{CertificateError, ServerCertificate, certificate::certificates};
 use crate::{config::Federation, federation::Material};
 
 /// Where they are.
@@ -49,13 +49,5 @@ impl FederationFiles {
     pub fn read(&self) -> Result<Material, CertificateError> {
         let ServerCertificate { chain, key } = ServerCertificate::from_files(&self.certificate, &self.key)?;
         Ok(Material { chain, key, authorities: certificates(&self.authority)? })
-    }
-
-    /// Puts a file in place, whole or not at all, for its owner alone.
-    ///
-    /// # Errors
-    /// [`DataDirError::Io`].
-    pub fn put(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
-        file::replace(path, bytes).map_err(|error| DataDirError::Io { path: path.to_owned(), error })
     }
 }

@@ -25,11 +25,16 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Is a file of this name not whole yet?
+pub(super) fn is_half(name: &str) -> bool {
+    name.ends_with(SUFFIX)
+}
+
 /// Removes what a crash left half written.
 pub(super) fn sweep(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().ends_with(SUFFIX) && entry.file_type()?.is_file() {
+        if is_half(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
             fs::remove_file(entry.path())?;
         }
     }

@@ -17,7 +17,10 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::{policy::limits::FederationLimits, transport::tls};
+use crate::{
+    policy::limits::FederationLimits,
+    transport::tls::{self, Validity},
+};
 
 /// What the operator's files hold.
 pub struct Material {
@@ -138,7 +141,7 @@ impl Keys {
 
     /// When the first of the certificates that peers are shown ends, in seconds since 1970.
     pub(super) fn end(&self) -> Option<u64> {
-        self.chain.iter().filter_map(tls::ends).min()
+        self.chain.iter().filter_map(Validity::of).map(|validity| validity.ends).min()
     }
 
     /// Whether the files hold the same certificates.

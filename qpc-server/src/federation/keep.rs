@@ -6,14 +6,14 @@ use quinn::{Connection, Endpoint};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{CertificateFault, Hall, Source, certificate::Keys};
-use crate::metrics::labels::PeerRefused;
+use crate::{metrics::labels::PeerRefused, told::Told};
 
 /// Looks at the files and at the certificates of all connections, until the server stops.
 pub(super) async fn look(hall: Arc<Hall>, endpoint: Endpoint, source: Source) {
     let stopping = hall.tasks.stopping().clone();
     let mut due = interval(hall.limits.reload);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = None;
+    let mut told = Told::default();
     loop {
         // Both branches only wait.
         tokio::select! {
@@ -21,19 +21,18 @@ pub(super) async fn look(hall: Arc<Hall>, endpoint: Endpoint, source: Source) {
             _ = due.tick() => {}
         }
         match reload(&hall, &source).await {
-            Ok(None) => told = None,
+            Ok(None) => told.over(),
             Ok(Some(keys)) => {
                 endpoint.set_server_config(Some(keys.server.clone()));
                 hall.metrics.set_certificate_expires(keys.end());
                 hall.keys.send_replace(Arc::new(keys));
                 tracing::info!("the federation's certificates have changed: the new ones count from now on");
-                told = None;
+                told.over();
             }
-            // The same problem is told once.
-            Err(problem) if told.as_ref() == Some(&problem) => {}
             Err(problem) => {
-                tracing::warn!(problem, "the federation's new certificates can't be used: the old ones stay");
-                told = Some(problem);
+                if told.is_news(&problem) {
+                    tracing::warn!(problem, "the federation's new certificates can't be used: the old ones stay");
+                }
             }
         }
         for (connection, fault) in outlived(&hall) {

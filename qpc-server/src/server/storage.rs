@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     account::OpaqueSetup,
     blob_store::{
@@ -18,7 +20,7 @@ use crate::{
     config::{self, BlobBackend, ConfigError, Loaded, Secret, read_secret},
     data_dir::{DataDir, DataDirError},
     metrics::Metrics,
-    rng::SystemRng,
+    rng::{self, SystemRng},
     store::{
         Aftermath, Store,
         sqlite::{
@@ -46,11 +48,24 @@ pub enum StorageError {
     #[error(transparent)]
     Blobs(#[from] OpenObjectsError),
     /// Something that a bucket needs is not configured.
-    #[error("{0} is not set, and blobs.backend is \"s3\"")]
+    #[error("{0} is not set, and a bucket is to be used")]
     Bucket(&'static str),
     /// The database can't be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// The key can't be changed where it is.
+    #[error(
+        "the database's key comes from the environment (QPC_DB_KEY), where it can't be changed: put it into a file, name that by \
+         QPC_DB_KEY_FILE or storage.key_file, and try again"
+    )]
+    KeyElsewhere,
+    /// A change of the key was interrupted.
+    #[error(
+        "a change of the database's key was interrupted: {} holds the new one. Give `qpc-server db change-key` again, which \
+         ends it, then start the server",
+        .0.display()
+    )]
+    KeyChanging(PathBuf),
     /// The metrics clash: a fault of the program.
     #[error("internal fault: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -86,6 +101,10 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     let dir = DataDir::open(&loaded.config.server.data_dir)?;
     // Secrets first: the database is made last, so that none is ever without them.
     let setup = dir.opaque_setup(&SystemRng)?;
+    let next = next_key(loaded, dir.path());
+    if next.exists() {
+        return Err(StorageError::KeyChanging(next));
+    }
     let key = key(loaded, || Ok(dir.database_key(&SystemRng)?))?;
     let metrics = Arc::new(Metrics::new()?);
     let storage = &loaded.config.storage;
@@ -119,28 +138,132 @@ fn blobs(
             (Arc::new(ObjectBlobs::open(&path, key, options, &ObjectPlace::Directory(own.clone()))?), own)
         }
         BlobBackend::S3 => {
-            let place = ObjectPlace::S3(bucket(config)?);
+            let place = ObjectPlace::S3(bucket(&Bucket::of_blobs(config))?);
             (Arc::new(ObjectBlobs::open(&path, key, options, &place)?), dir.path().to_owned())
         }
     };
     Ok(Arc::new(Reserved::new(blobs, disk, config.disk_reserve)))
 }
 
-fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {
+/// What two sections say of a bucket.
+struct Bucket<'a> {
+    name: &'a str,
+    endpoint: &'a str,
+    region: &'a str,
+    access_key: Option<&'a Secret>,
+    secret_key_file: Option<&'a Path>,
+    allow_http: bool,
+    missing: Option<&'static str>,
+}
+
+impl<'a> Bucket<'a> {
+    fn of_blobs(of: &'a config::Blobs) -> Self {
+        Self {
+            name: &of.s3_bucket,
+            endpoint: &of.s3_endpoint,
+            region: &of.s3_region,
+            access_key: of.s3_access_key.as_ref(),
+            secret_key_file: of.s3_secret_key_file.as_deref(),
+            allow_http: of.s3_allow_http,
+            missing: of.missing(),
+        }
+    }
+
+    fn of_backup(of: &'a config::Backup) -> Self {
+        Self {
+            name: &of.s3_bucket,
+            endpoint: &of.s3_endpoint,
+            region: &of.s3_region,
+            access_key: of.s3_access_key.as_ref(),
+            secret_key_file: of.s3_secret_key_file.as_deref(),
+            allow_http: of.s3_allow_http,
+            missing: of.missing(),
+        }
+    }
+}
+
+fn bucket(config: &Bucket<'_>) -> Result<S3Settings, StorageError> {
     let secret = |secret: &Secret| SecretText::new(secret.expose().to_owned());
-    let (Some(access_key), Some(secret_key), None) =
-        (&config.s3_access_key, &config.s3_secret_key_file, config.missing())
-    else {
-        return Err(StorageError::Bucket(config.missing().unwrap_or("blobs.s3_bucket")));
+    let (Some(access_key), Some(secret_key), None) = (config.access_key, config.secret_key_file, config.missing) else {
+        return Err(StorageError::Bucket(config.missing.unwrap_or("a key of the bucket")));
     };
     Ok(S3Settings {
-        endpoint: config.s3_endpoint.clone(),
-        bucket: config.s3_bucket.clone(),
-        region: config.s3_region.clone(),
+        endpoint: config.endpoint.into(),
+        bucket: config.name.into(),
+        region: config.region.into(),
         access_key: secret(access_key),
         secret_key: secret(&read_secret(secret_key)?),
-        allow_http: config.s3_allow_http,
+        allow_http: config.allow_http,
     })
+}
+
+/// Where backups go by the configuration; nothing where it does not say.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn backups(config: &config::Backup) -> Result<Option<ObjectPlace>, StorageError> {
+    if !config.s3_bucket.is_empty() {
+        return Ok(Some(ObjectPlace::S3(bucket(&Bucket::of_backup(config))?)));
+    }
+    Ok(config.directory.clone().map(ObjectPlace::Directory))
+}
+
+/// The key of the databases that are there: from the environment, a file, or the data directory.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn database_key(loaded: &Loaded) -> Result<DbKey, StorageError> {
+    let root = &loaded.config.server.data_dir;
+    key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))
+}
+
+/// The file with the key, of which a copy is made while the databases are given the new one.
+const NEXT: &str = ".next";
+
+/// Where the key is, unless it is in the environment.
+fn key_file(loaded: &Loaded, root: &Path) -> PathBuf {
+    loaded.config.storage.key_file.clone().unwrap_or_else(|| DataDir::key_file(root))
+}
+
+/// Where the key is that another one is being changed to.
+fn next_key(loaded: &Loaded, root: &Path) -> PathBuf {
+    let mut next = key_file(loaded, root).into_os_string();
+    next.push(NEXT);
+    next.into()
+}
+
+/// Gives both databases another key, and puts it in the place of the old one's file; a new random one unless `new` is given. No server
+/// may run. Interrupted at any moment, it goes on where it is called again: until then no server starts, because the key in
+/// the file may not open what is there. Gives the file.
+///
+/// # Errors
+/// [`StorageError`]; [`StorageError::KeyElsewhere`] where the key is in no file.
+pub fn change_key(loaded: &Loaded, new: Option<Secret>) -> Result<PathBuf, StorageError> {
+    let dir = DataDir::open(&loaded.config.server.data_dir)?;
+    if loaded.db_key.is_some() {
+        return Err(StorageError::KeyElsewhere);
+    }
+    let file = key_file(loaded, dir.path());
+    let old = DbKey::parse(read_secret(&file)?.expose())?;
+    let next = next_key(loaded, dir.path());
+    // What an interrupted change was to: some of the files may have it.
+    let new = match (next.exists(), new) {
+        (true, _) => read_secret(&next)?,
+        (false, Some(new)) => new,
+        (false, None) => Secret::new(hex::encode(*Zeroizing::new(rng::bytes::<32>(&SystemRng)))),
+    };
+    let key = DbKey::parse(new.expose())?;
+    let text = Zeroizing::new(format!("{}\n", new.expose().trim_end()));
+    DataDir::put(&next, text.as_bytes())?;
+    sqlite::change_key(&DataDir::database(dir.path()), &old, &key)?;
+    fail::fail_point!("change_key::between");
+    let blobs = DataDir::blobs_database(dir.path());
+    if blobs.exists() {
+        SqliteBlobs::change_key(&blobs, &old, &key)?;
+    }
+    DataDir::put(&file, text.as_bytes())?;
+    std::fs::remove_file(&next).map_err(|error| DataDirError::Io { path: next, error })?;
+    Ok(file)
 }
 
 /// Verifies the pages and chains of a database, and changes nothing. A server may run on it.
@@ -149,8 +272,27 @@ fn bucket(config: &config::Blobs) -> Result<S3Settings, StorageError> {
 /// [`StorageError`], where it can't even be looked at.
 pub fn check(loaded: &Loaded) -> Result<CheckReport, StorageError> {
     let root = &loaded.config.server.data_dir;
-    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    let key = database_key(loaded)?;
     Ok(sqlite::check(&DataDir::database(root), &key)?)
+}
+
+/// That the databases open with their key, and are not of a later release. Reads next to nothing.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn opens(loaded: &Loaded) -> Result<(), StorageError> {
+    let root = &loaded.config.server.data_dir;
+    // Before the key: a new directory has neither.
+    if !DataDir::database(root).exists() {
+        return Err(CheckError::Missing(DataDir::database(root).display().to_string()).into());
+    }
+    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    sqlite::opens(&DataDir::database(root), &key)?;
+    match SqliteBlobs::opens(&DataDir::blobs_database(root), &key) {
+        // A new one is made by the next start.
+        Err(CheckError::Missing(_)) => Ok(()),
+        outcome => Ok(outcome?),
+    }
 }
 
 /// The same for the database of blobs, and the objects that it names; nothing where there is none. With `read` the bytes of
@@ -169,11 +311,11 @@ pub fn check_blobs(
     if !path.exists() {
         return Ok(None);
     }
-    let key = key(loaded, || Ok(read_secret(&DataDir::key_file(root))?))?;
+    let key = database_key(loaded)?;
     let place = match config.backend {
         BlobBackend::Database => return Ok(Some(SqliteBlobs::check(&path, &key, told)?)),
         BlobBackend::Directory => ObjectPlace::Directory(directory(config, root)),
-        BlobBackend::S3 => ObjectPlace::S3(bucket(config)?),
+        BlobBackend::S3 => ObjectPlace::S3(bucket(&Bucket::of_blobs(config))?),
     };
     Ok(Some(ObjectBlobs::check(&path, &key, (&place, read), told)?))
 }

@@ -22,6 +22,7 @@ use crate::{
     policy::Limits,
     store::{Retention, Store, StoreFault},
     tasks::Tasks,
+    told::Told,
     transport::{self, Identity},
 };
 
@@ -146,7 +147,7 @@ pub(super) fn certificate(
     tasks.share("certificate", info_span!("certificate"), async move {
         let mut due = interval(CERTIFICATE_EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = None;
+        let mut told = Told::default();
         loop {
             // All branches only wait.
             tokio::select! {
@@ -158,16 +159,15 @@ pub(super) fn certificate(
             // Files may lie on a disk that hangs.
             let Some(read) = tasks_of.compute(move || source()).await else { continue };
             match read.and_then(|new| renew(&mut shown, new, &limits)) {
-                Ok(false) => told = None,
+                Ok(false) => told.over(),
                 Ok(true) => {
-                    told = None;
+                    told.over();
                     tracing::info!("the certificate has changed: the new one is shown from now on");
                 }
-                // The same problem is told once.
-                Err(problem) if told.as_ref() == Some(&problem) => {}
                 Err(problem) => {
-                    tracing::warn!(problem, "the new certificate can't be used: the old one stays");
-                    told = Some(problem);
+                    if told.is_news(&problem) {
+                        tracing::warn!(problem, "the new certificate can't be used: the old one stays");
+                    }
                 }
             }
         }

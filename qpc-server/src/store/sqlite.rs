@@ -14,6 +14,7 @@ pub(crate) mod engine;
 pub(crate) mod error;
 mod figures;
 mod follower;
+mod freeze;
 mod key;
 mod link;
 mod log;
@@ -25,6 +26,8 @@ mod planted;
 mod queue;
 mod reader;
 mod readings;
+pub(crate) mod rekey;
+mod restored;
 mod rows;
 pub(crate) mod statements;
 mod upkeep;
@@ -45,10 +48,12 @@ use self::{
     rows::{Effects, Rows},
 };
 pub use self::{
-    check::{CheckError, CheckReport, FileProblem, Problem, check},
+    check::{CheckError, CheckReport, FileProblem, Problem, check, opens},
     connection::OpenError,
+    freeze::{FreezeError, Frozen},
     key::{DbKey, DbKeyError},
     observer::{Batch, StoreObserver, Unobserved},
+    restored::{Dropped, after_restore},
 };
 use super::{CommitSink, HandOver, Reply, StoreFault, VerbError, dispatch::Transact, tables::Tables};
 
@@ -234,6 +239,22 @@ impl SqliteStore {
         let engine = Engine::open("store", path, key, &LAYOUT, options, writing, StoreReading(figures))?;
         Ok(Self { engine, sink })
     }
+}
+
+/// Holds the file of a store still, to be copied.
+///
+/// # Errors
+/// [`FreezeError`].
+pub fn freeze(path: &Path, key: &DbKey) -> Result<Frozen, FreezeError> {
+    Frozen::hold(path, key, &LAYOUT)
+}
+
+/// Gives the file of a store another key, unless it has that one already. Nobody else may have it open.
+///
+/// # Errors
+/// [`OpenError`]; [`OpenError::WrongKey`] where it has neither key.
+pub fn change_key(path: &Path, old: &DbKey, new: &DbKey) -> Result<(), OpenError> {
+    if rekey::has_key(path, new, &LAYOUT)? { Ok(()) } else { rekey::rekey(path, old, new, &LAYOUT) }
 }
 
 impl Transact for SqliteStore {

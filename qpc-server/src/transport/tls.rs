@@ -33,11 +33,29 @@ pub enum TlsError {
     Initial(#[from] NoInitialCipherSuite),
 }
 
-/// When a certificate ends, in seconds since 1970; `None` where it is none (RFC 5280 section 4.1.2.5).
-#[must_use]
-pub(crate) fn ends(certificate: &CertificateDer<'_>) -> Option<u64> {
-    let certificate = Certificate::from_der(certificate).ok()?;
-    Some(certificate.tbs_certificate.validity.not_after.to_unix_duration().as_secs())
+/// From when until when a certificate counts, in seconds since 1970 (RFC 5280 section 4.1.2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub begins: u64,
+    /// The last second.
+    pub ends: u64,
+}
+
+impl Validity {
+    /// A certificate's; `None` where it is none.
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let validity = Certificate::from_der(certificate).ok()?.tbs_certificate.validity;
+        let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
+        Some(Self { begins: seconds(validity.not_before), ends: seconds(validity.not_after) })
+    }
+
+    /// While both count.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { begins: self.begins.max(other.begins), ends: self.ends.min(other.ends) }
+    }
 }
 
 /// aws-lc-rs with the hybrid post-quantum exchange first, and the cheapest suite first.

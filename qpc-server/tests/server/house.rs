@@ -94,6 +94,7 @@ impl House {
                 key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             },
             certificate_source: None,
+            backups: None,
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
             federation,

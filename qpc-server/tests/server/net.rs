@@ -176,6 +176,7 @@ impl Net {
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 certificate_source: None,
+                backups: None,
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
                 reset_key: dir.reset_key(&SystemRng).unwrap(),
                 federation: self.federation.as_ref().map(|federated| Arc::clone(&federated.source)),

@@ -49,6 +49,11 @@ impl Town {
         Self { dir, server, settings }
     }
 
+    /// One around a server that runs, with this directory for people's homes.
+    pub(crate) fn around(dir: tempfile::TempDir, server: Program) -> Self {
+        Self { dir, server, settings: Vec::new() }
+    }
+
     /// Kills the server as `kill -9` does, and starts it at the same address.
     pub(crate) fn restart(&mut self) {
         let listen = self.server.listen.to_string();

@@ -400,7 +400,7 @@ fn wrong_configurations_end_with_78_and_a_place() {
     let data = temp.path().join("data");
     let (code, _, message) = run(program(&data).env("QPC_SERVER__PRODUCTION", "true").env("QPC_DB_KEY", "k"));
     assert_eq!(code, 78);
-    assert!(message.contains("storage.key_file: production takes no key from QPC_DB_KEY"), "{message}");
+    assert!(message.contains("storage.key_file: server.production = true takes no key from QPC_DB_KEY"), "{message}");
     assert!(!data.exists(), "a refused server leaves nothing behind");
     let (_, shown, _) = run(program(&data).env("QPC_AUTH_TOKEN", "a secret token").args(["config", "show"]));
     assert!(shown.contains("auth_token = \"(redacted)\"") && !shown.contains("a secret token"), "{shown}");

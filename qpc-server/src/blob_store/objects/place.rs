@@ -52,7 +52,7 @@ pub enum ObjectPlace {
 }
 
 impl ObjectPlace {
-    pub(super) fn open(&self) -> Result<Arc<dyn ObjectStore>, OpenObjectsError> {
+    pub(crate) fn open(&self) -> Result<Arc<dyn ObjectStore>, OpenObjectsError> {
         let unusable = |error: &dyn fmt::Display| OpenObjectsError::Place(error.to_string());
         match self {
             Self::Directory(path) => {

@@ -42,10 +42,7 @@ pub(crate) fn list<P>(problems: &mut Vec<P>, problem: P) {
 
 /// Opens a file to look at it, with what is wrong with its pages and tables.
 pub(crate) fn open(path: &Path, key: &DbKey, layout: &Layout) -> Result<(Connection, Vec<FileProblem>), CheckError> {
-    if !path.exists() {
-        return Err(CheckError::Missing(path.display().to_string()));
-    }
-    let connection = connection::open(path, key, layout, Purpose::Read, CACHE_KIB)?;
+    let connection = read(path, key, layout)?;
     let mut problems = Vec::new();
     lines(&connection, "PRAGMA cipher_integrity_check", |line| list(&mut problems, FileProblem::Page(line)))?;
     if problems.is_empty() {
@@ -59,6 +56,32 @@ pub(crate) fn open(path: &Path, key: &DbKey, layout: &Layout) -> Result<(Connect
         }
     }
     Ok((connection, problems))
+}
+
+/// Opens a file that is there, to read it.
+fn read(path: &Path, key: &DbKey, layout: &Layout) -> Result<Connection, CheckError> {
+    if !path.exists() {
+        return Err(CheckError::Missing(path.display().to_string()));
+    }
+    Ok(connection::open(path, key, layout, Purpose::Read, CACHE_KIB)?)
+}
+
+/// That a file opens with the key, and is not of a later release. Takes no longer than opening it.
+pub(crate) fn opens_as(path: &Path, key: &DbKey, layout: &Layout) -> Result<(), CheckError> {
+    let connection = read(path, key, layout)?;
+    let (found, known) = (connection.query_row("PRAGMA user_version", [], |row| row.get(0))?, layout.schema());
+    if found > known {
+        return Err(OpenError::NewerSchema { path: path.display().to_string(), found, known }.into());
+    }
+    Ok(())
+}
+
+/// That the database at a path opens with the key.
+///
+/// # Errors
+/// [`CheckError`].
+pub fn opens(path: &Path, key: &DbKey) -> Result<(), CheckError> {
+    opens_as(path, key, &LAYOUT)
 }
 
 /// What was looked at and found.

@@ -17,7 +17,7 @@ const STATEMENTS: usize = 128;
 /// What the write-ahead log's file keeps of its size when it starts anew.
 const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold one.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// How often SQLCipher is asked whether it takes keys yet, and the pause between.
 const CIPHER_TRIALS: u32 = 1000;
 const CIPHER_PAUSE: Duration = Duration::from_millis(1);
@@ -219,7 +219,13 @@ fn prove(connection: &Connection) -> Result<(), OpenError> {
 mod tests {
     use std::sync::Barrier;
 
-    use super::{super::LAYOUT, *};
+    use super::{
+        super::{
+            LAYOUT,
+            check::{self, CheckError},
+        },
+        *,
+    };
 
     fn open_store(path: &Path, key: &DbKey) -> Result<Connection, OpenError> {
         open(path, key, &LAYOUT, Purpose::Write, 100)
@@ -300,6 +306,9 @@ mod tests {
         drop(connection);
         let newer = open_store(&path, &key);
         assert!(matches!(newer, Err(OpenError::NewerSchema { found: 9, known, .. }) if known == LAYOUT.schema()));
+        // Nor does it open for whoever only asks whether it would.
+        let asked = check::opens(&path, &key);
+        assert!(matches!(asked, Err(CheckError::Open(OpenError::NewerSchema { found: 9, .. }))));
     }
 
     #[test]

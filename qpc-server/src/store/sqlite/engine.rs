@@ -88,6 +88,7 @@ impl<S: Schema> Engine<S> {
             fatal: options.on_fatal.clone(),
             limits: BatchLimits { verbs: options.batch_verbs.max(1), bytes: options.batch_bytes },
             pace: Pace::new(options.commit_gather, Instant::now()),
+            written_back: 0,
             checkpoint_pages: i32::try_from(options.wal_autocheckpoint).unwrap_or(i32::MAX),
             #[cfg(test)]
             broken_disk: options.broken_disk,

@@ -7,13 +7,14 @@ use std::{
     cell::Cell,
     sync::{Arc, mpsc::Receiver},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
     Batch, Fatal, StoreObserver,
+    connection::BUSY,
     error::{disk_failed, fault},
     pace::Pace,
     queue::{Entrance, Job, Schema},
@@ -24,6 +25,8 @@ use crate::store::StoreFault;
 const ENOUGH: u64 = 48;
 /// The log may grow to this many times the size from which it is written back.
 const RESTART_FACTOR: i32 = 8;
+/// How long commits may then wait for a reader.
+const RESTART_WAIT: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// Pages in the write-ahead log, as SQLite's hook tells the thread that commits.
@@ -84,6 +87,8 @@ pub(super) struct Writer<W: Writing> {
     pub(super) pace: Pace,
     /// Pages in the write-ahead log from which it is written back.
     pub(super) checkpoint_pages: i32,
+    /// How many of them the last try left written back.
+    pub(super) written_back: i32,
     #[cfg(test)]
     pub(super) broken_disk: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -221,9 +226,14 @@ impl<W: Writing> Writer<W> {
         if pages < self.checkpoint_pages {
             return Ok(());
         }
-        // Readers that overlap without end would let the log grow: then it waits for those that are reading.
-        let mode = if pages < self.checkpoint_pages.saturating_mul(RESTART_FACTOR) { "PASSIVE" } else { "RESTART" };
-        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
+        let many = pages >= self.checkpoint_pages.saturating_mul(RESTART_FACTOR);
+        let before = self.written_back;
+        let outcome = self.checkpoint("PASSIVE").and_then(|()| {
+            // Readers that overlap without end would let the log grow: then it waits for those that are reading, as far as
+            // they come forward. A backup does not until it has ended, and nobody waits for that one.
+            if many && self.written_back != before { self.restart() } else { Ok(()) }
+        });
+        match outcome {
             Ok(()) => Ok(()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
                 tracing::warn!("no space is left to write the log back; it grows until there is");
@@ -235,6 +245,22 @@ impl<W: Writing> Writer<W> {
                 Ok(())
             }
         }
+    }
+}
+
+impl<W: Writing> Writer<W> {
+    fn checkpoint(&mut self, mode: &str) -> rusqlite::Result<()> {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        self.written_back = self.connection.query_row(&sql, [], |row| row.get(2))?;
+        Ok(())
+    }
+
+    /// Writes all of the log back, so that it begins anew: waits a little for who reads.
+    fn restart(&mut self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(RESTART_WAIT)?;
+        let outcome = self.checkpoint("RESTART");
+        self.connection.busy_timeout(BUSY)?;
+        outcome
     }
 }
 

@@ -1,0 +1,239 @@
+//! `backup`: making copies, looking at them, bringing them back.
+
+use std::{fs, path::PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{
+    args::{BackupCommand, BackupCreateArgs, BackupListArgs, BackupPlace, BackupRestoreArgs, BackupVerifyArgs, Place},
+    exit::{Exit, Fault},
+    print,
+    progress::Progress,
+    serve::load,
+};
+use crate::{
+    backup::{self, BLOBS_HERE, BackupError, Backups, Keep, Kind, Manifest, Of, Verified, Wish},
+    blob_store::objects::ObjectPlace,
+    clock::{Clock, SystemClock},
+    config::{BlobBackend, Loaded},
+    rng::SystemRng,
+    server::storage,
+    store::sqlite::DbKey,
+};
+
+pub(super) fn obey(place: &Place, command: &BackupCommand) -> Result<(), Fault> {
+    let loaded = load(place, None, None)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::new(Exit::Internal, error))?;
+    runtime.block_on(async {
+        match command {
+            BackupCommand::Create(args) => create(&loaded, args).await,
+            BackupCommand::List(args) => list(&loaded, args).await,
+            BackupCommand::Verify(args) => verify(&loaded, args).await,
+            BackupCommand::Restore(args) => restore(&loaded, args).await,
+            BackupCommand::Prune(args) => prune(&loaded, args).await,
+        }
+    })
+}
+
+/// Opens the place that is meant.
+fn open(loaded: &Loaded, place: &BackupPlace) -> Result<Backups, Fault> {
+    let place = match &place.directory {
+        Some(directory) => Some(ObjectPlace::Directory(directory.clone())),
+        None => storage::backups(&loaded.config.backup)?,
+    };
+    Ok(Backups::open(&place.ok_or(BackupError::Nowhere)?)?)
+}
+
+/// The key, and its text where it came from a file that was named.
+fn key(loaded: &Loaded, file: Option<&PathBuf>) -> Result<(DbKey, Option<Zeroizing<String>>), Fault> {
+    if let Some(file) = file {
+        let text = fs::read_to_string(file)
+            .map_err(|error| Fault::new(Exit::Io, format!("{}: {error}", file.display())))
+            .map(Zeroizing::new)?;
+        return Ok((DbKey::parse(&text).map_err(BackupError::Key)?, Some(text)));
+    }
+    let own = crate::data_dir::DataDir::key_file(&loaded.config.server.data_dir);
+    if loaded.db_key.is_none() && loaded.config.storage.key_file.is_none() && !own.exists() {
+        return Err(BackupError::NoKey.into());
+    }
+    Ok((storage::database_key(loaded)?, None))
+}
+
+fn keep(loaded: &Loaded) -> Keep {
+    Keep { full: loaded.config.backup.keep_full.0, incremental: loaded.config.backup.keep_incremental.0 }
+}
+
+async fn create(loaded: &Loaded, args: &BackupCreateArgs) -> Result<(), Fault> {
+    let backups = open(loaded, &args.place)?;
+    let config = &loaded.config;
+    let blobs = match config.blobs.backend {
+        BlobBackend::Database => BLOBS_HERE,
+        BlobBackend::Directory => "directory",
+        BlobBackend::S3 => "s3",
+    };
+    let key = storage::database_key(loaded)?;
+    let of = Of { root: &config.server.data_dir, key: &key, domain: &config.server.domain, blobs };
+    let after_ms = u64::try_from(config.backup.full_every.0.as_millis()).unwrap_or(u64::MAX);
+    let wish = match (args.full, args.incremental) {
+        (true, _) => Wish::Kind(Kind::Full),
+        (_, true) => Wish::Kind(Kind::Incremental),
+        _ => Wish::Full { after_ms },
+    };
+    let mut progress = Progress::new("the backup");
+    let made =
+        backup::create(of, &backups, wish, (&SystemClock, &SystemRng), &mut |done, total| progress.tell(done, total))
+            .await;
+    progress.clear();
+    let made = made?;
+    let removed = match args.keep_all {
+        true => Vec::new(),
+        false => backup::prune(&backups, keep(loaded), SystemClock.unix_ms()).await?,
+    };
+    let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
+    if args.json {
+        let mut line = described(&made.manifest, made.name.kind);
+        if let Some(object) = line.as_object_mut() {
+            object.insert("removed".into(), removed.into());
+        }
+        return print(&format!("{line}\n"));
+    }
+    let (name, own) = (&made.name, megabytes(made.manifest.own_bytes()));
+    let stands_on = made.manifest.base.as_ref().map(|base| format!(", on {}", base.name)).unwrap_or_default();
+    let mut text = format!("{name} in {}: {own} MB{stands_on}\n", backups.shown());
+    for name in removed {
+        text.push_str(&format!("removed {name}\n"));
+    }
+    if blobs != BLOBS_HERE {
+        text.push_str(&format!(
+            "The bytes of attachments are not in it: blobs.backend is {blobs:?}. Copy that place after this backup.\n"
+        ));
+    }
+    print(&text)
+}
+
+fn described(manifest: &Manifest, kind: Kind) -> serde_json::Value {
+    let bytes = manifest.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.bytes));
+    serde_json::json!({
+        "name": manifest.name,
+        "kind": kind.to_string(),
+        "base": manifest.base.as_ref().map(|base| &base.name),
+        "bytes": bytes,
+        "own_bytes": manifest.own_bytes(),
+    })
+}
+
+/// In tenths, of a million bytes.
+fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+async fn list(loaded: &Loaded, args: &BackupListArgs) -> Result<(), Fault> {
+    let backups = open(loaded, &args.place)?;
+    let found = backups.list().await?;
+    if args.json {
+        let lines = found.iter().map(|(name, manifest)| format!("{}\n", described(manifest, name.kind)));
+        return print(&lines.collect::<String>());
+    }
+    if found.is_empty() {
+        return print(&format!("no backups in {}\n", backups.shown()));
+    }
+    let line = |(name, manifest): &(backup::Name, Manifest)| {
+        let base = manifest.base.as_ref().map(|base| format!("  on {}", base.name)).unwrap_or_default();
+        format!("{:<28} {:>10} MB{base}\n", name.to_string(), megabytes(manifest.own_bytes()))
+    };
+    print(&found.iter().map(line).collect::<String>())
+}
+
+async fn verify(loaded: &Loaded, args: &BackupVerifyArgs) -> Result<(), Fault> {
+    let backups = open(loaded, &args.place)?;
+    let (key, _) = key(loaded, args.key_file.as_ref())?;
+    let name = backups.find(&args.name).await?;
+    let scratch = match &args.scratch {
+        Some(scratch) if scratch.exists() => return Err(BackupError::Exists(scratch.clone()).into()),
+        Some(scratch) => scratch.clone(),
+        None => {
+            let mut beside = loaded.config.server.data_dir.clone().into_os_string();
+            beside.push(".verify");
+            beside.into()
+        }
+    };
+    let mut progress = Progress::new("the backup");
+    let outcome = backup::verify(&backups, &name, &key, &scratch, &mut |done, total| progress.tell(done, total)).await;
+    progress.clear();
+    let found = outcome?;
+    if args.json {
+        return print(&format!("{}\n", counted(&found)));
+    }
+    print(&format!("{name} is sound: {}\n", sentence(&found)))
+}
+
+async fn restore(loaded: &Loaded, args: &BackupRestoreArgs) -> Result<(), Fault> {
+    let backups = open(loaded, &args.place)?;
+    let (key, text) = key(loaded, args.key_file.as_ref())?;
+    let name = backups.find(&args.name).await?;
+    let target = &loaded.config.server.data_dir;
+    let text = text.as_ref().map(|text| text.as_str());
+    let mut progress = Progress::new("the backup");
+    let outcome =
+        backup::restore(&backups, &name, (&key, text), target, &mut |done, total| progress.tell(done, total)).await;
+    progress.clear();
+    let restored = outcome?;
+    let (key_packages, invites) = (restored.key_packages, restored.invites);
+    if args.json {
+        let mut line = counted(&restored.verified);
+        if let Some(object) = line.as_object_mut() {
+            object.insert("key_packages".into(), key_packages.into());
+            object.insert("invites".into(), invites.into());
+        }
+        return print(&format!("{line}\n"));
+    }
+    let target = target.display();
+    let mut after = String::new();
+    if text.is_none() {
+        after.push_str(
+            "The database's key is not in that directory: start the server with the one that you used here.\n",
+        );
+    }
+    if restored.verified.blobs.is_none() {
+        after.push_str(
+            "The bytes of attachments were not in it: bring them back as well, then run qpc-server db check.\n",
+        );
+    }
+    print(&format!(
+        "{name} is in {target}: {}\n\
+         Dropped, because they may have been used since: {key_packages} one-time key packages, {invites} invites.\n{after}\
+         Start the server: qpc-server --data-dir {target}\n",
+        sentence(&restored.verified)
+    ))
+}
+
+async fn prune(loaded: &Loaded, args: &BackupListArgs) -> Result<(), Fault> {
+    let backups = open(loaded, &args.place)?;
+    let removed = backup::prune(&backups, keep(loaded), SystemClock.unix_ms()).await?;
+    if args.json {
+        return print(
+            &removed
+                .iter()
+                .map(|name| format!("{}\n", serde_json::json!({ "removed": name.to_string() })))
+                .collect::<String>(),
+        );
+    }
+    if removed.is_empty() {
+        return print("nothing is old enough to be removed\n");
+    }
+    print(&removed.iter().map(|name| format!("removed {name}\n")).collect::<String>())
+}
+
+fn counted(found: &Verified) -> serde_json::Value {
+    let Verified { manifest, logs, entries, blobs } = found;
+    serde_json::json!({ "name": manifest.name, "logs": logs, "entries": entries, "blobs": blobs })
+}
+
+fn sentence(found: &Verified) -> String {
+    let blobs = found.blobs.map(|blobs| format!(", {blobs} attachments")).unwrap_or_default();
+    format!("{} entries in {} logs{blobs}", found.entries, found.logs)
+}
