@@ -54,7 +54,7 @@ fn follow(name: &str) {
                 server = Some(Program::spawn(&mut shell(&dir, &format!("exec env {line} --json"))));
                 continue;
             }
-            // Where the server listens for metrics is what `healthcheck` asks.
+            // Where the server listens for metrics is what `health` asks.
             let metrics = server.as_ref().map_or("127.0.0.1:0".to_owned(), |server| server.metrics.to_string());
             let output = shell(&dir, line).env("QPC_METRICS__LISTEN", metrics).output().unwrap();
             assert!(output.status.success(), "{name}: {line}: {output:?}");
