@@ -32,7 +32,7 @@ pub(super) fn obey(place: &Place, command: &BackupCommand) -> Result<(), Fault> 
             BackupCommand::Create(args) => create(&loaded, args).await,
             BackupCommand::List(args) => list(&loaded, args).await,
             BackupCommand::Verify(args) => verify(&loaded, args).await,
-            BackupCommand::Restore(args) => restore(&loaded, args).await,
+            BackupCommand::Restore(args) => restore(place, &loaded, args).await,
             BackupCommand::Prune(args) => prune(&loaded, args).await,
         }
     })
@@ -171,7 +171,7 @@ async fn verify(loaded: &Loaded, args: &BackupVerifyArgs) -> Result<(), Fault> {
     print(&format!("{name} is sound: {}\n", sentence(&found)))
 }
 
-async fn restore(loaded: &Loaded, args: &BackupRestoreArgs) -> Result<(), Fault> {
+async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Result<(), Fault> {
     let backups = open(loaded, &args.place)?;
     let (key, text) = key(loaded, args.key_file.as_ref())?;
     let name = backups.find(&args.name).await?;
@@ -197,6 +197,13 @@ async fn restore(loaded: &Loaded, args: &BackupRestoreArgs) -> Result<(), Fault>
         after.push_str(
             "The database's key is not in that directory: start the server with the one that you used here.\n",
         );
+    }
+    // A configuration came back with it, and names files as they were where it was made.
+    if let Err(fault) = load(place, None, None) {
+        after.push_str(&format!(
+            "Its configuration does not fit here yet:\n  {}\n",
+            fault.message.replace('\n', "\n  ")
+        ));
     }
     if restored.verified.blobs.is_none() {
         after.push_str(

@@ -120,6 +120,17 @@ fn what_was_backed_up_beside_a_running_server_comes_back() {
     let restored = operator.does("copy", &["restore", "latest", "--key-file", &key]);
     assert_eq!(number(&restored, "entries"), number(&verified, "entries"));
     assert!(number(&restored, "key_packages") > 0, "{restored}");
+    // What a configuration names elsewhere is not in it, and that is said.
+    let (configuration, token) = (town.path("data").join("qpc-server.toml"), town.path("elsewhere"));
+    let before = fs::read_to_string(&configuration).unwrap();
+    fs::write(&token, "a token that is long enough").unwrap();
+    fs::write(&configuration, format!("[server]\nauth_token_file = {:?}\n", token.display().to_string())).unwrap();
+    let named = operator.makes("--full");
+    fs::write(&configuration, before).unwrap();
+    fs::remove_file(token).unwrap();
+    let (code, out, err) = operator.tries("other", &["restore", &text(&named, "name"), "--key-file", &key]);
+    let told = out.contains("does not fit here yet:\n") && out.contains("server.auth_token_file: ");
+    assert_eq!((code, told), (0, true), "{out} {err}");
     // Bob hears it all from the server that was brought back, and answers.
     town.server.end();
     fs::rename(town.path("data"), town.path("lost")).unwrap();
