@@ -31,9 +31,8 @@ test: deps check ## All tests, formatting, lints.
 	$(MAKE) rules
 
 rules: ## Prometheus' configuration and rules in docker/prometheus, with a test of each alert.
-	@.ci/deps rules
-	promtool check config docker/prometheus/prometheus.yml
-	promtool test rules docker/prometheus/tests/*.yml
+	.ci/promtool check config docker/prometheus/prometheus.yml
+	.ci/promtool test rules docker/prometheus/tests/*.yml
 
 s3: ## The suite of blobs on a bucket, of a server for it that is started here; and files in it, with kills.
 	@.ci/deps s3
