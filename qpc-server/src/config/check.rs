@@ -53,6 +53,9 @@ fn wanted_by(key: &str) -> &str {
     match key {
         "retention.commits_days" => "retention.days",
         key if key.starts_with("blobs.s3_") => "blobs.backend",
+        key if key.starts_with("backup.s3_") => "backup.s3_bucket",
+        "backup.keep_full" => "backup.full_every",
+        "backup.keep_incremental" => "backup.incremental_every",
         key => key,
     }
 }
@@ -123,16 +126,20 @@ impl Loaded {
         must(blobs.upload_expiry >= Period::seconds(1), "blobs.upload_expiry", "less than 1s");
         let backup = &config.backup;
         if let Some(key) = backup.missing() {
-            must(false, key, "is not set, and backup.s3_bucket is");
+            must(false, key, "is not set, and backup.s3_bucket is: set both, or neither");
         }
         let often = Period::seconds(60);
         must(backup.full_every >= often, "backup.full_every", "less than 1m");
         must(backup.incremental_every >= often, "backup.incremental_every", "less than 1m");
-        must(backup.keep_full >= backup.full_every, "backup.keep_full", "less than backup.full_every");
+        must(
+            backup.keep_full >= backup.full_every,
+            "backup.keep_full",
+            "less than backup.full_every: keep each until the next is there",
+        );
         must(
             backup.keep_incremental >= backup.incremental_every,
             "backup.keep_incremental",
-            "less than backup.incremental_every",
+            "less than backup.incremental_every: keep each until the next is there",
         );
         let retention = &config.retention;
         let keeps_longer =

@@ -16,6 +16,7 @@ impl Loaded {
             ("server.certificate_key_file", &server.certificate_key_file, true),
             ("storage.key_file", &config.storage.key_file, true),
             ("blobs.s3_secret_key_file", &config.blobs.s3_secret_key_file, bucket),
+            ("backup.s3_secret_key_file", &config.backup.s3_secret_key_file, !config.backup.s3_bucket.is_empty()),
             ("federation.federation_cert", &federation.federation_cert, federation.enabled),
             ("federation.federation_key", &federation.federation_key, federation.enabled),
             ("federation.federation_ca", &federation.federation_ca, federation.enabled),

@@ -284,12 +284,6 @@ impl Default for Backup {
 }
 
 impl Backup {
-    /// Whether the server makes backups by itself.
-    #[must_use]
-    pub fn is_on(&self) -> bool {
-        self.directory.is_some() || !self.s3_bucket.is_empty()
-    }
-
     /// What of a bucket is not set, where there is to be one.
     #[must_use]
     pub fn missing(&self) -> Option<&'static str> {

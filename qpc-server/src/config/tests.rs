@@ -208,6 +208,16 @@ fn bounds_are_judged_at_the_limit_and_one_past_it() {
     for (users, faulty) in [(0, 0), (1_000_000, 0), (1_000_001, 1)] {
         assert_eq!(number(&format!("[server]\nusers_planned = {users}\n")), faulty, "{users}");
     }
+    for (every, faulty) in [("59s", 1), ("60s", 0), ("7d", 0)] {
+        assert_eq!(number(&format!("[backup]\nincremental_every = \"{every}\"\n")), faulty, "{every}");
+        assert_eq!(number(&format!("[backup]\nfull_every = \"{every}\"\n")), faulty, "{every}");
+    }
+    for (keep, faulty) in [("5h", 1), ("6h", 0)] {
+        assert_eq!(number(&format!("[backup]\nkeep_incremental = \"{keep}\"\n")), faulty, "{keep}");
+    }
+    for (keep, faulty) in [("23h", 1), ("1d", 0)] {
+        assert_eq!(number(&format!("[backup]\nkeep_full = \"{keep}\"\n")), faulty, "{keep}");
+    }
     for (packets, faulty) in [(0, 1), (1, 0), (8, 0), (9, 1)] {
         assert_eq!(number(&format!("[transport]\nack_packets = {packets}\n")), faulty, "{packets}");
     }

@@ -10,7 +10,7 @@ use crate::{init::server, program::run};
 /// What is wrong, the file, the line and column, the key, and what to do.
 type Broken = (&'static str, &'static [u8], &'static str, &'static str, &'static str);
 
-const BROKEN: [Broken; 32] = [
+const BROKEN: [Broken; 34] = [
     ("a number as text", b"[storage]\npool_size = \"four\"\n", "2:13", "storage.pool_size", "write a whole number; the default is 0"),
     ("text as a number", b"[server]\ndomain = 5\n", "2:10", "server.domain", "write text in quotes; the default is \"localhost\""),
     ("a switch as text", b"[server]\nproduction = \"yes\"\n", "2:14", "server.production", "write true or false; the default is false"),
@@ -46,6 +46,20 @@ const BROKEN: [Broken; 32] = [
         "2:1",
         "blobs.s3_bucket",
         "is not set, and blobs.backend is \"s3\"",
+    ),
+    (
+        "a bucket for backups without its service",
+        b"[backup]\ns3_bucket = \"backups\"\n",
+        "2:1",
+        "backup.s3_endpoint",
+        "is not set, and backup.s3_bucket is: set both, or neither",
+    ),
+    (
+        "backups that go before the next one",
+        b"[backup]\nfull_every = \"31d\"\n",
+        "2:1",
+        "backup.keep_full",
+        "less than backup.full_every: keep each until the next is there; the default is",
     ),
     (
         "production without a key file",
