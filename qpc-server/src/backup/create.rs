@@ -116,7 +116,7 @@ async fn base(backups: &Backups, key: &DbKey, wish: Wish, now: u64) -> Result<Op
     if wish == Wish::Kind(Kind::Full) {
         return Ok(None);
     }
-    let full = backups.list().await?.into_iter().map(|(name, _)| name).filter(|name| name.kind == Kind::Full);
+    let full = backups.begun_by(now).await?.into_iter().filter(|name| name.kind == Kind::Full);
     let newest = full.max();
     match (wish, newest) {
         (Wish::Full { after_ms }, Some(name)) if now.saturating_sub(name.unix_ms()) >= after_ms => Ok(None),

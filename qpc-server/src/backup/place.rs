@@ -56,6 +56,15 @@ impl Backups {
         Ok(found)
     }
 
+    /// Every finished backup that was begun by now, oldest first. One of a time when the clock was wrong stands in nobody's way.
+    ///
+    /// # Errors
+    /// [`BackupError::Place`].
+    pub async fn begun_by(&self, now_ms: u64) -> Result<Vec<Name>, BackupError> {
+        let found = self.list().await?.into_iter().map(|(name, _)| name);
+        Ok(found.filter(|name| name.unix_ms() <= now_ms).collect())
+    }
+
     /// Every folder with a backup's name, finished or not, oldest first.
     pub(super) async fn folders(&self) -> Result<Vec<Name>, BackupError> {
         let listed = self.store.list_with_delimiter(None).await?;

@@ -12,7 +12,7 @@ use tokio::{process::Command, time::sleep};
 use tracing::info_span;
 
 use crate::{
-    backup::{BackupError, Backups},
+    backup::{BackupError, Backups, Name},
     blob_store::objects::ObjectPlace,
     clock::Clock,
     metrics::Metrics,
@@ -68,7 +68,7 @@ pub(super) fn keep(tasks: &Tasks, schedule: Schedule, metrics: Arc<Metrics>, clo
 
 async fn make(schedule: &Schedule, metrics: &Metrics, clock: &dyn Clock) {
     loop {
-        let newest = match newest(schedule).await {
+        let newest = match newest(schedule, clock.unix_ms()).await {
             Ok(newest) => newest,
             Err(error) => {
                 metrics.backup_failed.inc();
@@ -102,7 +102,7 @@ async fn make(schedule: &Schedule, metrics: &Metrics, clock: &dyn Clock) {
 }
 
 /// When the newest one was begun.
-async fn newest(schedule: &Schedule) -> Result<Option<u64>, BackupError> {
-    let found = Backups::open(&schedule.place)?.list().await?;
-    Ok(found.last().map(|(name, _)| name.unix_ms()))
+async fn newest(schedule: &Schedule, now_ms: u64) -> Result<Option<u64>, BackupError> {
+    let found = Backups::open(&schedule.place)?.begun_by(now_ms).await?;
+    Ok(found.last().map(Name::unix_ms))
 }

@@ -8,7 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use qpc_server::store::sqlite::{DbKey, change_key};
+use qpc_server::{
+    backup::{self, BLOBS_HERE, Backups, Kind, Of, Wish},
+    blob_store::objects::ObjectPlace,
+    clock::{Clock, SystemClock},
+    rng::SystemRng,
+    store::sqlite::{DbKey, change_key},
+};
 use serde_json::Value;
 
 use crate::{
@@ -302,4 +308,34 @@ fn a_changed_key_opens_everything_and_the_old_one_nothing() {
     town.server.end();
     let in_environment = run(program(&data).args(["db", "change-key"]).env("QPC_DB_KEY", "a key"));
     assert_eq!((in_environment.0, in_environment.2.contains("QPC_DB_KEY_FILE")), (78, true), "{}", in_environment.2);
+}
+
+/// A clock that was wrong once.
+struct At(u64);
+
+impl Clock for At {
+    fn unix_ms(&self) -> u64 {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn a_backup_of_a_time_that_has_not_come_is_no_reason_to_make_none() {
+    const YEAR_2040: u64 = 2_208_988_800_000;
+    let town = Town::found();
+    let operator = Operator { town: &town };
+    let data = town.path("data");
+    let key = DbKey::parse(&fs::read_to_string(data.join("db.key")).unwrap()).unwrap();
+    let place = Backups::open(&ObjectPlace::Directory(operator.place())).unwrap();
+    let of = Of { root: &data, key: &key, domain: "localhost", blobs: BLOBS_HERE };
+    let wish = Wish::Kind(Kind::Full);
+    let early = backup::create(of, &place, wish, (&At(YEAR_2040), &SystemRng), &mut |_, _| {}).await.unwrap();
+    assert_eq!(early.name.to_string(), "20400101T000000Z-full");
+    // Neither does a new one stand on it, nor does it hide that one is due.
+    let now = operator.does("data", &["create"]);
+    assert_eq!(text(&now, "kind"), "full");
+    let next = operator.does("data", &["create"]);
+    assert_eq!(text(&next, "base"), text(&now, "name"));
+    let begun = place.begun_by(SystemClock.unix_ms()).await.unwrap();
+    assert_eq!(begun.iter().map(ToString::to_string).collect::<Vec<_>>(), [text(&now, "name"), text(&next, "name")]);
 }
