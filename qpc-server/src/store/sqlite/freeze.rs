@@ -173,7 +173,7 @@ fn written_back(connection: &Connection) -> rusqlite::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write};
+    use std::{fs, io::Write, time::Instant};
 
     use super::*;
     use crate::store::{
@@ -203,10 +203,12 @@ mod tests {
         let before = check(&folder.path(), &key()).unwrap().entries;
         let frozen = freeze(&folder.path(), &key()).unwrap();
         // Each is a commit, and the log grows to many times the size from which it is written back: a writer that waited for
-        // this reader each time would take an hour.
+        // this reader each time would not be done by then.
+        let deadline = Instant::now() + Duration::from_secs(60);
         for number in 0..600 {
             world.say(&alice, &talk, &format!("meanwhile {number}"));
         }
+        assert!(Instant::now() < deadline, "commits wait for a reader that does not come forward");
         let copied = folder.path().with_file_name("copy.db");
         copy(&frozen, &copied);
         frozen.release().unwrap();
