@@ -4,7 +4,6 @@ use std::{io, path::PathBuf};
 
 use crate::{
     blob_store::objects::OpenObjectsError,
-    data_dir::DataDirError,
     store::sqlite::{CheckError, DbKeyError, FreezeError, OpenError},
 };
 
@@ -102,9 +101,6 @@ pub enum BackupError {
     /// It was checked, and is not sound.
     #[error("what is in the backup is not sound:\n{}", .0.join("\n"))]
     Unsound(Vec<String>),
-    /// The data directory.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
     /// Too much is in the data directory beside the databases.
     #[error("{} has more than {max} bytes of small files beside the databases; move what is not the server's", path.display())]
     Secrets {

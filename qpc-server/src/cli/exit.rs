@@ -137,7 +137,10 @@ impl From<StorageError> for Fault {
 
 impl From<BackupError> for Fault {
     fn from(error: BackupError) -> Self {
-        let exit = match &error {
+        let exit = match error {
+            BackupError::Freeze(FreezeError::Open(error))
+            | BackupError::Database(error)
+            | BackupError::Check(CheckError::Open(error)) => return StorageError::Open(error).into(),
             BackupError::Nowhere | BackupError::NoKey | BackupError::Key(_) => Exit::Config,
             BackupError::Name(_) | BackupError::NoBase => Exit::Usage,
             BackupError::Busy(_) => Exit::InUse,
@@ -147,18 +150,7 @@ impl From<BackupError> for Fault {
             | BackupError::Missing { .. }
             | BackupError::Damaged { .. }
             | BackupError::Unsound(_) => Exit::Damaged,
-            BackupError::Freeze(FreezeError::Open(_))
-            | BackupError::Database(_)
-            | BackupError::Check(CheckError::Open(_)) => {
-                return match error {
-                    BackupError::Freeze(FreezeError::Open(error))
-                    | BackupError::Database(error)
-                    | BackupError::Check(CheckError::Open(error)) => StorageError::Open(error).into(),
-                    error => Self::new(Exit::Internal, error),
-                };
-            }
-            BackupError::DataDir(_)
-            | BackupError::Freeze(_)
+            BackupError::Freeze(_)
             | BackupError::Check(_)
             | BackupError::Io { .. }
             | BackupError::Open(_)
