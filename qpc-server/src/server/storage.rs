@@ -61,8 +61,8 @@ pub enum StorageError {
     KeyElsewhere,
     /// A change of the key was interrupted.
     #[error(
-        "a change of the database's key was interrupted: {} holds the new one. Give `qpc-server db change-key` again, which \
-         ends it, then start the server",
+        "a change of the database's key was interrupted: {} holds the new one. Give `qpc-server db change-key` again, without \
+         --new-key-file, which ends it",
         .0.display()
     )]
     KeyChanging(PathBuf),
@@ -237,7 +237,8 @@ fn next_key(loaded: &Loaded, root: &Path) -> PathBuf {
 /// the file may not open what is there. Gives the file.
 ///
 /// # Errors
-/// [`StorageError`]; [`StorageError::KeyElsewhere`] where the key is in no file.
+/// [`StorageError`]; [`StorageError::KeyElsewhere`] where the key is in no file, [`StorageError::KeyChanging`] where a change to
+/// another key was interrupted.
 pub fn change_key(loaded: &Loaded, new: Option<Secret>) -> Result<PathBuf, StorageError> {
     let dir = DataDir::open(&loaded.config.server.data_dir)?;
     if loaded.db_key.is_some() {
@@ -246,11 +247,15 @@ pub fn change_key(loaded: &Loaded, new: Option<Secret>) -> Result<PathBuf, Stora
     let file = key_file(loaded, dir.path());
     let old = DbKey::parse(read_secret(&file)?.expose())?;
     let next = next_key(loaded, dir.path());
-    // What an interrupted change was to: some of the files may have it.
-    let new = match (next.exists(), new) {
-        (true, _) => read_secret(&next)?,
-        (false, Some(new)) => new,
-        (false, None) => Secret::new(hex::encode(*Zeroizing::new(rng::bytes::<32>(&SystemRng)))),
+    let begun = if next.exists() { Some(read_secret(&next)?) } else { None };
+    let new = match (begun, new) {
+        // Some of the files may have the key of the interrupted change; a third one would part them for good.
+        (Some(begun), Some(new)) if new.expose().trim_end() != begun.expose().trim_end() => {
+            return Err(StorageError::KeyChanging(next));
+        }
+        (Some(begun), _) => begun,
+        (None, Some(new)) => new,
+        (None, None) => Secret::new(hex::encode(*Zeroizing::new(rng::bytes::<32>(&SystemRng)))),
     };
     let key = DbKey::parse(new.expose())?;
     let text = Zeroizing::new(format!("{}\n", new.expose().trim_end()));
@@ -354,3 +359,6 @@ impl StoreObserver for BlobObserver {
         self.0.blob_commit.observe(batch.whole.as_secs_f64());
     }
 }
+
+#[cfg(all(test, feature = "failpoints"))]
+mod failpoints;
