@@ -360,5 +360,8 @@ impl StoreObserver for BlobObserver {
     }
 }
 
-#[cfg(all(test, feature = "failpoints"))]
-mod failpoints;
+#[cfg(test)]
+mod tests {
+    #[cfg(feature = "failpoints")]
+    mod failpoints;
+}

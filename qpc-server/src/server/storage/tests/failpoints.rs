@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, path::Path};
 
 use futures_util::FutureExt;
 
-use super::*;
+use super::super::*;
 use crate::{
     backup::{self, BLOBS_HERE, BackupError, Backups, Kind, Of, Wish},
     clock::{Clock, SystemClock},
