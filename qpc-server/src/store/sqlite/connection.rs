@@ -255,40 +255,52 @@ mod tests {
         LAYOUT.migrations().validate().unwrap();
     }
 
+    /// A database as a release left it that knew so many migrations.
+    fn of_release(known: &'static [&'static str], path: &Path, key: &DbKey) -> Result<Connection, OpenError> {
+        open(path, key, &Layout { migrations: known, ..LAYOUT }, Purpose::Write, 1024)
+    }
+
+    fn schema(connection: &Connection) -> (u32, Vec<String>) {
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        let mut select =
+            connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+        let tables = select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        (version, tables)
+    }
+
     #[test]
-    fn a_database_of_the_first_release_is_migrated() {
+    fn a_database_of_every_release_is_migrated_wherever_that_is_interrupted() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("qpc.db");
-        let key = DbKey::parse("one").unwrap();
-        let connection = open_store(&path, &key).unwrap();
-        connection
-            .execute_batch(
-                "DROP TABLE group_states; DROP TABLE group_trees; DROP TABLE departed; DROP TABLE welcome_trees; \
-                 DROP TABLE join_requests; DROP TABLE group_links; DROP TABLE followers; DROP TABLE follower_bases; \
-                 DROP TABLE outer_members; DROP TABLE inboxes_read; DROP TABLE outgoing; \
-                 DROP TABLE announcements; \
-                 ALTER TABLE logs DROP COLUMN continues; ALTER TABLE logs DROP COLUMN continues_domain; \
-                 DROP INDEX key_packages_device; DROP TABLE key_packages; DROP TABLE last_resorts; \
-                 CREATE TABLE key_packages (row INTEGER PRIMARY KEY, device BLOB NOT NULL, body BLOB NOT NULL); \
-                 CREATE INDEX key_packages_device ON key_packages (device); \
-                 CREATE TABLE last_resorts (device BLOB NOT NULL UNIQUE, body BLOB NOT NULL); \
-                 INSERT INTO key_packages (device, body) VALUES (x'01', x'02'); \
-                 INSERT INTO last_resorts VALUES (x'01', x'03'); PRAGMA user_version = 1",
-            )
-            .unwrap();
-        drop(connection);
-        let connection = open_store(&path, &key).unwrap();
-        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, LAYOUT.schema());
-        connection
-            .execute_batch("SELECT * FROM group_states; SELECT * FROM group_trees; SELECT * FROM departed; SELECT * FROM join_requests; \
-                 SELECT * FROM followers; SELECT * FROM outgoing")
-            .unwrap();
-        // What was published before suites were told apart is of the classical one.
-        for kept in ["SELECT suite, body FROM key_packages", "SELECT suite, body FROM last_resorts"] {
-            let (suite, body): (u16, Vec<u8>) =
-                connection.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-            assert_eq!((suite, body.len()), (3, 1), "{kept}");
+        let key = DbKey::parse(&"ab".repeat(32)).unwrap();
+        let newest = schema(&open_store(&folder.path().join("new.db"), &key).unwrap());
+        assert_eq!(newest.0, LAYOUT.schema());
+        for n in 1..LAYOUT.migrations.len() {
+            let path = folder.path().join(format!("{n}.db"));
+            let connection = of_release(&LAYOUT.migrations[..n], &path, &key).unwrap();
+            let before = schema(&connection);
+            if n < 4 {
+                // Before suites were told apart.
+                let published = "INSERT INTO key_packages (device, body) VALUES (x'01', x'02'); \
+                                 INSERT INTO last_resorts VALUES (x'01', x'03')";
+                connection.execute_batch(published).unwrap();
+            }
+            drop(connection);
+            // The next step stops in its middle: nothing of it is there.
+            let step: &'static str = format!("{}; SELECT 1 FROM nowhere", LAYOUT.migrations[n].trim_end()).leak();
+            let cut_off: &'static [_] = [&LAYOUT.migrations[..n], &[step]].concat().leak();
+            assert!(matches!(of_release(cut_off, &path, &key), Err(OpenError::Migration(_))), "{n}");
+            let connection = of_release(&LAYOUT.migrations[..n], &path, &key).unwrap();
+            assert_eq!(schema(&connection), before, "{n}");
+            drop(connection);
+            let connection = open_store(&path, &key).unwrap();
+            assert_eq!(schema(&connection), newest, "from schema {n}");
+            if n < 4 {
+                for kept in ["SELECT suite, body FROM key_packages", "SELECT suite, body FROM last_resorts"] {
+                    let (suite, body): (u16, Vec<u8>) =
+                        connection.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+                    assert_eq!((suite, body.len()), (3, 1), "{kept}");
+                }
+            }
         }
     }
 
@@ -302,13 +314,16 @@ mod tests {
         assert!(matches!(wrong, Err(OpenError::WrongKey(_))));
 
         let connection = open_store(&path, &key).unwrap();
-        connection.execute_batch("PRAGMA user_version = 9").unwrap();
+        let later = LAYOUT.schema() + 1;
+        connection.execute_batch(&format!("PRAGMA user_version = {later}")).unwrap();
         drop(connection);
         let newer = open_store(&path, &key);
-        assert!(matches!(newer, Err(OpenError::NewerSchema { found: 9, known, .. }) if known == LAYOUT.schema()));
+        assert!(
+            matches!(newer, Err(OpenError::NewerSchema { found, known, .. }) if (found, known) == (later, LAYOUT.schema()))
+        );
         // Nor does it open for whoever only asks whether it would.
         let asked = check::opens(&path, &key);
-        assert!(matches!(asked, Err(CheckError::Open(OpenError::NewerSchema { found: 9, .. }))));
+        assert!(matches!(asked, Err(CheckError::Open(OpenError::NewerSchema { found, .. })) if found == later));
     }
 
     #[test]
