@@ -10,6 +10,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod join;
 pub(crate) mod key_packages;
 pub(crate) mod links;
+mod offer;
 pub(crate) mod own;
 pub(crate) mod pending;
 pub(crate) mod proposals;
@@ -34,6 +35,7 @@ use crate::{
     api::Event,
     auth::{self, AuthError},
     core::{Core, Line},
+    store::restore::Restored,
     transport::{CallError, Link, Lost},
 };
 
@@ -106,18 +108,18 @@ fn longest_pause(failures: u32) -> Duration {
 }
 
 async fn one_connection(core: &Arc<Core>, first: &mut Option<Link>) -> Next {
-    let (link, stock) = match first.take() {
-        // It has published key packages just before.
+    let (link, greeted) = match first.take() {
+        // It has published key packages just before, and has nothing that its server may lack.
         Some(link) => (link, None),
         None => match connect(core).await {
-            Ok((link, stock)) => (link, Some(stock)),
+            Ok((link, greeted)) => (link, Some(greeted)),
             Err(next) => return next,
         },
     };
     core.line.send_replace(Line::Up(link.clone()));
     core.events.tell(Event::Online { online: true, problem: None });
     tracing::debug!("connected and authenticated");
-    let end = session::run(core, &link, stock).await;
+    let end = session::run(core, &link, greeted).await;
     let next = match end {
         End::Call(error) => after_loss(error),
         End::GoAway(after) => Next::Again { after: Some(after), problem: "the server stops for now".into() },
@@ -130,8 +132,16 @@ async fn one_connection(core: &Arc<Core>, first: &mut Option<Link>) -> Next {
     next
 }
 
-/// An authenticated connection, and how many key packages the server has.
-async fn connect(core: &Arc<Core>) -> Result<(Link, Stock), Next> {
+/// What the server says of itself to a device that has proved itself.
+#[derive(Debug, Clone, Copy)]
+struct Greeted {
+    /// How many key packages it has.
+    stock: Stock,
+    restored: Restored,
+}
+
+/// An authenticated connection.
+async fn connect(core: &Arc<Core>) -> Result<(Link, Greeted), Next> {
     let link = core.transport.connect().await.map_err(|error| {
         let problem = error.to_string();
         if error.needs_person() { Next::Park { problem, gone: false } } else { Next::Again { after: None, problem } }
@@ -139,7 +149,8 @@ async fn connect(core: &Arc<Core>) -> Result<(Link, Stock), Next> {
     let refused = match auth::authenticate(&link, &core.me.identity).await {
         Ok(answer) => {
             let stock = Stock { classical: answer.key_packages, post_quantum: answer.post_quantum_key_packages };
-            return Ok((link, stock));
+            let restored = Restored { at_ms: answer.restored_ms, until_ms: answer.read_only_until_ms };
+            return Ok((link, Greeted { stock, restored }));
         }
         Err(AuthError::Call(error)) if !error.is_final() => after_loss(error),
         Err(AuthError::Call(CallError::Refused(_))) => Next::Park {

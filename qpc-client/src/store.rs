@@ -26,6 +26,7 @@ pub(crate) mod picture;
 pub(crate) mod release;
 pub(crate) mod report;
 pub(crate) mod reported;
+pub(crate) mod restore;
 pub(crate) mod returned;
 mod row;
 pub(crate) mod schema;

@@ -73,6 +73,8 @@ codes! {
     ContactPending = 35, "CONTACT_PENDING", false, "The other person has not accepted yet; the message may be sent when they have.";
     NotContact = 36, "NOT_CONTACT", false, "Only people who have accepted the caller's contact can be added.";
     Forbidden = 37, "FORBIDDEN", false, "The caller's role does not allow this.";
+    ReadOnly = 38, "READ_ONLY", true, "The server was restored from a backup, and waits for what the conversation's members have; wait as long as the answer says.";
+    NotAwaited = 39, "NOT_AWAITED", false, "The server waits for no entries of this conversation from this device.";
     HandshakeMalformed = 40, "HANDSHAKE_MALFORMED", false, "A commit, proposal, report, welcome or group info is not a message of this group and epoch.";
     HandshakeInvalid = 41, "HANDSHAKE_INVALID", false, "The commit or proposal does not verify: its signature, tree, path or proposals.";
     HandshakeSender = 42, "HANDSHAKE_SENDER", false, "The commit or proposal was made by another device than the one that sends it.";
@@ -91,6 +93,7 @@ codes! {
     GroupInfoDiffers = 55, "GROUP_INFO_DIFFERS", false, "The group info is not that of the group which the commit makes.";
     NotFollowed = 56, "NOT_FOLLOWED", false, "This server does not know how the group stands; it has to be made anew.";
     CommitReserved = 57, "COMMIT_RESERVED", false, "Others may change the group first; the answer names the epoch in which it is this device's turn.";
+    ChainDiffers = 58, "CHAIN_DIFFERS", false, "The offered entries do not carry on the log that the server has.";
     LinkUnknown = 64, "LINK_UNKNOWN", false, "No such link into a group, or nobody has asked by it.";
     LinkExpired = 65, "LINK_EXPIRED", false, "The link's time is over.";
     LinkUsedUp = 66, "LINK_USED_UP", false, "As many people have come in by the link as may.";

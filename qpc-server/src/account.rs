@@ -15,7 +15,10 @@ mod registration;
 mod stage;
 mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use qpc_proto::{
     address::{AccountName, Address, Domain},
@@ -27,7 +30,7 @@ use tokio::sync::Semaphore;
 use crate::{
     clock::Clock,
     rng::Rng,
-    store::{Store, StoreFault},
+    store::{Restored, Store, StoreFault},
 };
 
 pub use self::{
@@ -80,6 +83,8 @@ pub struct Accounts {
     somebody: AccountName,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    /// The last restore: while a server runs there is none.
+    restored: OnceLock<Restored>,
 }
 
 impl Accounts {
@@ -98,7 +103,19 @@ impl Accounts {
         let meter = LoginMeter::default();
         #[expect(clippy::expect_used, reason = "a constant, parsed when the server starts and by no request")]
         let somebody = AccountName::parse("somebody").expect("a valid name");
-        Self { store, setup, domain, registration, limits, logins, meter, somebody, clock, rng }
+        Self {
+            store,
+            setup,
+            domain,
+            registration,
+            limits,
+            logins,
+            meter,
+            somebody,
+            clock,
+            rng,
+            restored: OnceLock::new(),
+        }
     }
 
     /// Sets other bounds. Before the first login.
@@ -116,13 +133,23 @@ impl Accounts {
         self
     }
 
-    /// Gives the store the record that unknown names are answered with. Before the first login.
+    /// Gives the store the record that unknown names are answered with, and asks it whether it was restored. Before the
+    /// first login.
     ///
     /// # Errors
     /// [`StoreFault`].
     pub async fn prepare(&self) -> Result<(), StoreFault> {
         let decoy = self.setup.decoy(&*self.rng).map_err(|error| StoreFault::Engine(error.to_string()))?;
-        self.store.set_decoy(decoy).await
+        self.store.set_decoy(decoy).await?;
+        if let Some(restored) = self.store.restored().await? {
+            self.restored.get_or_init(|| restored);
+        }
+        Ok(())
+    }
+
+    /// The last restore; zeros where there was none.
+    fn restored(&self) -> Restored {
+        self.restored.get().copied().unwrap_or(Restored { at_ms: 0, until_ms: 0 })
     }
 
     /// The domain whose accounts these are.

@@ -12,6 +12,7 @@ mod guest;
 mod guests;
 mod key_package;
 mod link;
+mod offer;
 pub mod public;
 mod removals;
 mod reservations;
@@ -30,6 +31,7 @@ pub use self::{
     follow::{ChangeError, CreateError},
     guest::Unknown,
     key_package::{ClaimRefused, certificates_to_wire},
+    offer::OfferRefused,
     public::HubKey,
     reservations::Turn,
 };

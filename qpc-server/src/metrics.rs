@@ -97,6 +97,12 @@ pub struct Metrics {
     pub joins_asked: IntCounter,
     /// Accounts that commits have let in so.
     pub joins_admitted: IntCounter,
+    /// Entries that members gave back after a restore.
+    pub entries_given_back: IntCounter,
+    /// Devices that conversations wait for after a restore.
+    pub awaited_devices: IntGauge,
+    /// Conversations that wait for any.
+    pub awaited_conversations: IntGauge,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -223,6 +229,18 @@ impl Metrics {
             )?,
             joins_asked: new.counter("qpc_join_asked_total", "Requests to be let into a group by a link.")?,
             joins_admitted: new.counter("qpc_join_admitted_total", "Accounts let into a group by a link.")?,
+            entries_given_back: new.counter(
+                "qpc_restore_entries_total",
+                "Entries that members gave back to this server after it was restored from a backup.",
+            )?,
+            awaited_devices: new.gauge(
+                "qpc_restore_awaited_devices",
+                "Devices that may have entries which this restored server lacks, and have not offered them yet.",
+            )?,
+            awaited_conversations: new.gauge(
+                "qpc_restore_awaited_conversations",
+                "Conversations of a restored server that wait for a device: read-only until the restore's time is over.",
+            )?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",

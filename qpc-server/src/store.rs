@@ -24,6 +24,7 @@ pub mod memory;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod reply;
+mod restore;
 mod rules;
 pub mod sqlite;
 mod tables;
@@ -40,6 +41,7 @@ use qpc_proto::{
 
 pub use self::{
     account::*, aftermath::*, contact::*, follower::*, group::*, guest::*, key_package::*, link::*, log::*, reply::*,
+    restore::*,
 };
 
 /// An authenticated device: who does something. Made by authentication, here or, for a guest, at its own server.
@@ -259,6 +261,21 @@ pub trait Store: Send + Sync + 'static {
     /// Notes how far devices have acknowledged; lower bounds that may fall back in a crash. Skips devices that are
     /// gone and logs that they may not read any more.
     fn record_cursors(&self, cursors: Vec<Acknowledged>) -> Reply<(), StoreFault>;
+
+    // -- after a restore
+
+    /// Notes that everything here is of a backup: each conversation waits for the devices that may have more of it, which
+    /// are those of its members that were here in the last week before the backup, and nothing is written into it
+    /// before they have said so or the time is over.
+    fn await_offers(&self, restored: Restored) -> Reply<(), StoreFault>;
+    /// The last restore, if there was one.
+    fn restored(&self) -> Reply<Option<Restored>, StoreFault>;
+    /// Who is awaited still.
+    fn awaited(&self) -> Reply<Awaited, StoreFault>;
+    /// Where a log of the actor's ends.
+    fn log_end(&self, actor: &Actor, log: &ConversationName) -> Reply<LogEnd, OfferError>;
+    /// Appends judged entries to a conversation that waits for them, verbatim; gives its last entry.
+    fn offer(&self, actor: &Actor, offered: Offered) -> Reply<Seq, OfferError>;
 
     // -- other domains
 

@@ -96,6 +96,8 @@ mod released;
 mod reload;
 #[path = "server/repair.rs"]
 mod repair;
+#[path = "server/restored.rs"]
+mod restored;
 #[path = "server/roaming.rs"]
 mod roaming;
 #[path = "server/roots.rs"]

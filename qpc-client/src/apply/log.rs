@@ -6,9 +6,13 @@ use qpc_proto::{
 };
 
 use super::{ApplyError, Batch, Open};
-use crate::store::{
-    conversation::{Kind, Trusted},
-    entry::{self, Promise},
+use crate::{
+    fresh,
+    store::{
+        conversation::{Kind, Trusted},
+        entry::{self, Promise},
+        restore,
+    },
 };
 
 /// What became of an entry.
@@ -22,8 +26,11 @@ pub(super) enum Step {
 impl<'b> Batch<'b> {
     /// Takes the next entry of a log.
     pub(super) fn entry(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<(), ApplyError> {
-        if log.conversation.trusted != Trusted::Yes || entry.seq <= log.seq {
+        if log.conversation.trusted != Trusted::Yes {
             return Ok(());
+        }
+        if entry.seq <= log.seq {
+            return self.known(log, entry);
         }
         if entry.seq != log.seq.next() {
             return Err(ApplyError::Gap);
@@ -43,6 +50,14 @@ impl<'b> Batch<'b> {
             log.moved = true;
         }
         Ok(())
+    }
+
+    /// What comes again is what came before.
+    fn known(&mut self, log: &mut Open<'b>, entry: &LogEntry) -> Result<(), ApplyError> {
+        match entry::chain_at(self.tx, log.conversation.local, entry.seq)? {
+            Some(chain) if chain != entry.chain && log.conversation.kind != Kind::Inbox => self.forked(log, entry.seq),
+            _ => Ok(()),
+        }
     }
 
     fn step(&mut self, log: &mut Open<'b>, entry: &LogEntry, promise: Promise) -> Result<Step, ApplyError> {
@@ -100,6 +115,10 @@ impl<'b> Batch<'b> {
         after: Seq,
         chain: &ChainValue,
     ) -> Result<(), ApplyError> {
+        if head < log.seq && log.conversation.kind != Kind::Inbox && self.is_restored()? {
+            // Others may have what is between; what comes then is compared with what came before.
+            return Ok(());
+        }
         if head < log.seq {
             let text = format!(
                 "{} was rolled back by the server: this device has seen entry {}, and the server says that it ends at {}. \
@@ -123,6 +142,11 @@ impl<'b> Batch<'b> {
             (log.seq, log.chain, log.moved) = (after, *chain, true);
         }
         Ok(())
+    }
+
+    /// Is the server given back what it lost?
+    pub(super) fn is_restored(&self) -> Result<bool, ApplyError> {
+        Ok(restore::is_under_way(self.tx, fresh::now_ms())?)
     }
 
     /// Raises the alarm. A conversation is left alone from here on; an inbox is the server's own word anyway.

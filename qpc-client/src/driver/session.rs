@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    describe, join,
-    key_packages::{self, Stock},
-    links, own, pending, proposals, receive, renew, send, uploads,
+    Greeted, describe, join, key_packages, links, offer, own, pending, proposals, receive, renew, send, uploads,
 };
 use crate::{
     apply::ApplyError,
@@ -42,7 +40,13 @@ impl From<StoreError> for End {
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(core: &Arc<Core>, link: &Link, stock: Option<Stock>) -> End {
+pub(super) async fn run(core: &Arc<Core>, link: &Link, greeted: Option<Greeted>) -> End {
+    if let Some(greeted) = greeted
+        && let Err(end) = offer::run(core, link, greeted.restored).await
+    {
+        return link.lost().map_or(end, End::Call);
+    }
+    let stock = greeted.map(|greeted| greeted.stock);
     let begun = core.store.run(|tx| {
         outbox::ground_all(tx)?;
         links::are_due(tx)

@@ -99,6 +99,23 @@ pub(crate) fn get(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result
     bytes.map(decode).transpose()
 }
 
+/// Entries after a place that are still kept, in a row: at most so many, and no more once their bytes reach so many.
+pub(crate) fn after(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    after: Seq,
+    (most, most_bytes): (usize, usize),
+) -> Result<Vec<v1::Entry>, StoreError> {
+    let (mut all, mut bytes, mut at) = (Vec::new(), 0_usize, after);
+    while all.len() < most && bytes < most_bytes {
+        at = at.next();
+        let Some(entry) = get(tx, conversation, at)? else { break };
+        bytes = bytes.saturating_add(entry.encoded_len());
+        all.push(entry);
+    }
+    Ok(all)
+}
+
 /// The chain after an entry that is still kept.
 pub(crate) fn chain_at(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<Option<ChainValue>, StoreError> {
     let chain: Option<Vec<u8>> = tx

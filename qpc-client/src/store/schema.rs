@@ -413,6 +413,17 @@ CREATE TABLE continuation (
 CREATE INDEX continuation_of ON continuation (before);
 ";
 
+/// The last restore of the server that this device has heard of (store/restore.rs).
+const RESTORES: &str = "
+CREATE TABLE server_restore (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    -- What it lacked was offered to it.
+    offered INTEGER NOT NULL
+) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -436,6 +447,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(RELEASES),
         M::up(QUEUED),
         M::up(CONTINUATIONS),
+        M::up(RESTORES),
     ])
 }
 

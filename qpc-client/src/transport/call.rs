@@ -187,6 +187,7 @@ asks! {
     SetLink => SetLinkAnswer,
     AskToJoin => AskToJoinAnswer,
     ListJoinRequests => ListJoinRequestsAnswer,
+    Offer => OfferAnswer,
     AnswerContact => AnswerContactAnswer,
     ListContacts => ListContactsAnswer,
     BeginUpload => BeginUploadAnswer,

@@ -82,6 +82,11 @@ pub(crate) fn requests() -> Vec<Req> {
         }),
         Req::AskToJoin(v1::AskToJoin { request: Some(join_request()) }),
         Req::ListJoinRequests(v1::ListJoinRequests { conversation: Some(name().to_wire()) }),
+        Req::Offer(v1::Offer {
+            conversation: Some(name().to_wire()),
+            entries: vec![log_entry().to_wire()],
+            complete: true,
+        }),
         Req::AnswerContact(v1::AnswerContact {
             address: "bob@chat.example".into(),
             answer: v1::ContactAnswer::Accept.into(),
@@ -98,7 +103,7 @@ pub(crate) fn requests() -> Vec<Req> {
     ];
     let kinds: BTreeSet<&str> = all.iter().map(request_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 34, "as many as request_name has arms");
+    assert_eq!(all.len(), 35, "as many as request_name has arms");
     all
 }
 
@@ -128,6 +133,7 @@ pub(crate) fn request_name(request: &Req) -> &'static str {
         Req::SetLink(_) => "SetLink",
         Req::AskToJoin(_) => "AskToJoin",
         Req::ListJoinRequests(_) => "ListJoinRequests",
+        Req::Offer(_) => "Offer",
         Req::AnswerContact(_) => "AnswerContact",
         Req::ListContacts(_) => "ListContacts",
         Req::Sync(_) => "Sync",
@@ -174,6 +180,8 @@ pub(crate) fn answers() -> Vec<Ans> {
             address: alice().to_string(),
             key_packages: 20,
             post_quantum_key_packages: 5,
+            restored_ms: 0,
+            read_only_until_ms: 0,
         }),
         Ans::ChangePasswordStart(v1::ChangePasswordStartAnswer { registration_response: b(15, 64) }),
         Ans::ChangePasswordFinish(v1::ChangePasswordFinishAnswer {}),
@@ -218,6 +226,7 @@ pub(crate) fn answers() -> Vec<Ans> {
         Ans::SetLink(v1::SetLinkAnswer {}),
         Ans::AskToJoin(v1::AskToJoinAnswer { expires_ms: 1_700_604_800_000 }),
         Ans::ListJoinRequests(v1::ListJoinRequestsAnswer { requests: vec![join_request()] }),
+        Ans::Offer(v1::OfferAnswer { head_seq: 42, chain: b(0xc4, 32) }),
         Ans::AnswerContact(v1::AnswerContactAnswer {}),
         Ans::ListContacts(v1::ListContactsAnswer {
             contacts: vec![v1::Contact {
@@ -240,7 +249,7 @@ pub(crate) fn answers() -> Vec<Ans> {
     ];
     let kinds: BTreeSet<&str> = all.iter().map(answer_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 37, "as many as answer_name has arms");
+    assert_eq!(all.len(), 38, "as many as answer_name has arms");
     all
 }
 
@@ -271,6 +280,7 @@ pub(crate) fn answer_name(answer: &Ans) -> &'static str {
         Ans::SetLink(_) => "SetLinkAnswer",
         Ans::AskToJoin(_) => "AskToJoinAnswer",
         Ans::ListJoinRequests(_) => "ListJoinRequestsAnswer",
+        Ans::Offer(_) => "OfferAnswer",
         Ans::AnswerContact(_) => "AnswerContactAnswer",
         Ans::ListContacts(_) => "ListContactsAnswer",
         Ans::Entry(_) => "Entry",

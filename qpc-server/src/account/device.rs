@@ -181,6 +181,8 @@ impl Accounts {
             address: record.address.to_string(),
             key_packages: record.key_packages,
             post_quantum_key_packages: record.post_quantum_key_packages,
+            restored_ms: self.restored().at_ms,
+            read_only_until_ms: self.restored().until_ms,
         };
         let actor = Actor::authenticated(record.account, device, record.address);
         Ok(Recognised { actor, answer, as_of, last_seen_ms: record.last_seen_ms })

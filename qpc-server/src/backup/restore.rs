@@ -17,7 +17,10 @@ use super::{
 use crate::{
     blob_store::sqlite::SqliteBlobs,
     data_dir::DataDir,
-    store::sqlite::{DbKey, after_restore, check},
+    store::{
+        Restored as Incarnation,
+        sqlite::{DbKey, Dropped, after_restore, check},
+    },
 };
 
 /// What a directory is called while it is filled.
@@ -41,10 +44,8 @@ pub struct Verified {
 pub struct Restored {
     /// What was found.
     pub verified: Verified,
-    /// One-time key packages that were dropped, because they may have been given out since.
-    pub key_packages: usize,
-    /// Invites that were dropped, because they may have been used since.
-    pub invites: usize,
+    /// What is not there any more, because it may have been used since, and who is awaited.
+    pub dropped: Dropped,
 }
 
 /// Restores a backup into a scratch directory, checks everything in it, and removes that again.
@@ -62,7 +63,8 @@ pub async fn verify(
     fill(backups, name, key, &filling, told).await
 }
 
-/// Restores a backup into a directory that is not there, or empty. It is there whole, checked, or not at all.
+/// Restores a backup into a directory that is not there, or empty. It is there whole, checked, or not at all; and what is
+/// there says that it is restored, and until when its conversations wait for what their members have.
 ///
 /// # Errors
 /// As [`verify`], and [`BackupError::Exists`].
@@ -71,6 +73,7 @@ pub async fn restore(
     name: &Name,
     (key, key_text): (&DbKey, Option<&str>),
     target: &Path,
+    now: Incarnation,
     told: Told<'_>,
 ) -> Result<Restored, BackupError> {
     let is_empty = match fs::read_dir(target) {
@@ -83,12 +86,12 @@ pub async fn restore(
     }
     let filling = Filling::begin(target)?;
     let verified = fill(backups, name, key, &filling, told).await?;
-    let dropped = after_restore(&DataDir::database(&filling.0), key)?;
+    let dropped = after_restore(&DataDir::database(&filling.0), key, now)?;
     if let Some(text) = key_text {
         secrets::write(&DataDir::key_file(&filling.0), text.as_bytes())?;
     }
     filling.end(target)?;
-    Ok(Restored { verified, key_packages: dropped.key_packages, invites: dropped.invites })
+    Ok(Restored { verified, dropped })
 }
 
 /// A directory that is removed unless it is wanted.

@@ -480,7 +480,11 @@ pub(super) struct BackupRestoreArgs {
     /// A file with the database's key, which goes into the new directory as db.key.
     #[arg(long, value_name = "FILE")]
     pub(super) key_file: Option<PathBuf>,
-    /// Print one line {"name","logs","entries","blobs","key_packages","invites"} instead of text.
+    /// How long conversations wait, at most, for what their members have: until then they are read-only.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(super) read_only: Period,
+    /// Print one line {"name","logs","entries","blobs","key_packages","invites","awaited_conversations",
+    /// "awaited_devices"} instead of text.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -18,7 +18,10 @@ use crate::{
     config::{BlobBackend, Loaded},
     rng::SystemRng,
     server::storage,
-    store::sqlite::DbKey,
+    store::{
+        Restored,
+        sqlite::{DbKey, Dropped},
+    },
 };
 
 pub(super) fn obey(place: &Place, command: &BackupCommand) -> Result<(), Fault> {
@@ -177,17 +180,24 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
     let name = backups.find(&args.name).await?;
     let target = &loaded.config.server.data_dir;
     let text = text.as_ref().map(|text| text.as_str());
+    let at_ms = SystemClock.unix_ms();
+    let wait_ms = u64::try_from(args.read_only.0.as_millis()).unwrap_or(u64::MAX);
+    let incarnation = Restored { at_ms, until_ms: at_ms.saturating_add(wait_ms) };
     let mut progress = Progress::new("the backup");
-    let outcome =
-        backup::restore(&backups, &name, (&key, text), target, &mut |done, total| progress.tell(done, total)).await;
+    let outcome = backup::restore(&backups, &name, (&key, text), target, incarnation, &mut |done, total| {
+        progress.tell(done, total);
+    })
+    .await;
     progress.clear();
     let restored = outcome?;
-    let (key_packages, invites) = (restored.key_packages, restored.invites);
+    let Dropped { key_packages, invites, awaited } = restored.dropped;
     if args.json {
         let mut line = counted(&restored.verified);
         if let Some(object) = line.as_object_mut() {
             object.insert("key_packages".into(), key_packages.into());
             object.insert("invites".into(), invites.into());
+            object.insert("awaited_conversations".into(), awaited.conversations.into());
+            object.insert("awaited_devices".into(), awaited.devices.into());
         }
         return print(&format!("{line}\n"));
     }
@@ -197,6 +207,12 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
         after.push_str(
             "The database's key is not in that directory: start the server with the one that you used here.\n",
         );
+    }
+    if awaited.devices > 0 {
+        after.push_str(&format!(
+            "{} conversations are read-only until the {} devices that may have more of them have been here, for {} at most.\n",
+            awaited.conversations, awaited.devices, args.read_only
+        ));
     }
     // A configuration came back with it, and names files as they were where it was made.
     if let Err(fault) = load(place, None, None) {

@@ -107,17 +107,30 @@ impl Groups {
 
     /// Appends to the copy that is there.
     async fn go_on(&self, handed: Handed, place: CopyPlace) -> Result<Seq, CopyRefused> {
-        let name = handed.name.clone();
-        let known = match self.follower.shelf.take(&name) {
+        let (name, own) = (handed.name.clone(), Some(self.domain.clone()));
+        let (version, steps, group) = self.follow(&name, place, handed.entries, own).await?;
+        let from = CopyFrom::Place(place.head, version);
+        self.append((name, place.kind), from, (steps, group), handed.group_info).await
+    }
+
+    /// Judges entries that follow a place of a log, by its group as it is stored; gives the version that the judgement stands
+    /// on. What counts of its people are those of a domain, or all.
+    pub(super) async fn follow(
+        &self,
+        name: &ConversationName,
+        place: CopyPlace,
+        entries: Vec<LogEntry>,
+        own: Option<Domain>,
+    ) -> Result<(GroupVersion, Steps, Followed), CopyRefused> {
+        let known = match self.follower.shelf.take(name) {
             // Only with what is pushed a copy goes on; the transaction compares both.
             Some(known) if known.place == Some(place) => known,
             known => {
-                let stored = self.store.hub_group(&name, known.as_ref().map(|known| known.version)).await?;
-                self.follower.matching(&name, known, stored.ok_or(CopyRefused::Unknown)?).await?
+                let stored = self.store.hub_group(name, known.as_ref().map(|known| known.version)).await?;
+                self.follower.matching(name, known, stored.ok_or(CopyRefused::Unknown)?).await?
             }
         };
-        let Known { version, mut group, .. } = known;
-        let (own, entries, chain) = (self.domain.clone(), handed.entries, place.chain);
+        let (Known { version, mut group, .. }, chain) = (known, place.chain);
         let changes = entries.iter().any(|entry| matches!(entry.kind, EntryKind::Commit | EntryKind::Proposal));
         let follow = move |crypto: Option<&Crypto>| {
             let mut steps = Steps::new(own, version);
@@ -129,8 +142,7 @@ impl Groups {
             true => self.follower.judge(move |crypto| follow(Some(crypto))).await??,
             false => follow(None)?,
         };
-        let from = CopyFrom::Place(place.head, version);
-        self.append((name, place.kind), from, (steps, group), handed.group_info).await
+        Ok((version, steps, group))
     }
 
     /// Begins a copy with the group that the first entry has made.
@@ -155,7 +167,7 @@ impl Groups {
             let group = Followed::begin(crypto, &of, &group_info, &tree)
                 .map_err(|refused| CopyRefused::Rules(Seq(base.seq), refused))?;
             let version = GroupVersion { epoch: group.epoch(), proposals: 0 };
-            let mut steps = Steps::new(own, version);
+            let mut steps = Steps::new(Some(own), version);
             steps.begin(&group, chain, entries, Bytes::from(tree))?;
             Ok::<_, CopyRefused>((steps, group))
         });
@@ -249,19 +261,25 @@ fn read(hub: &Domain, log: v1::PeerLog) -> Result<Handed, FieldError> {
     }
     field::at_most(log.entries.len(), LOG_PAGE_MAX, "entries")?;
     field::at_most(log.group_info.len(), HANDSHAKE_BODY_MAX, "group_info")?;
-    let mut entries: Vec<LogEntry> = Vec::with_capacity(log.entries.len());
-    for entry in log.entries {
-        let entry = LogEntry::parse(entry).map_err(|_| FieldError::Malformed("entries"))?;
-        let follows = entries.last().is_none_or(|last| last.seq.next() == entry.seq);
-        if entry.conversation != name || entry.seq == Seq(0) || !follows || entry.body_len() > HANDSHAKE_BODY_MAX {
-            return Err(FieldError::Malformed("entries"));
-        }
-        entries.push(entry);
-    }
+    let entries = in_a_row(&name, log.entries)?;
     if entries.is_empty() {
         return Err(FieldError::Malformed("entries"));
     }
     Ok(Handed { name, base: log.base, entries, group_info: log.group_info })
+}
+
+/// Entries of a log, one after the other.
+pub(super) fn in_a_row(name: &ConversationName, wire: Vec<v1::Entry>) -> Result<Vec<LogEntry>, FieldError> {
+    let mut entries: Vec<LogEntry> = Vec::with_capacity(wire.len());
+    for entry in wire {
+        let entry = LogEntry::parse(entry).map_err(|_| FieldError::Malformed("entries"))?;
+        let follows = entries.last().is_none_or(|last| last.seq.next() == entry.seq);
+        if entry.conversation != *name || entry.seq == Seq(0) || !follows || entry.body_len() > HANDSHAKE_BODY_MAX {
+            return Err(FieldError::Malformed("entries"));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// The tree of a base, the rest of which is asked for where it did not fit.
@@ -285,8 +303,9 @@ async fn whole_tree(
 }
 
 /// Entries that were followed, and what they do.
-struct Steps {
-    own: Domain,
+pub(super) struct Steps {
+    /// Whose people count; `None` for all.
+    own: Option<Domain>,
     version: GroupVersion,
     copied: Vec<CopiedEntry>,
     /// The group's state, once something has changed it.
@@ -297,9 +316,13 @@ struct Steps {
 }
 
 impl Steps {
-    fn new(own: Domain, version: GroupVersion) -> Self {
+    fn new(own: Option<Domain>, version: GroupVersion) -> Self {
         let (added, ended, trees) = (Vec::new(), Vec::new(), Vec::new());
         Self { own, version, copied: Vec::new(), state: None, added, ended, trees }
+    }
+
+    fn concerns(&self, address: &Address) -> bool {
+        self.own.as_ref().is_none_or(|own| address.domain == *own)
     }
 
     /// The first entry of a copy, which has made the group.
@@ -320,7 +343,7 @@ impl Steps {
         let sender = sender.ok_or(CopyRefused::Rules(seq, Refused::Sender))?;
         follows(chain, &entry)?;
         for (address, (key, _)) in group.accounts() {
-            if address.domain == self.own {
+            if self.concerns(&address) {
                 self.added.push((address, key, seq));
             }
         }
@@ -368,7 +391,7 @@ impl Steps {
                 let proposed = group.follow_proposal(crypto, body, entry.sender)?;
                 self.put_state(proposed.state);
                 self.version.proposals = self.version.proposals.saturating_add(1);
-                let left = proposed.left.filter(|address| address.domain == self.own);
+                let left = proposed.left.filter(|address| self.concerns(address));
                 self.ended.extend(left.map(|address| (address, entry.seq)));
                 Ok(address)
             }
@@ -380,7 +403,7 @@ impl Steps {
                 let own: BTreeMap<_, _> = change
                     .added
                     .into_iter()
-                    .filter(|device| device.address.domain == self.own)
+                    .filter(|device| self.concerns(&device.address))
                     .map(|device| (device.address, device.account_key))
                     .collect();
                 if !own.is_empty() {
@@ -388,8 +411,8 @@ impl Steps {
                     self.trees.push((entry.seq, group.tree()?.into()));
                 }
                 self.added.extend(own.into_iter().map(|(address, key)| (address, key, entry.seq)));
-                let gone = change.removed.into_iter().filter(|address| address.domain == self.own);
-                self.ended.extend(gone.map(|address| (address, entry.seq)));
+                let gone: Vec<_> = change.removed.into_iter().filter(|address| self.concerns(address)).collect();
+                self.ended.extend(gone.into_iter().map(|address| (address, entry.seq)));
                 Ok(Some(committer))
             }
             _ => Err(Refused::Malformed("entries")),
@@ -403,12 +426,12 @@ impl Steps {
     }
 
     fn push(&mut self, entry: LogEntry, sender: Option<Address>) {
-        let own = sender.as_ref().is_some_and(|sender| sender.domain == self.own);
+        let own = sender.as_ref().is_some_and(|sender| Some(&sender.domain) == self.own.as_ref());
         self.copied.push(CopiedEntry { entry, sender, own });
     }
 
     /// What is stored of all this, with the group as it is now.
-    fn done(self, group: &Followed) -> (GroupVersion, Vec<CopiedEntry>, Option<CopyChange>) {
+    pub(super) fn done(self, group: &Followed) -> (GroupVersion, Vec<CopiedEntry>, Option<CopyChange>) {
         let Self { version, copied, state, added, ended, trees, .. } = self;
         let change = state.map(|state| {
             let members = group.accounts().into_iter().map(|(address, (_, role))| (address, role)).collect();

@@ -111,6 +111,7 @@ rules! {
     ReadLog = "read_log", Session, Pipelined;
     ListConversations = "list_conversations", Session, Pipelined;
     ReadGroup = "read_group", Session, Pipelined;
+    Offer = "offer", Session, Alone;
     SetLink = "set_link", Session, Pipelined;
     AskToJoin = "ask_to_join", Session, Pipelined;
     ListJoinRequests = "list_join_requests", Session, Pipelined;

@@ -158,6 +158,12 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
             let page = context.groups.read_group(actor, &request)?;
             later(async { Ok(Answer::ReadGroup(page.await?)) })
         }
+        Method::Offer(request) => {
+            let actor = actor(link)?;
+            policy.lookup(actor.account())?;
+            let (groups, actor) = (Arc::clone(&context.groups), actor.clone());
+            later(async move { Ok(Answer::Offer(groups.offer(&actor, request).await?)) })
+        }
         Method::SetLink(request) => {
             let actor = actor(link)?;
             policy.contact(actor.account())?;

@@ -20,12 +20,15 @@ use crate::{
     blob::BlobError,
     blob_store::{BeginError, UploadError},
     field::FieldError,
-    group::{AnswerError, ChangeError, ClaimRefused, CopyRefused, CreateError, Elsewhere, Unknown, public::Refused},
+    group::{
+        AnswerError, ChangeError, ClaimRefused, CopyRefused, CreateError, Elsewhere, OfferRefused, Unknown,
+        public::Refused,
+    },
     policy::Wait,
     remote::RemoteError,
     store::{
         AppendError, AskError, ClaimError, ContactError, CopyError, CreateConversationError, LinkError, LinkRefusal,
-        QueueError, ReadError, Refusal, StoreFault,
+        OfferError, QueueError, ReadError, Refusal, StoreFault,
     },
 };
 
@@ -35,6 +38,8 @@ const BUSY_MS: u32 = 200;
 const FULL_MS: u32 = 10_000;
 /// The same where another domain has to come back first.
 const UNREACHABLE_MS: u32 = 5_000;
+/// The same where members have to give back first what a restored server lacks.
+const RESTORE_MS: u32 = 2_000;
 /// The same after a fault of the server.
 const FAULT_MS: u32 = 1_000;
 
@@ -151,6 +156,8 @@ impl From<AppendError> for WireError {
             AppendError::Unjudged => {
                 Self::new(Code::Busy, "the group has changed meanwhile").with(|error| error.retry_after_ms = BUSY_MS)
             }
+            AppendError::ReadOnly => Self::new(Code::ReadOnly, "the conversation waits for what its members have")
+                .with(|error| error.retry_after_ms = RESTORE_MS),
             AppendError::Membership => Self::new(Code::Forbidden, "the membership change is not acceptable"),
             AppendError::Fault(fault) => fault.into(),
         }
@@ -222,6 +229,26 @@ impl From<CreateError> for WireError {
         match error {
             CreateError::Change(error) => error.into(),
             CreateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<OfferRefused> for WireError {
+    fn from(error: OfferRefused) -> Self {
+        match error {
+            OfferRefused::Copy(CopyRefused::Chain(_) | CopyRefused::Gap(_)) => {
+                Self::new(Code::ChainDiffers, "the entries do not carry the log on")
+            }
+            OfferRefused::Copy(error) => error.into(),
+            OfferRefused::Store(error) => match error {
+                OfferError::NotFound => not_found("no such conversation"),
+                OfferError::DeviceGone => device_gone(),
+                OfferError::NotAwaited => Self::new(Code::NotAwaited, "nothing is awaited from this device"),
+                OfferError::Moved => {
+                    Self::new(Code::Busy, "the log has changed meanwhile").with(|error| error.retry_after_ms = BUSY_MS)
+                }
+                OfferError::Fault(fault) => fault.into(),
+            },
         }
     }
 }

@@ -26,6 +26,7 @@ pub mod guests;
 pub mod key_packages;
 pub mod links;
 pub mod reading;
+pub mod restore;
 pub mod upkeep;
 pub mod world;
 
@@ -126,6 +127,10 @@ suite! { $ store_conformance of store:
     reading:
         pages_end_at_their_limits, who_is_in_a_conversation_now_may_send_there_or_not, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;
+    restore:
+        a_restored_conversation_is_read_only_until_its_devices_have_come,
+        a_restored_conversation_waits_for_a_time_and_for_those_who_were_here_of_late,
+        what_is_given_back_is_stored_as_it_was;
     upkeep:
         retention_takes_bodies_then_entries_and_keeps_the_chain, whoever_is_behind_what_is_kept_is_to_be_taken_out, counters_outlive_their_entries,
         an_inbox_keeps_what_is_not_acknowledged_until_commits_days, undelivered_entries_are_counted,

@@ -51,6 +51,15 @@ fn state_weight(state: &GroupState) -> usize {
     state.core.len().saturating_add(state.tree.as_ref().map_or(0, bytes::Bytes::len))
 }
 
+fn copied_weight(append: &CopyAppend) -> usize {
+    let change = append.change.as_ref();
+    let state = change.map_or(0, |change| {
+        let trees = change.trees.iter().map(|(_, tree)| tree.len()).sum::<usize>();
+        state_weight(&change.state).saturating_add(trees)
+    });
+    append.entries.iter().map(|copied| copied.entry.body_len()).sum::<usize>().saturating_add(state)
+}
+
 impl<A: Transact> Store for A {
     fn set_sink(&self, sink: Arc<dyn CommitSink>) {
         self.tell(sink);
@@ -307,19 +316,35 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::followers_have(tables, &domain, &places))
     }
 
+    fn await_offers(&self, restored: Restored) -> Reply<(), StoreFault> {
+        self.write(0, move |tables| verbs::await_offers(tables, restored))
+    }
+
+    fn restored(&self) -> Reply<Option<Restored>, StoreFault> {
+        self.read(verbs::restored)
+    }
+
+    fn awaited(&self) -> Reply<Awaited, StoreFault> {
+        self.read(verbs::awaited)
+    }
+
+    fn log_end(&self, actor: &Actor, log: &ConversationName) -> Reply<LogEnd, OfferError> {
+        let (actor, log) = (actor.clone(), log.clone());
+        self.read(move |tables| verbs::log_end(tables, &actor, &log))
+    }
+
+    fn offer(&self, actor: &Actor, offered: Offered) -> Reply<Seq, OfferError> {
+        let actor = actor.clone();
+        self.write(copied_weight(&offered.append), move |tables| verbs::offer(tables, &actor, &offered))
+    }
+
     fn copy_place(&self, log: &ConversationName) -> Reply<Option<CopyPlace>, StoreFault> {
         let log = log.clone();
         self.read(move |tables| verbs::copy_place(tables, &log))
     }
 
     fn copy(&self, append: CopyAppend) -> Reply<Seq, CopyError> {
-        let change = append.change.as_ref();
-        let state = change.map_or(0, |change| {
-            let trees = change.trees.iter().map(|(_, tree)| tree.len()).sum::<usize>();
-            state_weight(&change.state).saturating_add(trees)
-        });
-        let bytes = append.entries.iter().map(|copied| copied.entry.body_len()).sum::<usize>().saturating_add(state);
-        self.write(bytes, move |tables| verbs::copy(tables, &append))
+        self.write(copied_weight(&append), move |tables| verbs::copy(tables, &append))
     }
 
     fn take_notices(

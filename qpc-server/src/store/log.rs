@@ -340,6 +340,9 @@ pub enum AppendError {
     /// The change was not judged, or on another state of the group than the one that is stored.
     #[error("the group has changed since the change was judged")]
     Unjudged,
+    /// The conversation waits for what its members have of it, after a restore.
+    #[error("the conversation waits for what its members have")]
+    ReadOnly,
     /// More members than a conversation may have, or a welcome for a device of nobody added.
     #[error("the membership change is not acceptable")]
     Membership,

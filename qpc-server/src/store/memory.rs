@@ -8,6 +8,7 @@ mod contact;
 mod follower;
 mod link;
 mod log;
+mod restore;
 pub(crate) mod shelf;
 mod upkeep;
 
@@ -16,7 +17,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use self::{account::Accounts, contact::Contacts, follower::Followers, link::Links, log::Logs, shelf::Shelf};
+use self::{
+    account::Accounts, contact::Contacts, follower::Followers, link::Links, log::Logs, restore::Restores, shelf::Shelf,
+};
 use super::{CommitSink, Reply, StoreFault, VerbError, WakeUps, dispatch::Transact, tables::Tables};
 
 /// A store without durability.
@@ -34,6 +37,7 @@ struct World {
     links: Links,
     followers: Followers,
     logs: Logs,
+    restores: Restores,
     wake_ups: WakeUps,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     AdmitError, AppendError, AskError, ClaimError, ContactError, CopyError, CreateAccountError,
-    CreateConversationError, EnrolDeviceError, InviteError, LinkError, QueueError, ReadError, RemovalError,
+    CreateConversationError, EnrolDeviceError, InviteError, LinkError, OfferError, QueueError, ReadError, RemovalError,
     ResetAccountError,
 };
 
@@ -108,6 +108,7 @@ verb_errors! {
     AppendError, AppendError::Fault(fault) => fault;
     CreateConversationError, CreateConversationError::Append(AppendError::Fault(fault)) => fault;
     ReadError, ReadError::Fault(fault) => fault;
+    OfferError, OfferError::Fault(fault) => fault;
     RemovalError, RemovalError::Fault(fault) => fault;
     LinkError, LinkError::Fault(fault) => fault;
     AskError, AskError::Fault(fault) => fault;

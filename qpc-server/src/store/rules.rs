@@ -15,6 +15,9 @@ use super::{
 };
 use qpc_proto::address::AccountName;
 
+/// A device that was not here in this time before a backup is not awaited after its restore, in milliseconds.
+pub(super) const SEEN_WITHIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
 /// What an append says of itself, besides its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claim {

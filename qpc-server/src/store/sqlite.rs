@@ -27,6 +27,7 @@ mod queue;
 mod reader;
 mod readings;
 pub(crate) mod rekey;
+mod restore;
 mod restored;
 mod rows;
 pub(crate) mod statements;
@@ -140,6 +141,7 @@ const LAYOUT: Layout = Layout {
         include_str!("sqlite/guests.sql"),
         include_str!("sqlite/followers.sql"),
         include_str!("sqlite/continuations.sql"),
+        include_str!("sqlite/restores.sql"),
     ],
 };
 

@@ -23,6 +23,7 @@ mod membership;
 mod outgoing;
 mod read;
 mod reset;
+mod restore;
 mod upkeep;
 
 pub(super) use self::{
@@ -41,6 +42,7 @@ pub(super) use self::{
     outgoing::{announced, backlog, due, queue, settle, unqueue},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
+    restore::{await_offers, awaited, log_end, offer, restored},
     upkeep::{count_accounts, figures, probe, retention_step},
 };
 use qpc_proto::address::Address;

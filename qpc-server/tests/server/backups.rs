@@ -144,6 +144,8 @@ fn what_was_backed_up_beside_a_running_server_comes_back() {
     town.restart();
     let (alice, bob) = (Somebody::of(&town, "alice"), Somebody::of(&town, "bob"));
     assert_eq!(bob.hears(55).last().unwrap()["body"], "between 4");
+    // What he writes waits until her device has said that it has no more of the conversation either.
+    assert_eq!(alice.hears(0).len(), 0);
     bob.does(&["send", "alice", "still here"]);
     assert_eq!(alice.hears(1)[0]["body"], "still here");
 }

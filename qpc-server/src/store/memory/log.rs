@@ -53,6 +53,10 @@ pub(super) struct Cursor {
 }
 
 impl Log {
+    pub(super) fn name(&self) -> &ConversationName {
+        &self.row.name
+    }
+
     pub(super) fn is_inbox(&self) -> bool {
         self.row.kind == crate::store::tables::LogKind::Inbox
     }

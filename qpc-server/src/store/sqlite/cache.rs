@@ -76,6 +76,8 @@ pub(super) struct Cache {
     weight: usize,
     /// Whether any log is read by another domain, once known.
     pub(super) followed: Option<bool>,
+    /// Until when, if anybody is awaited after a restore, once known.
+    pub(super) awaited_until: Option<Option<u64>>,
     /// The row number of the next entry, once known.
     pub(super) next_entry: Option<i64>,
     /// Where upkeep of inboxes goes on.
@@ -93,6 +95,7 @@ impl Cache {
             logs: LruCache::unbounded(),
             weight: 0,
             followed: None,
+            awaited_until: None,
             next_entry: None,
             inboxes_after: 0,
             generation: 0,

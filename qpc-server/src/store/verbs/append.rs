@@ -10,7 +10,7 @@ use super::{
     contact, group,
     inbox::{self, Draft},
     membership::{self, Made},
-    present,
+    present, restore,
 };
 use crate::store::{
     Actor, Append, AppendError, Appended, Audience, CommitAppend,
@@ -39,7 +39,7 @@ fn stored_or_next(
     tables: &mut dyn Tables,
     place: &Place,
     claim: &Claim,
-    id: MessageId,
+    (id, now_ms): (MessageId, u64),
     body: &Bytes,
 ) -> Result<Option<Appended>, AppendError> {
     if let Some(stored) = tables.entry_by_id(place.log, id)? {
@@ -48,6 +48,7 @@ fn stored_or_next(
     if place.me.until.is_some() {
         return Err(AppendError::NotFound);
     }
+    restore::writable(tables, place.log, now_ms)?;
     let last = tables.last_counter(place.log, claim.sender)?;
     let epoch = tables.ends(place.log)?.epoch;
     rules::next(claim, last, epoch)?;
@@ -85,7 +86,7 @@ pub(in crate::store) fn append(
     present(tables, actor)?;
     let place = place(tables, actor, &append.conversation)?;
     let claim = Claim { sender: actor.device(), counter: append.counter, kind: append.kind, epoch: append.epoch };
-    if let Some(stored) = stored_or_next(tables, &place, &claim, append.id, &append.body)? {
+    if let Some(stored) = stored_or_next(tables, &place, &claim, (append.id, append.now_ms), &append.body)? {
         return Ok(stored);
     }
     match (append.kind, append.leave, place.row.kind) {
@@ -147,7 +148,7 @@ pub(in crate::store) fn commit(
             return Ok(inbox::write(tables, (place.log, &place.row.name), draft, audience, None)?);
         }
     }
-    if let Some(stored) = stored_or_next(tables, &place, &claim, commit.id, &bundle.commit)? {
+    if let Some(stored) = stored_or_next(tables, &place, &claim, (commit.id, commit.now_ms), &bundle.commit)? {
         return Ok(stored);
     }
     if let Some((_, theirs)) = other(tables, actor, &place)? {

@@ -14,7 +14,7 @@ use super::{
     consent::has_agreed,
     conversation, follower, group, guest,
     inbox::{self, Notice},
-    membership,
+    membership, participant,
 };
 use crate::store::{
     Audience, Committed, ConversationKind, CopiedEntry, CopyAppend, CopyChange, CopyError, CopyFrom, CopyPlace, Met,
@@ -59,17 +59,36 @@ pub(in crate::store) fn copy(tables: &mut dyn Tables, append: &CopyAppend) -> Re
             begin(tables, append, (log_kind(*kind), peer, continues.as_ref()), (*after, *chain))?
         }
     };
+    Ok(take_all(tables, (log, &row), append, Side::Follower)?)
+}
+
+/// Where a log is, whose entries are taken as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// At the server that orders it: everybody in it has a row, and agreed to be in it when that server let them in.
+    Hub,
+    /// At another: people of there have a row if they have agreed.
+    Follower,
+}
+
+/// Appends judged entries and makes what they change; gives the last entry.
+pub(super) fn take_all(
+    tables: &mut dyn Tables,
+    (log, row): (LogId, &LogRow),
+    append: &CopyAppend,
+    side: Side,
+) -> Result<Seq, StoreFault> {
     let mut head = tables.ends(log)?.head;
     for copied in &append.entries {
         head = copied.entry.seq;
-        take(tables, (log, &row), copied)?;
+        take(tables, (log, row), copied)?;
         if let Some(change) = &append.change {
-            access(tables, (log, &row), change, copied)?;
+            access(tables, (log, row), (change, side), copied)?;
         }
     }
     fail::fail_point!("store::copied");
     match &append.change {
-        Some(change) => settle(tables, (log, row.kind), change, append)?,
+        Some(change) => settle(tables, (log, row.kind), (change, side), append)?,
         None if !append.group_info.is_empty() => {
             let epoch = tables.ends(log)?.epoch;
             tables.set_epoch(log, epoch, &append.group_info)?;
@@ -133,7 +152,7 @@ fn begin(
 }
 
 /// Appends one entry as the hub has it.
-fn take(tables: &mut dyn Tables, (log, row): (LogId, &LogRow), copied: &CopiedEntry) -> Result<(), CopyError> {
+fn take(tables: &mut dyn Tables, (log, row): (LogId, &LogRow), copied: &CopiedEntry) -> Result<(), StoreFault> {
     let entry = &copied.entry;
     let audience = tables.audience(log)?;
     let withheld_from = match (row.kind, entry.kind, &copied.sender) {
@@ -145,7 +164,7 @@ fn take(tables: &mut dyn Tables, (log, row): (LogId, &LogRow), copied: &CopiedEn
         entry: entry.clone().into(),
         audience: Audience::Members(audience),
         withheld_from,
-        followers: None,
+        followers: tables.followers(log)?,
     };
     tables.emit(committed);
     if copied.own
@@ -204,7 +223,7 @@ fn comes_in(
 fn access(
     tables: &mut dyn Tables,
     (log, row): (LogId, &LogRow),
-    change: &CopyChange,
+    (change, side): (&CopyChange, Side),
     copied: &CopiedEntry,
 ) -> Result<(), StoreFault> {
     let seq = copied.entry.seq;
@@ -217,8 +236,9 @@ fn access(
     }
     for (address, key, _) in change.added.iter().filter(|(.., at)| *at == seq) {
         // Somebody who is gone here, or has been reset since, has no access: the hub is to take them out.
-        let Some(account) = active(tables, address)?.filter(|account| account.key == *key) else { continue };
-        let agreed = comes_in(tables, &account, copied.sender.as_ref(), (row.kind, &row.name, row.continues.as_ref()))?;
+        let Some(account) = has_row(tables, side, address)?.filter(|account| account.key == *key) else { continue };
+        let agreed = side == Side::Hub
+            || comes_in(tables, &account, copied.sender.as_ref(), (row.kind, &row.name, row.continues.as_ref()))?;
         if agreed && tables.member(log, account.id)?.is_none_or(|member| member.until.is_some()) {
             let role = role_in(row.kind, change, address);
             tables.put_member(log, MemberRow { account: account.id, role, from: seq, until: None })?;
@@ -232,11 +252,19 @@ fn role_in(kind: LogKind, change: &CopyChange, address: &Address) -> Role {
     if kind == LogKind::Direct { Role::Member } else { known.unwrap_or(Role::Member) }
 }
 
+/// Somebody of whom a row says that they are in a conversation.
+fn has_row(tables: &mut dyn Tables, side: Side, address: &Address) -> Result<Option<AccountRow>, StoreFault> {
+    match side {
+        Side::Hub => participant(tables, address),
+        Side::Follower => active(tables, address),
+    }
+}
+
 /// How the group stands after all entries.
 fn settle(
     tables: &mut dyn Tables,
     (log, kind): (LogId, LogKind),
-    change: &CopyChange,
+    (change, side): (&CopyChange, Side),
     append: &CopyAppend,
 ) -> Result<(), StoreFault> {
     let before = tables.ends(log)?.epoch;
@@ -250,7 +278,7 @@ fn settle(
     let mut outer = Vec::new();
     for (address, _) in &change.members {
         let role = role_in(kind, change, address);
-        let own = match active(tables, address)? {
+        let own = match has_row(tables, side, address)? {
             Some(account) => tables.member(log, account.id)?.filter(|member| member.until.is_none()),
             None => None,
         };
@@ -260,7 +288,7 @@ fn settle(
             None => outer.push((address.clone(), role)),
         }
     }
-    tables.set_outer_members(log, &outer)
+    if side == Side::Follower { tables.set_outer_members(log, &outer) } else { Ok(()) }
 }
 
 /// Puts what a domain's inbox holds for a device of here into the device's own; gives how far it was read.

@@ -12,6 +12,7 @@ use qpc_proto::{
 use super::{
     group,
     inbox::{self, Draft},
+    restore,
 };
 use crate::store::{
     AppendError, Audience, Departure, GroupVersion, Removal, RemovalError, StoreFault, StoredGroup,
@@ -38,6 +39,8 @@ pub(in crate::store) fn propose_removal(tables: &mut dyn Tables, removal: &Remov
         // Nobody is left who could carry it out, or read anything.
         return Ok(tables.remove_departed(log, removal.device)?);
     }
+    // What waits for its members after a restore is looked at again.
+    restore::writable(tables, log, removal.now_ms).or(Err(RemovalError::Unjudged))?;
     let state = group::judged(tables, log, Some(&removal.judged)).map_err(|error| match error {
         AppendError::Fault(fault) => RemovalError::Fault(fault),
         _ => RemovalError::Unjudged,

@@ -48,6 +48,7 @@ pub(super) fn remove(tables: &mut dyn Tables, domain: &Domain, device: DeviceId)
     if let Some((inbox, _)) = tables.log(&ConversationName::inbox(domain.clone(), device))? {
         tables.remove_log(inbox)?;
     }
+    tables.arrived_everywhere(device)?;
     tables.remove_device(device)?;
     tables.gone(device);
     Ok(())

@@ -1,0 +1,141 @@
+//! Giving back to a server that was restored from a backup what it lacks: entries as they came, which carry its logs on.
+//!
+//! It comes first on a connection, so that nothing is read or sent before the server has been told. What this device can't give,
+//! because it came later or has not kept it, others may have: until the restore's time is over, a log that ends before what
+//! was seen here raises no alarm.
+
+use std::{sync::Arc, time::Duration};
+
+use qpc_proto::{
+    chain::ChainValue,
+    error::Code,
+    id::{ConversationName, Seq},
+    limits::{LOG_PAGE_BYTES_MAX, LOG_PAGE_MAX},
+    v1,
+};
+use tokio::time::sleep;
+
+use super::session::End;
+use crate::{
+    apply::Applied,
+    core::Core,
+    store::{
+        conversation::{self, Conversation, Kind},
+        entry,
+        restore::{self, Restored},
+    },
+    transport::{CallError, Link},
+};
+
+/// Pause after a refusal that passes, where the server names none.
+const PAUSE: Duration = Duration::from_millis(300);
+/// So often in a row the server may have no time for one log.
+const ATTEMPTS: usize = 100;
+
+/// Offers what the server may lack, if it was restored since it was last offered anything.
+pub(super) async fn run(core: &Arc<Core>, link: &Link, restored: Restored) -> Result<(), End> {
+    if !core.store.run(move |tx| restore::hear(tx, restored)).await? {
+        return Ok(());
+    }
+    let mut lacked: u64 = 0;
+    for log in core.store.run(conversation::followed).await? {
+        let Some(name) = log.name.clone().filter(|name| name.domain == core.me.address().domain) else { continue };
+        lacked = lacked.saturating_add(Giving { core, link, log, name }.run().await?);
+    }
+    tracing::info!(lacked, "the server was restored from a backup, and has been offered what it lacked");
+    let told = Arc::clone(core);
+    core.store
+        .run_and(
+            move |tx| {
+                let mut applied = Applied::default();
+                if lacked > 0 {
+                    let text = format!(
+                        "The server was restored from a backup: it had lost {lacked} entries that this device has seen. \
+                         They were given back to it where it waited for them."
+                    );
+                    applied.alarm(tx, text)?;
+                }
+                restore::offered(tx)?;
+                Ok::<_, End>(applied)
+            },
+            move |applied| told.tell(applied),
+        )
+        .await?;
+    Ok(())
+}
+
+/// One log.
+struct Giving<'g> {
+    core: &'g Arc<Core>,
+    link: &'g Link,
+    log: Conversation,
+    name: ConversationName,
+}
+
+impl Giving<'_> {
+    /// Offers what there is; says how much the server did not have.
+    async fn run(&self) -> Result<u64, End> {
+        let Some((mut head, chain)) = self.offer(Vec::new(), false).await? else { return Ok(0) };
+        let lacked = self.log.seq.0.saturating_sub(head.0);
+        if self.log.kind == Kind::Inbox {
+            if lacked > 0 {
+                // It is the server's word to this device, which has been told more than the server knows.
+                let local = self.log.local;
+                self.core.store.run(move |tx| conversation::set_position(tx, local, head, &chain)).await?;
+            }
+            return Ok(lacked);
+        }
+        // Where they differ already, following the log says so.
+        let given = self.is_ours(head, chain).await?;
+        loop {
+            let entries = if given { self.page(head).await? } else { Vec::new() };
+            let complete = entries.is_empty();
+            let Some((now, _)) = self.offer(entries, complete).await? else { break };
+            if complete || now <= head {
+                break;
+            }
+            head = now;
+        }
+        Ok(lacked)
+    }
+
+    /// Is the server's log the beginning of the one that is here?
+    async fn is_ours(&self, head: Seq, chain: ChainValue) -> Result<bool, End> {
+        let (local, genesis) = (self.log.local, ChainValue::genesis(&self.name));
+        let here = match head {
+            Seq(0) => Some(genesis),
+            head => self.core.store.run(move |tx| entry::chain_at(tx, local, head)).await?,
+        };
+        Ok(here == Some(chain))
+    }
+
+    async fn page(&self, after: Seq) -> Result<Vec<v1::Entry>, End> {
+        let (local, seen) = (self.log.local, self.log.seq);
+        let most = LOG_PAGE_MAX.min(usize::try_from(seen.0.saturating_sub(after.0)).unwrap_or(usize::MAX));
+        let page = (most, LOG_PAGE_BYTES_MAX);
+        Ok(self.core.store.run(move |tx| entry::after(tx, local, after, page)).await?)
+    }
+
+    /// One offer; gives where the log ends then, or nothing where the server does not want it.
+    async fn offer(&self, entries: Vec<v1::Entry>, complete: bool) -> Result<Option<(Seq, ChainValue)>, End> {
+        let offer = v1::Offer { conversation: Some(self.name.to_wire()), entries, complete };
+        for _ in 0..ATTEMPTS {
+            match self.link.call(offer.clone()).await {
+                Ok(end) => {
+                    let chain = ChainValue::parse(&end.chain);
+                    let chain = chain.ok_or(CallError::Protocol("a chain value has 32 bytes"))?;
+                    return Ok(Some((Seq(end.head_seq), chain)));
+                }
+                Err(CallError::Refused(refused)) if refused.code.is_some_and(Code::retryable) => {
+                    sleep(refused.retry_after.max(PAUSE)).await;
+                }
+                Err(CallError::Refused(refused)) => {
+                    tracing::debug!(%refused, "the server did not take what it was offered");
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(CallError::Timeout.into())
+    }
+}

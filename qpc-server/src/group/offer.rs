@@ -1,0 +1,74 @@
+//! What a server that was restored from a backup lacks: entries that members give it back, verbatim, where they carry the log on.
+//!
+//! They are judged as those of a copy are, by the chain and the group's own rules.
+
+use qpc_proto::{id::Seq, limits::LOG_PAGE_MAX, v1};
+
+use super::{Groups, copy, copy::CopyRefused, shelf::Known};
+use crate::{
+    field::{self, FieldError},
+    store::{Actor, CopyAppend, CopyFrom, CopyPlace, OfferError, Offered},
+};
+
+/// Why entries were not taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum OfferRefused {
+    /// They don't carry the log on.
+    #[error(transparent)]
+    Copy(#[from] CopyRefused),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OfferError),
+}
+
+impl From<FieldError> for OfferRefused {
+    fn from(error: FieldError) -> Self {
+        Self::Copy(error.into())
+    }
+}
+
+impl Groups {
+    /// Takes what a device has of a log and this server may lack; says where the log ends then.
+    ///
+    /// # Errors
+    /// [`OfferRefused`].
+    pub async fn offer(&self, actor: &Actor, offer: v1::Offer) -> Result<v1::OfferAnswer, OfferRefused> {
+        let name = field::conversation(offer.conversation.as_ref())?;
+        field::at_most(offer.entries.len(), LOG_PAGE_MAX, "entries")?;
+        let mut entries = copy::in_a_row(&name, offer.entries)?;
+        let _turn = self.follower.turns.take(&name).await;
+        let place = self.store.log_end(actor, &name).await?;
+        if self.is_elsewhere(&name) {
+            return Err(OfferError::NotAwaited.into());
+        }
+        if entries.is_empty() && !offer.complete {
+            return Ok(v1::OfferAnswer { head_seq: place.head.0, chain: place.chain.to_bytes() });
+        }
+        if let Some(known) = entries.iter().find(|entry| entry.seq == place.head).filter(|e| e.chain != place.chain) {
+            return Err(CopyRefused::Chain(known.seq).into());
+        }
+        let first = entries.first().map_or(Seq(0), |entry| entry.seq);
+        if first > place.head.next() {
+            return Err(CopyRefused::Gap(place.head).into());
+        }
+        entries.retain(|entry| entry.seq > place.head);
+        let Some(kind) = place.kind else { return Err(OfferError::NotAwaited.into()) };
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let at = CopyPlace { head: place.head, chain: place.chain, kind };
+        let (basis, steps, group) = self.follow(&name, at, entries, None).await?;
+        let (version, entries, change) = steps.done(&group);
+        let chain = entries.last().map_or(place.chain, |last| last.entry.chain);
+        let append = CopyAppend {
+            log: name.clone(),
+            from: CopyFrom::Place(place.head, basis),
+            entries,
+            change,
+            group_info: bytes::Bytes::new(),
+            now_ms: self.clock.unix_ms(),
+        };
+        let head = self.store.offer(actor, Offered { append, complete: offer.complete }).await?;
+        self.follower.shelf.put(name.clone(), Known { version, group, place: None });
+        self.metrics.entries_given_back.inc_by(count);
+        Ok(v1::OfferAnswer { head_seq: head.0, chain: chain.to_bytes() })
+    }
+}

@@ -1,0 +1,71 @@
+//! After a restore: conversations are read-only until they have back what their members have, or a time is over.
+
+use qpc_proto::id::{ConversationName, Seq};
+
+use super::{copy, follower, group, present};
+use crate::store::{
+    Actor, AppendError, Awaited, CopyFrom, LogEnd, OfferError, Offered, Restored, StoreFault, rules,
+    tables::{LogId, LogKind, LogRow, Tables},
+};
+
+pub(in crate::store) fn await_offers(tables: &mut dyn Tables, restored: Restored) -> Result<(), StoreFault> {
+    tables.await_devices(restored, rules::SEEN_WITHIN_MS)
+}
+
+pub(in crate::store) fn restored(tables: &mut dyn Tables) -> Result<Option<Restored>, StoreFault> {
+    tables.restored()
+}
+
+pub(in crate::store) fn awaited(tables: &mut dyn Tables) -> Result<Awaited, StoreFault> {
+    tables.count_awaited()
+}
+
+/// Does a conversation wait for what somebody has?
+fn is_read_only(tables: &mut dyn Tables, log: LogId, now_ms: u64) -> Result<bool, StoreFault> {
+    let waiting = tables.awaited_until()?.is_some_and(|until| now_ms < until);
+    if waiting { tables.awaits(log) } else { Ok(false) }
+}
+
+/// May something new be written into a conversation?
+pub(super) fn writable(tables: &mut dyn Tables, log: LogId, now_ms: u64) -> Result<(), AppendError> {
+    if is_read_only(tables, log, now_ms)? { Err(AppendError::ReadOnly) } else { Ok(()) }
+}
+
+pub(in crate::store) fn log_end(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    name: &ConversationName,
+) -> Result<LogEnd, OfferError> {
+    present(tables, actor)?;
+    let (log, row) = own(tables, actor, name)?;
+    let ends = tables.ends(log)?;
+    Ok(LogEnd { head: ends.head, chain: ends.chain, kind: follower::kind_of(row.kind) })
+}
+
+/// A log of which the actor may know how it ends: its device's inbox, or a conversation that its account is or was in.
+fn own(tables: &mut dyn Tables, actor: &Actor, name: &ConversationName) -> Result<(LogId, LogRow), OfferError> {
+    let (log, row) = tables.log(name)?.ok_or(OfferError::NotFound)?;
+    let theirs = match row.kind {
+        LogKind::Inbox => name.id.as_bytes() == actor.device().as_bytes(),
+        LogKind::Direct | LogKind::Group | LogKind::Personal => tables.member(log, actor.account())?.is_some(),
+    };
+    if theirs { Ok((log, row)) } else { Err(OfferError::NotFound) }
+}
+
+pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &Offered) -> Result<Seq, OfferError> {
+    present(tables, actor)?;
+    let append = &offered.append;
+    let (log, row) = own(tables, actor, &append.log)?;
+    if !tables.awaits_device(log, actor.device())? && !is_read_only(tables, log, append.now_ms)? {
+        return Err(OfferError::NotAwaited);
+    }
+    let ends = tables.ends(log)?;
+    if append.from != CopyFrom::Place(ends.head, group::version(tables, log)?) {
+        return Err(OfferError::Moved);
+    }
+    let head = copy::take_all(tables, (log, &row), append, copy::Side::Hub)?;
+    if offered.complete {
+        tables.arrived(log, actor.device())?;
+    }
+    Ok(head)
+}
