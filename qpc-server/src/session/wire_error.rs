@@ -35,6 +35,8 @@ const BUSY_MS: u32 = 200;
 const FULL_MS: u32 = 10_000;
 /// The same where another domain has to come back first.
 const UNREACHABLE_MS: u32 = 5_000;
+/// The same where the operator has to resume the account first.
+const SUSPENDED_MS: u32 = 60_000;
 /// The same after a fault of the server.
 const FAULT_MS: u32 = 1_000;
 
@@ -110,6 +112,11 @@ fn device_gone() -> WireError {
     WireError::new(Code::Unauthenticated, "the device no longer exists")
 }
 
+/// It may end at any time, and nobody tells the client when.
+fn suspended() -> WireError {
+    WireError::new(Code::Suspended, "the operator keeps the account out").with(|e| e.retry_after_ms = SUSPENDED_MS)
+}
+
 fn not_found(what: &'static str) -> WireError {
     WireError::new(Code::NotFound, what)
 }
@@ -122,6 +129,7 @@ impl From<Refusal> for WireError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => device_gone(),
+            Refusal::Suspended => suspended(),
             Refusal::NotFound => not_found("no such object"),
             Refusal::Fault(fault) => fault.into(),
         }
@@ -471,6 +479,7 @@ impl From<LoginFinishError> for WireError {
     fn from(error: LoginFinishError) -> Self {
         match error {
             LoginFinishError::NotStarted => wrong_state("no login has begun here"),
+            LoginFinishError::Suspended => suspended(),
             LoginFinishError::Failed => Self::new(Code::LoginFailed, "unknown name or wrong password"),
         }
     }
@@ -483,6 +492,7 @@ impl From<EnrolError> for WireError {
             EnrolError::Field(field) => field.into(),
             EnrolError::Device => Self::new(Code::DeviceInvalid, "the device's certificate does not fit"),
             EnrolError::TooMany => Self::new(Code::TooManyDevices, "the account has as many devices as it may"),
+            EnrolError::Suspended => suspended(),
             EnrolError::AccountGone => Self::new(Code::Unauthenticated, "the account no longer exists"),
             EnrolError::Fault(fault) => fault.into(),
         }
@@ -493,6 +503,7 @@ impl From<AuthenticateError> for WireError {
     fn from(error: AuthenticateError) -> Self {
         match error {
             AuthenticateError::Field(field) => field.into(),
+            AuthenticateError::Suspended => suspended(),
             AuthenticateError::Refused => Self::new(Code::Unauthenticated, "the device did not prove itself"),
             AuthenticateError::Fault(fault) => fault.into(),
         }

@@ -9,8 +9,9 @@ mod contact;
 mod follower;
 mod link;
 mod log;
+mod operator;
 
-pub(super) use self::{account::*, contact::*, follower::*, link::*, log::*};
+pub(super) use self::{account::*, contact::*, follower::*, link::*, log::*, operator::*};
 use qpc_proto::{address::Domain, id::DeviceId};
 
 use super::{Committed, StoreFault, Waiting, WakeUps};
@@ -20,7 +21,7 @@ pub(super) type Fallible<T> = Result<T, StoreFault>;
 
 /// Everything that one transaction sees, and what it will tell the sink once it is durable.
 pub(super) trait Tables:
-    AccountTables + ContactTables + FollowerTables + LinkTables + LogTables + UpkeepTables
+    AccountTables + ContactTables + FollowerTables + LinkTables + LogTables + OperatorTables + UpkeepTables
 {
     /// What the sink is told after the commit.
     fn wake_ups(&mut self) -> &mut WakeUps;
