@@ -28,7 +28,7 @@ use crate::tasks::Tasks;
 
 /// Longest request, in bytes.
 const LINE_MAX: u64 = 4096;
-/// Longest answer, in bytes: about as many peers as may be.
+/// Longest answer, in bytes: about as many peers or rows as may be.
 const ANSWER_MAX: u64 = 1024 * 1024;
 /// Callers served at once.
 const CALLERS_MAX: usize = 8;
@@ -98,16 +98,28 @@ pub async fn serve_socket(listener: UnixListener, operated: Arc<Operated>, tasks
 }
 
 async fn answer(caller: UnixStream, operated: &Operated) -> io::Result<()> {
+    // Who calls, as the kernel says: of a caller that is gone already nothing is asked.
+    let uid = caller.peer_cred()?.uid();
     let (from, mut to) = caller.into_split();
     let mut line = String::new();
     timeout(PATIENCE, BufReader::new(from.take(LINE_MAX)).read_line(&mut line)).await??;
-    let answer = match serde_json::from_str::<AdminRequest>(&line) {
-        Ok(request) => perform(operated, request).await,
-        Err(error) => AdminAnswer::Malformed { reason: error.to_string() },
+    let (answer, drains) = match serde_json::from_str::<AdminRequest>(&line) {
+        Ok(request) => {
+            let drains = matches!(request, AdminRequest::Drain { dry_run: false });
+            let answer = perform(operated, uid, request).await;
+            let drains = drains && matches!(answer, AdminAnswer::Done { .. });
+            (answer, drains)
+        }
+        Err(error) => (AdminAnswer::Malformed { reason: error.to_string() }, false),
     };
     let mut line = serde_json::to_string(&answer)?;
     line.push('\n');
-    timeout(PATIENCE, to.write_all(line.as_bytes())).await?
+    let written = timeout(PATIENCE, to.write_all(line.as_bytes())).await;
+    // Not before the caller has its answer, which a server that stops would not wait for.
+    if let Some(live) = operated.live.as_ref().filter(|_| drains) {
+        live.controls.drain.cancel();
+    }
+    written?
 }
 
 /// Why a running server gave no answer.
@@ -152,6 +164,8 @@ mod tests {
     use super::*;
     use crate::{
         account::{Accounts, OpaqueSetup, RegistrationPolicy},
+        admin::AuditLog,
+        blob_store::{Budget, memory::MemoryBlobs},
         clock::SystemClock,
         metrics::Metrics,
         rng::SystemRng,
@@ -175,10 +189,14 @@ mod tests {
         let deep = temp.path().join("d".repeat(120));
         fs::DirBuilder::new().mode(0o700).create(&deep).unwrap();
         let socket = deep.join("admin.sock");
-        assert!(matches!(ask(&socket, &AdminRequest::ResetAccount { name: "a".into() }), Err(AskError::NoServer)));
+        assert!(matches!(
+            ask(&socket, &AdminRequest::ResetAccount { name: "a".into(), dry_run: false }),
+            Err(AskError::NoServer)
+        ));
         let listener = bind_socket(&socket).unwrap();
+        let store = Arc::new(MemoryStore::new());
         let accounts = Arc::new(Accounts::new(
-            Arc::new(MemoryStore::new()),
+            store.clone(),
             OpaqueSetup::generate(&SystemRng),
             Domain::parse("localhost").unwrap(),
             RegistrationPolicy::default(),
@@ -186,7 +204,15 @@ mod tests {
             Arc::new(SystemRng),
         ));
         let tasks = Tasks::new(Arc::new(Metrics::new().unwrap()));
-        let operated = Arc::new(Operated { accounts, peers: None });
+        let operated = Arc::new(Operated {
+            accounts,
+            store,
+            blobs: Arc::new(MemoryBlobs::new()),
+            quota: Budget::default(),
+            clock: Arc::new(SystemClock),
+            audit: Arc::new(AuditLog::new(temp.path(), Arc::new(SystemClock))),
+            live: None,
+        });
         tasks.share("admin", debug_span!("admin"), serve_socket(listener, operated, tasks.clone()));
         let status = ask(&socket, &AdminRequest::FederationStatus).unwrap();
         assert_eq!(status, AdminAnswer::Federation { peers: None });
@@ -194,7 +220,8 @@ mod tests {
         let invite = |uses| ask(&socket, &AdminRequest::CreateInvite { uses, life_ms: None }).unwrap();
         assert!(matches!(invite(1), AdminAnswer::Token { .. }));
         assert!(matches!(invite(0), AdminAnswer::Malformed { .. }));
-        let reset = |name: &str| ask(&socket, &AdminRequest::ResetAccount { name: name.into() }).unwrap();
+        let reset =
+            |name: &str| ask(&socket, &AdminRequest::ResetAccount { name: name.into(), dry_run: false }).unwrap();
         assert_eq!(reset("nobody"), AdminAnswer::NotFound);
         assert!(matches!(reset("no body"), AdminAnswer::Malformed { .. }));
         for garbage in ["", "\n", "{}", "\u{0}\n", "{\"request\":\"shutdown\"}\n"] {
