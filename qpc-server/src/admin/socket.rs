@@ -183,6 +183,45 @@ mod tests {
         answer
     }
 
+    fn operated(directory: &Path) -> Operated {
+        let store = Arc::new(MemoryStore::new());
+        let accounts = Arc::new(Accounts::new(
+            store.clone(),
+            OpaqueSetup::generate(&SystemRng),
+            Domain::parse("localhost").unwrap(),
+            RegistrationPolicy::default(),
+            Arc::new(SystemClock),
+            Arc::new(SystemRng),
+        ));
+        Operated {
+            accounts,
+            store,
+            blobs: Arc::new(MemoryBlobs::new()),
+            quota: Budget::default(),
+            clock: Arc::new(SystemClock),
+            audit: Arc::new(AuditLog::new(directory, Arc::new(SystemClock))),
+            live: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_noted_is_not_done() {
+        let temp = tempfile::tempdir().unwrap();
+        let operated = operated(temp.path());
+        // Nobody writes into a directory, not even root.
+        fs::create_dir(temp.path().join("audit.log")).unwrap();
+        let refused = |answer: AdminAnswer| match answer {
+            AdminAnswer::Failed { reason } => assert!(reason.contains("without a trace"), "{reason}"),
+            answer => panic!("{answer:?}"),
+        };
+        let invites = || AdminRequest::ListInvites { after: None, limit: 9 };
+        refused(perform(&operated, 0, AdminRequest::CreateInvite { uses: 1, life_ms: None }).await);
+        refused(perform(&operated, 0, invites()).await);
+        fs::remove_dir(temp.path().join("audit.log")).unwrap();
+        let AdminAnswer::Invites { invites, .. } = perform(&operated, 0, invites()).await else { panic!() };
+        assert_eq!(invites, []);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn callers_are_answered_and_garbage_is_refused() {
         let temp = tempfile::tempdir().unwrap();
@@ -194,25 +233,8 @@ mod tests {
             Err(AskError::NoServer)
         ));
         let listener = bind_socket(&socket).unwrap();
-        let store = Arc::new(MemoryStore::new());
-        let accounts = Arc::new(Accounts::new(
-            store.clone(),
-            OpaqueSetup::generate(&SystemRng),
-            Domain::parse("localhost").unwrap(),
-            RegistrationPolicy::default(),
-            Arc::new(SystemClock),
-            Arc::new(SystemRng),
-        ));
         let tasks = Tasks::new(Arc::new(Metrics::new().unwrap()));
-        let operated = Arc::new(Operated {
-            accounts,
-            store,
-            blobs: Arc::new(MemoryBlobs::new()),
-            quota: Budget::default(),
-            clock: Arc::new(SystemClock),
-            audit: Arc::new(AuditLog::new(temp.path(), Arc::new(SystemClock))),
-            live: None,
-        });
+        let operated = Arc::new(operated(temp.path()));
         tasks.share("admin", debug_span!("admin"), serve_socket(listener, operated, tasks.clone()));
         let status = ask(&socket, &AdminRequest::FederationStatus).unwrap();
         assert_eq!(status, AdminAnswer::Federation { peers: None });
@@ -229,6 +251,12 @@ mod tests {
         }
         raw(&socket, &vec![b'x'; 1 << 20]);
         assert!(matches!(invite(1), AdminAnswer::Token { .. }));
+        // What the caller was told stands in the log, and nothing that is a secret.
+        let mut actions = Vec::new();
+        let found = crate::admin::read_audit(temp.path(), &mut |entry| actions.push((entry.action, entry.outcome)));
+        assert_eq!(found.unwrap().troubles, []);
+        let reset = serde_json::json!({ "request": "reset_account", "name": "nobody", "dry_run": false });
+        assert!(actions.contains(&(reset.clone(), "begun".into())) && actions.contains(&(reset, "not_found".into())));
         assert!(tasks.finish(PATIENCE).await);
     }
 }

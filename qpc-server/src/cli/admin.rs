@@ -34,7 +34,7 @@ pub(super) fn obey(place: &Place, command: &AdminCommand) -> Result<(), Fault> {
         }
         AdminCommand::Kick(args) => {
             let request = AdminRequest::Kick { name: args.name.clone(), device: args.device.clone() };
-            tell(place, request, args.json, "kicked")
+            tell(place, request, args.json, "who was connected is sent away")
         }
         AdminCommand::Invites(InvitesCommand::Create(args)) => create_invite(place, args),
         AdminCommand::Invites(InvitesCommand::List(args)) => {

@@ -152,7 +152,10 @@ pub(super) fn audit<'e>(entries: impl Iterator<Item = &'e AuditEntry>) -> String
     let cells = entries.map(|entry| {
         let action = entry.action.as_object();
         let named = action.and_then(|action| action.get("request")).and_then(serde_json::Value::as_str);
-        let arguments = action.into_iter().flatten().filter(|(key, value)| *key != "request" && !value.is_null());
+        let arguments = action
+            .into_iter()
+            .flatten()
+            .filter(|(key, value)| *key != "request" && !value.is_null() && *value != false);
         let arguments: Vec<String> = arguments.map(|(key, value)| format!("{key}={value}")).collect();
         [
             entry.seq.to_string(),
