@@ -20,7 +20,7 @@ pub use self::{
     audit::{AuditEntry, AuditError, AuditLog, Audited, Head, LineFault, Trouble, read_audit},
     fetch::{Fetched, fetch},
     http::{Health, serve_http},
-    perform::{ADMIN_ROWS_MAX, Controls, Live, LogLevel, Operated, ShowSettings, perform},
+    perform::{ADMIN_ROWS, Controls, Live, LogLevel, Operated, ShowSettings, perform},
     request::{AdminAnswer, AdminRequest},
     rows::*,
     socket::{AskError, ask, bind_socket, serve_socket},

@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// Most registrations one invite may be for.
 const USES_MAX: u32 = 1_000_000;
 /// Rows of one answer.
-pub const ADMIN_ROWS_MAX: usize = 1000;
+const ROWS_MAX: usize = 1000;
+/// The same, for who asks.
+pub const ADMIN_ROWS: usize = ROWS_MAX;
 
 /// What the operator may ask about.
 #[derive(Clone)]
@@ -184,7 +186,7 @@ pub(super) fn malformed(reason: impl ToString) -> AdminAnswer {
 }
 
 fn rows(limit: usize) -> usize {
-    limit.clamp(1, ADMIN_ROWS_MAX)
+    limit.clamp(1, ROWS_MAX)
 }
 
 impl From<StoreFault> for AdminAnswer {

@@ -111,6 +111,7 @@ pub(super) fn follow(before: &Head, line: &[u8]) -> (Option<AuditEntry>, Head, R
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 

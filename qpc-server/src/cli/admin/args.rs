@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::{
-    admin::ADMIN_ROWS_MAX,
+    admin::ADMIN_ROWS,
     cli::args::{InviteArgs, ResetArgs},
 };
 
@@ -115,7 +115,7 @@ pub(in crate::cli) struct ListArgs {
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) after: Option<String>,
     /// How many at most.
-    #[arg(long, default_value_t = ADMIN_ROWS_MAX as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=ADMIN_ROWS_MAX as u64))]
+    #[arg(long, default_value_t = ADMIN_ROWS as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=ADMIN_ROWS as u64))]
     pub(in crate::cli) limit: u64,
     /// Print one line of JSON instead of text: the list under its own name (accounts [{"name","state","devices",
     /// "last_seen_ms"}], sessions [{"account","device","from","since_ms","syncs","queued","logs_behind"}] with "total",
