@@ -103,6 +103,9 @@ fn what_the_operator_does_is_noted_and_needs_no_server() {
     assert!(limits.contains("limits.blob.rate = "), "{limits}");
     assert_eq!(admin(&data, &["log-level"]), "info\n");
     assert_eq!(admin(&data, &["log-level", "warn"]), "warn\n");
+    // Until the configuration is read again, though nothing in it has changed.
+    town.server.signal(rustix::process::Signal::HUP);
+    until(|| admin(&data, &["log-level"]) == "info\n");
     admin(&data, &["invites", "create", "--uses", "2"]);
     let id = json(&data, &["invites", "list"])["invites"][0]["id"].as_str().unwrap().to_owned();
     assert!(admin(&data, &["invites", "revoke", &id, "--dry-run"]).contains("Nothing was changed"));
