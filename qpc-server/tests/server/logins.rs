@@ -8,6 +8,7 @@ use qpc_proto::{
     v1::{self, answer::Result as Outcome, request::Method},
 };
 use qpc_server::{
+    admin::{AdminAnswer, AdminRequest},
     config::Period,
     store::{OperatorStore, memory::MemoryStore},
 };
@@ -89,6 +90,27 @@ async fn who_is_suspended_is_told_after_the_proof_alone() {
 
     store.set_suspended(&alice.address().name, false).await.unwrap();
     house.connect().await.authenticate(&alice, &phone).await.unwrap();
+}
+
+/// As with a revoked device: where one is authenticated without another look at the store, and where it is on its way.
+#[tokio::test]
+async fn who_is_suspended_between_enrolment_and_proof_is_refused_and_sessions_end() {
+    let house = House::start().await;
+    let (alice, _, wire) = house.newcomer("alice").await;
+    let second = house.connect().await;
+    second.login(&alice).await.unwrap();
+    let laptop = Device::new();
+    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
+    assert!(matches!(second.call(Method::EnrolDevice(enrol)).await, Outcome::EnrolDevice(_)));
+    let suspend = AdminRequest::SuspendAccount { name: "alice".into(), dry_run: false };
+    assert_eq!(house.admin(suspend).await, AdminAnswer::Done { sessions: 1 });
+    assert_eq!(wire.close_code().await, Some(CloseCode::Suspended));
+    for _ in 0..2 {
+        let refused = second.authenticate(&alice, &laptop).await;
+        assert_eq!(refused.map_err(|error| code(&error)), Err(Code::Suspended));
+    }
+    house.admin(AdminRequest::ResumeAccount { name: "alice".into() }).await;
+    second.authenticate(&alice, &laptop).await.unwrap();
 }
 
 /// The last two calls of a login may be sent together, on the stream of those before.
