@@ -181,7 +181,24 @@ fn after_loss(error: CallError) -> Next {
 
 #[cfg(test)]
 mod tests {
+    use qpc_proto::{error::Code, v1};
+
     use super::*;
+    use crate::transport::Refused;
+
+    /// It keeps all it has, and comes back by itself once the operator has resumed the account.
+    #[test]
+    fn who_is_suspended_tries_again_when_the_server_says() {
+        let close = Some(CloseCode::Suspended);
+        let lost = CallError::Lost(Lost { close, text: String::new() });
+        assert!(lost.to_string().contains("suspended the account"));
+        assert!(matches!(after_loss(lost), Next::Again { after: None, .. }));
+        let error = v1::Error { code: Code::Suspended as u32, retry_after_ms: 60_000, ..v1::Error::default() };
+        let refused = CallError::Refused(Box::new(Refused::parse(error)));
+        assert!(!refused.is_final(), "it would be taken for a revoked device");
+        let minute = Some(Duration::from_secs(60));
+        assert!(matches!(after_loss(refused), Next::Again { after, .. } if after == minute));
+    }
 
     #[test]
     fn a_pause_grows_fourfold_with_each_failure_up_to_a_minute() {

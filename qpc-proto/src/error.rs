@@ -65,6 +65,7 @@ codes! {
     NameTaken = 22, "NAME_TAKEN", false, "The name is registered.";
     DeviceInvalid = 23, "DEVICE_INVALID", false, "The device's certificate does not fit the account.";
     TooManyDevices = 24, "TOO_MANY_DEVICES", false, "The account has as many devices as it may; revoke one first.";
+    Suspended = 25, "SUSPENDED", true, "The operator of the server has suspended the account; what it has stays, and waits until it is resumed.";
     NotFound = 30, "NOT_FOUND", false, "No such object, or none the caller may know of.";
     ConversationExists = 31, "CONVERSATION_EXISTS", false, "The two have a direct conversation; the answer names it.";
     WrongEpoch = 32, "WRONG_EPOCH", false, "The group is in another epoch; catch up and make the message anew.";
@@ -141,6 +142,8 @@ pub enum CloseCode {
     NotAllowed = 7,
     /// Between servers: the certificate is not, or is no longer, one of the domain that the peer claims to be.
     CertificateRefused = 8,
+    /// The operator has suspended the account; reconnect at long intervals.
+    Suspended = 9,
 }
 
 impl CloseCode {
@@ -157,6 +160,7 @@ impl CloseCode {
             6 => Self::Internal,
             7 => Self::NotAllowed,
             8 => Self::CertificateRefused,
+            9 => Self::Suspended,
             _ => return None,
         })
     }

@@ -236,6 +236,8 @@ pub trait BlobStore: Send + Sync + 'static {
     fn sweep(&self, sweep: Sweep) -> Answer<bool, StoreFault>;
     /// Figures for the metrics.
     fn figures(&self) -> Answer<BlobFigures, StoreFault>;
+    /// What an account has put anywhere, what is unfinished included.
+    fn used(&self, account: AccountId) -> Answer<Budget, StoreFault>;
     /// Finishes what is queued and stops; verbs after this are refused with [`StoreFault::Stopped`].
     fn close(&self) -> Answer<(), StoreFault>;
 }

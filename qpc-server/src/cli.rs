@@ -4,6 +4,7 @@
 //! commands below runs. Standard output carries what was asked for; logs and faults go to
 //! standard error.
 
+mod admin;
 mod announce;
 mod args;
 mod backup;
@@ -14,10 +15,12 @@ mod doctor;
 mod exit;
 mod federation;
 mod hygiene;
+mod in_force;
 mod init;
 mod pages;
 mod progress;
 mod serve;
+mod table;
 mod why_slow;
 
 use std::{
@@ -52,6 +55,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
     let Cli { place, serve, command } = cli;
     match command {
         None => serve::serve(&place, &serve),
+        Some(Command::Admin(command)) => admin::obey(&place, &command),
         Some(Command::Invite(InviteCommand::Create(args))) => commands::create_invite(&place, &args),
         Some(Command::Account(AccountCommand::Reset(args))) => commands::reset_account(&place, &args),
         Some(Command::Config(ConfigCommand::Check { file })) => commands::check_config(&file),

@@ -34,7 +34,7 @@ pub use self::{
         Backup, BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention,
         Runtime, Server, Storage,
     },
-    source::{FileFault, keys},
+    source::{FileFault, keys, values},
     value::{Period, PeriodError, Secret},
 };
 
@@ -212,7 +212,7 @@ impl Loaded {
     /// [`ConfigError::Internal`].
     pub fn show_origins(&self) -> Result<String, ConfigError> {
         let mut text = String::new();
-        for (key, value) in source::values(&self.config).into_iter().filter(|(_, value)| !value.is_null()) {
+        for (key, value) in values(&self.config).into_iter().filter(|(_, value)| !value.is_null()) {
             let value = toml::Value::try_from(&value).map_err(|error| ConfigError::Internal(error.to_string()))?;
             text.push_str(&format!("{key} = {value}  # {}\n", self.origin(&key)));
         }

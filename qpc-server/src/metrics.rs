@@ -112,6 +112,7 @@ pub struct Metrics {
     closed: IntCounterVec,
     errors: IntCounterVec,
     panics: IntCounterVec,
+    admin_actions: IntCounterVec,
     queue: IntGaugeVec,
     udp_datagrams: IntCounterVec,
     udp_bytes: IntCounterVec,
@@ -282,6 +283,12 @@ impl Metrics {
                 "code",
                 &all::<Code>(),
             )?,
+            admin_actions: new.counters(
+                "qpc_admin_actions_total",
+                "What the operator asked for through the admin socket, by request.",
+                "action",
+                &[],
+            )?,
             panics: new.counters(
                 "qpc_panic_total",
                 "Panics: each is a bug of the server.",
@@ -400,6 +407,11 @@ impl Metrics {
     /// A request was answered by an error.
     pub fn error(&self, code: Code) {
         self.errors.with_label_values(&[code.label()]).inc();
+    }
+
+    /// The operator asked for something.
+    pub fn admin_action(&self, action: &str) {
+        self.admin_actions.with_label_values(&[action]).inc();
     }
 
     /// A task of this kind panicked.

@@ -6,6 +6,7 @@
 
 mod departures;
 mod mailbox;
+mod seen;
 mod sessions;
 
 use std::sync::{
@@ -23,6 +24,7 @@ use qpc_proto::{
 pub use self::{
     departures::AsOf,
     mailbox::{Behind, News},
+    seen::{Lag, Peer, Seen},
 };
 use self::{departures::Departures, mailbox::Mailbox, sessions::Sessions};
 use crate::{metrics::Metrics, policy::limits::SessionLimits};
@@ -31,6 +33,11 @@ use crate::{metrics::Metrics, policy::limits::SessionLimits};
 pub trait Line: Send + Sync + 'static {
     /// Closes the connection; nothing that is still to be written reaches the peer.
     fn cut(&self, code: CloseCode);
+
+    /// Where it leads, for the operator; `None` where nobody is there any more.
+    fn peer(&self) -> Option<Peer> {
+        None
+    }
 }
 
 /// An entry on its way to readers that are here, encoded once for all.

@@ -21,9 +21,9 @@ use tracing::info_span;
 
 use crate::{
     account::{Accounts, LoginMeter, OpaqueSetup, RegistrationPolicy, StandingToken},
-    admin::{self, Health, Operated},
+    admin::{self, AuditLog, Health, Live, Operated},
     blob::Blobs,
-    blob_store::BlobStore,
+    blob_store::{BlobStore, Budget},
     clock::Clock,
     config::{Config, FederationAccess},
     data_dir::ServerCertificate,
@@ -66,14 +66,22 @@ pub struct Parts {
     pub reset_key: ResetKey,
     /// Where federation's certificates come from; without it there is none.
     pub federation: Option<federation::Source>,
-    /// The admin socket's path; a test does without.
-    pub admin_socket: Option<PathBuf>,
+    /// The admin socket; a test does without.
+    pub admin_socket: Option<AdminSocket>,
     /// The backups that the server makes by itself, if it does.
     pub backups: Option<backups::Schedule>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
     pub rng: Arc<dyn Rng>,
+}
+
+/// Where the operator's programs come in, and what they may do there besides the server's own.
+pub struct AdminSocket {
+    /// In the data directory, where the audit log is as well.
+    pub path: PathBuf,
+    /// What the composition lets them see and do.
+    pub controls: admin::Controls,
 }
 
 /// Why a server did not start.
@@ -152,7 +160,9 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let address = config.metrics.listen;
     let http = TcpListener::bind(address).await.map_err(|error| StartError::Metrics { address, error })?;
     let admin = match &parts.admin_socket {
-        Some(path) => Some(admin::bind_socket(path).map_err(|error| StartError::Admin { path: path.clone(), error })?),
+        Some(AdminSocket { path, .. }) => {
+            Some(admin::bind_socket(path).map_err(|error| StartError::Admin { path: path.clone(), error })?)
+        }
         None => None,
     };
     let tasks = Tasks::new(Arc::clone(metrics));
@@ -223,7 +233,7 @@ async fn open(
     doors: Doors,
 ) -> Result<Running, StartError> {
     let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, backups, clock, rng, .. } = parts;
-    let source = parts.certificate_source;
+    let (source, admin_socket) = (parts.certificate_source, parts.admin_socket);
     let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
     let fingerprint = certificate.fingerprint();
@@ -295,7 +305,7 @@ async fn open(
         delivery: Arc::clone(&delivery),
         groups: Arc::clone(&groups),
         blobs: Arc::clone(&files),
-        registry,
+        registry: Arc::clone(&registry),
         policy: Arc::clone(&policy),
         limits: Arc::clone(&limits),
         metrics: Arc::clone(&metrics),
@@ -324,6 +334,7 @@ async fn open(
     });
     if let Some(door) = federation {
         let (delivery, store) = (Arc::clone(&delivery), Arc::clone(&store));
+        let groups = Arc::clone(&groups);
         door.open(federation::House { groups, delivery, blobs: files, store, policy: Arc::clone(&policy) });
     }
     health.set_bound();
@@ -336,8 +347,25 @@ async fn open(
         });
         upkeep::machine(&tasks, Arc::clone(&metrics), logins, config.server.data_dir.clone());
     }
-    if let Some(socket) = admin {
-        let operated = Operated { accounts: Arc::clone(&accounts), peers: peers.clone() };
+    if let Some((socket, AdminSocket { path, controls })) = admin.zip(admin_socket) {
+        let audit = AuditLog::new(path.parent().unwrap_or(&path), Arc::clone(&clock));
+        audit.look();
+        let live = Live {
+            registry,
+            groups,
+            peers: peers.clone(),
+            metrics: Arc::clone(&metrics),
+            controls: Arc::new(controls),
+        };
+        let operated = Operated {
+            accounts: Arc::clone(&accounts),
+            store: Arc::clone(&store),
+            blobs: Arc::clone(&blobs),
+            quota: Budget { bytes: limits.blobs.account_bytes, blobs: limits.blobs.account_blobs },
+            clock: Arc::clone(&clock),
+            audit: Arc::new(audit),
+            live: Some(live),
+        };
         let serve = admin::serve_socket(socket, Arc::new(operated), tasks.clone());
         tasks.share("admin", info_span!("admin"), serve);
     }

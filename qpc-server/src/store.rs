@@ -21,6 +21,7 @@ mod key_package;
 mod link;
 mod log;
 pub mod memory;
+mod operator;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod reply;
@@ -40,8 +41,8 @@ use qpc_proto::{
 };
 
 pub use self::{
-    account::*, aftermath::*, contact::*, follower::*, group::*, guest::*, key_package::*, link::*, log::*, reply::*,
-    restore::*,
+    account::*, aftermath::*, contact::*, follower::*, group::*, guest::*, key_package::*, link::*, log::*,
+    operator::*, reply::*, restore::*,
 };
 
 /// An authenticated device: who does something. Made by authentication, here or, for a guest, at its own server.
@@ -121,7 +122,7 @@ impl WakeUps {
 ///
 /// Each verb that an authenticated device calls takes its [`Actor`] and checks it in the same
 /// transaction: a revoked device is refused with [`Refusal::DeviceGone`] (invariant 12).
-pub trait Store: Send + Sync + 'static {
+pub trait Store: OperatorStore + Send + Sync + 'static {
     /// Sets who is told of committed entries; once, before the first verb.
     fn set_sink(&self, sink: Arc<dyn CommitSink>);
 

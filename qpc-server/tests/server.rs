@@ -78,6 +78,8 @@ mod named;
 mod net;
 #[path = "server/nodes.rs"]
 mod nodes;
+#[path = "server/operator.rs"]
+mod operator;
 #[path = "server/peer.rs"]
 mod peer;
 #[path = "server/people.rs"]

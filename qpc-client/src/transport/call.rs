@@ -97,6 +97,7 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.close {
             Some(CloseCode::Revoked) => "this device was revoked, or the account deleted",
+            Some(CloseCode::Suspended) => "the operator of the server has suspended the account",
             Some(CloseCode::Replaced) => "a newer connection of this device took its place",
             Some(CloseCode::ShuttingDown) => "the server stops for now",
             Some(CloseCode::TooSlow) => "the server did not wait longer",

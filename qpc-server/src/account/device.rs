@@ -35,6 +35,9 @@ pub enum EnrolError {
     /// The account was deleted or reset in between.
     #[error("the account no longer exists")]
     AccountGone,
+    /// The operator keeps the account out.
+    #[error("the account is suspended")]
+    Suspended,
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -46,6 +49,7 @@ impl From<EnrolDeviceError> for EnrolError {
             EnrolDeviceError::TooMany => Self::TooMany,
             EnrolDeviceError::DeviceExists => Self::Device,
             EnrolDeviceError::AccountGone => Self::AccountGone,
+            EnrolDeviceError::Suspended => Self::Suspended,
             EnrolDeviceError::Fault(fault) => Self::Fault(fault),
         }
     }
@@ -60,6 +64,9 @@ pub enum AuthenticateError {
     /// No such device, or its key did not sign this: one answer for both.
     #[error("the device did not prove itself")]
     Refused,
+    /// It did, and the operator keeps its account out.
+    #[error("the account is suspended")]
+    Suspended,
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -133,6 +140,7 @@ impl Accounts {
                 key_packages: 0,
                 post_quantum_key_packages: 0,
                 last_seen_ms: clock::day(new.now_ms),
+                suspended: false,
             },
         );
         let enrolled = self.store.enrol_device(proved.account, new, self.limits.devices_per_account).await?;
@@ -176,6 +184,10 @@ impl Accounts {
         };
         let proved = verify_device_signature(key, &signed.bytes(), &request.signature);
         let Some(record) = known.filter(|_| proved) else { return Err(AuthenticateError::Refused) };
+        // Only now: whose account is suspended is for its devices to know.
+        if record.suspended {
+            return Err(AuthenticateError::Suspended);
+        }
 
         let answer = v1::AuthenticateAnswer {
             address: record.address.to_string(),

@@ -41,6 +41,9 @@ pub enum LoginFinishError {
     /// Unknown name, wrong password, a proof that is no proof, or too late: one answer for all.
     #[error("the login failed")]
     Failed,
+    /// The password is right, and the operator keeps the account out.
+    #[error("the account is suspended")]
+    Suspended,
 }
 
 impl Accounts {
@@ -108,6 +111,10 @@ impl Accounts {
             return Err(LoginFinishError::Failed);
         };
         tally.succeed();
+        // Only now: whose account is suspended is for who has its password to know.
+        if record.suspended {
+            return Err(LoginFinishError::Suspended);
+        }
         let address = self.address(&name);
         let answer = v1::LoginFinishAnswer {
             address: address.to_string(),

@@ -1,21 +1,15 @@
-//! What the operator may ask for, and what is done then: the same through the socket and, where no
-//! server runs, in the program itself.
+//! What the operator may ask for, and the answers: each a line of JSON on the socket.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::fmt;
 
-use qpc_proto::address::AccountName;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    account::Accounts,
-    peers::{PeerReport, Peers},
-    store::ResetAccountError,
+use super::rows::{
+    AccountDetail, AccountRow, ConversationRow, ConversationShown, InviteRow, Losses, SessionRow, Setting,
 };
+use crate::peers::PeerReport;
 
-/// Most registrations one invite may be for.
-const USES_MAX: u32 = 1_000_000;
-
-/// One request: a line of JSON on the socket.
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AdminRequest {
@@ -26,93 +20,253 @@ pub enum AdminRequest {
         /// How long it lasts, in milliseconds; for ever without.
         life_ms: Option<u64>,
     },
+    /// Invites and reset tokens, by the beginning of their hash.
+    ListInvites {
+        /// Only those after this one.
+        after: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// End an invite.
+    RevokeInvite {
+        /// The beginning of its hash, in hexadecimal digits.
+        id: String,
+        /// Only look.
+        dry_run: bool,
+    },
     /// Reset an account whose password is forgotten.
     ResetAccount {
         /// Its name, without the domain.
         name: String,
+        /// Only say what would be lost.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// This server's own accounts, by name.
+    ListAccounts {
+        /// Only those after this one.
+        after: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One account with its devices.
+    ShowAccount {
+        /// Its name.
+        name: String,
+    },
+    /// Keep an account out, and all it has.
+    SuspendAccount {
+        /// Its name.
+        name: String,
+        /// Only say what would end.
+        dry_run: bool,
+    },
+    /// Let a suspended account in again.
+    ResumeAccount {
+        /// Its name.
+        name: String,
+    },
+    /// Delete an account, as its owner could.
+    DeleteAccount {
+        /// Its name.
+        name: String,
+        /// Only say what would be lost.
+        dry_run: bool,
+    },
+    /// Revoke a device, as its owner could.
+    RevokeDevice {
+        /// Whose.
+        name: String,
+        /// Its id.
+        device: String,
+        /// Only say what would end.
+        dry_run: bool,
+    },
+    /// Who is connected, by account.
+    ListSessions {
+        /// Only accounts after this one.
+        after: Option<String>,
+        /// At most so many, and the rest of the last account's.
+        limit: usize,
+    },
+    /// End sessions, which may come back.
+    Kick {
+        /// Whose.
+        name: String,
+        /// Only this device's.
+        device: Option<String>,
+    },
+    /// Conversations, by id.
+    ListConversations {
+        /// Only those after this one.
+        after: Option<String>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One conversation with its members.
+    ShowConversation {
+        /// Its name: id and domain.
+        name: String,
+    },
+    /// Limits and rates in force.
+    ShowLimits,
+    /// The level of logs.
+    ShowLogLevel,
+    /// Another level of logs, until the next start or SIGHUP.
+    SetLogLevel {
+        /// As `log.level`.
+        level: String,
+    },
+    /// Stop as SIGTERM does.
+    Drain {
+        /// Only say how many sessions would end.
+        dry_run: bool,
     },
     /// How the connections with other servers stand.
     FederationStatus,
 }
 
-/// Its answer: a line of JSON as well.
+/// How much of a trace a request leaves in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// None: it shows what the configuration or the metrics show.
+    Unnoted,
+    /// A line: it shows something about people, or would change something.
+    Shows,
+    /// A line before and one after: it changes something.
+    Changes,
+}
+
+impl AdminRequest {
+    pub(super) fn nature(&self) -> Nature {
+        match self {
+            Self::ShowLimits | Self::ShowLogLevel | Self::FederationStatus => Nature::Unnoted,
+            Self::ListInvites { .. }
+            | Self::ListAccounts { .. }
+            | Self::ShowAccount { .. }
+            | Self::ListSessions { .. }
+            | Self::ListConversations { .. }
+            | Self::ShowConversation { .. }
+            | Self::RevokeInvite { dry_run: true, .. }
+            | Self::ResetAccount { dry_run: true, .. }
+            | Self::SuspendAccount { dry_run: true, .. }
+            | Self::DeleteAccount { dry_run: true, .. }
+            | Self::RevokeDevice { dry_run: true, .. }
+            | Self::Drain { dry_run: true } => Nature::Shows,
+            Self::CreateInvite { .. }
+            | Self::RevokeInvite { .. }
+            | Self::ResetAccount { .. }
+            | Self::SuspendAccount { .. }
+            | Self::ResumeAccount { .. }
+            | Self::DeleteAccount { .. }
+            | Self::RevokeDevice { .. }
+            | Self::Kick { .. }
+            | Self::SetLogLevel { .. }
+            | Self::Drain { .. } => Nature::Changes,
+        }
+    }
+}
+
+/// Its answer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AdminAnswer {
+    /// It is done.
+    Done {
+        /// Sessions that were ended by it.
+        sessions: usize,
+    },
     /// It is done; this is the token to hand on.
     Token {
         /// The token itself.
         token: String,
+    },
+    /// A dry run: this would go.
+    Would(Losses),
+    /// Accounts.
+    Accounts {
+        /// In order of name.
+        accounts: Vec<AccountRow>,
+        /// Whether there may be more after the last.
+        more: bool,
+    },
+    /// One account.
+    Account(Box<AccountDetail>),
+    /// Invites.
+    Invites {
+        /// In order of their ids.
+        invites: Vec<InviteRow>,
+        /// Whether there may be more after the last.
+        more: bool,
+    },
+    /// Sessions.
+    Sessions {
+        /// In order of name.
+        sessions: Vec<SessionRow>,
+        /// All that are live.
+        total: usize,
+        /// Whether there are more after the last.
+        more: bool,
+    },
+    /// Conversations.
+    Conversations {
+        /// In order of id.
+        conversations: Vec<ConversationRow>,
+        /// Whether there may be more after the last.
+        more: bool,
+    },
+    /// One conversation.
+    Conversation(Box<ConversationShown>),
+    /// Limits and rates.
+    Limits {
+        /// As the configuration has them.
+        limits: Vec<Setting>,
+    },
+    /// The level of logs.
+    LogLevel {
+        /// As `log.level`.
+        level: String,
     },
     /// Other servers; nothing where federation is off.
     Federation {
         /// Each of them.
         peers: Option<Vec<PeerReport>>,
     },
-    /// Nobody has that name.
+    /// There is no such thing.
     NotFound,
+    /// Only a server that runs knows or does it.
+    NoServer,
     /// The request makes no sense.
     Malformed {
         /// Why.
         reason: String,
     },
-    /// The store failed.
+    /// The store or the audit log failed.
     Failed {
         /// Why.
         reason: String,
     },
 }
 
-impl fmt::Debug for AdminAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AdminAnswer {
+    /// What the audit log says of it.
+    pub(super) fn outcome(&self) -> String {
         match self {
-            Self::Token { .. } => f.write_str("Token(redacted)"),
-            Self::Federation { peers } => write!(f, "Federation({:?})", peers.as_ref().map(Vec::len)),
-            Self::NotFound => f.write_str("NotFound"),
-            Self::Malformed { reason } => write!(f, "Malformed({reason})"),
-            Self::Failed { reason } => write!(f, "Failed({reason})"),
+            Self::NotFound => "not_found".into(),
+            Self::NoServer => "failed: no server runs".into(),
+            Self::Malformed { reason } | Self::Failed { reason } => format!("failed: {reason}"),
+            _ => "done".into(),
         }
     }
 }
 
-/// What the operator may ask about.
-#[derive(Clone)]
-pub struct Operated {
-    /// The accounts.
-    pub accounts: Arc<Accounts>,
-    /// Other servers, where there is federation.
-    pub peers: Option<Arc<Peers>>,
-}
-
-/// Does what is asked.
-pub async fn perform(Operated { accounts, peers }: &Operated, request: AdminRequest) -> AdminAnswer {
-    match request {
-        AdminRequest::FederationStatus => AdminAnswer::Federation { peers: peers.as_ref().map(|peers| peers.report()) },
-        AdminRequest::CreateInvite { uses, life_ms } => {
-            if !(1..=USES_MAX).contains(&uses) {
-                return AdminAnswer::Malformed { reason: format!("an invite is for 1 to {USES_MAX} registrations") };
-            }
-            match accounts.create_invite(uses, life_ms.map(Duration::from_millis)).await {
-                Ok(token) => {
-                    tracing::info!(uses, "an invite was created");
-                    AdminAnswer::Token { token: token.expose().to_owned() }
-                }
-                Err(fault) => AdminAnswer::Failed { reason: fault.to_string() },
-            }
-        }
-        AdminRequest::ResetAccount { name } => {
-            let name = match AccountName::parse(&name) {
-                Ok(name) => name,
-                Err(error) => return AdminAnswer::Malformed { reason: error.to_string() },
-            };
-            match accounts.reset_account(name).await {
-                Ok(token) => {
-                    tracing::info!("an account was reset");
-                    AdminAnswer::Token { token: token.expose().to_owned() }
-                }
-                Err(ResetAccountError::NotFound) => AdminAnswer::NotFound,
-                Err(ResetAccountError::Fault(fault)) => AdminAnswer::Failed { reason: fault.to_string() },
-            }
+impl fmt::Debug for AdminAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whatever shows people or has a token is redacted.
+        match self {
+            Self::Federation { peers } => write!(f, "Federation({:?})", peers.as_ref().map(Vec::len)),
+            Self::Would(losses) => write!(f, "{losses:?}"),
+            answer => write!(f, "{}", answer.outcome()),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::tasks::Tasks;
 
 /// Longest request, in bytes.
 const LINE_MAX: u64 = 4096;
-/// Longest answer, in bytes: about as many peers as may be.
+/// Longest answer, in bytes: about as many peers or rows as may be.
 const ANSWER_MAX: u64 = 1024 * 1024;
 /// Callers served at once.
 const CALLERS_MAX: usize = 8;
@@ -98,16 +98,28 @@ pub async fn serve_socket(listener: UnixListener, operated: Arc<Operated>, tasks
 }
 
 async fn answer(caller: UnixStream, operated: &Operated) -> io::Result<()> {
+    // Who calls, as the kernel says: of a caller that is gone already nothing is asked.
+    let uid = caller.peer_cred()?.uid();
     let (from, mut to) = caller.into_split();
     let mut line = String::new();
     timeout(PATIENCE, BufReader::new(from.take(LINE_MAX)).read_line(&mut line)).await??;
-    let answer = match serde_json::from_str::<AdminRequest>(&line) {
-        Ok(request) => perform(operated, request).await,
-        Err(error) => AdminAnswer::Malformed { reason: error.to_string() },
+    let (answer, drains) = match serde_json::from_str::<AdminRequest>(&line) {
+        Ok(request) => {
+            let drains = matches!(request, AdminRequest::Drain { dry_run: false });
+            let answer = perform(operated, uid, request).await;
+            let drains = drains && matches!(answer, AdminAnswer::Done { .. });
+            (answer, drains)
+        }
+        Err(error) => (AdminAnswer::Malformed { reason: error.to_string() }, false),
     };
     let mut line = serde_json::to_string(&answer)?;
     line.push('\n');
-    timeout(PATIENCE, to.write_all(line.as_bytes())).await?
+    let written = timeout(PATIENCE, to.write_all(line.as_bytes())).await;
+    // Not before the caller has its answer, which a server that stops would not wait for.
+    if let Some(live) = operated.live.as_ref().filter(|_| drains) {
+        live.controls.drain.cancel();
+    }
+    written?
 }
 
 /// Why a running server gave no answer.
@@ -152,6 +164,8 @@ mod tests {
     use super::*;
     use crate::{
         account::{Accounts, OpaqueSetup, RegistrationPolicy},
+        admin::AuditLog,
+        blob_store::{Budget, memory::MemoryBlobs},
         clock::SystemClock,
         metrics::Metrics,
         rng::SystemRng,
@@ -169,24 +183,58 @@ mod tests {
         answer
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn callers_are_answered_and_garbage_is_refused() {
-        let temp = tempfile::tempdir().unwrap();
-        let deep = temp.path().join("d".repeat(120));
-        fs::DirBuilder::new().mode(0o700).create(&deep).unwrap();
-        let socket = deep.join("admin.sock");
-        assert!(matches!(ask(&socket, &AdminRequest::ResetAccount { name: "a".into() }), Err(AskError::NoServer)));
-        let listener = bind_socket(&socket).unwrap();
+    fn operated(directory: &Path) -> Operated {
+        let store = Arc::new(MemoryStore::new());
         let accounts = Arc::new(Accounts::new(
-            Arc::new(MemoryStore::new()),
+            store.clone(),
             OpaqueSetup::generate(&SystemRng),
             Domain::parse("localhost").unwrap(),
             RegistrationPolicy::default(),
             Arc::new(SystemClock),
             Arc::new(SystemRng),
         ));
+        Operated {
+            accounts,
+            store,
+            blobs: Arc::new(MemoryBlobs::new()),
+            quota: Budget::default(),
+            clock: Arc::new(SystemClock),
+            audit: Arc::new(AuditLog::new(directory, Arc::new(SystemClock))),
+            live: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_noted_is_not_done() {
+        let temp = tempfile::tempdir().unwrap();
+        let operated = operated(temp.path());
+        // Nobody writes into a directory, not even root.
+        fs::create_dir(temp.path().join("audit.log")).unwrap();
+        let refused = |answer: AdminAnswer| match answer {
+            AdminAnswer::Failed { reason } => assert!(reason.contains("without a trace"), "{reason}"),
+            answer => panic!("{answer:?}"),
+        };
+        let invites = || AdminRequest::ListInvites { after: None, limit: 9 };
+        refused(perform(&operated, 0, AdminRequest::CreateInvite { uses: 1, life_ms: None }).await);
+        refused(perform(&operated, 0, invites()).await);
+        fs::remove_dir(temp.path().join("audit.log")).unwrap();
+        let AdminAnswer::Invites { invites, .. } = perform(&operated, 0, invites()).await else { panic!() };
+        assert_eq!(invites, []);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn callers_are_answered_and_garbage_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let deep = temp.path().join("d".repeat(120));
+        fs::DirBuilder::new().mode(0o700).create(&deep).unwrap();
+        let socket = deep.join("admin.sock");
+        assert!(matches!(
+            ask(&socket, &AdminRequest::ResetAccount { name: "a".into(), dry_run: false }),
+            Err(AskError::NoServer)
+        ));
+        let listener = bind_socket(&socket).unwrap();
         let tasks = Tasks::new(Arc::new(Metrics::new().unwrap()));
-        let operated = Arc::new(Operated { accounts, peers: None });
+        let operated = Arc::new(operated(temp.path()));
         tasks.share("admin", debug_span!("admin"), serve_socket(listener, operated, tasks.clone()));
         let status = ask(&socket, &AdminRequest::FederationStatus).unwrap();
         assert_eq!(status, AdminAnswer::Federation { peers: None });
@@ -194,7 +242,8 @@ mod tests {
         let invite = |uses| ask(&socket, &AdminRequest::CreateInvite { uses, life_ms: None }).unwrap();
         assert!(matches!(invite(1), AdminAnswer::Token { .. }));
         assert!(matches!(invite(0), AdminAnswer::Malformed { .. }));
-        let reset = |name: &str| ask(&socket, &AdminRequest::ResetAccount { name: name.into() }).unwrap();
+        let reset =
+            |name: &str| ask(&socket, &AdminRequest::ResetAccount { name: name.into(), dry_run: false }).unwrap();
         assert_eq!(reset("nobody"), AdminAnswer::NotFound);
         assert!(matches!(reset("no body"), AdminAnswer::Malformed { .. }));
         for garbage in ["", "\n", "{}", "\u{0}\n", "{\"request\":\"shutdown\"}\n"] {
@@ -202,6 +251,12 @@ mod tests {
         }
         raw(&socket, &vec![b'x'; 1 << 20]);
         assert!(matches!(invite(1), AdminAnswer::Token { .. }));
+        // What the caller was told stands in the log, and nothing that is a secret.
+        let mut actions = Vec::new();
+        let found = crate::admin::read_audit(temp.path(), &mut |entry| actions.push((entry.action, entry.outcome)));
+        assert_eq!(found.unwrap().troubles, []);
+        let reset = serde_json::json!({ "request": "reset_account", "name": "nobody", "dry_run": false });
+        assert!(actions.contains(&(reset.clone(), "begun".into())) && actions.contains(&(reset, "not_found".into())));
         assert!(tasks.finish(PATIENCE).await);
     }
 }

@@ -1,10 +1,10 @@
 //! The port on top of an adapter's transactions: which verb reads, which writes, and what it weighs.
 
 use bytes::Bytes;
-use qpc_proto::id::ConversationName;
+use qpc_proto::id::{AccountId, ConversationName};
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Budget, Content, Kept, NewUpload, Place, Range,
     ReadBlobError, Sweep, Upload, UploadError,
     tables::{BlobTables, Body},
     verbs,
@@ -83,6 +83,10 @@ impl<A: Transact> BlobStore for A {
 
     fn figures(&self) -> Answer<BlobFigures, StoreFault> {
         Box::pin(Transact::read(self, verbs::figures))
+    }
+
+    fn used(&self, account: AccountId) -> Answer<Budget, StoreFault> {
+        Box::pin(Transact::read(self, move |tables| verbs::used(tables, account)))
     }
 
     fn close(&self) -> Answer<(), StoreFault> {

@@ -18,11 +18,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
-use qpc_proto::id::ConversationName;
+use qpc_proto::id::{AccountId, ConversationName};
 
 pub use self::place::{ObjectPlace, S3Settings, SecretText};
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Budget, Content, Kept, NewUpload, Place, Range,
     ReadBlobError, Sweep, Upload, UploadError,
     dispatch::Transact,
     sqlite::{ObjectName, SqliteBlobs},
@@ -284,6 +284,10 @@ impl BlobStore for ObjectBlobs {
 
     fn figures(&self) -> Answer<BlobFigures, StoreFault> {
         self.index.figures()
+    }
+
+    fn used(&self, account: AccountId) -> Answer<Budget, StoreFault> {
+        self.index.used(account)
     }
 
     fn close(&self) -> Answer<(), StoreFault> {

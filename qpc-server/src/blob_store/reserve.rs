@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use qpc_proto::id::ConversationName;
+use qpc_proto::id::{AccountId, ConversationName};
 use tokio::task::spawn_blocking;
 
 use super::{
-    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+    Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Budget, Content, Kept, NewUpload, Place, Range,
     ReadBlobError, Sweep, Upload, UploadError,
 };
 use crate::store::StoreFault;
@@ -95,6 +95,10 @@ impl BlobStore for Reserved {
 
     fn figures(&self) -> Answer<BlobFigures, StoreFault> {
         self.blobs.figures()
+    }
+
+    fn used(&self, account: AccountId) -> Answer<Budget, StoreFault> {
+        self.blobs.used(account)
     }
 
     fn close(&self) -> Answer<(), StoreFault> {

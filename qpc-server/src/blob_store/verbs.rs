@@ -9,7 +9,7 @@ mod upload;
 
 pub(crate) use self::read::{Piece, pieces};
 pub(super) use self::{
-    read::{figures, joined, locate, places, read},
+    read::{figures, joined, locate, places, read, used},
     sweep::{release, sweep},
     upload::{begin, discard, finish, fitting, locate_part, part, put_part, ready},
 };

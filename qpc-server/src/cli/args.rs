@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
+    admin::args::{ADMIN, AdminCommand},
     capacity::{self, Question},
     exit::Exit,
 };
@@ -73,6 +74,9 @@ pub(super) struct ServeArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Look at accounts, sessions, invites and conversations, and change them; each action is noted in the audit log.
+    #[command(subcommand, long_about = ADMIN)]
+    Admin(AdminCommand),
     /// Invites: tokens that let somebody register.
     #[command(subcommand)]
     Invite(InviteCommand),

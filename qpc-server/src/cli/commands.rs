@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     account::{Accounts, RegistrationPolicy},
-    admin::{self, AdminAnswer, AdminRequest, AskError, Operated},
-    blob_store::sqlite::BlobReport,
+    admin::{self, AdminAnswer, AdminRequest, AskError, AuditLog, Operated},
+    blob_store::{Budget, sqlite::BlobReport},
     clock::{Clock, SystemClock},
     config::{self, Config, Overrides},
     data_dir::DataDir,
@@ -70,7 +70,7 @@ pub(super) fn diff_config(place: &Place, args: &DiffArgs) -> Result<(), Fault> {
 /// `invite create`.
 pub(super) fn create_invite(place: &Place, args: &InviteArgs) -> Result<(), Fault> {
     let life_ms = args.expires.map(|life| u64::try_from(life.0.as_millis()).unwrap_or(u64::MAX));
-    let token = administer(place, AdminRequest::CreateInvite { uses: args.uses, life_ms })?;
+    let token = token(administer(place, AdminRequest::CreateInvite { uses: args.uses, life_ms })?)?;
     if !args.json {
         return print(&format!("{token}\n"));
     }
@@ -80,7 +80,7 @@ pub(super) fn create_invite(place: &Place, args: &InviteArgs) -> Result<(), Faul
 
 /// `account reset NAME`.
 pub(super) fn reset_account(place: &Place, args: &ResetArgs) -> Result<(), Fault> {
-    let token = administer(place, AdminRequest::ResetAccount { name: args.name.clone() })?;
+    let token = token(administer(place, AdminRequest::ResetAccount { name: args.name.clone(), dry_run: false })?)?;
     if args.json {
         return print(&format!("{}\n", serde_json::json!({ "token": token })));
     }
@@ -141,30 +141,72 @@ pub(super) fn health(place: &Place) -> Result<(), Fault> {
     }
 }
 
-/// Asks the running server, or does it here where none runs.
-fn administer(place: &Place, request: AdminRequest) -> Result<String, Fault> {
+fn token(answer: AdminAnswer) -> Result<String, Fault> {
+    match answer {
+        AdminAnswer::Token { token } => Ok(token),
+        _ => Err(Fault::new(Exit::Internal, "the server answered something else")),
+    }
+}
+
+/// Asks the running server, or does it here where none runs. What comes back is what was asked for.
+pub(super) fn administer(place: &Place, request: AdminRequest) -> Result<AdminAnswer, Fault> {
     let loaded = load(place, None, None)?;
     let answer = match admin::ask(&DataDir::admin_socket(&loaded.config.server.data_dir), &request) {
         Ok(answer) => answer,
         Err(AskError::NoServer) => {
             let _level = logging::init(&logging::quiet());
-            alone(&loaded, request)?
+            alone(&loaded, request.clone())?
         }
         Err(error @ AskError::Socket(_)) => return Err(Fault::new(Exit::Io, error)),
         Err(error @ AskError::Answer(_)) => return Err(Fault::new(Exit::Internal, error)),
     };
     match answer {
-        AdminAnswer::Token { token } => Ok(token),
-        AdminAnswer::Federation { .. } => Err(Fault::new(Exit::Internal, "the server answered something else")),
-        AdminAnswer::NotFound => Err(Fault::new(Exit::NoAccount, "no such account")),
+        AdminAnswer::NotFound => Err(missing(&request)),
+        AdminAnswer::NoServer => {
+            let directory = loaded.config.server.data_dir.display();
+            Err(Fault::new(
+                Exit::NotReady,
+                format!("no server runs on {directory}, and only one that runs knows or does this"),
+            ))
+        }
         AdminAnswer::Malformed { reason } => Err(Fault::new(Exit::Usage, reason)),
         AdminAnswer::Failed { reason } => Err(Fault::new(Exit::Io, reason)),
+        answer => Ok(answer),
     }
 }
 
+/// What is not there, and where to look.
+fn missing(request: &AdminRequest) -> Fault {
+    let see = |what: &str, command: &str| format!("no {what}: `qpc-server admin {command}` shows them");
+    let (exit, message) = match request {
+        AdminRequest::RevokeInvite { id, .. } => (Exit::Exists, see(&format!("invite `{id}`"), "invites list")),
+        AdminRequest::ShowConversation { name } => {
+            (Exit::Exists, see(&format!("conversation `{name}` here"), "conversations list"))
+        }
+        AdminRequest::RevokeDevice { name, device, .. } | AdminRequest::Kick { name, device: Some(device) } => {
+            (Exit::NoAccount, see(&format!("account `{name}` with a device {device}"), &format!("devices list {name}")))
+        }
+        AdminRequest::ResetAccount { name, .. }
+        | AdminRequest::ShowAccount { name }
+        | AdminRequest::SuspendAccount { name, .. }
+        | AdminRequest::ResumeAccount { name }
+        | AdminRequest::DeleteAccount { name, .. }
+        | AdminRequest::Kick { name, .. } => (Exit::NoAccount, see(&format!("account `{name}`"), "accounts list")),
+        _ => (Exit::Exists, "there is no such thing".to_owned()),
+    };
+    Fault::new(exit, message)
+}
+
 fn alone(loaded: &config::Loaded, request: AdminRequest) -> Result<AdminAnswer, Fault> {
-    with_accounts(loaded, storage::open(loaded)?, async |accounts| {
-        admin::perform(&Operated { accounts, peers: None }, request).await
+    let opened = storage::open(loaded)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (store, blobs) = (Arc::clone(&opened.store), Arc::clone(&opened.blobs));
+    let audit = Arc::new(AuditLog::new(opened.dir.path(), Arc::clone(&clock)));
+    let of = loaded.config.edge_limits().blobs;
+    let quota = Budget { bytes: of.account_bytes, blobs: of.account_blobs };
+    with_accounts(loaded, opened, async |accounts| {
+        let operated = Operated { accounts, store, blobs, quota, clock, audit, live: None };
+        admin::perform(&operated, rustix::process::getuid().as_raw(), request).await
     })
 }
 

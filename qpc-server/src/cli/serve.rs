@@ -9,6 +9,7 @@ use super::{
     args::{Place, ServeArgs},
     client_lines,
     exit::{Exit, Fault},
+    in_force::InForce,
     print,
 };
 use crate::{
@@ -17,11 +18,11 @@ use crate::{
     config::{self, Config, ConfigError, Loaded, Overrides},
     data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
     federation::{self, FederationError},
-    logging::{self, Level},
+    logging,
     notify::Supervisor,
     rng::SystemRng,
     server::{
-        self, Parts, Running, StartError,
+        self, AdminSocket, Parts, Running, StartError,
         backups::Schedule,
         storage::{self, Opened},
     },
@@ -39,10 +40,10 @@ const LAST_WORK: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(place: &Place, args: &ServeArgs) -> Result<(), Fault> {
     let loaded = load(place, args.listen, args.metrics_listen)?;
-    let level = logging::init(&loaded.config.log);
+    let in_force = InForce::new(&loaded.config, logging::init(&loaded.config.log));
     let runtime = runtime(loaded.config.runtime.threads_on(storage::cores()))?;
     let read = || load(place, args.listen, args.metrics_listen);
-    let outcome = runtime.block_on(run(loaded, args.json, &Reload { level, read: &read }));
+    let outcome = runtime.block_on(run(loaded, args.json, &Reload { in_force, read: &read }));
     // Ended, not left: OpenSSL frees what is a thread's as the thread ends and as the process does, and not well at once.
     // One that hangs in the file system is not waited for longer.
     runtime.shutdown_timeout(LAST_WORK);
@@ -112,7 +113,10 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
         hub_key: dir.hub_key(&SystemRng)?,
         reset_key: dir.reset_key(&SystemRng)?,
         federation: config.federation.enabled.then(|| federation_source(config, &dir)),
-        admin_socket: Some(DataDir::admin_socket(dir.path())),
+        admin_socket: Some(AdminSocket {
+            path: DataDir::admin_socket(dir.path()),
+            controls: reload.in_force.controls(),
+        }),
         backups: backups(&loaded, dir.path())?,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
@@ -141,7 +145,7 @@ async fn live(
     signals: &mut Signals,
     supervisor: &Supervisor,
 ) -> Result<(), Fault> {
-    while signals.next().await == Wish::Reload {
+    while wish(signals, &reload.in_force).await == Wish::Reload {
         supervisor.reloading();
         reload.take(config, &running);
         supervisor.ready();
@@ -155,6 +159,15 @@ async fn live(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What a signal, or the operator at the admin socket, wants next.
+async fn wish(signals: &mut Signals, in_force: &InForce) -> Wish {
+    // Both branches only wait.
+    tokio::select! {
+        wish = signals.next() => wish,
+        () = in_force.drain.cancelled() => Wish::Stop,
+    }
 }
 
 /// Every address of the server ends in its domain, which therefore stays once there are accounts.
@@ -176,7 +189,7 @@ async fn own_domain(config: &Config, dir: &DataDir, store: &dyn Store) -> Result
 
 /// What it takes to read the configuration again while the server runs.
 struct Reload<'r> {
-    level: Level,
+    in_force: Arc<InForce>,
     read: &'r dyn Fn() -> Result<Loaded, Fault>,
 }
 
@@ -196,8 +209,10 @@ impl Reload<'_> {
         running.set_rates(&new);
         // Only what was taken: the rest is named again each time, until a start has taken it.
         current.limits.take_rates(&new.limits);
-        if current.log.level != new.log.level {
-            match self.level.set(&new.log.level) {
+        self.in_force.take_limits(current);
+        // The operator may have set another one meanwhile.
+        if self.in_force.level() != new.log.level {
+            match self.in_force.set_level(&new.log.level) {
                 Ok(()) => current.log.level = new.log.level,
                 Err(error) => {
                     tracing::warn!(%error, "the level of logs stays");

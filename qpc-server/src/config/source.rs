@@ -228,7 +228,7 @@ pub(super) fn default_of(key: &str) -> Option<String> {
 }
 
 /// All keys by their full names, in order, with their values in a configuration: null where there is none.
-pub(super) fn values(of: &Config) -> Vec<(String, serde_json::Value)> {
+pub fn values(of: &Config) -> Vec<(String, serde_json::Value)> {
     fn walk(value: serde_json::Value, path: &str, keys: &mut Vec<(String, serde_json::Value)>) {
         match value {
             serde_json::Value::Object(object) => {

@@ -189,6 +189,7 @@ impl Label for CloseCode {
         Self::Internal,
         Self::NotAllowed,
         Self::CertificateRefused,
+        Self::Suspended,
     ];
 
     fn label(self) -> &'static str {
@@ -202,6 +203,7 @@ impl Label for CloseCode {
             Self::Internal => "internal",
             Self::NotAllowed => "not_allowed",
             Self::CertificateRefused => "certificate_refused",
+            Self::Suspended => "suspended",
         }
     }
 }

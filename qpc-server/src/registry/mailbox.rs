@@ -13,7 +13,7 @@ use std::{
 
 use qpc_proto::id::ConversationName;
 
-use super::Offer;
+use super::{Lag, Offer};
 
 /// The logs in which a session is behind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,6 +75,17 @@ impl Mailbox {
             waiter.wake();
         }
         fell_behind
+    }
+
+    /// How far the sync call is behind, where one is open.
+    pub(super) fn lag(&self) -> Option<Lag> {
+        let state = self.lock();
+        let behind = match &state.behind {
+            Behind::No => Some(0),
+            Behind::Logs(logs) => Some(logs.len()),
+            Behind::All => None,
+        };
+        state.open.then(|| Lag { offers: state.offers.len(), behind })
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -29,7 +29,7 @@ use super::{Context, state::Session, stream, wire_error::WireError};
 use crate::{
     account::{LoginStage, Recognised},
     policy::{IpPrefix, admission::Place},
-    registry::Line,
+    registry::{Line, Peer},
     store::Refusal,
 };
 
@@ -40,6 +40,7 @@ const FAREWELL: Duration = Duration::from_millis(300);
 pub(super) struct Link {
     pub(super) context: Arc<Context>,
     connection: Connection,
+    began: Instant,
     prefix: IpPrefix,
     /// There while the connection is on its way to a session, or proves a password again.
     stage: Mutex<Option<Box<LoginStage>>>,
@@ -68,6 +69,7 @@ pub(crate) async fn run(
     let link = Arc::new(Link {
         context,
         connection,
+        began: Instant::now(),
         prefix,
         stage: Mutex::new(None),
         session: OnceLock::new(),
@@ -246,7 +248,7 @@ impl Link {
             match context.delivery.arrived(&actor).await {
                 Ok(()) => {}
                 Err(Refusal::Fault(fault)) => tracing::debug!(%fault, "the store did not note a device's arrival"),
-                Err(gone @ (Refusal::DeviceGone | Refusal::NotFound)) => return Err(gone.into()),
+                Err(gone @ (Refusal::DeviceGone | Refusal::Suspended | Refusal::NotFound)) => return Err(gone.into()),
             }
         }
         self.session
@@ -297,6 +299,12 @@ impl Line for Wire {
         } else {
             link.close(code);
         }
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        let link = self.0.upgrade()?;
+        let account = link.session().map(|session| session.actor().address().clone());
+        Some(Peer { from: link.connection.remote_address(), lasted: link.began.elapsed(), account })
     }
 }
 

@@ -40,6 +40,8 @@ const FULL_MS: u32 = 10_000;
 const UNREACHABLE_MS: u32 = 5_000;
 /// The same where members have to give back first what a restored server lacks.
 const RESTORE_MS: u32 = 2_000;
+/// The same where the operator has to resume the account first.
+const SUSPENDED_MS: u32 = 60_000;
 /// The same after a fault of the server.
 const FAULT_MS: u32 = 1_000;
 
@@ -115,6 +117,11 @@ fn device_gone() -> WireError {
     WireError::new(Code::Unauthenticated, "the device no longer exists")
 }
 
+/// It may end at any time, and nobody tells the client when.
+fn suspended() -> WireError {
+    WireError::new(Code::Suspended, "the operator keeps the account out").with(|e| e.retry_after_ms = SUSPENDED_MS)
+}
+
 fn not_found(what: &'static str) -> WireError {
     WireError::new(Code::NotFound, what)
 }
@@ -127,6 +134,7 @@ impl From<Refusal> for WireError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => device_gone(),
+            Refusal::Suspended => suspended(),
             Refusal::NotFound => not_found("no such object"),
             Refusal::Fault(fault) => fault.into(),
         }
@@ -498,6 +506,7 @@ impl From<LoginFinishError> for WireError {
     fn from(error: LoginFinishError) -> Self {
         match error {
             LoginFinishError::NotStarted => wrong_state("no login has begun here"),
+            LoginFinishError::Suspended => suspended(),
             LoginFinishError::Failed => Self::new(Code::LoginFailed, "unknown name or wrong password"),
         }
     }
@@ -510,6 +519,7 @@ impl From<EnrolError> for WireError {
             EnrolError::Field(field) => field.into(),
             EnrolError::Device => Self::new(Code::DeviceInvalid, "the device's certificate does not fit"),
             EnrolError::TooMany => Self::new(Code::TooManyDevices, "the account has as many devices as it may"),
+            EnrolError::Suspended => suspended(),
             EnrolError::AccountGone => Self::new(Code::Unauthenticated, "the account no longer exists"),
             EnrolError::Fault(fault) => fault.into(),
         }
@@ -520,6 +530,7 @@ impl From<AuthenticateError> for WireError {
     fn from(error: AuthenticateError) -> Self {
         match error {
             AuthenticateError::Field(field) => field.into(),
+            AuthenticateError::Suspended => suspended(),
             AuthenticateError::Refused => Self::new(Code::Unauthenticated, "the device did not prove itself"),
             AuthenticateError::Fault(fault) => fault.into(),
         }

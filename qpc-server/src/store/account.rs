@@ -73,6 +73,8 @@ pub struct NewDevice {
 pub struct LoginRecord {
     /// `None` where the record is the decoy's.
     pub account: Option<AccountId>,
+    /// Whether the operator keeps it out.
+    pub suspended: bool,
     /// The account identity key; zeros for the decoy.
     pub account_key: [u8; 32],
     /// Of the password.
@@ -96,6 +98,8 @@ pub struct DeviceRecord {
     pub post_quantum_key_packages: u32,
     /// The day it was last here, as milliseconds since 1970.
     pub last_seen_ms: u64,
+    /// Whether the operator keeps the account out.
+    pub suspended: bool,
 }
 
 /// What became of a device that was to be enrolled.
@@ -187,6 +191,9 @@ pub enum EnrolDeviceError {
     /// The account no longer exists.
     #[error("the account no longer exists")]
     AccountGone,
+    /// The operator keeps the account out.
+    #[error("the account is suspended")]
+    Suspended,
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -207,6 +214,7 @@ impl From<Refusal> for EnrolDeviceError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone | Refusal::NotFound => Self::AccountGone,
+            Refusal::Suspended => Self::Suspended,
             Refusal::Fault(fault) => Self::Fault(fault),
         }
     }

@@ -25,6 +25,7 @@ pub mod groups;
 pub mod guests;
 pub mod key_packages;
 pub mod links;
+pub mod operator;
 pub mod reading;
 pub mod restore;
 pub mod upkeep;
@@ -124,6 +125,9 @@ suite! { $ store_conformance of store:
         links_are_made_and_requests_read_by_who_may_add, nobody_asks_for_somebody_else,
         who_was_removed_comes_again_by_a_link_that_has_uses, who_has_asked_is_welcomed_whomever_they_block,
         links_and_requests_are_so_many;
+    operator:
+        a_suspended_account_can_do_nothing_and_loses_nothing, a_suspension_outlives_a_restart,
+        an_operator_ends_accounts_and_devices_as_their_owners_could, everything_is_listed_in_pages;
     reading:
         pages_end_at_their_limits, who_is_in_a_conversation_now_may_send_there_or_not, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;

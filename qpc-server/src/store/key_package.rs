@@ -61,6 +61,7 @@ impl From<Refusal> for ClaimError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => Self::DeviceGone,
+            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
             Refusal::NotFound => Self::NotFound,
             Refusal::Fault(fault) => Self::Fault(fault),
         }

@@ -85,6 +85,7 @@ impl From<Refusal> for LinkError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => Self::DeviceGone,
+            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
             Refusal::NotFound => Self::NotFound,
             Refusal::Fault(fault) => Self::Fault(fault),
         }
@@ -118,6 +119,7 @@ impl From<Refusal> for AskError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => Self::DeviceGone,
+            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
             Refusal::NotFound => Self::Link(LinkRefusal::Unknown),
             Refusal::Fault(fault) => Self::Fault(fault),
         }

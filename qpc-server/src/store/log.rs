@@ -355,6 +355,7 @@ impl From<Refusal> for AppendError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => Self::DeviceGone,
+            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
             Refusal::NotFound => Self::NotFound,
             Refusal::Fault(fault) => Self::Fault(fault),
         }
@@ -405,6 +406,7 @@ impl From<Refusal> for ReadError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::DeviceGone => Self::DeviceGone,
+            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
             Refusal::NotFound => Self::NotFound,
             Refusal::Fault(fault) => Self::Fault(fault),
         }

@@ -8,6 +8,7 @@ mod contact;
 mod follower;
 mod link;
 mod log;
+mod operator;
 mod restore;
 pub(crate) mod shelf;
 mod upkeep;

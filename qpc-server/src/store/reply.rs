@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::{
     AdmitError, AppendError, AskError, ClaimError, ContactError, CopyError, CreateAccountError,
-    CreateConversationError, EnrolDeviceError, InviteError, LinkError, OfferError, QueueError, ReadError, RemovalError,
-    ResetAccountError,
+    CreateConversationError, EnrolDeviceError, InviteError, LinkError, OfferError, OperatorError, QueueError,
+    ReadError, RemovalError, ResetAccountError,
 };
 
 /// A fault of the store itself, not a judgement on the request.
@@ -37,12 +37,21 @@ pub enum Refusal {
     /// The acting device was revoked (invariant 12).
     #[error("the device no longer exists")]
     DeviceGone,
+    /// The operator keeps the account out.
+    #[error("the account is suspended")]
+    Suspended,
     /// There is no such object of the actor's.
     #[error("no such object")]
     NotFound,
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
+}
+
+impl Refusal {
+    /// What the errors of single verbs say of a suspended account, which have no word for it: come again soon. By then the
+    /// connection is cut, and whoever comes again is told at its login.
+    pub(super) const COME_AGAIN: StoreFault = StoreFault::Busy;
 }
 
 /// The reply to a verb that has been queued. Dropping it does not undo the verb.
@@ -103,6 +112,7 @@ verb_errors! {
     CreateAccountError, CreateAccountError::Invite(InviteError::Fault(fault)) => fault;
     EnrolDeviceError, EnrolDeviceError::Fault(fault) => fault;
     ResetAccountError, ResetAccountError::Fault(fault) => fault;
+    OperatorError, OperatorError::Fault(fault) => fault;
     ClaimError, ClaimError::Fault(fault) => fault;
     ContactError, ContactError::Fault(fault) => fault;
     AppendError, AppendError::Fault(fault) => fault;

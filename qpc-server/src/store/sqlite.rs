@@ -20,6 +20,7 @@ mod link;
 mod log;
 mod member;
 mod observer;
+mod operator;
 mod pace;
 #[cfg(feature = "planted-bugs")]
 mod planted;

@@ -9,9 +9,10 @@ mod contact;
 mod follower;
 mod link;
 mod log;
+mod operator;
 mod restore;
 
-pub(super) use self::{account::*, contact::*, follower::*, link::*, log::*, restore::*};
+pub(super) use self::{account::*, contact::*, follower::*, link::*, log::*, operator::*, restore::*};
 use qpc_proto::{address::Domain, id::DeviceId};
 
 use super::{Committed, StoreFault, Waiting, WakeUps};
@@ -21,7 +22,7 @@ pub(super) type Fallible<T> = Result<T, StoreFault>;
 
 /// Everything that one transaction sees, and what it will tell the sink once it is durable.
 pub(super) trait Tables:
-    AccountTables + ContactTables + FollowerTables + LinkTables + LogTables + RestoreTables + UpkeepTables
+    AccountTables + ContactTables + FollowerTables + LinkTables + LogTables + OperatorTables + RestoreTables + UpkeepTables
 {
     /// What the sink is told after the commit.
     fn wake_ups(&mut self) -> &mut WakeUps;

@@ -20,6 +20,7 @@ mod inbox;
 mod key_package;
 mod link;
 mod membership;
+pub(super) mod operator;
 mod outgoing;
 mod read;
 mod reset;
@@ -49,20 +50,21 @@ use qpc_proto::address::Address;
 
 use super::{
     Actor, Refusal, StoreFault,
-    tables::{AccountRow, AccountState, Tables},
+    tables::{AccountRow, Tables},
 };
 
-/// Is the acting device enrolled (invariant 12)?
+/// Is the acting device enrolled (invariant 12), and its account not suspended?
 fn present(tables: &mut dyn Tables, actor: &Actor) -> Result<(), Refusal> {
     match tables.device(actor.device())? {
+        Some(device) if device.account == actor.account() && device.suspended => Err(Refusal::Suspended),
         Some(device) if device.account == actor.account() => Ok(()),
         _ => Err(Refusal::DeviceGone),
     }
 }
 
-/// The account at an address, if it is one of this server's own and in use.
+/// The account at an address, if it is one of this server's own and somebody has it, suspended or not.
 fn active(tables: &mut dyn Tables, address: &Address) -> Result<Option<AccountRow>, StoreFault> {
-    Ok(tables.account_at(address)?.filter(|account| account.state == AccountState::Active))
+    Ok(tables.account_at(address)?.filter(|account| account.state.is_had()))
 }
 
 /// The account at an address, if it can take part in conversations: one of this server's own, or a guest.

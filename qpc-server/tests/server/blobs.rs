@@ -11,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use qpc_proto::{
     error::Code,
-    id::ConversationName,
+    id::{AccountId, ConversationName},
     limits::BLOB_PART,
     v1::{self, answer, request::Method},
 };
 use qpc_server::{
     blob_store::{
-        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Content, Kept, NewUpload, Place, Range,
+        Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Budget, Content, Kept, NewUpload, Place, Range,
         ReadBlobError, Sweep, Upload, UploadError, memory::MemoryBlobs,
     },
     metrics::labels::{BlobRejection, Limit},
@@ -377,6 +377,10 @@ impl BlobStore for Held {
 
     fn figures(&self) -> Answer<BlobFigures, StoreFault> {
         self.blobs.figures()
+    }
+
+    fn used(&self, account: AccountId) -> Answer<Budget, StoreFault> {
+        self.blobs.used(account)
     }
 
     fn close(&self) -> Answer<(), StoreFault> {

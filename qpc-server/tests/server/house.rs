@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use qpc_server::{
     account::OpaqueSetup,
+    admin::{self, AdminAnswer, AdminRequest, Controls},
     blob_store::memory::MemoryBlobs,
     clock::SystemClock,
     config::{Config, FederationPeer, Secret},
@@ -12,11 +13,12 @@ use qpc_server::{
     group::HubKey,
     metrics::Metrics,
     rng::SystemRng,
-    server::{self, Parts, Running},
+    server::{self, AdminSocket, Parts, Running},
     store::{Store, memory::MemoryStore},
     transport::ResetKey,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     peer::{self, Authority, Claims},
@@ -32,6 +34,8 @@ pub(crate) struct House {
     pub(crate) running: Running,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) domain: String,
+    /// Where its admin socket is.
+    directory: tempfile::TempDir,
 }
 
 impl House {
@@ -83,6 +87,7 @@ impl House {
         change(&mut config);
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         let certificate = made.cert.der().clone();
+        let directory = tempfile::tempdir().unwrap();
         let parts = Parts {
             store,
             blobs: Arc::new(MemoryBlobs::new()),
@@ -98,11 +103,25 @@ impl House {
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
             federation,
-            admin_socket: None,
+            admin_socket: Some(AdminSocket {
+                path: directory.path().join("admin.sock"),
+                controls: Controls {
+                    settings: Box::new(Vec::new),
+                    log_level: Box::new(|_| Err("it has none".into())),
+                    drain: CancellationToken::new(),
+                },
+            }),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
         };
-        Self { running: server::start(&config, parts).await.unwrap(), certificate, domain: config.server.domain }
+        let running = server::start(&config, parts).await.unwrap();
+        Self { running, certificate, domain: config.server.domain, directory }
+    }
+
+    /// Has the operator ask for something.
+    pub(crate) async fn admin(&self, request: AdminRequest) -> AdminAnswer {
+        let socket = self.directory.path().join("admin.sock");
+        tokio::task::spawn_blocking(move || admin::ask(&socket, &request)).await.unwrap().unwrap()
     }
 
     /// A connection that has said hello.

@@ -1,11 +1,17 @@
 //! Accounts over the wire: what a client is answered, and what an attacker can't tell.
 
+use std::sync::Arc;
+
 use prost::Message;
 use qpc_proto::{
     error::{CloseCode, Code},
     v1::{self, answer::Result as Outcome, request::Method},
 };
-use qpc_server::config::Period;
+use qpc_server::{
+    admin::{AdminAnswer, AdminRequest},
+    config::Period,
+    store::{OperatorStore, memory::MemoryStore},
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -52,6 +58,59 @@ async fn a_device_revoked_between_its_enrolment_and_its_proof_is_refused() {
         let refused = second.authenticate(&alice, &laptop).await;
         assert_eq!(refused.map_err(|error| code(&error)), Err(Code::Unauthenticated));
     }
+}
+
+/// Whoever does not prove who they are is answered as ever.
+#[tokio::test]
+async fn who_is_suspended_is_told_after_the_proof_alone() {
+    let store = Arc::new(MemoryStore::new());
+    let house = House::start_on(store.clone(), |_| ()).await;
+    let (alice, phone, wire) = house.newcomer("alice").await;
+    let halfway = house.connect().await;
+    halfway.login(&alice).await.unwrap();
+    store.set_suspended(&alice.address().name, true).await.unwrap();
+
+    let wrong = Person { password: "a guess".into(), ..Person::new("alice") };
+    assert_eq!(failed_login(&house, &wrong).await, failed_login(&house, &Person::new("nobody")).await);
+    let told = house.connect().await.login(&alice).await.unwrap_err();
+    assert_eq!(code(&told), Code::Suspended);
+    assert!(Code::Suspended.retryable() && told.retry_after_ms >= 10_000, "{told:?}");
+    let (stranger, other) = (Person::new("alice"), Device { id: phone.id, ..Device::new() });
+    let refused = house.connect().await.authenticate(&stranger, &other).await;
+    assert_eq!(refused.map_err(|error| code(&error)), Err(Code::Unauthenticated));
+    let refused = house.connect().await.authenticate(&alice, &phone).await;
+    assert_eq!(refused.map_err(|error| code(&error)), Err(Code::Suspended));
+    // A session of before, and a login that was proved before, get no further either.
+    let listed = wire.call(Method::ListDevices(v1::ListDevices {})).await;
+    assert!(matches!(listed, Outcome::Error(error) if code(&error) == Code::Suspended));
+    let laptop = Device::new();
+    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
+    let enrolled = halfway.call(Method::EnrolDevice(enrol)).await;
+    assert!(matches!(enrolled, Outcome::Error(error) if code(&error) == Code::Suspended));
+
+    store.set_suspended(&alice.address().name, false).await.unwrap();
+    house.connect().await.authenticate(&alice, &phone).await.unwrap();
+}
+
+/// As with a revoked device: where one is authenticated without another look at the store, and where it is on its way.
+#[tokio::test]
+async fn who_is_suspended_between_enrolment_and_proof_is_refused_and_sessions_end() {
+    let house = House::start().await;
+    let (alice, _, wire) = house.newcomer("alice").await;
+    let second = house.connect().await;
+    second.login(&alice).await.unwrap();
+    let laptop = Device::new();
+    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
+    assert!(matches!(second.call(Method::EnrolDevice(enrol)).await, Outcome::EnrolDevice(_)));
+    let suspend = AdminRequest::SuspendAccount { name: "alice".into(), dry_run: false };
+    assert_eq!(house.admin(suspend).await, AdminAnswer::Done { sessions: 1 });
+    assert_eq!(wire.close_code().await, Some(CloseCode::Suspended));
+    for _ in 0..2 {
+        let refused = second.authenticate(&alice, &laptop).await;
+        assert_eq!(refused.map_err(|error| code(&error)), Err(Code::Suspended));
+    }
+    house.admin(AdminRequest::ResumeAccount { name: "alice".into() }).await;
+    second.authenticate(&alice, &laptop).await.unwrap();
 }
 
 /// The last two calls of a login may be sent together, on the stream of those before.

@@ -270,7 +270,8 @@ async fn invites_are_made_through_the_running_server_and_without_one() {
         wire.register(&Person::at(name, "localhost"), token, &Device::new()).await.unwrap();
     }
     let (code, _, message) = alone(&["account", "reset", "carol"]);
-    assert_eq!((code, message.as_str()), (67, "qpc-server: no such account\n"));
+    let missing = "qpc-server: no account `carol`: `qpc-server admin accounts list` shows them\n";
+    assert_eq!((code, message.as_str()), (67, missing));
     let (code, text, _) = alone(&["account", "reset", "alice"]);
     assert_eq!(code, 0);
     let token = text.lines().next().unwrap();

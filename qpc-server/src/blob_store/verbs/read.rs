@@ -1,7 +1,10 @@
 //! Reading: where blobs are, ranges of them, and how many there are.
 
 use bytes::{Bytes, BytesMut};
-use qpc_proto::{id::ConversationName, limits::BLOB_PART};
+use qpc_proto::{
+    id::{AccountId, ConversationName},
+    limits::BLOB_PART,
+};
 
 use super::{PART, missing};
 use crate::blob_store::{
@@ -85,6 +88,12 @@ pub(in crate::blob_store) fn figures(tables: &mut dyn BlobTables) -> Result<Blob
     let finished = tables.usage(&Owner::Everybody)?;
     let blobs = Budget { bytes: finished.bytes, blobs: finished.blobs };
     Ok(BlobFigures { blobs, uploads: tables.unfinished()? })
+}
+
+/// See [`crate::blob_store::BlobStore::used`].
+pub(in crate::blob_store) fn used(tables: &mut dyn BlobTables, account: AccountId) -> Result<Budget, StoreFault> {
+    let usage = tables.usage(&Owner::Account(account))?;
+    Ok(Budget { bytes: usage.bytes, blobs: usage.blobs })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Accounts {
     pub(super) rows: HashMap<AccountId, (AccountRow, PasswordRecord)>,
     /// Of this server's own.
-    names: HashMap<AccountName, AccountId>,
+    pub(super) names: BTreeMap<AccountName, AccountId>,
     guests: HashMap<Address, AccountId>,
     decoy: PasswordRecord,
     reset_peers: HashMap<AccountId, Vec<AccountId>>,
@@ -39,6 +39,14 @@ pub(super) struct Accounts {
 struct Packages {
     one_time: VecDeque<Bytes>,
     last_resort: Option<Bytes>,
+}
+
+impl Accounts {
+    fn device(&self, id: DeviceId) -> Option<DeviceRow> {
+        let row = self.devices.get(&id).cloned().flatten()?;
+        let suspended = self.rows.get(&row.account).is_some_and(|(of, _)| of.state == AccountState::Suspended);
+        Some(DeviceRow { suspended, ..row })
+    }
 }
 
 impl AccountTables for World {
@@ -96,11 +104,19 @@ impl AccountTables for World {
 
     fn login_record(&mut self, name: &AccountName) -> Fallible<LoginRecord> {
         let found = self.accounts.names.get(name).and_then(|id| self.accounts.rows.get(id));
-        Ok(match found.filter(|(row, _)| row.state == AccountState::Active) {
-            Some((row, password)) => {
-                LoginRecord { account: Some(row.id), account_key: row.key, password: password.clone() }
-            }
-            None => LoginRecord { account: None, account_key: [0; 32], password: self.accounts.decoy.clone() },
+        Ok(match found.filter(|(row, _)| row.state.is_had()) {
+            Some((row, password)) => LoginRecord {
+                account: Some(row.id),
+                suspended: row.state == AccountState::Suspended,
+                account_key: row.key,
+                password: password.clone(),
+            },
+            None => LoginRecord {
+                account: None,
+                suspended: false,
+                account_key: [0; 32],
+                password: self.accounts.decoy.clone(),
+            },
         })
     }
 
@@ -119,7 +135,7 @@ impl AccountTables for World {
     }
 
     fn device(&mut self, id: DeviceId) -> Fallible<Option<DeviceRow>> {
-        Ok(self.accounts.devices.get(&id).cloned().flatten())
+        Ok(self.accounts.device(id))
     }
 
     fn device_known(&mut self, id: DeviceId) -> Fallible<bool> {
@@ -128,7 +144,7 @@ impl AccountTables for World {
 
     fn devices_of(&mut self, account: AccountId) -> Fallible<Vec<DeviceRow>> {
         let ids = self.accounts.enrolled.get(&account);
-        Ok(ids.into_iter().flatten().filter_map(|id| self.accounts.devices.get(id).cloned().flatten()).collect())
+        Ok(ids.into_iter().flatten().filter_map(|id| self.accounts.device(*id)).collect())
     }
 
     fn certificates_of(&mut self, account: AccountId) -> Fallible<Vec<Bytes>> {
@@ -144,6 +160,7 @@ impl AccountTables for World {
             name: device.name.clone(),
             enrolled_ms: device.now_ms,
             last_seen_ms: clock::day(device.now_ms),
+            suspended: false,
         };
         self.accounts.devices.insert(device.id, Some(row));
         self.accounts.certificates.insert(device.id, device.certificate.clone());

@@ -32,7 +32,7 @@ pub(super) struct Logs {
 }
 
 pub(super) struct Log {
-    row: LogRow,
+    pub(super) row: LogRow,
     pub(super) entries: VecDeque<EntryRow>,
     pub(super) ends: Ends,
     pub(super) members: BTreeMap<AccountId, MemberRow>,

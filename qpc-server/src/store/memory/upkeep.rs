@@ -5,7 +5,7 @@ use qpc_proto::chain::{EntryContent, EntryKind};
 use super::World;
 use crate::store::{
     rules,
-    tables::{AccountState, EntryRow, Fallible, UpkeepTables},
+    tables::{EntryRow, Fallible, UpkeepTables},
 };
 
 impl UpkeepTables for World {
@@ -89,7 +89,7 @@ impl UpkeepTables for World {
     }
 
     fn count_accounts(&mut self) -> Fallible<u64> {
-        let active = self.accounts.rows.values().filter(|(row, _)| row.state == AccountState::Active);
+        let active = self.accounts.rows.values().filter(|(row, _)| row.state.is_had());
         Ok(u64::try_from(active.count()).unwrap_or(u64::MAX))
     }
 

@@ -21,6 +21,10 @@ use crate::{
     },
 };
 
+/// A device, with the state of its account.
+const DEVICE_COLUMNS: &str = "d.id, d.account, d.key, d.name, d.enrolled_ms, d.last_seen_ms, \
+                              (SELECT a.state FROM accounts a WHERE a.id = d.account)";
+
 /// Number of an account's state. The decoy has none of these, so that no query takes it for an account.
 pub(super) fn state_number(state: AccountState) -> i64 {
     match state {
@@ -28,10 +32,11 @@ pub(super) fn state_number(state: AccountState) -> i64 {
         AccountState::Reset => 2,
         AccountState::Deleted => 3,
         AccountState::Guest => 4,
+        AccountState::Suspended => 5,
     }
 }
 
-fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
+pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
     Ok(AccountRow {
         id: id(row, 0)?,
         address: address(row, 1)?,
@@ -41,6 +46,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
             2 => AccountState::Reset,
             3 => AccountState::Deleted,
             4 => AccountState::Guest,
+            5 => AccountState::Suspended,
             other => return Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
         },
     })
@@ -54,7 +60,15 @@ fn device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
         name: row.get(3)?,
         enrolled_ms: number(row, 4)?,
         last_seen_ms: number(row, 5)?,
+        suspended: row.get::<_, Option<i64>>(6)? == Some(state_number(AccountState::Suspended)),
     })
+}
+
+/// An invite of the columns `uses`, `expires_ms` and `name`.
+pub(super) fn invite(token: InviteToken, columns: (u32, Option<i64>, Option<String>)) -> Fallible<InviteRow> {
+    let (uses, expires_ms, name) = columns;
+    let name = name.map(|name| AccountName::parse(&name).map_err(|_| corrupt("name"))).transpose()?;
+    Ok(InviteRow { token, uses, expires_ms: expires_ms.map(super::error::num), name })
 }
 
 fn password(row: &Row<'_>, column: usize) -> rusqlite::Result<PasswordRecord> {
@@ -132,16 +146,19 @@ impl AccountTables for Rows<'_> {
     }
 
     fn login_record(&mut self, name: &AccountName) -> Fallible<LoginRecord> {
-        // One search of a covering index, then one row read, whether the name is known or not.
-        let sql = "SELECT row, id, key, opaque_record, setup_version, ksf_version, wrapped_secret FROM accounts \
-                   WHERE row = coalesce((SELECT row FROM accounts WHERE name = ?1 AND state = 1), 0)";
+        // One search of a covering index, then one row read, whether the name is known or not. Active and suspended are the
+        // states whose last two bits are 01: a list of both would be two searches, of which a known name takes one.
+        let sql = "SELECT row, id, key, opaque_record, setup_version, ksf_version, wrapped_secret, state FROM accounts \
+                   WHERE row = coalesce((SELECT row FROM accounts WHERE name = ?1 AND state & 3 = 1), 0)";
         let found = self.one(sql, [name.as_str()], |row| {
             let known = row.get::<_, i64>(0)? > 0;
             let account = if known { Some(id(row, 1)?) } else { None };
-            Ok(LoginRecord { account, account_key: row.get(2)?, password: password(row, 3)? })
+            let suspended = row.get::<_, i64>(7)? == state_number(AccountState::Suspended);
+            Ok(LoginRecord { account, suspended, account_key: row.get(2)?, password: password(row, 3)? })
         })?;
         Ok(found.unwrap_or_else(|| LoginRecord {
             account: None,
+            suspended: false,
             account_key: [0; 32],
             password: PasswordRecord::default(),
         }))
@@ -181,9 +198,8 @@ impl AccountTables for Rows<'_> {
         if let Some(row) = self.cache.as_mut().and_then(|cache| cache.devices.get(&id)) {
             return Ok(Some(row.clone()));
         }
-        let sql = "SELECT id, account, key, name, enrolled_ms, last_seen_ms FROM devices \
-                   WHERE id = ?1 AND account IS NOT NULL";
-        let row = self.one(sql, [id.as_bytes()], device)?;
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.id = ?1 AND d.account IS NOT NULL");
+        let row = self.one(&sql, [id.as_bytes()], device)?;
         if let (Some(cache), Some(row)) = (self.cache.as_mut(), &row) {
             cache.devices.put(id, row.clone());
         }
@@ -195,9 +211,8 @@ impl AccountTables for Rows<'_> {
     }
 
     fn devices_of(&mut self, account: AccountId) -> Fallible<Vec<DeviceRow>> {
-        let sql = "SELECT id, account, key, name, enrolled_ms, last_seen_ms FROM devices \
-                   WHERE account = ?1 ORDER BY row";
-        self.many(sql, [account.as_bytes()], device)
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM devices d WHERE d.account = ?1 ORDER BY d.row");
+        self.many(&sql, [account.as_bytes()], device)
     }
 
     fn certificates_of(&mut self, account: AccountId) -> Fallible<Vec<Bytes>> {
@@ -252,9 +267,7 @@ impl AccountTables for Rows<'_> {
         let found = self.one(sql, [token.0], |row| {
             Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<String>>(2)?))
         })?;
-        let Some((uses, expires_ms, name)) = found else { return Ok(None) };
-        let name = name.map(|name| AccountName::parse(&name).map_err(|_| corrupt("name"))).transpose()?;
-        Ok(Some(InviteRow { token, uses, expires_ms: expires_ms.map(super::error::num), name }))
+        found.map(|columns| invite(token, columns)).transpose()
     }
 
     fn put_invite(&mut self, invite: &InviteRow) -> Fallible<()> {
@@ -314,7 +327,7 @@ impl AccountTables for Rows<'_> {
 
 impl Rows<'_> {
     /// A device has changed or is gone, and with it who is counted as a reader.
-    fn forget_device_row(&mut self, id: DeviceId) {
+    pub(super) fn forget_device_row(&mut self, id: DeviceId) {
         if let Some(cache) = self.cache.as_mut() {
             cache.devices.pop(&id);
             cache.generation = cache.generation.wrapping_add(1);

@@ -189,8 +189,8 @@ impl UpkeepTables for Rows<'_> {
     }
 
     fn count_accounts(&mut self) -> Fallible<u64> {
-        let active = super::account::state_number(AccountState::Active);
-        ask(self, "SELECT count(*) FROM accounts WHERE state = ?1", [active])
+        let had = [AccountState::Active, AccountState::Suspended].map(super::account::state_number);
+        ask(self, "SELECT count(*) FROM accounts WHERE state IN (?1, ?2)", had)
     }
 
     fn probe(&mut self) -> Fallible<()> {

@@ -21,15 +21,22 @@ pub(in crate::store) enum AccountState {
     Deleted,
     /// Of another domain, in use there as far as this server was told.
     Guest,
+    /// The operator keeps its devices out; to others it is as it was.
+    Suspended,
 }
 
 impl AccountState {
     /// Whether it can take part in conversations here.
     pub(in crate::store) fn takes_part(self) -> bool {
         match self {
-            Self::Active | Self::Guest => true,
+            Self::Active | Self::Guest | Self::Suspended => true,
             Self::Reset | Self::Deleted => false,
         }
+    }
+
+    /// Whether it is one of this server's own that somebody has.
+    pub(in crate::store) fn is_had(self) -> bool {
+        matches!(self, Self::Active | Self::Suspended)
     }
 }
 
@@ -52,6 +59,8 @@ pub(in crate::store) struct DeviceRow {
     pub(in crate::store) name: String,
     pub(in crate::store) enrolled_ms: u64,
     pub(in crate::store) last_seen_ms: u64,
+    /// Its account is suspended.
+    pub(in crate::store) suspended: bool,
 }
 
 /// An invite, or the token of a reset.
@@ -77,7 +86,7 @@ pub(in crate::store) trait AccountTables {
     /// Removes the row of a reset account, whose name is about to be registered anew.
     fn remove_account(&mut self, id: AccountId) -> Fallible<()>;
     fn set_password(&mut self, id: AccountId, password: &PasswordRecord) -> Fallible<()>;
-    /// The record of an active account, or the decoy's, by the same path.
+    /// The record of an account that somebody has, or the decoy's, by the same path.
     fn login_record(&mut self, name: &AccountName) -> Fallible<LoginRecord>;
     fn set_decoy(&mut self, password: &PasswordRecord) -> Fallible<()>;
     /// Who has to be told when a reset account comes back.

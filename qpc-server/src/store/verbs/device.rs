@@ -13,7 +13,7 @@ use crate::{
     clock,
     store::{
         Actor, DeviceInfo, DeviceRecord, EnrolDeviceError, Enrolled, NewDevice, Refusal, StoreFault,
-        tables::{AccountRow, AccountState, FollowerRow, LogKind, LogRow, Tables},
+        tables::{AccountRow, AccountState, DeviceRow, FollowerRow, LogKind, LogRow, Tables},
     },
 };
 
@@ -93,10 +93,11 @@ pub(in crate::store) fn enrol_device(
     device: &NewDevice,
     most: usize,
 ) -> Result<Enrolled, EnrolDeviceError> {
-    let account = tables
-        .account(account)?
-        .filter(|account| account.state == AccountState::Active)
-        .ok_or(EnrolDeviceError::AccountGone)?;
+    let account =
+        tables.account(account)?.filter(|account| account.state.is_had()).ok_or(EnrolDeviceError::AccountGone)?;
+    if account.state == AccountState::Suspended {
+        return Err(EnrolDeviceError::Suspended);
+    }
     if let Some(same) = tables.device(device.id)?
         && same.account == account.id
         && same.key == device.key
@@ -124,21 +125,18 @@ pub(in crate::store) fn device(tables: &mut dyn Tables, id: DeviceId) -> Result<
         key_packages: tables.count_key_packages(id, Suite::Classical)?.one_time,
         post_quantum_key_packages: tables.count_key_packages(id, Suite::PostQuantum)?.one_time,
         last_seen_ms: device.last_seen_ms,
+        suspended: device.suspended,
     }))
+}
+
+pub(super) fn info(row: DeviceRow) -> DeviceInfo {
+    DeviceInfo { id: row.id, name: row.name, enrolled_ms: row.enrolled_ms, last_seen_ms: row.last_seen_ms }
 }
 
 pub(in crate::store) fn list_devices(tables: &mut dyn Tables, actor: &Actor) -> Result<Vec<DeviceInfo>, Refusal> {
     present(tables, actor)?;
     let devices = tables.devices_of(actor.account())?;
-    Ok(devices
-        .into_iter()
-        .map(|row| DeviceInfo {
-            id: row.id,
-            name: row.name,
-            enrolled_ms: row.enrolled_ms,
-            last_seen_ms: row.last_seen_ms,
-        })
-        .collect())
+    Ok(devices.into_iter().map(info).collect())
 }
 
 pub(in crate::store) fn certificates(tables: &mut dyn Tables, actor: &Actor) -> Result<Vec<bytes::Bytes>, Refusal> {
@@ -150,11 +148,21 @@ pub(in crate::store) fn revoke_device(tables: &mut dyn Tables, actor: &Actor, de
     present(tables, actor)?;
     match tables.device(device)? {
         Some(row) if row.account == actor.account() => {
-            leave_behind(tables, actor.account(), &[device], false)?;
-            Ok(remove(tables, &actor.address().domain, device)?)
+            Ok(revoke(tables, actor.account(), &actor.address().domain, device)?)
         }
         _ => Err(Refusal::NotFound),
     }
+}
+
+/// Takes a device from its account.
+pub(super) fn revoke(
+    tables: &mut dyn Tables,
+    account: AccountId,
+    domain: &Domain,
+    device: DeviceId,
+) -> Result<(), StoreFault> {
+    leave_behind(tables, account, &[device], false)?;
+    remove(tables, domain, device)
 }
 
 pub(in crate::store) fn touch_device(tables: &mut dyn Tables, actor: &Actor, now_ms: u64) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! The end of an account: by its owner, or by the admin for a forgotten password.
 
 use qpc_proto::{
-    id::AccountId,
+    id::{AccountId, DeviceId},
     v1::{AccountEvent, AccountNotice},
 };
 
@@ -41,13 +41,23 @@ pub(super) fn end(
 pub(in crate::store) fn delete_account(tables: &mut dyn Tables, actor: &Actor, now_ms: u64) -> Result<(), Refusal> {
     present(tables, actor)?;
     let account = tables.account(actor.account())?.ok_or(Refusal::DeviceGone)?;
-    let peers = end(tables, &account, AccountState::Deleted)?;
+    Ok(delete(tables, &account, Some(actor.device()), now_ms)?)
+}
+
+/// Ends an account for good, and tells everybody it shared a conversation with.
+pub(super) fn delete(
+    tables: &mut dyn Tables,
+    account: &AccountRow,
+    by: Option<DeviceId>,
+    now_ms: u64,
+) -> Result<(), StoreFault> {
+    let peers = end(tables, account, AccountState::Deleted)?;
     let notice = AccountNotice {
         address: account.address.to_string(),
         event: AccountEvent::Deleted.into(),
         account_key: bytes::Bytes::new(),
     };
-    Ok(inbox::tell_accounts(tables, &peers, Some(actor.device()), &notice, now_ms)?)
+    inbox::tell_accounts(tables, &peers, by, &notice, now_ms)
 }
 
 pub(in crate::store) fn reset_account(tables: &mut dyn Tables, reset: &AccountReset) -> Result<(), ResetAccountError> {
@@ -55,7 +65,7 @@ pub(in crate::store) fn reset_account(tables: &mut dyn Tables, reset: &AccountRe
         .account_named(&reset.name)?
         .filter(|account| account.state != AccountState::Deleted)
         .ok_or(ResetAccountError::NotFound)?;
-    if account.state == AccountState::Active {
+    if account.state.is_had() {
         let peers = end(tables, &account, AccountState::Reset)?;
         // They are told when the name comes back, with the key that it comes back with.
         tables.add_reset_peers(account.id, &peers)?;
