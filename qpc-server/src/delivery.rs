@@ -200,9 +200,7 @@ impl Delivery {
         let age = figures.oldest_ms.map_or(0, |oldest| now_ms.saturating_sub(oldest));
         self.metrics.delivery_oldest.set(Duration::from_millis(age).as_secs_f64());
         self.metrics.set_queue(Queue::StoreWriter, figures.queue);
-        let awaited = self.store.awaited().await?;
-        self.metrics.awaited_devices.set(i64::try_from(awaited.devices).unwrap_or(i64::MAX));
-        self.metrics.awaited_conversations.set(i64::try_from(awaited.conversations).unwrap_or(i64::MAX));
+        self.metrics.restore.set_awaited(self.store.awaited().await?);
         Ok(())
     }
 }

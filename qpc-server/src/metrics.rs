@@ -7,6 +7,7 @@
 mod federation;
 pub mod labels;
 mod machine;
+mod restore;
 
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -17,7 +18,7 @@ use prometheus::{
 use qpc_proto::error::{CloseCode, Code};
 
 use self::labels::Label;
-pub use self::{federation::FederationMetrics, machine::MachineLimits};
+pub use self::{federation::FederationMetrics, machine::MachineLimits, restore::RestoreMetrics};
 use crate::{blob_store::BlobFigures, policy::access, tasks};
 
 /// Seconds, from what a busy core does in one go to what nobody should wait for.
@@ -97,12 +98,8 @@ pub struct Metrics {
     pub joins_asked: IntCounter,
     /// Accounts that commits have let in so.
     pub joins_admitted: IntCounter,
-    /// Entries that members gave back after a restore.
-    pub entries_given_back: IntCounter,
-    /// Devices that conversations wait for after a restore.
-    pub awaited_devices: IntGauge,
-    /// Conversations that wait for any.
-    pub awaited_conversations: IntGauge,
+    /// After a restore.
+    pub restore: RestoreMetrics,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -230,18 +227,7 @@ impl Metrics {
             )?,
             joins_asked: new.counter("qpc_join_asked_total", "Requests to be let into a group by a link.")?,
             joins_admitted: new.counter("qpc_join_admitted_total", "Accounts let into a group by a link.")?,
-            entries_given_back: new.counter(
-                "qpc_restore_entries_total",
-                "Entries that members gave back to this server after it was restored from a backup.",
-            )?,
-            awaited_devices: new.gauge(
-                "qpc_restore_awaited_devices",
-                "Devices that may have entries which this restored server lacks, and have not offered them yet.",
-            )?,
-            awaited_conversations: new.gauge(
-                "qpc_restore_awaited_conversations",
-                "Conversations of a restored server that wait for a device: read-only until the restore's time is over.",
-            )?,
+            restore: RestoreMetrics::new(&new)?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",

@@ -68,7 +68,7 @@ impl Groups {
         };
         let head = self.store.offer(actor, Offered { append, complete: offer.complete }).await?;
         self.follower.shelf.put(name.clone(), Known { version, group, place: None });
-        self.metrics.entries_given_back.inc_by(count);
+        self.metrics.restore.given_back.inc_by(count);
         Ok(v1::OfferAnswer { head_seq: head.0, chain: chain.to_bytes() })
     }
 }
