@@ -70,6 +70,11 @@ fn configure() {
 }
 
 #[test]
+fn backup_and_restore() {
+    follow("backup-restore.md");
+}
+
+#[test]
 fn scale() {
     follow("scale.md");
 }
