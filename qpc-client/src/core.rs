@@ -99,6 +99,8 @@ pub(crate) struct Core {
     /// One change of a group at a time.
     pub(crate) one_change: tokio::sync::Mutex<()>,
     changing: Mutex<HashSet<Local>>,
+    /// Conversations that the server, which was restored, lets nobody write into for now.
+    read_only: Mutex<HashSet<Local>>,
     last_resort_used: AtomicBool,
     post_quantum_last_resort_used: AtomicBool,
 }
@@ -130,6 +132,7 @@ impl Core {
             fetching: Mutex::default(),
             one_change: tokio::sync::Mutex::new(()),
             changing: Mutex::default(),
+            read_only: Mutex::default(),
             last_resort_used: AtomicBool::new(false),
             post_quantum_last_resort_used: AtomicBool::new(false),
         }
@@ -195,6 +198,21 @@ impl Core {
 
     fn changing(&self) -> MutexGuard<'_, HashSet<Local>> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether the server lets anybody write into a conversation.
+    pub(crate) fn set_read_only(&self, conversation: Local, read_only: bool) {
+        let mut all = self.read_only.lock().unwrap_or_else(PoisonError::into_inner);
+        if read_only {
+            all.insert(conversation);
+        } else {
+            all.remove(&conversation);
+        }
+    }
+
+    /// What the server said last of that.
+    pub(crate) fn is_read_only(&self, conversation: Local) -> bool {
+        self.read_only.lock().unwrap_or_else(PoisonError::into_inner).contains(&conversation)
     }
 
     /// Begins to fetch a blob, where nobody does so already.

@@ -39,6 +39,7 @@ pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
                 Ok::<_, StoreError>(queued)
             })
             .await?;
+        let reason = |conversation: &Conversation| reason(core, conversation);
         let kept =
             |conversation: &Conversation, kept: bool| kept && patient.is_none() && reason(conversation).is_none();
         if queued.iter().all(|(of, _, all)| reason(of).is_some() || kept(of, *all)) {
@@ -63,8 +64,12 @@ pub(super) async fn flush(core: &Arc<Core>) -> Result<Outcome, CommandError> {
 }
 
 /// For what messages into a conversation wait, other than the connection.
-fn reason(conversation: &Conversation) -> Option<String> {
+fn reason(core: &Core, conversation: &Conversation) -> Option<String> {
     match conversation.trusted {
+        Trusted::Yes if core.is_read_only(conversation.local) => Some(
+            "the server was restored from a backup, and first waits for what others may have of this conversation"
+                .into(),
+        ),
         Trusted::Yes => conversation.waiting.clone(),
         Trusted::OnceKeyAccepted => Some("somebody in it has another key, which you have not accepted".to_owned()),
         Trusted::Never => Some("the conversation is not followed any more: see `status`".to_owned()),

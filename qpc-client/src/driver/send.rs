@@ -109,12 +109,18 @@ impl Sender<'_> {
             let (outgoing, sealed) =
                 self.flying.pop_front().ok_or(CallError::Protocol("more answers than requests"))?;
             match read_answer::<v1::Send>(outcome) {
-                Ok(answer) => settling.stored.push((outgoing, sealed, answer)),
+                Ok(answer) => {
+                    self.core.set_read_only(outgoing.conversation, false);
+                    settling.stored.push((outgoing, sealed, answer));
+                }
                 Err(CallError::Refused(refused)) => {
                     let trouble = self.troubled.entry(outgoing.conversation).or_default();
                     if refused.code.is_some_and(Code::retryable) {
                         self.pause = self.pause.max(Some(refused.retry_after.max(PAUSE)));
                         settling.grounded.push(outgoing.place);
+                        if refused.code == Some(Code::ReadOnly) {
+                            self.core.set_read_only(outgoing.conversation, true);
+                        }
                         if refused.code == Some(Code::Internal) {
                             settling.doubtful.push(outgoing.conversation);
                         }

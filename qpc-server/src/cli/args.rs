@@ -403,7 +403,10 @@ there whole or not at all.
 
 The database's key is needed: --key-file FILE puts it into the new directory as db.key; QPC_DB_KEY_FILE and storage.key_file \
 serve as for the server. One-time key packages and invites are dropped, because they may have been used since: clients \
-upload new ones, and you make new invites. Messages that were stored after the backup are not in it.";
+upload new ones, and you make new invites.
+
+What was stored after the backup comes back from the clients that have seen it. Until the devices that may have some of it have \
+been here, conversations can be read and not written, for as long as --read-only says at most.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackupCommand {

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use qpc_client::api::Command;
+use qpc_client::api::{Command, Outcome};
 use qpc_server::{
     clock::{Clock, SystemClock},
     data_dir::DataDir,
@@ -122,7 +122,11 @@ fn a_restored_conversation_waits_for_those_who_may_have_more_of_it() {
     alice.connect();
     // She has not read the second one: if hers went in now, bob's would be lost.
     alice.write("bob", ["three"]);
-    alice.until("waiting", |alice| alice.status().outbox == 1);
+    match alice.do_it(Command::Flush) {
+        Outcome::Flushed { waiting } => assert!(waiting[0].reason.contains("was restored"), "{waiting:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(alice.status().outbox, 1);
     bob.connect();
     alice.expects(["two"]);
     bob.expects(["three"]);
