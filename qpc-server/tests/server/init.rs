@@ -106,10 +106,7 @@ fn a_server_made_by_init_is_one_to_chat_on() {
     let before = fs::read(&file).unwrap();
     let (code, out, message) = init(&root, &[]);
     assert_eq!((code, out.as_str()), (78, ""));
-    assert!(
-        message.contains("/data is there already (admin.sock, domain, hub-key, lock, opaque-setup and "),
-        "{message}"
-    );
+    assert!(message.contains("/data is there already (admin.sock, audit.log, domain, hub-key, lock and "), "{message}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
