@@ -2,12 +2,13 @@
 //!
 //! They are judged as those of a copy are, by the chain and the group's own rules.
 
+use bytes::Bytes;
 use qpc_proto::{id::Seq, limits::LOG_PAGE_MAX, v1};
 
 use super::{Groups, copy, copy::CopyRefused, shelf::Known};
 use crate::{
     field::{self, FieldError},
-    store::{Actor, CopyAppend, CopyFrom, CopyPlace, OfferError, Offered},
+    store::{Actor, CopyAppend, CopyFrom, CopyPlace, GroupVersion, OfferError, Offered},
 };
 
 /// Why entries were not taken back.
@@ -53,22 +54,31 @@ impl Groups {
         }
         entries.retain(|entry| entry.seq > place.head);
         let Some(kind) = place.kind else { return Err(OfferError::NotAwaited.into()) };
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let at = CopyPlace { head: place.head, chain: place.chain, kind };
-        let (basis, steps, group) = self.follow(&name, at, entries, None).await?;
-        let (version, entries, change) = steps.done(&group);
-        let chain = entries.last().map_or(place.chain, |last| last.entry.chain);
-        let append = CopyAppend {
+        let (count, chain) = (entries.len(), entries.last().map_or(place.chain, |last| last.chain));
+        // Who has no more changes nothing: its group need not be known for that.
+        let judged = match count {
+            0 => None,
+            _ => Some(self.follow(&name, CopyPlace { head: place.head, chain: place.chain, kind }, entries, None).await?),
+        };
+        let mut append = CopyAppend {
             log: name.clone(),
-            from: CopyFrom::Place(place.head, basis),
-            entries,
-            change,
-            group_info: bytes::Bytes::new(),
+            from: CopyFrom::Place(place.head, GroupVersion::default()),
+            entries: Vec::new(),
+            change: None,
+            group_info: Bytes::new(),
             now_ms: self.clock.unix_ms(),
         };
+        let mut known = None;
+        if let Some((basis, steps, group)) = judged {
+            let (version, entries, change) = steps.done(&group);
+            append = CopyAppend { from: CopyFrom::Place(place.head, basis), entries, change, ..append };
+            known = Some(Known { version, group, place: None });
+        }
         let head = self.store.offer(actor, Offered { append, complete: offer.complete }).await?;
-        self.follower.shelf.put(name.clone(), Known { version, group, place: None });
-        self.metrics.restore.given_back.inc_by(count);
+        if let Some(known) = known {
+            self.follower.shelf.put(name.clone(), known);
+        }
+        self.metrics.restore.given_back.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
         Ok(v1::OfferAnswer { head_seq: head.0, chain: chain.to_bytes() })
     }
 }

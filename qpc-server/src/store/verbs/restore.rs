@@ -59,11 +59,13 @@ pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &
     if !tables.awaits_device(log, actor.device())? && !is_read_only(tables, log, append.now_ms)? {
         return Err(OfferError::NotAwaited);
     }
-    let ends = tables.ends(log)?;
-    if append.from != CopyFrom::Place(ends.head, group::version(tables, log)?) {
-        return Err(OfferError::Moved);
+    let mut head = tables.ends(log)?.head;
+    if !append.entries.is_empty() {
+        if append.from != CopyFrom::Place(head, group::version(tables, log)?) {
+            return Err(OfferError::Moved);
+        }
+        head = copy::take_all(tables, (log, &row), append, copy::Side::Hub)?;
     }
-    let head = copy::take_all(tables, (log, &row), append, copy::Side::Hub)?;
     if offered.complete {
         tables.arrived(log, actor.device())?;
     }
