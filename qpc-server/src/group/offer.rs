@@ -3,7 +3,7 @@
 //! They are judged as those of a copy are, by the chain and the group's own rules.
 
 use bytes::Bytes;
-use qpc_proto::{id::Seq, limits::LOG_PAGE_MAX, v1};
+use qpc_proto::{chain::EntryContent, id::Seq, limits::LOG_PAGE_MAX, v1};
 
 use super::{Groups, copy, copy::CopyRefused, shelf::Known};
 use crate::{
@@ -53,12 +53,23 @@ impl Groups {
             return Err(CopyRefused::Gap(place.head).into());
         }
         entries.retain(|entry| entry.seq > place.head);
+        let now_ms = self.clock.unix_ms();
+        for entry in &mut entries {
+            // Who is given a body's digest alone could never be given the body.
+            if matches!(entry.content, EntryContent::Removed(_)) {
+                return Err(FieldError::Malformed("entries").into());
+            }
+            // The chain does not hold the time, by which retention goes.
+            entry.stored_ms = entry.stored_ms.min(now_ms);
+        }
         let Some(kind) = place.kind else { return Err(OfferError::NotAwaited.into()) };
         let (count, chain) = (entries.len(), entries.last().map_or(place.chain, |last| last.chain));
         // Who has no more changes nothing: its group need not be known for that.
         let judged = match count {
             0 => None,
-            _ => Some(self.follow(&name, CopyPlace { head: place.head, chain: place.chain, kind }, entries, None).await?),
+            _ => {
+                Some(self.follow(&name, CopyPlace { head: place.head, chain: place.chain, kind }, entries, None).await?)
+            }
         };
         let mut append = CopyAppend {
             log: name.clone(),
@@ -66,7 +77,7 @@ impl Groups {
             entries: Vec::new(),
             change: None,
             group_info: Bytes::new(),
-            now_ms: self.clock.unix_ms(),
+            now_ms,
         };
         let mut known = None;
         if let Some((basis, steps, group)) = judged {

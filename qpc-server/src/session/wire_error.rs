@@ -252,6 +252,7 @@ impl From<OfferRefused> for WireError {
                 OfferError::NotFound => not_found("no such conversation"),
                 OfferError::DeviceGone => device_gone(),
                 OfferError::NotAwaited => Self::new(Code::NotAwaited, "nothing is awaited from this device"),
+                OfferError::OutOfOrder => Self::new(Code::IdConflict, "an entry is not the next one of its device"),
                 OfferError::Moved => {
                     Self::new(Code::Busy, "the log has changed meanwhile").with(|error| error.retry_after_ms = BUSY_MS)
                 }

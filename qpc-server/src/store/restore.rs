@@ -54,6 +54,9 @@ pub enum OfferError {
     /// The conversation waits for nobody, or not for this device.
     #[error("nothing of this conversation is awaited from this device")]
     NotAwaited,
+    /// An entry is not the next one of its device, or has an id that is in use.
+    #[error("an entry is not the next one of its device")]
+    OutOfOrder,
     /// The log is not as it was judged.
     #[error("the log has changed since")]
     Moved,

@@ -60,6 +60,8 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) context: Arc<Context>,
+    /// What it keeps, behind its back.
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) dialer: Dialer,
 }
 
@@ -111,7 +113,8 @@ impl House {
         let hub_public = hub_key.public();
         let hub = (domain(), hub_key);
         let blobs = Blobs::new((Arc::clone(&store), blobs), clock.clone(), Arc::clone(&metrics), &limits.blobs);
-        let groups = Groups::new(store, hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
+        let groups =
+            Groups::new(Arc::clone(&store), hub, clock, &limits.groups, tasks.clone(), Arc::clone(&metrics)).unwrap();
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),
             delivery: Arc::new(delivery),
@@ -134,7 +137,7 @@ impl House {
             delivery.keep_cursors(every, stopping).await;
         });
         let dialer = Dialer::new(address, &certificate, "127.0.0.1:0", None);
-        Self { trap, address, certificate, context, dialer }
+        Self { trap, address, certificate, context, store, dialer }
     }
 
     pub(crate) async fn wire(&self) -> Wire {

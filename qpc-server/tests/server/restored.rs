@@ -3,6 +3,12 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use qpc_client::api::{Command, Outcome};
+use qpc_proto::{
+    chain::{ChainValue, Digest, EntryContent, EntryKind, LogEntry},
+    error::Code,
+    id::{Counter, DeviceId, Epoch, MessageId, Seq},
+    v1::{self, answer::Result as Answer, request::Method},
+};
 use qpc_server::{
     clock::{Clock, SystemClock},
     data_dir::DataDir,
@@ -13,7 +19,12 @@ use qpc_server::{
     },
 };
 
-use crate::net::{Net, Person, new_group};
+use crate::{
+    edge::{House, Room},
+    net::{Net, Person, new_group},
+    person::Device,
+    wire::code,
+};
 
 /// How long conversations wait here for those who do not come.
 const WAIT: Duration = Duration::from_secs(600);
@@ -146,4 +157,97 @@ fn a_restored_conversation_waits_no_longer_than_it_was_told_to() {
     alice.until("sent", |alice| alice.status().outbox == 0);
     bob.connect();
     bob.expects(["three"]);
+}
+
+/// What a device says that it was given before the restore, and the server has not.
+fn said_before(room: &Room, seq: u64, counter: u64, sender: DeviceId, chain: ChainValue) -> LogEntry {
+    let mut entry = LogEntry {
+        conversation: room.name.clone(),
+        seq: Seq(seq),
+        kind: EntryKind::Message,
+        epoch: Epoch(1),
+        sender: Some(sender),
+        counter: Counter(counter),
+        id: MessageId::new(seq, [7; 10]),
+        stored_ms: u64::MAX,
+        chain,
+        content: EntryContent::Body(format!("said before {seq}").into()),
+    };
+    entry.chain = chain.after(&entry.header());
+    entry
+}
+
+#[tokio::test]
+async fn only_what_carries_a_restored_log_on_is_taken_back() {
+    let house = House::new().await;
+    let (alice, bob, room) = house.pair().await;
+    let offer = |entries: &[&LogEntry], complete| {
+        let entries = entries.iter().map(|entry| entry.to_wire()).collect();
+        Method::Offer(v1::Offer { conversation: Some(room.name.to_wire()), entries, complete })
+    };
+    let end = match bob.wire.call(offer(&[], false)).await {
+        Answer::Offer(end) => end,
+        other => panic!("{other:?}"),
+    };
+    let (seq, chain) = (end.head_seq, ChainValue::parse(&end.chain).unwrap());
+    let one = said_before(&room, seq + 1, 2, alice.device.id, chain);
+    let two = said_before(&room, seq + 2, 3, alice.device.id, one.chain);
+    assert_eq!(code(&bob.wire.call(offer(&[&one], false)).await), Some(Code::NotAwaited), "it was never restored");
+
+    let at_ms = SystemClock.unix_ms();
+    house.store.await_offers(Restored { at_ms, until_ms: at_ms + 600_000 }).await.unwrap();
+    assert_eq!(code(&alice.wire.call(room.message(2, "new")).await), Some(Code::ReadOnly));
+    let other_chain = said_before(&room, seq + 1, 2, alice.device.id, two.chain);
+    let mut bodiless = one.clone();
+    bodiless.content = EntryContent::Removed(Digest::of(b"said before"));
+    bodiless.chain = chain.after(&bodiless.header());
+    let leaves_out = said_before(&room, seq + 1, 3, alice.device.id, chain);
+    let stranger = said_before(&room, seq + 1, 1, Device::new().id, chain);
+    for (entries, refusal) in [
+        (&[&other_chain][..], Code::ChainDiffers),
+        (&[&two], Code::ChainDiffers),
+        (&[&one, &one], Code::Malformed),
+        (&[&bodiless], Code::Malformed),
+        (&[&leaves_out], Code::IdConflict),
+        (&[&stranger], Code::HandshakeSender),
+    ] {
+        assert_eq!(code(&bob.wire.call(offer(entries, false)).await), Some(refusal));
+    }
+    let eve = house.register("eve").await;
+    assert_eq!(code(&eve.wire.call(offer(&[&one], false)).await), Some(Code::NotFound));
+
+    let Answer::Offer(given) = bob.wire.call(offer(&[&one, &two], true)).await else { panic!("not taken") };
+    assert_eq!((given.head_seq, &given.chain), (seq + 2, &two.chain.to_bytes()));
+    let read = v1::ReadLog { conversation: Some(room.name.to_wire()), after_seq: seq, limit: 0 };
+    let Answer::ReadLog(page) = alice.wire.call(Method::ReadLog(read)).await else { panic!("not read") };
+    let said: Vec<_> = page.entries.into_iter().map(|entry| LogEntry::parse(entry).unwrap()).collect();
+    assert!(said.iter().map(LogEntry::header).eq([one.header(), two.header()]));
+    // When it was stored is nothing that the chain proves, and in no future.
+    assert!(said.iter().all(|entry| entry.stored_ms <= SystemClock.unix_ms()));
+    // What the server has is passed over, and says nothing of the rest.
+    assert!(matches!(alice.wire.call(offer(&[&one], false)).await, Answer::Offer(_)));
+    assert_eq!(code(&alice.wire.call(room.message(4, "new")).await), Some(Code::ReadOnly));
+    assert!(matches!(alice.wire.call(offer(&[], true)).await, Answer::Offer(_)));
+    assert!(matches!(alice.wire.call(room.message(4, "new")).await, Answer::Send(_)));
+    house.assert_sound();
+}
+
+#[test]
+fn who_comes_too_late_is_told_and_waited_for_no_longer() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    back_up(&net);
+    alice.disconnect();
+    bob.say(&alice, ["lost"]);
+    bob.until("sent", |bob| bob.status().outbox == 0);
+    bob.disconnect();
+    restore(&net);
+    net.pass(WAIT);
+    alice.connect();
+    alice.write("bob", ["instead of it"]);
+    alice.until("sent", |alice| alice.status().outbox == 0);
+    bob.connect();
+    bob.until("told", |bob| !alarms(bob).is_empty());
+    assert!(alarms(&bob)[0].contains("by the server"), "{:?}", alarms(&bob));
+    assert_eq!(net.block(net.store().awaited()).unwrap().devices, 0, "what he has is of no use any more");
 }

@@ -136,6 +136,16 @@ pub fn what_is_given_back_is_stored_as_it_was(backend: &dyn Backend) {
     assert_eq!(wait(world.store.log_end(&eve, &talk)), Err(OfferError::NotFound));
     assert_eq!(wait(world.store.log_end(&eve, &inbox_of(&bob))), Err(OfferError::NotFound));
     assert_eq!(wait(world.store.log_end(&bob, &inbox_of(&bob))).unwrap().kind, None);
+    // Whoever gives something back can't make up what a device has sent twice, or left out.
+    let mut gap = lost.clone();
+    gap.append.entries[0].entry.counter = gap.append.entries[1].entry.counter;
+    let mut twice = lost.clone();
+    twice.append.entries[1].entry.id = twice.append.entries[0].entry.id;
+    let mut known = lost.clone();
+    known.append.entries[0].entry.id = world.entries(&alice, &talk).last().unwrap().id;
+    for forged in [gap, twice, known] {
+        assert_eq!(offer(&world, &bob, forged), Err(OfferError::OutOfOrder));
+    }
     world.told();
     offer(&world, &bob, lost.clone()).unwrap();
     let told: Vec<_> = world.told().into_iter().map(|committed| committed.entry.seq).collect();

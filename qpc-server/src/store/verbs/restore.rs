@@ -1,10 +1,12 @@
 //! After a restore: conversations are read-only until they have back what their members have, or a time is over.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use qpc_proto::id::{ConversationName, Seq};
 
 use super::{copy, follower, group, present};
 use crate::store::{
-    Actor, AppendError, Awaited, CopyFrom, LogEnd, OfferError, Offered, Restored, StoreFault, rules,
+    Actor, AppendError, Awaited, CopyAppend, CopyFrom, LogEnd, OfferError, Offered, Restored, StoreFault, rules,
     tables::{LogId, LogKind, LogRow, Tables},
 };
 
@@ -52,6 +54,24 @@ fn own(tables: &mut dyn Tables, actor: &Actor, name: &ConversationName) -> Resul
     if theirs { Ok((log, row)) } else { Err(OfferError::NotFound) }
 }
 
+/// Is each entry the next one of its device, with an id of its own (invariants 2 and 11)?
+fn go_on(tables: &mut dyn Tables, log: LogId, append: &CopyAppend) -> Result<(), OfferError> {
+    let (mut counters, mut ids) = (BTreeMap::new(), BTreeSet::new());
+    for entry in append.entries.iter().map(|copied| &copied.entry) {
+        let Some(sender) = entry.sender else { continue };
+        let before = match counters.get(&sender).copied() {
+            Some(before) => before,
+            None => tables.last_counter(log, sender)?,
+        };
+        let known = !ids.insert(entry.id) || tables.entry_by_id(log, entry.id)?.is_some();
+        if known || entry.counter != before.next() {
+            return Err(OfferError::OutOfOrder);
+        }
+        counters.insert(sender, entry.counter);
+    }
+    Ok(())
+}
+
 pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &Offered) -> Result<Seq, OfferError> {
     present(tables, actor)?;
     let append = &offered.append;
@@ -64,6 +84,7 @@ pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &
         if append.from != CopyFrom::Place(head, group::version(tables, log)?) {
             return Err(OfferError::Moved);
         }
+        go_on(tables, log, append)?;
         head = copy::take_all(tables, (log, &row), append, copy::Side::Hub)?;
     }
     if offered.complete {
