@@ -145,7 +145,7 @@ impl<'b> Batch<'b> {
     }
 
     /// Is the server given back what it lost?
-    pub(super) fn is_restored(&self) -> Result<bool, ApplyError> {
+    fn is_restored(&self) -> Result<bool, ApplyError> {
         Ok(restore::is_under_way(self.tx, fresh::now_ms())?)
     }
 

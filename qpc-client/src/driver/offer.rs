@@ -50,8 +50,8 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, restored: Restored) -> Re
                 let mut applied = Applied::default();
                 if lacked > 0 {
                     let text = format!(
-                        "The server was restored from a backup: it had lost {lacked} entries that this device has seen. \
-                         They were given back to it where it waited for them."
+                        "The server was restored from a backup and had lost what came since (entries that this device has seen: \
+                         {lacked}). What it waits for was given back to it."
                     );
                     applied.alarm(tx, text)?;
                 }
@@ -86,15 +86,16 @@ impl Giving<'_> {
             return Ok(lacked);
         }
         // Where they differ already, following the log says so.
-        let given = self.is_ours(head, chain).await?;
+        let mut given = self.is_ours(head, chain).await?;
         loop {
             let entries = if given { self.page(head).await? } else { Vec::new() };
             let complete = entries.is_empty();
-            let Some((now, _)) = self.offer(entries, complete).await? else { break };
-            if complete || now <= head {
-                break;
+            match self.offer(entries, complete).await? {
+                Some((now, _)) if !complete && now > head => head = now,
+                _ if complete => break,
+                // What the server does not take from this device is nothing to wait for.
+                _ => given = false,
             }
-            head = now;
         }
         Ok(lacked)
     }

@@ -99,7 +99,7 @@ pub(crate) fn get(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result
     bytes.map(decode).transpose()
 }
 
-/// Entries after a place that are still kept, in a row: at most so many, and no more once their bytes reach so many.
+/// Entries after a place that are still kept whole, in a row: at most so many, and no more once their bytes reach so many.
 pub(crate) fn after(
     tx: &Transaction<'_>,
     conversation: Local,
@@ -110,6 +110,9 @@ pub(crate) fn after(
     while all.len() < most && bytes < most_bytes {
         at = at.next();
         let Some(entry) = get(tx, conversation, at)? else { break };
+        if !matches!(entry.content, Some(v1::entry::Content::Body(_))) {
+            break;
+        }
         bytes = bytes.saturating_add(entry.encoded_len());
         all.push(entry);
     }
