@@ -6,7 +6,7 @@
 
 use qpc_proto::{address::Address, id::ConversationName, v1::ContactState};
 
-use super::{Refusal, StoreFault};
+use super::StoreFault;
 
 /// What the actor decides about a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,15 +55,4 @@ pub enum ContactError {
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
-}
-
-impl From<Refusal> for ContactError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::DeviceGone => Self::DeviceGone,
-            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
-            Refusal::NotFound => Self::NotFound,
-            Refusal::Fault(fault) => Self::Fault(fault),
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use qpc_proto::{id::DeviceId, suite::Suite};
 
-use super::{Refusal, StoreFault};
+use super::StoreFault;
 
 /// Key packages to add.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,15 +55,4 @@ pub enum ClaimError {
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
-}
-
-impl From<Refusal> for ClaimError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::DeviceGone => Self::DeviceGone,
-            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
-            Refusal::NotFound => Self::NotFound,
-            Refusal::Fault(fault) => Self::Fault(fault),
-        }
-    }
 }

@@ -81,17 +81,6 @@ pub enum LinkError {
     Fault(#[from] StoreFault),
 }
 
-impl From<Refusal> for LinkError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::DeviceGone => Self::DeviceGone,
-            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
-            Refusal::NotFound => Self::NotFound,
-            Refusal::Fault(fault) => Self::Fault(fault),
-        }
-    }
-}
-
 /// Why a request does not wait.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {

@@ -14,7 +14,7 @@ use qpc_proto::{
     v1,
 };
 
-use super::{Actor, GroupChange, GroupState, Judged, LinkRefusal, Refusal, StoreFault};
+use super::{Actor, GroupChange, GroupState, Judged, LinkRefusal, StoreFault};
 
 /// What a conversation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -351,17 +351,6 @@ pub enum AppendError {
     Fault(#[from] StoreFault),
 }
 
-impl From<Refusal> for AppendError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::DeviceGone => Self::DeviceGone,
-            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
-            Refusal::NotFound => Self::NotFound,
-            Refusal::Fault(fault) => Self::Fault(fault),
-        }
-    }
-}
-
 /// Why a conversation was not created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CreateConversationError {
@@ -400,15 +389,4 @@ pub enum ReadError {
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
-}
-
-impl From<Refusal> for ReadError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::DeviceGone => Self::DeviceGone,
-            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
-            Refusal::NotFound => Self::NotFound,
-            Refusal::Fault(fault) => Self::Fault(fault),
-        }
-    }
 }

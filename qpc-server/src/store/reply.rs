@@ -54,6 +54,23 @@ impl Refusal {
     pub(super) const COME_AGAIN: StoreFault = StoreFault::Busy;
 }
 
+macro_rules! from_refusals {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<Refusal> for $error {
+            fn from(refusal: Refusal) -> Self {
+                match refusal {
+                    Refusal::DeviceGone => Self::DeviceGone,
+                    Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
+                    Refusal::NotFound => Self::NotFound,
+                    Refusal::Fault(fault) => Self::Fault(fault),
+                }
+            }
+        })+
+    };
+}
+
+from_refusals!(ContactError, ClaimError, LinkError, AppendError, ReadError, OfferError);
+
 /// The reply to a verb that has been queued. Dropping it does not undo the verb.
 #[derive(Debug)]
 #[must_use = "a verb's outcome is known from its reply alone"]

@@ -2,7 +2,7 @@
 
 use qpc_proto::{chain::ChainValue, id::Seq};
 
-use super::{ConversationKind, CopyAppend, Refusal, StoreFault};
+use super::{ConversationKind, CopyAppend, StoreFault};
 
 /// A restore: it is what a server's incarnations are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +63,4 @@ pub enum OfferError {
     /// The store itself failed.
     #[error(transparent)]
     Fault(#[from] StoreFault),
-}
-
-impl From<Refusal> for OfferError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::DeviceGone => Self::DeviceGone,
-            Refusal::Suspended => Self::Fault(Refusal::COME_AGAIN),
-            Refusal::NotFound => Self::NotFound,
-            Refusal::Fault(fault) => Self::Fault(fault),
-        }
-    }
 }
