@@ -42,16 +42,22 @@ async fn a_person_registers_and_a_second_device_comes_by_password() {
     assert_eq!(ids, [(phone.id.to_bytes(), true), (laptop.id.to_bytes(), false)]);
 }
 
+/// A connection on which another device of somebody was enrolled, and has not proved itself.
+async fn enrolled(house: &House, of: &Person) -> (Wire, Device) {
+    let second = house.connect().await;
+    second.login(of).await.unwrap();
+    let laptop = Device::new();
+    let enrol = v1::EnrolDevice { device: Some(of.certify(&laptop)), device_name: "laptop".into() };
+    assert!(matches!(second.call(Method::EnrolDevice(enrol)).await, Outcome::EnrolDevice(_)));
+    (second, laptop)
+}
+
 /// Invariant 12, where a device is authenticated without another look at the store.
 #[tokio::test]
 async fn a_device_revoked_between_its_enrolment_and_its_proof_is_refused() {
     let house = House::start().await;
     let (alice, _, wire) = house.newcomer("alice").await;
-    let second = house.connect().await;
-    second.login(&alice).await.unwrap();
-    let laptop = Device::new();
-    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
-    assert!(matches!(second.call(Method::EnrolDevice(enrol)).await, Outcome::EnrolDevice(_)));
+    let (second, laptop) = enrolled(&house, &alice).await;
     let revoke = v1::RevokeDevice { device_id: laptop.id.to_bytes() };
     assert!(matches!(wire.call(Method::RevokeDevice(revoke)).await, Outcome::RevokeDevice(_)));
     for _ in 0..2 {
@@ -97,11 +103,7 @@ async fn who_is_suspended_is_told_after_the_proof_alone() {
 async fn who_is_suspended_between_enrolment_and_proof_is_refused_and_sessions_end() {
     let house = House::start().await;
     let (alice, _, wire) = house.newcomer("alice").await;
-    let second = house.connect().await;
-    second.login(&alice).await.unwrap();
-    let laptop = Device::new();
-    let enrol = v1::EnrolDevice { device: Some(alice.certify(&laptop)), device_name: "laptop".into() };
-    assert!(matches!(second.call(Method::EnrolDevice(enrol)).await, Outcome::EnrolDevice(_)));
+    let (second, laptop) = enrolled(&house, &alice).await;
     let suspend = AdminRequest::SuspendAccount { name: "alice".into(), dry_run: false };
     assert_eq!(house.admin(suspend).await, AdminAnswer::Done { sessions: 1 });
     assert_eq!(wire.close_code().await, Some(CloseCode::Suspended));
