@@ -157,6 +157,7 @@ pub async fn creation(
         message_id: random.message_id().to_bytes(),
         commit: founded.commit,
         group_info: founded.group_info,
+        again: false,
     };
     Ok((request, engine))
 }

@@ -135,6 +135,7 @@ impl Workbench {
             group_info: BODY,
             group: None,
             continues: None,
+            again: false,
             now_ms: NOW_MS,
         };
         self.runtime.block_on(self.store.create_conversation(actor, new))?;

@@ -10,6 +10,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod join;
 pub(crate) mod key_packages;
 pub(crate) mod links;
+mod lost;
 mod offer;
 pub(crate) mod own;
 pub(crate) mod pending;

@@ -1,8 +1,11 @@
 //! How things stand with others, by the server's list: asked for where another device of the account may have changed it.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use qpc_proto::{address::Address, v1};
+use qpc_proto::{
+    address::Address,
+    v1::{self, ContactAnswer, ContactState},
+};
 
 use super::session::End;
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
     apply::{self, Applied},
     core::Core,
     store::{
-        StoreError,
+        StoreError, contact,
         due::{self, What},
     },
     transport::{CallError, Link},
@@ -79,5 +82,57 @@ pub(crate) async fn refresh(core: &Arc<Core>, link: &Link) -> Result<(), Refresh
             Some(last) if page.more && last > after => after = last,
             _ => return Ok(()),
         }
+    }
+}
+
+/// Says again to a restored server whom the person has accepted or blocked since the backup.
+pub(super) async fn say_again(core: &Arc<Core>, link: &Link) -> Result<(), End> {
+    let mut known: HashMap<_, _> =
+        core.store.run(contact::all).await?.into_iter().map(|known| (known.address, known.state)).collect();
+    let mut after = String::new();
+    loop {
+        let page = link.call(v1::ListContacts { after: after.clone() }).await?;
+        let last = page.contacts.last().map(|last| last.address.clone());
+        for listed in &page.contacts {
+            let Ok(address) = Address::parse(&listed.address) else { continue };
+            match (listed.state(), known.remove(&address)) {
+                (ContactState::Pending, Some(ContactState::Accepted)) => {
+                    answer(link, &address, ContactAnswer::Accept).await?;
+                }
+                (state, Some(ContactState::Blocked)) if state != ContactState::Blocked => {
+                    answer(link, &address, ContactAnswer::Block).await?;
+                }
+                _ => {}
+            }
+        }
+        match last {
+            Some(last) if page.more && last > after => after = last,
+            _ => break,
+        }
+    }
+    for (address, _) in known.into_iter().filter(|(_, state)| *state == ContactState::Blocked) {
+        answer(link, &address, ContactAnswer::Block).await?;
+    }
+    Ok(())
+}
+
+/// Says again that the person has accepted somebody, if they have.
+pub(super) async fn accept_again(core: &Arc<Core>, link: &Link, address: &Address) -> Result<(), End> {
+    let of = address.clone();
+    let known = core.store.run(move |tx| contact::get(tx, &of)).await?;
+    match known.map(|known| known.state) {
+        Some(ContactState::Accepted) => answer(link, address, ContactAnswer::Accept).await,
+        _ => Ok(()),
+    }
+}
+
+async fn answer(link: &Link, address: &Address, answer: ContactAnswer) -> Result<(), End> {
+    match link.call(v1::AnswerContact { address: address.to_string(), answer: answer.into() }).await {
+        Ok(_) => Ok(()),
+        Err(CallError::Refused(refused)) => {
+            tracing::debug!(%refused, "the server did not take an answer again");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
     }
 }

@@ -15,16 +15,16 @@ use qpc_proto::{
 };
 use tokio::time::sleep;
 
-use super::session::End;
+use super::{contacts, session::End};
 use crate::{
     apply::Applied,
     core::Core,
     store::{
         conversation::{self, Conversation, Kind},
-        entry,
+        entry, founding, lost,
         restore::{self, Restored},
     },
-    transport::{CallError, Link},
+    transport::{CallError, Link, Refused},
 };
 
 /// Pause after a refusal that passes, where the server names none.
@@ -39,9 +39,16 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, restored: Restored) -> Re
     }
     let mut lacked: u64 = 0;
     for log in core.store.run(conversation::followed).await? {
-        let Some(name) = log.name.clone().filter(|name| name.domain == core.me.address().domain) else { continue };
-        lacked = lacked.saturating_add(Giving { core, link, log, name }.run().await?);
+        let local = log.local;
+        match give(core, link, log).await? {
+            Given::All { lacked: more } => lacked = lacked.saturating_add(more),
+            Given::Unknown { lacked: more } => {
+                lacked = lacked.saturating_add(more);
+                core.store.run(move |tx| lost::put(tx, local)).await?;
+            }
+        }
     }
+    contacts::say_again(core, link).await?;
     tracing::info!(lacked, "the server was restored from a backup, and has been offered what it lacked");
     let told = Arc::clone(core);
     core.store
@@ -64,6 +71,28 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, restored: Restored) -> Re
     Ok(())
 }
 
+/// What became of an offer.
+pub(super) enum Given {
+    /// The server has what this device has, or what it takes of that; so many entries it had not.
+    All {
+        /// Entries.
+        lacked: u64,
+    },
+    /// It does not know the conversation, and this device can't make it again now.
+    Unknown {
+        /// Entries.
+        lacked: u64,
+    },
+}
+
+/// Offers what there is of one log, if it is one of this account's server; says what became of that.
+pub(super) async fn give(core: &Arc<Core>, link: &Link, log: Conversation) -> Result<Given, End> {
+    match log.name.clone().filter(|name| name.domain == core.me.address().domain) {
+        Some(name) => Giving { core, link, log, name }.run().await,
+        None => Ok(Given::All { lacked: 0 }),
+    }
+}
+
 /// One log.
 struct Giving<'g> {
     core: &'g Arc<Core>,
@@ -74,8 +103,16 @@ struct Giving<'g> {
 
 impl Giving<'_> {
     /// Offers what there is; says how much the server did not have.
-    async fn run(&self) -> Result<u64, End> {
-        let Some((mut head, chain)) = self.offer(Vec::new(), false).await? else { return Ok(0) };
+    async fn run(&self) -> Result<Given, End> {
+        let mut first = self.offer(Vec::new(), false).await?;
+        let unknown = |refused: &Refused| refused.code == Some(Code::NotFound) && self.log.kind != Kind::Inbox;
+        if first.as_ref().is_err_and(|refused| unknown(refused)) {
+            if !self.make_again().await? {
+                return Ok(Given::Unknown { lacked: self.log.seq.0 });
+            }
+            first = self.offer(Vec::new(), false).await?;
+        }
+        let Ok((mut head, chain)) = first else { return Ok(Given::All { lacked: 0 }) };
         let lacked = self.log.seq.0.saturating_sub(head.0);
         if self.log.kind == Kind::Inbox {
             if lacked > 0 {
@@ -83,7 +120,7 @@ impl Giving<'_> {
                 let local = self.log.local;
                 self.core.store.run(move |tx| conversation::set_position(tx, local, head, &chain)).await?;
             }
-            return Ok(lacked);
+            return Ok(Given::All { lacked });
         }
         // Where they differ already, following the log says so.
         let mut given = self.is_ours(head, chain).await?;
@@ -91,13 +128,27 @@ impl Giving<'_> {
             let entries = if given { self.page(head).await? } else { Vec::new() };
             let complete = entries.is_empty();
             match self.offer(entries, complete).await? {
-                Some((now, _)) if !complete && now > head => head = now,
+                Ok((now, _)) if !complete && now > head => head = now,
                 _ if complete => break,
                 // What the server does not take from this device is nothing to wait for.
                 _ => given = false,
             }
         }
-        Ok(lacked)
+        Ok(Given::All { lacked })
+    }
+
+    /// Makes a conversation again that was made after the backup, if this device is the one that has made it.
+    async fn make_again(&self) -> Result<bool, End> {
+        let local = self.log.local;
+        let Some(request) = self.core.store.run(move |tx| founding::again(tx, local)).await? else { return Ok(false) };
+        match self.link.call(request).await {
+            Ok(_) => Ok(true),
+            Err(CallError::Refused(refused)) => {
+                tracing::debug!(%refused, "a conversation was not made again");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Is the server's log the beginning of the one that is here?
@@ -117,22 +168,26 @@ impl Giving<'_> {
         Ok(self.core.store.run(move |tx| entry::after(tx, local, after, page)).await?)
     }
 
-    /// One offer; gives where the log ends then, or nothing where the server does not want it.
-    async fn offer(&self, entries: Vec<v1::Entry>, complete: bool) -> Result<Option<(Seq, ChainValue)>, End> {
+    /// One offer; gives where the log ends then, or why the server does not want it.
+    async fn offer(
+        &self,
+        entries: Vec<v1::Entry>,
+        complete: bool,
+    ) -> Result<Result<(Seq, ChainValue), Box<Refused>>, End> {
         let offer = v1::Offer { conversation: Some(self.name.to_wire()), entries, complete };
         for _ in 0..ATTEMPTS {
             match self.link.call(offer.clone()).await {
                 Ok(end) => {
                     let chain = ChainValue::parse(&end.chain);
                     let chain = chain.ok_or(CallError::Protocol("a chain value has 32 bytes"))?;
-                    return Ok(Some((Seq(end.head_seq), chain)));
+                    return Ok(Ok((Seq(end.head_seq), chain)));
                 }
                 Err(CallError::Refused(refused)) if refused.code.is_some_and(Code::retryable) => {
                     sleep(refused.retry_after.max(PAUSE)).await;
                 }
                 Err(CallError::Refused(refused)) => {
                     tracing::debug!(%refused, "the server did not take what it was offered");
-                    return Ok(None);
+                    return Ok(Err(refused));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -29,7 +29,7 @@ use crate::{
     store::{
         Local, StoreError, contact,
         conversation::{self, Conversation, Kind, State},
-        entry, message, missed, outbox,
+        entry, founding, message, missed, outbox,
         pending::{self, Pending},
         report,
         returned::{self, Left},
@@ -297,6 +297,7 @@ pub(crate) fn create_request(
         message_id: id.to_bytes(),
         group_info: new.group_info.into(),
         commit: new.staged.map(|staged| staged.to_wire()),
+        again: false,
     };
     let request = v1::Request { method: Some(Method::CreateConversation(request)) };
     Ok(Pending { conversation: 0, id, counter, request: request.encode_to_vec().into() })
@@ -473,6 +474,7 @@ pub(crate) fn accepted(
     if conversation.state == State::Creating {
         conversation::set_state(tx, conversation.local, State::Active)?;
         conversation::set_waiting(tx, conversation.local, None)?;
+        founding::keep(tx, pending, fresh::now_ms())?;
         if let Some(peer) = &conversation.peer {
             let known = contact::get(tx, peer)?.map_or(ContactState::Unspecified, |contact| contact.state);
             if known == ContactState::Unspecified {

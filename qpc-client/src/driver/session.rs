@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Greeted, describe, join, key_packages, links, offer, own, pending, proposals, receive, renew, send, uploads,
+    Greeted, describe, join, key_packages, links, lost, offer, own, pending, proposals, receive, renew, send, uploads,
 };
 use crate::{
     apply::ApplyError,
@@ -68,6 +68,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, greeted: Option<Greeted>)
         ended = links::run(core, link, links_due) => ended,
         ended = renew::run(core, link) => ended,
         ended = uploads::run(core, link) => ended,
+        ended = lost::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };
     match ended {

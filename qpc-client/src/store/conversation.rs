@@ -215,7 +215,20 @@ pub(crate) fn going_on(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreE
 
 /// Logs to follow: those, and what is not read to its end yet.
 pub(crate) fn followed(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
-    many(tx, "WHERE state IN (3, 5) AND distrusted = 0 ORDER BY kind, local", [])
+    many(
+        tx,
+        "WHERE state IN (3, 5) AND distrusted = 0 AND local NOT IN (SELECT conversation FROM lost) ORDER BY kind, local",
+        [],
+    )
+}
+
+/// Logs that would be followed if the server knew them.
+pub(super) fn lost(tx: &Transaction<'_>) -> Result<Vec<Conversation>, StoreError> {
+    many(
+        tx,
+        "WHERE state IN (3, 5) AND distrusted = 0 AND local IN (SELECT conversation FROM lost) ORDER BY kind, local",
+        [],
+    )
 }
 
 /// Sets where this device stands in the log.

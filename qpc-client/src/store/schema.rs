@@ -424,6 +424,17 @@ CREATE TABLE server_restore (
 ) STRICT;
 ";
 
+/// What a server that was restored from a backup may not know (store/founding.rs, store/lost.rs).
+const LOST: &str = "
+CREATE TABLE founding (
+    conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE,
+    made_ms INTEGER NOT NULL,
+    request BLOB NOT NULL
+) STRICT;
+CREATE INDEX founding_by_age ON founding (made_ms);
+CREATE TABLE lost (conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE) STRICT;
+";
+
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -448,6 +459,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(QUEUED),
         M::up(CONTINUATIONS),
         M::up(RESTORES),
+        M::up(LOST),
     ])
 }
 

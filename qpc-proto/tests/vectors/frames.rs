@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use prost::Message;
 use qpc_proto::{
     id::DeviceId,
     v1::{self, answer::Result as Ans, request::Method as Req},
@@ -49,6 +50,7 @@ pub(crate) fn requests() -> Vec<Req> {
             message_id: message().to_bytes(),
             commit: Some(bundle()),
             group_info: Bytes::new(),
+            again: false,
         }),
         Req::SubmitCommit(v1::SubmitCommit {
             conversation: Some(name().to_wire()),
@@ -294,4 +296,12 @@ pub(crate) fn answer_name(answer: &Ans) -> &'static str {
         Ans::ReadBlob(_) => "ReadBlobAnswer",
         Ans::ReleaseBlob(_) => "ReleaseBlobAnswer",
     }
+}
+
+/// A field that came later: requests of before it stay the same bytes, and what it adds is these.
+#[test]
+fn a_creation_that_is_repeated_says_so_in_a_field_of_its_own() {
+    let create = v1::CreateConversation { again: true, ..Default::default() };
+    assert_eq!(create.encode_to_vec(), [0x38, 1]);
+    assert!(v1::CreateConversation::decode(&[][..]).is_ok_and(|before| !before.again));
 }

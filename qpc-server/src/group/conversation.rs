@@ -60,6 +60,7 @@ impl Groups {
             group_info: request.group_info,
             group: None,
             continues: None,
+            again: request.again,
             now_ms: self.clock.unix_ms(),
         };
         let (this, actor) = (Arc::clone(self), actor.clone());

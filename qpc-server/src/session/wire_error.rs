@@ -315,6 +315,7 @@ impl From<CreateConversationError> for WireError {
                 Self::new(Code::ConversationExists, "the two have a direct conversation")
                     .with(|error| error.conversation = Some(name.to_wire()))
             }
+            CreateConversationError::NotAwaited => Self::new(Code::NotAwaited, "no restore is under way"),
             CreateConversationError::Append(error) => error.into(),
         }
     }

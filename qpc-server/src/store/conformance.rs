@@ -133,6 +133,7 @@ suite! { $ store_conformance of store:
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;
     restore:
         a_restored_conversation_is_read_only_until_its_devices_have_come,
+        what_was_made_after_the_backup_is_made_again_while_a_restore_is_under_way,
         a_restored_conversation_waits_for_a_time_and_for_those_who_were_here_of_late,
         what_is_given_back_is_stored_as_it_was;
     upkeep:

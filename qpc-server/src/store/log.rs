@@ -184,6 +184,8 @@ pub struct NewConversation {
     pub group: Option<GroupState>,
     /// The conversation that the group continues, as its context says.
     pub continues: Option<ConversationName>,
+    /// It was made before, and was lost with what came after a backup.
+    pub again: bool,
     /// The server's clock.
     pub now_ms: u64,
 }
@@ -357,6 +359,9 @@ pub enum CreateConversationError {
     /// The pair has a direct conversation already.
     #[error("the two have a direct conversation")]
     DirectExists(ConversationName),
+    /// Nothing is made again, because no restore is under way.
+    #[error("no restore is under way")]
+    NotAwaited,
     /// As in an append; [`AppendError::IdConflict`] where the name is in use by another creation.
     #[error(transparent)]
     Append(#[from] AppendError),

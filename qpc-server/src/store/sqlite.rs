@@ -143,6 +143,7 @@ const LAYOUT: Layout = Layout {
         include_str!("sqlite/followers.sql"),
         include_str!("sqlite/continuations.sql"),
         include_str!("sqlite/restores.sql"),
+        include_str!("sqlite/lost.sql"),
     ],
 };
 

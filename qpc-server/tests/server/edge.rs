@@ -238,6 +238,7 @@ impl Guest {
             message_id: message_id(),
             commit: Some(commit.clone()),
             group_info,
+            again: false,
         };
         let answer = self.wire.call(Method::CreateConversation(create)).await;
         assert!(matches!(answer, answer::Result::CreateConversation(_)), "{answer:?}");

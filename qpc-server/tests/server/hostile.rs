@@ -106,6 +106,7 @@ async fn creates(creator: &mut Member, others: &mut [&mut Member], peer: &str) -
         message_id: message_id(),
         commit: Some(commit),
         group_info,
+        again: false,
     };
     let answer = creator.guest.wire.call(Method::CreateConversation(create)).await;
     assert!(matches!(answer, answer::Result::CreateConversation(_)), "{answer:?}");
@@ -340,6 +341,7 @@ async fn a_conversation_begins_with_the_group_of_its_creator() {
         message_id: message_id(),
         commit: Some(hand.adding(&[&bobs])),
         group_info,
+        again: false,
     };
     let two = alice.wire.call(Method::CreateConversation(two)).await;
     assert_eq!(code(&two), Some(Code::SettingsForbidden), "no conversation of two");

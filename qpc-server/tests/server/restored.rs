@@ -159,6 +159,69 @@ fn a_restored_conversation_waits_no_longer_than_it_was_told_to() {
     bob.expects(["three"]);
 }
 
+#[test]
+fn conversations_that_were_begun_after_the_backup_are_made_again() {
+    let net = Net::start();
+    let (alice, bob) = net.pair();
+    let [carol, dave, eve] = ["carol", "dave", "eve"].map(|name| net.person(name));
+    net.acquaint(&alice, &dave);
+    net.acquaint(&carol, &eve);
+    back_up(&net);
+
+    net.acquaint(&alice, &carol);
+    carol.say(&alice, ["two"]);
+    alice.expects(["two"]);
+    carol.do_it(Command::Block { who: "eve".into() });
+    let is_in = |person: &Person| {
+        person.until("in the crew", |me| me.conversations().iter().any(|one| one.title == "crew"));
+    };
+    alice.do_it(new_group("crew", ["bob", "carol"]));
+    is_in(&bob);
+    is_in(&carol);
+    bob.write("crew", ["hello all"]);
+    alice.expects(["hello all"]);
+    alice.do_it(Command::GroupAdd { group: "crew".into(), members: vec!["dave".into()] });
+    is_in(&dave);
+    carol.expects(["hello all"]);
+    carol.disconnect();
+    dave.write("crew", ["glad to be here"]);
+    alice.expects(["glad to be here"]);
+    bob.expects(["glad to be here"]);
+    alice.disconnect();
+
+    // Who made them comes last, and carol has not read what dave has said.
+    restore(&net);
+    bob.write("crew", ["alice?"]);
+    carol.connect();
+    carol.say(&alice, ["three"]);
+    match carol.do_it(Command::Flush) {
+        Outcome::Flushed { waiting } => assert!(waiting[0].reason.contains("was restored"), "{waiting:?}"),
+        other => panic!("{other:?}"),
+    }
+    alice.connect();
+    alice.expects_among("three");
+    carol.expects_among("glad to be here");
+    for person in [&alice, &carol, &dave] {
+        person.expects_among("alice?");
+    }
+    alice.say(&carol, ["four"]);
+    carol.expects_among("four");
+    dave.write("crew", ["all are here"]);
+    for person in [&alice, &bob, &carol] {
+        person.expects_among("all are here");
+    }
+    for person in [&alice, &bob, &carol, &dave] {
+        assert_eq!(alarms(person), Vec::<String>::new(), "{}", person.name);
+    }
+    // Nor is it forgotten whom anybody has blocked.
+    eve.say(&carol, ["anybody there?"]);
+    eve.until("sent", |eve| eve.status().outbox == 0);
+    alice.say(&carol, ["five"]);
+    carol.expects_among("five");
+    assert!(carol.unshown().iter().all(|message| message.body != "anybody there?"));
+    assert_eq!(net.block(net.store().awaited()).unwrap().devices, 0);
+}
+
 /// What a device says that it was given before the restore, and the server has not.
 fn said_before(room: &Room, seq: u64, counter: u64, sender: DeviceId, chain: ChainValue) -> LogEntry {
     let mut entry = LogEntry {

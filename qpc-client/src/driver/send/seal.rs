@@ -11,6 +11,7 @@ use crate::{
     store::{
         Local, contact,
         conversation::{self, Conversation},
+        lost,
         outbox::{self, Outgoing, Sealed},
     },
     trust::Me,
@@ -23,7 +24,7 @@ pub(super) struct Batch {
 }
 
 /// Takes what may be sent now, at most `room`, and encrypts what is not encrypted. `held` conversations get
-/// nothing encrypted, `troubled` ones send nothing.
+/// nothing encrypted, `troubled` ones send nothing, nor do those that the server does not know.
 pub(super) fn next(
     tx: &Transaction<'_>,
     me: &Me,
@@ -31,8 +32,9 @@ pub(super) fn next(
     held: &HashSet<Local>,
     troubled: &HashSet<Local>,
 ) -> Result<Batch, ApplyError> {
+    let lost = lost::locals(tx)?;
     let due = outbox::next(tx, room, |conversation, sealed| {
-        !troubled.contains(&conversation) && (sealed || !held.contains(&conversation))
+        !troubled.contains(&conversation) && !lost.contains(&conversation) && (sealed || !held.contains(&conversation))
     })?;
     let mut batch = Batch { ready: Vec::new(), applied: Applied::default() };
     if due.is_empty() {

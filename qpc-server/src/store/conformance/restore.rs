@@ -4,11 +4,12 @@ use bytes::Bytes;
 use qpc_proto::{
     chain::{EntryContent, EntryKind, LogEntry},
     id::{ConversationName, Counter, Seq},
+    role::Role,
 };
 
 use super::{
     Backend,
-    world::{World, inbox_of, wait},
+    world::{World, inbox_of, state, wait},
 };
 use crate::store::*;
 
@@ -164,4 +165,55 @@ pub fn what_is_given_back_is_stored_as_it_was(backend: &dyn Backend) {
     assert_eq!(awaited(&world), (0, 0));
     world.say(&alice, &talk, "four");
     assert!(wait(world.store.restored()).unwrap().is_some());
+}
+
+pub fn what_was_made_after_the_backup_is_made_again_while_a_restore_is_under_way(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, bob, carol) = (world.person("alice"), world.person("bob"), world.person("carol"));
+    let old = world.another_device(&bob);
+    world.friends(&alice, &bob);
+    world.friends(&alice, &carol);
+    world.now_ms.set(world.now_ms.get() + 8 * DAY_MS);
+    for device in [&alice, &bob, &carol] {
+        wait(world.store.touch_device(device, world.now_ms.get())).unwrap();
+    }
+    let again = |new: NewConversation| NewConversation { again: true, now_ms: world.now_ms.get(), ..new };
+    let make = |new: &NewConversation| wait(world.store.create_conversation(&alice, new.clone()));
+    let (of_two, of_one) = (again(world.new_group(&[&bob])), again(world.new_group(&[])));
+    assert_eq!(make(&of_two), Err(CreateConversationError::NotAwaited), "it was never restored");
+    let restored = restore(&world);
+    let before = awaited(&world);
+    let made = make(&of_two).unwrap();
+    make(&of_one).unwrap();
+    // Two for the members of the first, without the device in the drawer, and one for the other.
+    assert_eq!(awaited(&world), (before.0 + 2, 3));
+    assert_eq!(make(&of_two).unwrap(), made, "the same answer");
+    let crew = &of_two.conversation;
+    let next = || world.message(&alice, crew, b"next");
+    assert_eq!(world.append(&alice, &next()), Err(AppendError::ReadOnly));
+    assert_eq!(world.append(&alice, &world.message(&alice, &of_one.conversation, b"next")), Err(AppendError::ReadOnly));
+
+    // Who comes into it by what is given back may have more of it.
+    let mut given = said_since(&world, &bob, &bob, crew, &["one"]);
+    let role = |one: &&Actor| if one.account() == alice.account() { Role::Owner } else { Role::Member };
+    let members = [&alice, &bob, &carol].map(|one| (one.address().clone(), role(&one)));
+    given.append.change = Some(CopyChange {
+        version: world.version(&bob, crew),
+        state: state("with carol", Some("tree of three")),
+        added: vec![(carol.address().clone(), [9; 32], given.append.entries[0].entry.seq)],
+        ended: Vec::new(),
+        members: members.into(),
+        trees: Vec::new(),
+    });
+    offer(&world, &bob, given).unwrap();
+    offer(&world, &alice, said_since(&world, &alice, &alice, crew, &[])).unwrap();
+    assert_eq!(world.append(&alice, &next()), Err(AppendError::ReadOnly), "carol may have more");
+    offer(&world, &carol, said_since(&world, &carol, &carol, crew, &[])).unwrap();
+    world.append(&alice, &next()).unwrap();
+    assert_eq!(offer(&world, &old, said_since(&world, &old, &old, crew, &[])), Err(OfferError::NotAwaited));
+
+    world.now_ms.set(restored.until_ms);
+    let late = again(world.new_group(&[&bob]));
+    assert_eq!(make(&late), Err(CreateConversationError::NotAwaited), "the time is over");
+    assert_eq!(make(&of_two).unwrap(), made, "what is there is answered as ever");
 }

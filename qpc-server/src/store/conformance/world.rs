@@ -148,6 +148,7 @@ impl World {
             group_info: Bytes::new(),
             group: None,
             continues: None,
+            again: false,
             now_ms: self.now_ms.get(),
         }
     }
@@ -167,6 +168,7 @@ impl World {
             group_info: Bytes::from_static(b"group info"),
             group: Some(state("epoch 0", Some("tree of one"))),
             continues: None,
+            again: false,
             now_ms: self.now_ms.get(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use qpc_proto::id::DeviceId;
+use qpc_proto::id::{AccountId, DeviceId};
 
 use super::World;
 use crate::store::{
@@ -13,6 +13,7 @@ use crate::store::{
 #[derive(Default, Clone)]
 pub(super) struct Restores {
     last: Option<Restored>,
+    seen_since_ms: u64,
     awaited: BTreeSet<(LogId, DeviceId)>,
 }
 
@@ -22,27 +23,24 @@ impl RestoreTables for World {
     }
 
     fn await_devices(&mut self, restored: Restored, within_ms: u64) -> Fallible<()> {
-        let seen = || self.accounts.devices.values().flatten();
-        let since = seen().map(|device| device.last_seen_ms).max().unwrap_or_default().saturating_sub(within_ms);
-        let mut awaited = BTreeSet::new();
-        for (log, row) in self.logs.rows.iter().filter(|(_, row)| !row.is_inbox()) {
-            for device in seen().filter(|device| device.last_seen_ms >= since) {
-                let member = row.members.get(&device.account).is_some_and(|member| member.until.is_none());
-                let owner = self.accounts.rows.get(&device.account).map(|(owner, _)| owner);
-                let own = |owner: &AccountRow| {
-                    owner.state == AccountState::Active && owner.address.domain == row.name().domain
-                };
-                if member && owner.is_some_and(own) {
-                    awaited.insert((*log, device.id));
-                }
-            }
+        let seen = self.accounts.devices.values().flatten().map(|device| device.last_seen_ms).max();
+        let seen_since_ms = seen.unwrap_or_default().saturating_sub(within_ms);
+        self.restores = Restores { last: Some(restored), seen_since_ms, awaited: BTreeSet::new() };
+        let logs: Vec<_> = self.logs.rows.keys().copied().collect();
+        for log in logs {
+            self.restores.awaited.extend(self.members_seen(log, |_| true));
         }
-        self.restores = Restores { last: Some(restored), awaited };
+        Ok(())
+    }
+
+    fn await_members(&mut self, log: LogId, members: &[AccountId]) -> Fallible<()> {
+        let awaited = self.members_seen(log, |account| members.contains(&account));
+        self.restores.awaited.extend(awaited);
         Ok(())
     }
 
     fn awaited_until(&mut self) -> Fallible<Option<u64>> {
-        let Restores { last, awaited } = &self.restores;
+        let Restores { last, awaited, .. } = &self.restores;
         Ok(last.filter(|_| !awaited.is_empty()).map(|restored| restored.until_ms))
     }
 
@@ -69,5 +67,21 @@ impl RestoreTables for World {
     fn arrived_everywhere(&mut self, device: DeviceId) -> Fallible<()> {
         self.restores.awaited.retain(|(_, of)| *of != device);
         Ok(())
+    }
+}
+
+impl World {
+    /// Devices of members of this server, of such accounts, that had been seen of late when it was restored.
+    fn members_seen(&self, log: LogId, of: impl Fn(AccountId) -> bool) -> Vec<(LogId, DeviceId)> {
+        let Some(row) = self.logs.rows.get(&log).filter(|row| !row.is_inbox()) else { return Vec::new() };
+        let own = |owner: &AccountRow| owner.state == AccountState::Active && owner.address.domain == row.name().domain;
+        let is_awaited = |account: AccountId| {
+            of(account)
+                && row.members.get(&account).is_some_and(|member| member.until.is_none())
+                && self.accounts.rows.get(&account).is_some_and(|(owner, _)| own(owner))
+        };
+        let devices = self.accounts.devices.values().flatten();
+        let seen = devices.filter(|device| device.last_seen_ms >= self.restores.seen_since_ms);
+        seen.filter(|device| is_awaited(device.account)).map(|device| (log, device.id)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Restores, and the devices that conversations wait for since, in SQL.
 
-use qpc_proto::id::DeviceId;
+use qpc_proto::id::{AccountId, DeviceId};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -18,20 +18,22 @@ use crate::store::{
 pub(super) fn note(connection: &Connection, restored: Restored, within_ms: u64) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM awaited", [])?;
     connection.execute(
-        "INSERT OR REPLACE INTO restores (one, at_ms, until_ms) VALUES (1, ?1, ?2)",
-        [int(restored.at_ms), int(restored.until_ms)],
+        "INSERT OR REPLACE INTO restores (one, at_ms, until_ms, seen_since_ms) \
+         VALUES (1, ?1, ?2, (SELECT coalesce(max(last_seen_ms), 0) - ?3 FROM devices))",
+        [int(restored.at_ms), int(restored.until_ms), int(within_ms)],
     )?;
-    connection.execute(
-        "INSERT INTO awaited (log, device) \
-         SELECT m.log, d.id FROM members m \
-         JOIN accounts a ON a.id = m.account AND a.state = ?2 \
-         JOIN logs l ON l.id = m.log AND l.domain = a.domain \
-         JOIN devices d ON d.account = m.account \
-         WHERE m.until_seq IS NULL AND d.last_seen_ms >= (SELECT max(last_seen_ms) FROM devices) - ?1",
-        [int(within_ms), state_number(AccountState::Active)],
-    )?;
+    connection.execute(&format!("{AWAIT} TRUE"), [state_number(AccountState::Active)])?;
     Ok(())
 }
+
+/// Has conversations of this server wait for those of their members' devices that had been seen of late; a condition follows.
+const AWAIT: &str = "\
+    INSERT OR IGNORE INTO awaited (log, device) \
+    SELECT m.log, d.id FROM members m \
+    JOIN accounts a ON a.id = m.account AND a.state = ?1 \
+    JOIN logs l ON l.id = m.log AND l.domain = a.domain \
+    JOIN devices d ON d.account = m.account \
+    WHERE m.until_seq IS NULL AND d.last_seen_ms >= (SELECT seen_since_ms FROM restores) AND";
 
 /// Who is awaited.
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<Awaited> {
@@ -48,6 +50,15 @@ impl RestoreTables for Rows<'_> {
 
     fn await_devices(&mut self, restored: Restored, within_ms: u64) -> Fallible<()> {
         note(self.connection, restored, within_ms).map_err(fault)?;
+        self.forget_awaited();
+        Ok(())
+    }
+
+    fn await_members(&mut self, log: LogId, members: &[AccountId]) -> Fallible<()> {
+        for account in members {
+            let of = params![state_number(AccountState::Active), log.0, account.as_bytes()];
+            self.run(&format!("{AWAIT} m.log = ?2 AND m.account = ?3"), of)?;
+        }
         self.forget_awaited();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Rows of restores, and of the devices that conversations wait for since.
 
-use qpc_proto::id::DeviceId;
+use qpc_proto::id::{AccountId, DeviceId};
 
 use super::{Fallible, LogId};
 use crate::store::{Awaited, Restored};
@@ -12,6 +12,8 @@ pub(in crate::store) trait RestoreTables {
     /// Notes a restore, in place of an earlier one. Each conversation of this server waits for the devices of those who are
     /// members now, of this server too, that were seen at most so long before the device that was seen last.
     fn await_devices(&mut self, restored: Restored, within_ms: u64) -> Fallible<()>;
+    /// So does one that was found to be lacking since, or to have these members, for such devices of theirs.
+    fn await_members(&mut self, log: LogId, members: &[AccountId]) -> Fallible<()>;
     /// Until when, if anybody is awaited anywhere.
     fn awaited_until(&mut self) -> Fallible<Option<u64>>;
     fn count_awaited(&mut self) -> Fallible<Awaited>;

@@ -13,7 +13,7 @@ use super::{
     contact, follower, group,
     inbox::{self, Draft},
     membership::{self, Made},
-    participant, present,
+    participant, present, restore,
 };
 use crate::store::{
     Actor, AppendError, Appended, Audience, CommitBundle, CreateConversationError, NewConversation, StoreFault,
@@ -38,6 +38,9 @@ pub(in crate::store) fn create_conversation(
     }
     if let Some((log, row)) = tables.log(&new.conversation)? {
         return Ok(created_before(tables, actor, new, (log, &row))?);
+    }
+    if new.again && !restore::is_under_way(tables, new.now_ms)? {
+        return Err(CreateConversationError::NotAwaited);
     }
     let (kind, pair) = match &new.peer {
         Some(address) if address == actor.address() => (LogKind::Personal, Some(judge_personal(tables, actor, new)?)),
@@ -93,6 +96,7 @@ pub(in crate::store) fn create_conversation(
         let at = Appended { seq: Seq(0), chain: ChainValue::genesis(&new.conversation), stored_ms: new.now_ms };
         let made = Made { log, row: &row, id: new.id, at, now_ms: new.now_ms };
         membership::name_to_others(tables, actor, &made, (actor.account(), false), &BTreeSet::new())?;
+        await_members(tables, new, log)?;
         return Ok(at);
     };
     // Before the entry is there, so that the creator's domain is told of it.
@@ -102,7 +106,17 @@ pub(in crate::store) fn create_conversation(
     membership::apply(tables, actor, &made, bundle, change)?;
     let welcomed = bundle.welcome_devices.iter().copied().collect();
     membership::name_to_others(tables, actor, &made, (actor.account(), false), &welcomed)?;
+    await_members(tables, new, log)?;
     Ok(at)
+}
+
+/// What was made again goes on once its members have given back what else it had.
+fn await_members(tables: &mut dyn Tables, new: &NewConversation, log: LogId) -> Result<(), StoreFault> {
+    if !new.again {
+        return Ok(());
+    }
+    let members: Vec<_> = tables.members(log)?.iter().map(|member| member.account).collect();
+    tables.await_members(log, &members)
 }
 
 fn first_entry(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use qpc_proto::id::{ConversationName, Seq};
+use qpc_proto::id::{AccountId, ConversationName, Seq};
 
 use super::{copy, follower, group, present};
 use crate::store::{
@@ -20,6 +20,11 @@ pub(in crate::store) fn restored(tables: &mut dyn Tables) -> Result<Option<Resto
 
 pub(in crate::store) fn awaited(tables: &mut dyn Tables) -> Result<Awaited, StoreFault> {
     tables.count_awaited()
+}
+
+/// May something be given back still?
+pub(super) fn is_under_way(tables: &mut dyn Tables, now_ms: u64) -> Result<bool, StoreFault> {
+    Ok(tables.restored()?.is_some_and(|restored| now_ms < restored.until_ms))
 }
 
 /// Does a conversation wait for what somebody has?
@@ -72,6 +77,22 @@ fn go_on(tables: &mut dyn Tables, log: LogId, append: &CopyAppend) -> Result<(),
     Ok(())
 }
 
+/// Who else is in the log by these entries and was not before, so that they may have more of it.
+fn added(
+    tables: &mut dyn Tables,
+    (log, actor): (LogId, &Actor),
+    append: &CopyAppend,
+) -> Result<Vec<AccountId>, StoreFault> {
+    let mut all = Vec::new();
+    for (address, ..) in append.change.iter().flat_map(|change| &change.added) {
+        let Some(account) = tables.account_at(address)?.map(|account| account.id) else { continue };
+        if account != actor.account() && tables.member(log, account)?.is_none() {
+            all.push(account);
+        }
+    }
+    Ok(all)
+}
+
 pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &Offered) -> Result<Seq, OfferError> {
     present(tables, actor)?;
     let append = &offered.append;
@@ -85,7 +106,9 @@ pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &
             return Err(OfferError::Moved);
         }
         go_on(tables, log, append)?;
+        let others = added(tables, (log, actor), append)?;
         head = copy::take_all(tables, (log, &row), append, copy::Side::Hub)?;
+        tables.await_members(log, &others)?;
     }
     if offered.complete {
         tables.arrived(log, actor.device())?;
