@@ -102,7 +102,7 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file can't be read.
-    #[error("{}: {error}{}", file.display(), hint(error))]
+    #[error("{}: {error}{}", file.display(), hint(file, error))]
     Unreadable {
         /// Which.
         file: PathBuf,
@@ -237,9 +237,15 @@ fn read(file: &Path) -> Result<source::Source, ConfigError> {
     Ok(source::Source::of(file.to_owned(), bytes)?)
 }
 
+/// Whether a file is one that systemd hands to a unit (`LoadCredential=`): it is there only while that runs.
+fn is_credential(file: &Path) -> bool {
+    file.starts_with("/run/credentials")
+}
+
 /// What to do about a file that can't be read.
-fn hint(error: &io::Error) -> &'static str {
+fn hint(file: &Path, error: &io::Error) -> &'static str {
     match error.kind() {
+        io::ErrorKind::NotFound if is_credential(file) => "; systemd has it there while the unit runs",
         io::ErrorKind::IsADirectory => "; name a file in it",
         io::ErrorKind::NotFound => "; name a file that is there",
         io::ErrorKind::PermissionDenied => "; let the server's user read it",

@@ -1,11 +1,12 @@
 //! The files that a configuration names: whether they are there and can be read, for who checks it before a start.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
-use super::{BlobBackend, Fault, Loaded, hint};
+use super::{BlobBackend, Fault, Loaded, hint, is_credential};
 
 impl Loaded {
-    /// What is wrong with the files that it names. Looks at them as they are now: a start reads them itself.
+    /// What is wrong with the files that it names. Looks at them as they are now: a start reads them itself. A credential of a
+    /// unit that does not run is nowhere, and no fault.
     #[must_use]
     pub fn check_files(&self) -> Vec<Fault> {
         let config = &self.config;
@@ -26,7 +27,10 @@ impl Loaded {
         let named = wanted.filter_map(|(key, file, _)| file.as_ref().map(|file| (key, file)));
         let mut faults: Vec<Fault> = named
             .filter_map(|(key, file)| Some((key, file, read(file).err()?)))
-            .map(|(key, file, error)| self.fault(key, key, format!("{}: {error}{}", file.display(), hint(&error))))
+            .filter(|(_, file, error)| error.kind() != ErrorKind::NotFound || !is_credential(file))
+            .map(|(key, file, error)| {
+                self.fault(key, key, format!("{}: {error}{}", file.display(), hint(file, &error)))
+            })
             .collect();
         if server.data_dir.exists() && !server.data_dir.is_dir() {
             let message =

@@ -157,6 +157,18 @@ fn secrets_come_from_files_and_never_twice() {
 }
 
 #[test]
+fn a_credential_of_a_unit_that_does_not_run_is_no_fault() {
+    let faults = |file: &str| {
+        let loaded = load(&format!("[storage]\nkey_file = \"{file}\"\n"), &[]).unwrap();
+        loaded.check_files().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(faults("/run/credentials/a-unit-of-no-system.service/db-key"), Vec::<String>::new());
+    assert!(faults("/run/nowhere/db-key")[0].ends_with("; name a file that is there"));
+    let token = "[server]\nauth_token_file = \"/run/credentials/a-unit-of-no-system.service/token\"\n";
+    assert!(load(token, &[]).is_err(), "what is read at once has to be there");
+}
+
+#[test]
 fn the_data_directory_holds_its_own_file() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE_NAME), "[server]\ndata_dir = \"elsewhere\"\ndomain = \"a.example\"\n")
