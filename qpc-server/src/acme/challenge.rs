@@ -104,3 +104,41 @@ fn answer(method: &Method, path: &str, answers: &Answers) -> Response<Full<Bytes
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What is answered to a request; nothing where the connection is closed.
+    async fn ask(stream: &mut TcpStream, path: &str) -> String {
+        // It may be closed by now.
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: chat.example\r\n\r\n").as_bytes()).await.ok();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok();
+        answer
+    }
+
+    #[tokio::test]
+    async fn visitors_are_few_and_stay_for_a_moment() {
+        let limits = AcmeLimits { visitors: 1, visit: Duration::from_millis(300), ..AcmeLimits::default() };
+        let door = Door::open("127.0.0.1:0".parse().unwrap(), &limits).await.unwrap();
+        let address = door.listener.local_addr().unwrap();
+        let answers = Answers::default();
+        answers.add("token", "the proof");
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { match door.serve(answers).await {} });
+
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ask(&mut second, "/.well-known/acme-challenge/token").await, "", "there is one already");
+        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "it was there for long enough");
+        let mut third = TcpStream::connect(address).await.unwrap();
+        let answer = ask(&mut third, "/.well-known/acme-challenge/token").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nthe proof"), "{answer}");
+        let mut long = TcpStream::connect(address).await.unwrap();
+        let answer = ask(&mut long, &format!("/{}", "x".repeat(2 * HEAD_MAX))).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+}

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use instant_acme::{Error, Problem};
 
 /// Longest text of the authority that is passed on, in characters.
-const SAID_MAX: usize = 400;
+const WORDS_MAX: usize = 400;
 /// What the names of ACME's errors begin with (RFC 8555 section 6.7).
 const ERRORS: &str = "urn:ietf:params:acme:error:";
 
@@ -97,7 +97,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// Text of others, cut and on one line.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_MAX).collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect()
 }
 
 fn remedy(kind: &str) -> &'static str {

@@ -51,6 +51,7 @@ struct Ordered {
     place: SocketAddr,
     dir: tempfile::TempDir,
     ahead_ms: Arc<AtomicU64>,
+    limits: AcmeLimits,
     house: Option<House>,
 }
 
@@ -60,7 +61,8 @@ impl Ordered {
         let place = free();
         let authority = Authority::start(place).await;
         let dir = tempfile::tempdir().unwrap();
-        Self { authority, place, dir, ahead_ms: Arc::default(), house: None }
+        let limits = AcmeLimits { look: Duration::from_millis(10), ..AcmeLimits::default() };
+        Self { authority, place, dir, ahead_ms: Arc::default(), limits, house: None }
     }
 
     /// Both, with the first certificate shown.
@@ -86,7 +88,7 @@ impl Ordered {
         let files = AcmeFiles::of(dir.path());
         let kept = files.certificate().map(Result::unwrap);
         let shown = kept.unwrap_or_else(|| dir.certificate(vec!["localhost".into()]).unwrap());
-        let limits = AcmeLimits { look: Duration::from_millis(10), ..AcmeLimits::default() };
+        let limits = self.limits.clone();
         let clock = Arc::new(Ahead(Arc::clone(&self.ahead_ms)));
         self.house = Some(
             House::start_of_parts(|parts| {
@@ -225,6 +227,36 @@ async fn an_authority_that_is_away_or_refuses_changes_nothing_and_is_asked_again
     of.until(|of| of.issued() == 2).await;
     of.until(|of| of.ends() > before).await;
     assert!(of.is_trusted().await);
+}
+
+#[tokio::test]
+async fn no_more_is_read_of_an_answer_than_is_allowed() {
+    let mut of = Ordered::new().await;
+    of.limits.exchange = Duration::from_secs(2);
+    of.authority.next(Mishap::Endless);
+    of.authority.next(Mishap::Silent);
+    of.start(|_| ()).await;
+    for failed in [1, 2] {
+        of.until(|of| of.failed() == failed).await;
+        assert_eq!((of.authority.orders() as u64, of.authority.mishaps_left() as u64), (failed, 2 - failed));
+        of.house().running.look_at_certificate();
+    }
+    of.until_trusted().await;
+    assert_eq!(of.issued(), 1);
+}
+
+#[tokio::test]
+async fn an_authority_that_nobody_vouches_for_is_told_nothing() {
+    let mut of = Ordered::new().await;
+    let other = Authority::start(of.place).await;
+    of.start(|settings| settings.roots = Roots::These(vec![other.root.clone()])).await;
+    of.until(|of| of.failed() == 1).await;
+    assert_eq!(of.authority.accounts(), 0);
+    of.stop().await;
+    // Nor do the system's roots, of which there may be none.
+    of.start(|settings| settings.roots = Roots::System).await;
+    of.until(|of| of.failed() == 1).await;
+    assert_eq!(of.authority.accounts(), 0);
 }
 
 #[tokio::test]

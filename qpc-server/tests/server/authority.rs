@@ -52,6 +52,10 @@ pub(crate) enum Mishap {
     ForeignKey,
     /// The certificate has ended.
     Ended,
+    /// The certificate comes with so much air that only a bound ends it.
+    Endless,
+    /// No answer comes.
+    Silent,
 }
 
 /// What it knows.
@@ -348,8 +352,12 @@ impl Shared {
             (["challenge", order, at], Ok(account)) => self.prove(number(order)?, number(at)?, &account).await,
             (["finalize", order], Ok(_)) => self.finalize(number(order)?, &parsed(payload)?).await,
             (["certificate", order], Ok(_)) => {
+                if self.mishap(Mishap::Silent) {
+                    std::future::pending::<()>().await;
+                }
+                let air = if self.mishap(Mishap::Endless) { "\n".repeat(300 * 1024) } else { String::new() };
                 let chain = self.books.lock().unwrap().orders[number(order)?].chain.clone();
-                chain.map(|chain| (200, None, chain)).ok_or((404, "malformed", "there is none".into()))
+                chain.map(|chain| (200, None, air + &chain)).ok_or((404, "malformed", "there is none".into()))
             }
             _ => no(404, "malformed", "no such thing"),
         }
