@@ -34,6 +34,15 @@ impl Plan {
         Self { renew_ms: ends_ms.saturating_sub(life / 3).saturating_sub(early), ends_ms, ..Self::at_once() }
     }
 
+    /// The same for one that was signed just now: not before half of what is left of it, whatever it says of its begin. Else a
+    /// wrong clock, here or there, would have one ordered after the other.
+    #[must_use]
+    pub fn signed(of: Validity, now_ms: u64, chance: u8) -> Self {
+        let plan = Self::renewing(of, chance);
+        let half = now_ms.saturating_add(plan.ends_ms.saturating_sub(now_ms) / 2);
+        Self { renew_ms: plan.renew_ms.max(half), ..plan }
+    }
+
     /// Whether an order is due now.
     #[must_use]
     pub fn is_due(&self, now_ms: u64) -> bool {
@@ -44,8 +53,8 @@ impl Plan {
     /// tenth of what the certificate still lasts, so that one of a day has its chances as well.
     pub fn failed(&mut self, now_ms: u64, chance: u8, limits: &AcmeLimits) -> Duration {
         let doubled = limits.pause_min.saturating_mul(2_u32.saturating_pow(self.failures));
-        let left = Duration::from_millis(self.ends_ms.saturating_sub(now_ms));
-        let most = if left.is_zero() { limits.pause_max } else { limits.pause_max.min(left / 10) };
+        let tenth = Duration::from_millis(self.ends_ms.saturating_sub(now_ms) / 10);
+        let most = if now_ms >= self.ends_ms { limits.pause_max } else { limits.pause_max.min(tenth) };
         let pause = millis(doubled.min(most).max(limits.pause_min));
         let pause = pause.saturating_add(part(pause / 2, chance));
         self.failures = self.failures.saturating_add(1);
@@ -81,6 +90,14 @@ mod tests {
         assert_eq!([due(0, 159), due(0, 160)], [false, true]);
         assert_eq!([due(255, 156), due(255, 158)], [false, true]);
         assert!(Plan::at_once().is_due(0));
+    }
+
+    #[test]
+    fn one_that_looks_old_as_soon_as_it_is_signed_is_not_renewed_at_once() {
+        let of = Validity { begins: 100 * DAY, ends: 190 * DAY };
+        let due = |now: u64, then: u64| Plan::signed(of, now * DAY * 1000, 0).is_due(then * DAY * 1000);
+        assert_eq!([due(170, 170), due(170, 179), due(170, 180)], [false, false, true]);
+        assert_eq!([due(100, 159), due(100, 160)], [false, true]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     metrics::{AcmeMetrics, Metrics},
     policy::{Limits, limits::AcmeLimits},
     rng::{self, Rng},
-    tasks::Tasks,
+    tasks::{ORDER, Tasks},
     transport::{self, Identity, tls::Validity},
 };
 
@@ -122,12 +122,16 @@ impl Keeper {
         let done = match attempt.await {
             Ok(done) => done.unwrap_or(Err(AcmeError::Late)),
             // The old certificate is none the worse for it, and neither is anybody's session.
-            Err(_) => Err(AcmeError::Internal("an order panicked")),
+            Err(_) => {
+                self.around.metrics.panicked(ORDER);
+                tracing::error!("an order at the authority panicked");
+                Err(AcmeError::Internal("an order panicked"))
+            }
         };
         match done {
             Ok(validity) => {
                 issued.inc();
-                *plan = Plan::renewing(validity, self.chance());
+                *plan = Plan::signed(validity, self.now_ms(), self.chance());
                 tracing::info!(ends = validity.ends, "the authority has signed a certificate");
                 self.around.changed.notify_one();
             }

@@ -202,6 +202,18 @@ async fn it_is_renewed_before_its_end_and_who_is_connected_stays() {
 }
 
 #[tokio::test]
+async fn what_looks_old_when_it_is_signed_is_not_ordered_over_and_over() {
+    let of = Ordered::with_certificate().await;
+    // By the server's clock two thirds of the next one's life are over as well.
+    of.pass(61 * DAY);
+    of.until(|of| of.issued() == 2).await;
+    assert!(of.is_trusted().await);
+    of.pass(15 * DAY);
+    of.until(|of| of.issued() >= 3).await;
+    assert_eq!((of.issued(), of.authority.orders()), (3, 3));
+}
+
+#[tokio::test]
 async fn an_authority_that_is_away_or_refuses_changes_nothing_and_is_asked_again() {
     let of = Ordered::with_certificate().await;
     let before = of.ends();
@@ -361,10 +373,9 @@ async fn the_program_says_what_is_in_the_way_and_a_reload_tries_at_once() {
     until(|| log("first").contains("no certificate was ordered")).await;
     let first = log("first");
     assert!(first.contains("clients that rely on the authority refuse this server"), "{first}");
-    let said = format!(
-        "http://localhost: Connection refused (os error 111) (connection); each name has to lead to this machine"
-    );
-    assert!(first.contains(&said), "{first}");
+    let said =
+        "http://localhost: Connection refused (os error 111) (connection); each name has to lead to this machine";
+    assert!(first.contains(said), "{first}");
     // One that signs itself serves meanwhile.
     let own = fs::read(temp.path().join("data/server-cert.der")).unwrap().into();
     Wire::connect(server.listen, &own).await;

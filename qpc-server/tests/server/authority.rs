@@ -489,7 +489,8 @@ impl Shared {
             let days = books.days;
             let order = &mut books.orders[number];
             let mut wanted = order.names.clone();
-            (names.sort(), wanted.sort());
+            names.sort();
+            wanted.sort();
             if !order.proved.iter().all(|proved| matches!(proved, Some(Ok(())))) {
                 return no(403, "orderNotReady", "not proved");
             }
