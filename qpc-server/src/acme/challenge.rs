@@ -133,7 +133,8 @@ mod tests {
         let mut silent = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert_eq!(ask(&mut second, "/.well-known/acme-challenge/token").await, "", "there is one already");
-        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "it was there for long enough");
+        let ended = timeout(Duration::from_secs(30), silent.read(&mut [0])).await;
+        assert_eq!(ended.expect("it was there for long enough").unwrap(), 0);
         let mut third = TcpStream::connect(address).await.unwrap();
         let answer = ask(&mut third, "/.well-known/acme-challenge/token").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nthe proof"), "{answer}");
