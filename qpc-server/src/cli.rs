@@ -9,6 +9,7 @@ mod announce;
 mod args;
 mod backup;
 mod capacity;
+mod certificate;
 mod client_lines;
 mod commands;
 mod doctor;

@@ -4,6 +4,7 @@
 //! nothing is ignored. [`Config::load`] reads, [`Loaded::check`] judges what only makes sense
 //! together, and `production = true` refuses what is only good for trying out.
 
+mod acme;
 mod annotated;
 mod change;
 mod check;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::{
+    acme::Acme,
     annotated::annotated,
     change::{Change, changes},
     check::Fault,
@@ -63,6 +65,8 @@ pub struct Config {
     pub transport: Transport,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[acme]`.
+    pub acme: Acme,
     /// `[federation]`.
     pub federation: Federation,
     /// `[metrics]`.
@@ -74,7 +78,7 @@ pub struct Config {
 /// A configuration with where it came from, and the one secret that no file of it holds.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Effective values; the token is read from its file.
+    /// Effective values; secrets are read from their files.
     pub config: Config,
     /// The database's key, where the environment gives it.
     pub db_key: Option<Secret>,
@@ -184,14 +188,15 @@ impl Config {
         config.metrics.listen = overrides.metrics_listen.unwrap_or(config.metrics.listen);
         let file = source.as_ref().map(|source| source.file.clone());
         let mut loaded = Loaded { config, db_key: db_key.map(Secret::new), file, source, above };
-        if let Some(file) = &loaded.config.server.auth_token_file {
-            let place = loaded.origin("server.auth_token_file");
-            if loaded.config.server.auth_token.is_some() {
-                return Err(ConfigError::Twice { place, key: "server.auth_token" });
-            }
-            let named = |error| ConfigError::Named { place, key: "server.auth_token_file", file: file.clone(), error };
-            loaded.config.server.auth_token = Some(secret_of(file).map_err(named)?);
-        }
+        let (server, acme) = (&loaded.config.server, &loaded.config.acme);
+        let token = loaded.secret(
+            "server.auth_token",
+            "server.auth_token_file",
+            &server.auth_token,
+            &server.auth_token_file,
+        )?;
+        let key = loaded.secret("acme.eab_key", "acme.eab_key_file", &acme.eab_key, &acme.eab_key_file)?;
+        (loaded.config.server.auth_token, loaded.config.acme.eab_key) = (token, key);
         Ok(loaded)
     }
 
@@ -205,6 +210,23 @@ impl Config {
 }
 
 impl Loaded {
+    /// A secret that is given itself, or in a file, or not at all.
+    fn secret(
+        &self,
+        key: &'static str,
+        key_of_file: &'static str,
+        given: &Option<Secret>,
+        file: &Option<PathBuf>,
+    ) -> Result<Option<Secret>, ConfigError> {
+        let Some(file) = file else { return Ok(given.clone()) };
+        let place = self.origin(key_of_file);
+        if given.is_some() {
+            return Err(ConfigError::Twice { place, key });
+        }
+        let named = |error| ConfigError::Named { place, key: key_of_file, file: file.clone(), error };
+        secret_of(file).map(Some).map_err(named)
+    }
+
     /// The effective values, one a line and still a configuration file, each with where it comes from. Secrets are redacted,
     /// and keys that are not set left out.
     ///

@@ -4,6 +4,7 @@
 //! its place, synced and renamed, so that a crash at any moment leaves either nothing or all
 //! of it. A secret that is missing beside a database that needs it is never made anew.
 
+mod acme;
 mod certificate;
 mod federation;
 mod file;
@@ -18,6 +19,7 @@ use std::{
 use zeroize::Zeroizing;
 
 pub use self::{
+    acme::AcmeFiles,
     certificate::{CertificateError, ServerCertificate, certificates, fingerprint},
     federation::FederationFiles,
 };

@@ -57,7 +57,7 @@ pub fn examine(loaded: Result<&Loaded, &ConfigError>, of: &Examination, told: &m
     examine_files(loaded, &house, of, told);
     let now = now();
     let own = certificate::own(&config, data);
-    told(certificate::judge(certificate::OWN, &own, now));
+    told(certificate::judge(certificate::own_kind(&config), &own, now));
     if let Some(facts) = certificate::federation(&config, data, now) {
         told(certificate::judge(certificate::FEDERATION, &facts, now));
         told(peers::judge(&house.peers, now));

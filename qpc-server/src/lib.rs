@@ -15,6 +15,7 @@ pub mod shutdown;
 pub mod why_slow;
 
 // -- edge
+pub mod acme;
 pub mod admin;
 pub mod federation;
 pub mod session;

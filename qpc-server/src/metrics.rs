@@ -4,6 +4,7 @@
 //! address. Whoever measures holds the one [`Metrics`] and calls a field's own verb; the page for
 //! Prometheus is [`Metrics::text`].
 
+mod acme;
 mod federation;
 pub mod labels;
 mod machine;
@@ -18,7 +19,7 @@ use prometheus::{
 use qpc_proto::error::{CloseCode, Code};
 
 use self::labels::Label;
-pub use self::{federation::FederationMetrics, machine::MachineLimits, restore::RestoreMetrics};
+pub use self::{acme::AcmeMetrics, federation::FederationMetrics, machine::MachineLimits, restore::RestoreMetrics};
 use crate::{blob_store::BlobFigures, policy::access, tasks};
 
 /// Seconds, from what a busy core does in one go to what nobody should wait for.
@@ -98,6 +99,8 @@ pub struct Metrics {
     pub joins_asked: IntCounter,
     /// Accounts that commits have let in so.
     pub joins_admitted: IntCounter,
+    /// Of an ACME authority.
+    pub acme: AcmeMetrics,
     /// After a restore.
     pub restore: RestoreMetrics,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
@@ -227,6 +230,7 @@ impl Metrics {
             )?,
             joins_asked: new.counter("qpc_join_asked_total", "Requests to be let into a group by a link.")?,
             joins_admitted: new.counter("qpc_join_admitted_total", "Accounts let into a group by a link.")?,
+            acme: AcmeMetrics::new(&new)?,
             restore: RestoreMetrics::new(&new)?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",

@@ -4,6 +4,7 @@
 //! the house. What it is built of comes in as [`Parts`], so that a test may hand in a memory
 //! store and its own clock. Knows nothing of command lines.
 
+pub mod acme;
 pub mod backups;
 pub mod storage;
 mod upkeep;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub certificate: ServerCertificate,
     /// Where a new one comes from while the server runs, if it may change.
     pub certificate_source: Option<CertificateSource>,
+    /// The authority that signs it, if one does.
+    pub acme: Option<acme::Acme>,
     /// The hub's key, which groups name.
     pub hub_key: HubKey,
     /// By which clients of an earlier start are told that their connections are gone.
@@ -145,6 +148,8 @@ pub struct Running {
     policy: Arc<Policy>,
     health: Arc<Health>,
     look: Arc<Notify>,
+    /// The same, for who orders certificates.
+    order: Arc<Notify>,
     tasks: Tasks,
     patience: Duration,
 }
@@ -233,7 +238,7 @@ async fn open(
     doors: Doors,
 ) -> Result<Running, StartError> {
     let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, backups, clock, rng, .. } = parts;
-    let (source, admin_socket) = (parts.certificate_source, parts.admin_socket);
+    let (source, authority, admin_socket) = (parts.certificate_source, parts.acme, parts.admin_socket);
     let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
     let fingerprint = certificate.fingerprint();
@@ -300,6 +305,7 @@ async fn open(
     tasks.share("leaves", info_span!("leaves"), async move { leaves.keep_leaves(stopping).await });
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
     let policy = Arc::new(Policy::new(&limits.rates, &metrics));
+    let certificate_rng = Arc::clone(&rng);
     let context = Arc::new(Context {
         accounts: Arc::clone(&accounts),
         delivery: Arc::clone(&delivery),
@@ -322,6 +328,18 @@ async fn open(
         let shown =
             upkeep::Shown { endpoint: endpoint.clone(), chain: certificate.chain, metrics: Arc::clone(&metrics) };
         upkeep::certificate(&tasks, (source, shown), Arc::clone(&limits), Arc::clone(&look));
+    }
+    let order = Arc::new(Notify::new());
+    if let Some(authority) = authority {
+        let around = acme::Surroundings {
+            limits: Arc::clone(&limits),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            rng: certificate_rng,
+            asked: Arc::clone(&order),
+            changed: Arc::clone(&look),
+        };
+        acme::keep(&tasks, authority, around);
     }
 
     // -- doors
@@ -392,6 +410,7 @@ async fn open(
         policy,
         health,
         look,
+        order,
         tasks,
         patience,
     })
@@ -414,9 +433,10 @@ impl Running {
         Arc::clone(&self.health)
     }
 
-    /// Has the certificate's files looked at now, and not only when they are next due.
+    /// Has the certificate's files looked at now, and not only when they are next due, and an order that failed made again.
     pub fn look_at_certificate(&self) {
         self.look.notify_one();
+        self.order.notify_one();
     }
 
     /// Stops politely: lets nobody else in, tells clients to come back, finishes what runs within the

@@ -12,11 +12,15 @@ use tracing::{Instrument, Span};
 
 use crate::metrics::Metrics;
 
-/// The kinds of tasks that serve one session: a panic of theirs is counted. One of any other kind ends the process.
-pub const SESSION_KINDS: [&str; 5] = ["connection", "stream", "admin", "peer", COMPUTING];
+/// The kinds of tasks that serve one session, or make one order: a panic of theirs is counted. One of any other kind ends the
+/// process.
+pub const SESSION_KINDS: [&str; 6] = ["connection", "stream", "admin", "peer", COMPUTING, ORDER];
 
 /// What [`Tasks::compute`] counts as.
 const COMPUTING: &str = "compute";
+
+/// What an order at an ACME authority counts as, which the task that makes it outlives.
+pub(crate) const ORDER: &str = "acme";
 
 /// Owns the server's tasks.
 #[derive(Debug, Clone)]

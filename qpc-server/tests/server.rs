@@ -6,8 +6,12 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/acme.rs"]
+mod acme;
 #[path = "server/across.rs"]
 mod across;
+#[path = "server/authority.rs"]
+mod authority;
 #[path = "server/backups.rs"]
 mod backups;
 #[path = "server/blobs.rs"]

@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "why_slow",
         ],
     ),
-    ("edge", &["transport", "session", "federation", "admin"]),
+    ("edge", &["transport", "session", "federation", "acme", "admin"]),
     ("domain", &["account", "delivery", "group", "blob"]),
     ("shared state", &["registry", "policy", "peers", "metrics", "tasks", "told", "turns", "field"]),
     ("ports", &["store", "blob_store", "clock", "remote", "rng"]),

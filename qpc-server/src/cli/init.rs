@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{
     args::{InitArgs, Place},
+    certificate,
     client_lines::{program, quote, reachable},
     commands::with_accounts,
     exit::{Exit, Fault},
@@ -144,7 +145,7 @@ impl Plan {
     fn found(&self, loaded: &Loaded) -> Result<Made, Fault> {
         let opened = storage::open(loaded)?;
         let dir = &opened.dir;
-        let fingerprint = dir.certificate(serve::own_names(&loaded.config))?.fingerprint();
+        let fingerprint = dir.certificate(certificate::own_names(&loaded.config))?.fingerprint();
         dir.hub_key(&SystemRng)?;
         dir.reset_key(&SystemRng)?;
         dir.note(Note::Domain, self.domain.as_str())?;

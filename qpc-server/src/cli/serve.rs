@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{
     announce::{self, Announcement},
     args::{Place, ServeArgs},
-    client_lines,
+    certificate, client_lines,
     exit::{Exit, Fault},
     in_force::InForce,
     print,
@@ -16,7 +16,7 @@ use crate::{
     account::Accounts,
     clock::SystemClock,
     config::{self, Config, ConfigError, Loaded, Overrides},
-    data_dir::{DataDir, FederationFiles, Note, ServerCertificate},
+    data_dir::{DataDir, FederationFiles, Note},
     federation::{self, FederationError},
     logging,
     notify::Supervisor,
@@ -108,8 +108,9 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
         aftermath: Some(aftermath),
         metrics,
         setup,
-        certificate: certificate(config, &dir)?,
-        certificate_source: certificate_source(config),
+        certificate: certificate::shown(config, &dir)?,
+        certificate_source: certificate::source(config, &dir),
+        acme: certificate::acme(config, &dir)?,
         hub_key: dir.hub_key(&SystemRng)?,
         reset_key: dir.reset_key(&SystemRng)?,
         federation: config.federation.enabled.then(|| federation_source(config, &dir)),
@@ -245,35 +246,6 @@ fn backups(loaded: &Loaded, root: &Path) -> Result<Option<Schedule>, Fault> {
         config: loaded.file.clone(),
         data_dir: root.to_owned(),
     }))
-}
-
-/// Reads the operator's certificate anew each time. The server's own never changes.
-fn certificate_source(config: &Config) -> Option<server::CertificateSource> {
-    let files = config.server.certificate_file.clone().zip(config.server.certificate_key_file.clone());
-    files.map(|(chain, key)| -> server::CertificateSource {
-        Arc::new(move || ServerCertificate::from_files(&chain, &key).map_err(|error| error.to_string()))
-    })
-}
-
-fn certificate(config: &Config, dir: &DataDir) -> Result<ServerCertificate, Fault> {
-    match (&config.server.certificate_file, &config.server.certificate_key_file) {
-        (Some(chain), Some(key)) => ServerCertificate::from_files(chain, key)
-            .map_err(|error| crate::data_dir::DataDirError::Certificate(error).into()),
-        _ => Ok(dir.certificate(own_names(config))?),
-    }
-}
-
-/// What a certificate that signs itself is for.
-pub(super) fn own_names(config: &Config) -> Vec<String> {
-    let listen = config.server.listen.ip();
-    let mut names = vec![config.server.domain.clone()];
-    let reachable = (!listen.is_unspecified()).then(|| listen.to_string());
-    for name in ["localhost", "127.0.0.1", "::1"].into_iter().map(str::to_owned).chain(reachable) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }
 
 /// Something to begin with: the invite of the last start while it lasts, else a new one. A production

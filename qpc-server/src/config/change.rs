@@ -54,6 +54,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<Change> {
 fn secret<'c>(key: &str, of: &'c Config) -> Option<&'c str> {
     let secret = match key {
         "server.auth_token" => of.server.auth_token.as_ref(),
+        "acme.eab_key" => of.acme.eab_key.as_ref(),
         "blobs.s3_access_key" => of.blobs.s3_access_key.as_ref(),
         "backup.s3_access_key" => of.backup.s3_access_key.as_ref(),
         _ => None,

@@ -70,6 +70,7 @@ impl Loaded {
         };
         let mut faults: Vec<Fault> = self.check_values().into_iter().map(value).collect();
         faults.extend(self.check_peers());
+        faults.extend(self.check_acme());
         if self.config.server.production {
             let production = self.check_production().into_iter();
             faults.extend(production.map(|(key, message)| self.fault_or_at(key, "server.production", message)));
@@ -78,7 +79,7 @@ impl Loaded {
     }
 
     /// With where the key is set, or else what wants it: another key.
-    fn fault_or_at(&self, key: &'static str, other: &str, message: String) -> Fault {
+    pub(super) fn fault_or_at(&self, key: &'static str, other: &str, message: String) -> Fault {
         let at = if self.set_by(key).is_some() { key } else { other };
         self.fault(key, at, message)
     }
@@ -253,7 +254,11 @@ impl Loaded {
             "server.domain",
             "needs a domain of its own, such as chat.example.org",
         );
-        must(server.certificate_file.is_some(), "server.certificate_file", "needs a certificate: name its file");
+        must(
+            server.certificate_file.is_some() || self.config.acme.directory.is_some(),
+            "server.certificate_file",
+            "needs a certificate: name its file, or an authority in acme.directory",
+        );
         must(self.config.storage.key_file.is_some(), "storage.key_file", "needs an explicit key file: name it");
         must(self.db_key.is_none(), "storage.key_file", "takes no key from QPC_DB_KEY: use a file or a credential");
         let long = |token: &super::Secret| token.expose().chars().count() >= TOKEN_MIN;

@@ -18,6 +18,7 @@ impl Loaded {
             ("storage.key_file", &config.storage.key_file, true),
             ("blobs.s3_secret_key_file", &config.blobs.s3_secret_key_file, bucket),
             ("backup.s3_secret_key_file", &config.backup.s3_secret_key_file, !config.backup.s3_bucket.is_empty()),
+            ("acme.ca_file", &config.acme.ca_file, config.acme.directory.is_some()),
             ("federation.federation_cert", &federation.federation_cert, federation.enabled),
             ("federation.federation_key", &federation.federation_key, federation.enabled),
             ("federation.federation_ca", &federation.federation_ca, federation.enabled),

@@ -266,7 +266,7 @@ fn production_refuses_what_is_only_for_trying_out() {
         faults("[server]\nproduction = true\nauth_token = \"short\"\n", &[("QPC_DB_KEY", "k")]),
         [
             "qpc-server.toml:2:1: server.domain: server.production = true needs a domain of its own, such as chat.example.org",
-            "qpc-server.toml:2:1: server.certificate_file: server.production = true needs a certificate: name its file",
+            "qpc-server.toml:2:1: server.certificate_file: server.production = true needs a certificate: name its file, or an authority in acme.directory",
             "qpc-server.toml:2:1: storage.key_file: server.production = true needs an explicit key file: name it",
             "qpc-server.toml:2:1: storage.key_file: server.production = true takes no key from QPC_DB_KEY: use a file or a credential",
             "qpc-server.toml:3:1: server.auth_token: server.production = true needs a token of at least 16 characters"
@@ -275,6 +275,60 @@ fn production_refuses_what_is_only_for_trying_out() {
     let good = "[server]\nproduction = true\ndomain = \"chat.example\"\ncertificate_file = \"c\"\n\
                 certificate_key_file = \"k\"\nauth_token = \"0123456789abcdef\"\n[storage]\nkey_file = \"d\"\n";
     assert!(faults(good, &[]).is_empty());
+}
+
+#[test]
+fn an_authority_is_asked_only_as_it_may_be() {
+    let on = "[acme]\ndirectory = \"https://acme.example/directory\"\naccept_terms = true\n";
+    let at = "[server]\ndomain = \"chat.example\"\n";
+    let told = |server: &str, acme: &str| faults(&format!("{at}{server}{on}{acme}"), &[]);
+    assert!(told("", "contact = \"admin@chat.example\"\nnames = [\"chat.example\", \"b.example\"]\n").is_empty());
+    assert!(faults("[acme]\nnames = [\"*.example\"]\ncontact = \"x\"\n", &[]).is_empty(), "it is off");
+    assert_eq!(
+        faults("[acme]\ndirectory = \"http://acme.example\"\n", &[]),
+        [
+            "qpc-server.toml:2:1: acme.directory: not an https:// URL, such as https://acme-v02.api.letsencrypt.org/directory",
+            "qpc-server.toml:2:1: acme.accept_terms: is false, and acme.directory is set: read the authority's terms, and set \
+             it to true to agree to them",
+        ]
+    );
+    assert_eq!(
+        told("certificate_file = \"c\"\ncertificate_key_file = \"k\"\n", "contact = \"mailto:a@b.example\"\n"),
+        [
+            "qpc-server.toml:3:1: server.certificate_file: is set, and acme.directory as well: take certificate_file and \
+             certificate_key_file out, or acme.directory",
+            "qpc-server.toml:8:1: acme.contact: not a mail address, such as admin@example.org",
+        ]
+    );
+    for (name, wrong) in
+        [("*.chat.example", true), ("10.0.0.1", true), ("Chat.example", true), ("a b", true), ("b", false)]
+    {
+        let faults = told("", &format!("names = [{name:?}]\n"));
+        assert_eq!(!faults.is_empty(), wrong, "{faults:?}");
+        assert!(faults.iter().all(|fault| fault.starts_with(&format!("qpc-server.toml:6:1: acme.names: {name}: "))));
+    }
+    assert!(told("", "names = [\"a.example\", \"a.example\"]\n")[0].ends_with("named twice: keep one of the two"));
+    let many: Vec<String> = (0..26).map(|n| format!("\"{n}.example\"")).collect();
+    assert!(told("", &format!("names = [{}]\n", many.join(", ")))[0].ends_with("acme.names: more than 25"));
+    assert!(told("", "eab_key_id = \"me\"\n")[0].contains("acme.eab_key_id: eab_key_id and eab_key"));
+    assert!(told("", "eab_key_id = \"me\"\neab_key = \"?\"\n")[0].contains("acme.eab_key: not base64"));
+    assert!(told("", "eab_key_id = \"me\"\neab_key = \"c2VjcmV0\"\n").is_empty());
+    let production =
+        format!("{at}production = true\nauth_token = \"0123456789abcdef\"\n{on}[storage]\nkey_file = \"d\"\n");
+    assert!(faults(&production, &[]).is_empty(), "it is a certificate as well");
+}
+
+#[test]
+fn the_key_of_an_account_may_be_in_a_file_and_is_shown_to_nobody() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("key");
+    fs::write(&file, "c2VjcmV0\n").unwrap();
+    let text = format!("[acme]\neab_key_file = {:?}\n", file.display().to_string());
+    let loaded = load(&text, &[]).unwrap();
+    assert_eq!(loaded.config.acme.eab_key.as_ref().map(Secret::expose), Some("c2VjcmV0"));
+    assert!(!loaded.config.show().unwrap().contains("c2VjcmV0"));
+    let twice = load(&format!("{text}eab_key = \"x\"\n"), &[]).unwrap_err().to_string();
+    assert!(twice.contains("acme.eab_key is set as well: take one of the two out"), "{twice}");
 }
 
 /// As the manual has it.

@@ -6,8 +6,9 @@ use std::{
 };
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject};
 use sha2::{Digest, Sha256};
+use webpki::EndEntityCert;
 
 use super::{DataDir, DataDirError};
 use crate::transport::tls::Validity;
@@ -67,6 +68,14 @@ impl ServerCertificate {
     #[must_use]
     pub fn validity(&self) -> Option<Validity> {
         Validity::of(self.chain.first()?)
+    }
+
+    /// Whether clients that look for a server of this name take it for one.
+    #[must_use]
+    pub fn is_for(&self, name: &str) -> bool {
+        let own = self.chain.first().and_then(|own| EndEntityCert::try_from(own).ok());
+        let name = ServerName::try_from(name).ok();
+        own.zip(name).is_some_and(|(own, name)| own.verify_is_valid_for_subject_name(&name).is_ok())
     }
 
     /// Reads the operator's files.

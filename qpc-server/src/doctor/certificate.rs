@@ -2,13 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use rustls_pki_types::{CertificateDer, ServerName};
-use webpki::EndEntityCert;
-
 use super::finding::{Finding, span};
 use crate::{
     config::Config,
-    data_dir::{CertificateError, DataDir, FederationFiles, ServerCertificate},
+    data_dir::{AcmeFiles, CertificateError, DataDir, FederationFiles, ServerCertificate},
     federation,
     transport::{self, Identity, tls::Validity},
 };
@@ -18,6 +15,13 @@ pub(super) const OWN: Kind = Kind {
     check: "certificate",
     renew: "renew it: a running server takes the new files within 10 seconds",
     files: "look at server.certificate_file and server.certificate_key_file, and run this as the server's user",
+};
+/// The one that an authority signs for clients.
+pub(super) const SIGNED: Kind = Kind {
+    check: "certificate",
+    renew: "the server renews it when a third of its time is left; its log says what is in the way (look for `acme`), and each \
+            reload has it try at once",
+    files: "look at [acme], and run this as the server's user; a start without acme-certificate.pem orders another one",
 };
 /// The one that other servers are shown.
 pub(super) const FEDERATION: Kind = Kind {
@@ -45,6 +49,8 @@ pub(super) struct Kind {
 pub(super) enum Facts {
     /// None, and the first start makes one.
     None,
+    /// None of the authority's yet, and one that signs itself is shown.
+    Unsigned,
     /// The files can't be read.
     Unreadable(CertificateError),
     /// They are read.
@@ -70,12 +76,21 @@ impl Facts {
     }
 }
 
+/// Which one clients are shown.
+pub(super) fn own_kind(config: &Config) -> Kind {
+    if config.acme.directory.is_some() { SIGNED } else { OWN }
+}
+
 /// Reads what clients are shown.
 pub(super) fn own(config: &Config, data: &Path) -> Facts {
     let configured = config.server.certificate_file.as_deref().zip(config.server.certificate_key_file.as_deref());
-    let read = match configured {
-        Some((chain, key)) => ServerCertificate::from_files(chain, key),
-        None => match DataDir::made_certificate(data) {
+    let read = match (configured, &config.acme.directory) {
+        (_, Some(_)) => match AcmeFiles::of(data).certificate() {
+            Some(read) => read,
+            None => return Facts::Unsigned,
+        },
+        (Some((chain, key)), None) => ServerCertificate::from_files(chain, key),
+        (None, None) => match DataDir::made_certificate(data) {
             Some(read) => read,
             None => return Facts::None,
         },
@@ -87,8 +102,10 @@ pub(super) fn own(config: &Config, data: &Path) -> Facts {
     let fingerprint = certificate.fingerprint();
     let validity = certificate.validity();
     let domain = &config.server.domain;
-    let doubt = configured
-        .filter(|_| !names(&certificate.chain, domain))
+    // One that signs itself is pinned, whatever it names.
+    let doubt = (configured.is_some() || config.acme.directory.is_some())
+        .then_some(())
+        .filter(|()| !certificate.is_for(domain))
         .map(|_| format!("it does not name {domain}: clients that connect by that name refuse it unless they pin it"));
     let ServerCertificate { chain, key } = certificate;
     let fits = transport::server_config(Identity { chain, key }, &config.edge_limits());
@@ -112,17 +129,15 @@ pub(super) fn federation(config: &Config, data: &Path, now: Duration) -> Option<
     Some(Facts::Read { fingerprint: certificate.fingerprint(), validity, unfit: proves.err(), doubt: None })
 }
 
-fn names(chain: &[CertificateDer<'_>], domain: &str) -> bool {
-    let own = chain.first().and_then(|own| EndEntityCert::try_from(own).ok());
-    let name = ServerName::try_from(domain).ok();
-    own.zip(name).is_some_and(|(own, name)| own.verify_is_valid_for_subject_name(&name).is_ok())
-}
-
 pub(super) fn judge(kind: Kind, facts: &Facts, now: Duration) -> Finding {
     let Kind { check, renew, files } = kind;
     let (validity, unfit, doubt) = match facts {
         Facts::None => {
             return Finding::warning(check, "there is none yet", "the first start makes one that signs itself");
+        }
+        Facts::Unsigned => {
+            let found = "the authority has signed none yet: clients are shown one that signs itself";
+            return Finding::warning(check, found, renew);
         }
         Facts::Unreadable(error) => return Finding::bad(check, error.to_string(), files),
         Facts::Read { validity, unfit, doubt, .. } => (validity, unfit, doubt),
@@ -219,6 +234,25 @@ mod tests {
         assert_eq!(told(&config, temp.path(), END).0, Mark::Warning);
         DataDir::open(temp.path()).unwrap().certificate(vec!["localhost".into()]).unwrap();
         assert_eq!(told(&config, temp.path(), END).0, Mark::Ok);
+    }
+
+    #[test]
+    fn what_an_authority_signs_is_looked_at_where_it_is_kept() {
+        let (temp, mut config) = configured("chat.example", None);
+        let read = |path: Option<std::path::PathBuf>| fs::read_to_string(path.unwrap()).unwrap();
+        let (chain, key) = (config.server.certificate_file.take(), config.server.certificate_key_file.take());
+        config.acme.directory = Some("https://acme.example/directory".into());
+        DataDir::open(temp.path()).unwrap().certificate(vec!["localhost".into()]).unwrap();
+        let told = |now| {
+            let finding = judge(own_kind(&config), &own(&config, temp.path()), Duration::from_secs(now));
+            (finding.mark, finding.found, finding.remedy.unwrap_or_default())
+        };
+        let (mark, found, _) = told(END - 90 * DAY);
+        assert!(mark == Mark::Warning && found.contains("signed none yet"), "{found}");
+        fs::write(temp.path().join("acme-certificate.pem"), read(key) + &read(chain)).unwrap();
+        assert_eq!(told(END - 90 * DAY).0, Mark::Ok);
+        let (mark, _, remedy) = told(END - 13 * DAY);
+        assert!(mark == Mark::Warning && remedy.contains("its log says what is in the way"), "{remedy}");
     }
 
     #[test]

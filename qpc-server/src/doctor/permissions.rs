@@ -54,6 +54,7 @@ pub(super) fn facts(config: &Config) -> Facts {
         &server.certificate_key_file,
         &config.blobs.s3_secret_key_file,
         &config.federation.federation_key,
+        &config.acme.eab_key_file,
     ];
     Facts {
         owner,

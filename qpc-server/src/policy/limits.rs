@@ -338,6 +338,49 @@ impl Default for FederationLimits {
     }
 }
 
+/// Of certificates that an ACME authority signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeLimits {
+    /// From a request to the authority to the end of its answer, the connection included.
+    pub exchange: Duration,
+    /// Bytes of an answer of the authority.
+    pub answer_bytes: usize,
+    /// From the first request of an order to its certificate.
+    pub order: Duration,
+    /// Between two looks at an order that the authority has not finished; it doubles up to `poll_max`.
+    pub poll_min: Duration,
+    /// The longest of those pauses.
+    pub poll_max: Duration,
+    /// Connections at once to the listener on which the authority looks for its proof.
+    pub visitors: usize,
+    /// How long each of them lasts.
+    pub visit: Duration,
+    /// After an order that failed; it doubles with each, and up to half of it is added at random.
+    pub pause_min: Duration,
+    /// The longest of those pauses.
+    pub pause_max: Duration,
+    /// How often it is looked whether an order is due.
+    pub look: Duration,
+}
+
+impl Default for AcmeLimits {
+    fn default() -> Self {
+        Self {
+            exchange: Duration::from_secs(30),
+            answer_bytes: 256 * 1024,
+            order: Duration::from_secs(10 * 60),
+            poll_min: Duration::from_secs(1),
+            poll_max: Duration::from_secs(16),
+            visitors: 64,
+            visit: Duration::from_secs(5),
+            // Five orders fail in the first hour: what public authorities allow for one name.
+            pause_min: Duration::from_secs(2 * 60),
+            pause_max: Duration::from_secs(6 * 60 * 60),
+            look: Duration::from_secs(10),
+        }
+    }
+}
+
 /// So many a minute on average, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

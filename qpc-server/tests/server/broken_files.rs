@@ -10,7 +10,7 @@ use crate::{init::server, program::run};
 /// What is wrong, the file, the line and column, the key, and what to do.
 type Broken = (&'static str, &'static [u8], &'static str, &'static str, &'static str);
 
-const BROKEN: [Broken; 34] = [
+const BROKEN: [Broken; 36] = [
     ("a number as text", b"[storage]\npool_size = \"four\"\n", "2:13", "storage.pool_size", "write a whole number; the default is 0"),
     ("text as a number", b"[server]\ndomain = 5\n", "2:10", "server.domain", "write text in quotes; the default is \"localhost\""),
     ("a switch as text", b"[server]\nproduction = \"yes\"\n", "2:14", "server.production", "write true or false; the default is false"),
@@ -40,6 +40,20 @@ const BROKEN: [Broken; 34] = [
     ("a token's file that is a directory", b"[server]\nauth_token_file = \"/\"\n", "2:1", "server.auth_token_file", "name a file that the server may read"),
     ("a peer with port 0", b"[[federation.peers]]\ndomain = \"b.example\"\naddress = \"10.0.0.1:7001\"\n[[federation.peers]]\ndomain = \"c.example\"\naddress = \"10.0.0.1:0\"\n", "4:1", "federation.peers", "c.example: address \"10.0.0.1:0\" is not host:port, such as"),
     ("a peer twice", b"[[federation.peers]]\ndomain = \"b.example\"\naddress = \"10.0.0.1:7001\"\n[[federation.peers]]\ndomain = \"b.example\"\naddress = \"10.0.0.2:7001\"\n", "4:1", "federation.peers", "b.example: named twice: keep one of the two"),
+    (
+        "an authority whose terms nobody has accepted",
+        b"[acme]\ndirectory = \"https://acme.example/directory\"\nnames = [\"chat.example\"]\n",
+        "2:1",
+        "acme.accept_terms",
+        "read the authority's terms, and set it to true",
+    ),
+    (
+        "a root that is not there",
+        b"[acme]\ndirectory = \"https://acme.example/directory\"\naccept_terms = true\nca_file = \"/nowhere/root.pem\"\n",
+        "4:1",
+        "acme.ca_file",
+        "/nowhere/root.pem: No such file or directory (os error 2); name a file that is there",
+    ),
     (
         "a bucket without its name",
         b"[blobs]\nbackend = \"s3\"\ns3_endpoint = \"https://s3.example\"\n",

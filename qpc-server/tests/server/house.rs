@@ -78,7 +78,21 @@ impl House {
         .await
     }
 
+    /// Starts one of other parts than usual.
+    pub(crate) async fn start_of_parts(adjust: impl FnOnce(&mut Parts)) -> Self {
+        Self::build(Arc::new(MemoryStore::new()), None, |_| (), adjust).await
+    }
+
     async fn start_of(store: Arc<dyn Store>, federation: Option<Source>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::build(store, federation, change, |_| ()).await
+    }
+
+    async fn build(
+        store: Arc<dyn Store>,
+        federation: Option<Source>,
+        change: impl FnOnce(&mut Config),
+        adjust: impl FnOnce(&mut Parts),
+    ) -> Self {
         let mut config = Config::default();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         config.metrics.listen = "127.0.0.1:0".parse().unwrap();
@@ -88,7 +102,7 @@ impl House {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         let certificate = made.cert.der().clone();
         let directory = tempfile::tempdir().unwrap();
-        let parts = Parts {
+        let mut parts = Parts {
             store,
             blobs: Arc::new(MemoryBlobs::new()),
             aftermath: None,
@@ -99,6 +113,7 @@ impl House {
                 key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             },
             certificate_source: None,
+            acme: None,
             backups: None,
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
@@ -114,6 +129,7 @@ impl House {
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
         };
+        adjust(&mut parts);
         let running = server::start(&config, parts).await.unwrap();
         Self { running, certificate, domain: config.server.domain, directory }
     }

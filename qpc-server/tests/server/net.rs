@@ -176,6 +176,7 @@ impl Net {
                 setup,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 certificate_source: None,
+                acme: None,
                 backups: None,
                 hub_key: dir.hub_key(&SystemRng).unwrap(),
                 reset_key: dir.reset_key(&SystemRng).unwrap(),

@@ -123,6 +123,7 @@ impl Server {
             setup: OpaqueSetup::from_file_text(setup).unwrap(),
             certificate: shown(certificate, key),
             certificate_source: None,
+            acme: None,
             backups: None,
             hub_key: HubKey::from_seed(&[4; 32]),
             reset_key: ResetKey::new([5; 32].into()),
