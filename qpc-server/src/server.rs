@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 
 use crate::{
-    account::{Accounts, LoginMeter, OpaqueSetup, RegistrationPolicy, StandingToken},
+    account::{Accounts, LoginMeter, OpaqueSetups, RegistrationPolicy, StandingToken},
     admin::{self, AuditLog, Health, Live, Operated},
     blob::Blobs,
     blob_store::{BlobStore, Budget},
@@ -55,7 +55,7 @@ pub struct Parts {
     /// The metrics that the store counts in.
     pub metrics: Arc<Metrics>,
     /// The OPAQUE secrets.
-    pub setup: OpaqueSetup,
+    pub setups: OpaqueSetups,
     /// What clients verify or pin.
     pub certificate: ServerCertificate,
     /// Where a new one comes from while the server runs, if it may change.
@@ -232,7 +232,7 @@ async fn open(
     parts: Parts,
     doors: Doors,
 ) -> Result<Running, StartError> {
-    let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, backups, clock, rng, .. } = parts;
+    let Parts { store, blobs, aftermath, metrics, setups, certificate, hub_key, backups, clock, rng, .. } = parts;
     let (source, admin_socket) = (parts.certificate_source, parts.admin_socket);
     let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
@@ -268,11 +268,12 @@ async fn open(
         succeeded: metrics.login_success.clone(),
         failed: metrics.login_failure.clone(),
         seconds: metrics.login.clone(),
+        renewed: metrics.opaque_renewed.clone(),
         ..LoginMeter::default()
     };
     let policy = registration(config);
     let accounts =
-        Accounts::new(Arc::clone(&store), setup, domain.clone(), policy, Arc::clone(&clock), Arc::clone(&rng))
+        Accounts::new(Arc::clone(&store), setups, domain.clone(), policy, Arc::clone(&clock), Arc::clone(&rng))
             .with_limits(config.login_limits())
             .with_meter(logins.clone());
     let accounts = Arc::new(accounts);

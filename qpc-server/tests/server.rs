@@ -108,6 +108,8 @@ mod roots;
 mod sabotage;
 #[path = "server/safety.rs"]
 mod safety;
+#[path = "server/setups.rs"]
+mod setups;
 #[path = "server/stopping.rs"]
 mod stopping;
 #[path = "server/suites.rs"]

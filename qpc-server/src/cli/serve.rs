@@ -98,7 +98,7 @@ fn runtime(threads: usize) -> Result<Runtime, Fault> {
 
 async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), Fault> {
     let mut signals = Signals::watch().map_err(|error| Fault::new(Exit::Internal, error))?;
-    let Opened { dir, store, blobs, aftermath, metrics, setup } = storage::open(&loaded)?;
+    let Opened { dir, store, blobs, aftermath, metrics, setups } = storage::open(&loaded)?;
     dir.ensure_config()?;
     let config = &loaded.config;
     own_domain(config, &dir, &*store).await?;
@@ -107,7 +107,7 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
         blobs,
         aftermath: Some(aftermath),
         metrics,
-        setup,
+        setups,
         certificate: certificate(config, &dir)?,
         certificate_source: certificate_source(config),
         hub_key: dir.hub_key(&SystemRng)?,

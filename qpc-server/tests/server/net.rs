@@ -158,7 +158,7 @@ impl Net {
             until_free(federated.listen);
         }
         let dir = DataDir::open(&self.server_dir()).unwrap();
-        let setup = dir.opaque_setup(&SystemRng).unwrap();
+        let setups = dir.opaque_setups(&SystemRng, 0).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
         let blobs = DataDir::blobs_database(dir.path());
         let blobs = Arc::new(SqliteBlobs::open(&blobs, key.clone(), SqliteBlobs::options()).unwrap());
@@ -173,7 +173,7 @@ impl Net {
                 blobs,
                 aftermath: None,
                 metrics,
-                setup,
+                setups,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 certificate_source: None,
                 backups: None,
