@@ -20,6 +20,8 @@ mod canary;
 mod capacity;
 #[path = "server/chat.rs"]
 mod chat;
+#[path = "server/circle.rs"]
+mod circle;
 #[path = "server/claims.rs"]
 mod claims;
 #[path = "server/devices.rs"]

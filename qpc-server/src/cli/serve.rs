@@ -205,8 +205,14 @@ impl Reload<'_> {
             }
         };
         let changes = config::changes(current, &new);
-        let (mut taken, later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
+        let (mut taken, mut later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
         running.set_rates(&new);
+        // Without federation there is nobody to connect with, whoever the peers are.
+        if running.set_peers(&new) {
+            current.federation.take_peers(&new.federation);
+        } else {
+            later.extend(taken.extract_if(.., |change| change.is_of_peers()));
+        }
         // Only what was taken: the rest is named again each time, until a start has taken it.
         current.limits.take_rates(&new.limits);
         self.in_force.take_limits(current);

@@ -132,6 +132,15 @@ impl Net {
         net
     }
 
+    /// From now on the server's peers are these, without another start.
+    pub(crate) fn federates_with(&self, domains: &[&str]) {
+        let mut config = Config::default();
+        let known = self.federation.as_ref().expect("one of several").peers.iter();
+        config.federation.peers = known.filter(|peer| domains.contains(&peer.domain.as_str())).cloned().collect();
+        let _within = self.runtime.enter();
+        assert!(self.server.borrow().as_ref().expect("a server that runs").set_peers(&config));
+    }
+
     /// Starts the server on its data directory, and on the port it had before.
     pub(crate) fn start_server(&self) {
         self.start_server_with(|_| {});
