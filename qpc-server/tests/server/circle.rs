@@ -148,7 +148,7 @@ fn what_waits_for_a_peer_that_is_taken_out_is_sent_when_it_is_back() {
     bob.expects_nothing();
     // The other one follows. What waits is still there.
     b.federates_with(&[]);
-    assert!(b.peers().report().is_empty() || b.peers().report().iter().all(|peer| !peer.incoming));
+    bob.until("no peer is left", |_| b.peers().report().is_empty());
     assert_eq!(waiting(), 2);
 
     b.federates_with(&["a.example"]);
