@@ -102,28 +102,38 @@ pub(crate) async fn register(
     if finished.address == address.to_string() { Ok(identity) } else { Err(AuthError::Forged) }
 }
 
-/// Enrols this home as a device of an account and makes the connection its session. What it returns may
-/// authenticate, whatever became of that here.
+/// A login that came as far as a device of the account.
+pub(crate) struct LoggedIn {
+    /// May authenticate, whatever became of that here.
+    pub(crate) identity: Identity,
+    pub(crate) authenticated: Result<v1::AuthenticateAnswer, AuthError>,
+    /// What it takes to register the password anew, where the server asks for that.
+    pub(crate) anew: Option<AccountSecret>,
+}
+
+/// Enrols this home as a device of an account and makes the connection its session.
 pub(crate) async fn log_in(
     link: &Link,
     ksf: KsfParams,
     login: &crate::Login,
     server: String,
-) -> Result<(Identity, Result<v1::AuthenticateAnswer, AuthError>), AuthError> {
+) -> Result<LoggedIn, AuthError> {
     let address = address_at(link, &login.name)?;
-    let secret = prove_password(link, ksf, &address, &login.password, Last::No).await?.secret;
+    let Proved { secret, register_anew } = prove_password(link, ksf, &address, &login.password, Last::No).await?;
     let identity = Identity::certified(&secret, address, server)?;
     let device = Some(identity.certificate().map_err(|_| AuthError::Forged)?);
     let enrol = v1::EnrolDevice { device, device_name: login.device_name.clone() };
     // Together: the device's key is known here, so nothing in the first answer is needed for the second request.
     let (_, authenticated) = link.knock_twice(enrol, proof(link, &identity)).await?;
     let authenticated = authenticated.map_err(AuthError::from).and_then(|answer| own(answer, &identity));
-    Ok((identity, authenticated))
+    Ok(LoggedIn { identity, authenticated, anew: register_anew.then_some(secret) })
 }
 
 /// What a proved password gives.
 pub(crate) struct Proved {
     pub(crate) secret: AccountSecret,
+    /// Whether the server wants it registered anew.
+    pub(crate) register_anew: bool,
 }
 
 /// Proves the password on this connection. `last` says whether no other call like this follows.
@@ -147,7 +157,10 @@ pub(crate) async fn prove_password(
         return Err(AuthError::Forged);
     }
     let secret = AccountSecret::open(&finished.wrapped_account_secret, export.expose(), address)?;
-    if finished.account_key.as_ref() == secret.public() { Ok(Proved { secret }) } else { Err(AuthError::Forged) }
+    if finished.account_key.as_ref() != secret.public() {
+        return Err(AuthError::Forged);
+    }
+    Ok(Proved { secret, register_anew: finished.register_anew })
 }
 
 fn wrong_password(error: CallError) -> AuthError {
@@ -195,7 +208,19 @@ pub(crate) async fn change_password(
     new: &Password,
 ) -> Result<(), AuthError> {
     let secret = prove_password(link, ksf, address, old, Last::Yes).await?.secret;
-    let (state, request) = Registering::start(&new.0)?;
+    register_anew(link, ksf, address, &secret, new).await
+}
+
+/// Registers a password, the same or another one, in the place of the one that was proved on this connection, which is a
+/// session, and seals the account's secret under what it gives.
+pub(crate) async fn register_anew(
+    link: &Link,
+    ksf: KsfParams,
+    address: &Address,
+    secret: &AccountSecret,
+    password: &Password,
+) -> Result<(), AuthError> {
+    let (state, request) = Registering::start(&password.0)?;
     let started = link.call(v1::ChangePasswordStart { registration_request: request.into() }).await?;
     let (record, export): (_, ExportKey) =
         off_runtime(move || state.finish(&started.registration_response, ksf)).await?;

@@ -190,10 +190,9 @@ impl Wire {
     pub async fn log_in(&self, name: &str, password: &str) -> Result<Device, WireError> {
         let login =
             Login { name: name.to_owned(), password: Password(password.to_owned()), device_name: "wire".to_owned() };
-        let (identity, authenticated) =
-            auth::log_in(&self.link, KsfParams::weak(), &login, self.server.clone()).await?;
-        authenticated?;
-        Ok(Device::of(identity))
+        let logged_in = auth::log_in(&self.link, KsfParams::weak(), &login, self.server.clone()).await?;
+        logged_in.authenticated?;
+        Ok(Device::of(logged_in.identity))
     }
 
     /// Makes the connection a session of this device.

@@ -287,6 +287,16 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
             .encode_to_vec(),
         ),
         (
+            "LoginFinishAnswer to a password that is to be registered anew",
+            v1::LoginFinishAnswer {
+                address: alice().to_string(),
+                account_key: b(0xaa, 32),
+                wrapped_account_secret: b(3, 73),
+                register_anew: true,
+            }
+            .encode_to_vec(),
+        ),
+        (
             "ContactNotice of a request that was refused",
             v1::ContactNotice {
                 address: String::new(),

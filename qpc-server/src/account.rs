@@ -12,6 +12,8 @@ mod login;
 mod opaque;
 mod password;
 mod registration;
+mod rotation;
+mod setups;
 mod stage;
 mod token;
 
@@ -37,9 +39,10 @@ pub use self::{
     device::{AuthenticateError, EnrolError, Recognised, RevokeError},
     field::FieldError,
     login::{LoginFinishError, LoginStartError},
-    opaque::{OpaqueSetup, SetupFileError},
     password::{ChangePasswordFinishError, ChangePasswordStartError, DeleteError},
     registration::{RegisterFinishError, RegisterStartError},
+    rotation::{RotationError, SetupStanding},
+    setups::{ChangeSetupsError, KeepSetups, OpaqueSetups, SetupFileError},
     stage::{LoginMeter, LoginStage},
     token::{StandingToken, Token},
 };
@@ -73,7 +76,7 @@ impl Default for LoginLimits {
 /// Everything the server does with accounts.
 pub struct Accounts {
     store: Arc<dyn Store>,
-    setup: OpaqueSetup,
+    setups: OpaqueSetups,
     domain: Domain,
     registration: RegistrationPolicy,
     limits: LoginLimits,
@@ -92,7 +95,7 @@ impl Accounts {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
-        setup: OpaqueSetup,
+        setups: OpaqueSetups,
         domain: Domain,
         registration: RegistrationPolicy,
         clock: Arc<dyn Clock>,
@@ -105,7 +108,7 @@ impl Accounts {
         let somebody = AccountName::parse("somebody").expect("a valid name");
         Self {
             store,
-            setup,
+            setups,
             domain,
             registration,
             limits,
@@ -139,12 +142,16 @@ impl Accounts {
     /// # Errors
     /// [`StoreFault`].
     pub async fn prepare(&self) -> Result<(), StoreFault> {
-        let decoy = self.setup.decoy(&*self.rng).map_err(|error| StoreFault::Engine(error.to_string()))?;
-        self.store.set_decoy(decoy).await?;
+        self.prepare_decoy().await?;
         if let Some(restored) = self.store.restored().await? {
             self.restored.get_or_init(|| restored);
         }
         Ok(())
+    }
+
+    async fn prepare_decoy(&self) -> Result<(), StoreFault> {
+        let decoy = self.setups.decoy(&*self.rng).map_err(|error| StoreFault::Engine(error.to_string()))?;
+        self.store.set_decoy(decoy).await
     }
 
     /// The last restore; zeros where there was none.

@@ -14,6 +14,7 @@ mod readers;
 mod request;
 mod rows;
 mod sessions;
+mod setups;
 mod socket;
 
 pub use self::{

@@ -18,6 +18,7 @@ mod federation;
 mod hygiene;
 mod in_force;
 mod init;
+mod opaque;
 mod pages;
 mod progress;
 mod serve;
@@ -65,6 +66,7 @@ fn run(cli: Cli) -> Result<(), Fault> {
         Some(Command::Config(ConfigCommand::Diff(args))) => commands::diff_config(&place, &args),
         Some(Command::Db(DbCommand::Check(args))) => commands::check_database(&place, &args),
         Some(Command::Db(DbCommand::ChangeKey(args))) => commands::change_key(&place, &args),
+        Some(Command::Opaque(command)) => opaque::obey(&place, &command),
         Some(Command::Backup(command)) => backup::obey(&place, &command),
         Some(Command::Federation(FederationCommand::InitCa)) => federation::init_ca(&place),
         Some(Command::Federation(FederationCommand::Issue(args))) => federation::issue(&place, &args),

@@ -24,7 +24,7 @@ pub use self::{
     federation::FederationFiles,
 };
 use crate::{
-    account::{OpaqueSetup, SetupFileError},
+    account::{OpaqueSetups, SetupFileError},
     config::{self, Secret},
     group::HubKey,
     rng::{self, Rng},
@@ -56,7 +56,7 @@ pub enum DataDirError {
     /// A secret is gone that the database needs.
     #[error("{} is missing, and the database beside it can't be used without it: restore it from a backup", .0.display())]
     Missing(PathBuf),
-    /// The OPAQUE setup can't be used.
+    /// The OPAQUE setups can't be used.
     #[error("{}: {error}", path.display())]
     Setup {
         /// The file.
@@ -201,14 +201,21 @@ impl DataDir {
         Ok(Secret::new(text.trim_end().to_owned()))
     }
 
-    /// The OPAQUE setup, made where there is no database yet.
+    /// The OPAQUE setups, the first one made where there is no database yet. Their changes are written to their file.
     ///
     /// # Errors
     /// [`DataDirError`].
-    pub fn opaque_setup(&self, rng: &dyn Rng) -> Result<OpaqueSetup, DataDirError> {
+    pub fn opaque_setups(&self, rng: &dyn Rng, now_ms: u64) -> Result<OpaqueSetups, DataDirError> {
         let path = self.root.join("opaque-setup");
-        let text = self.read_or_create(path.clone(), true, || OpaqueSetup::generate(rng).to_file_text())?;
-        OpaqueSetup::from_file_text(&text).map_err(|error| DataDirError::Setup { path, error })
+        let first = || OpaqueSetups::generate(rng, now_ms).to_file_text();
+        let text = self.read_or_create(path.clone(), true, first)?;
+        let setups =
+            OpaqueSetups::from_file_text(&text).map_err(|error| DataDirError::Setup { path: path.clone(), error })?;
+        Ok(setups.kept_by(Box::new(move |text| {
+            Self::put(&path, text.as_bytes()).map_err(|error| error.to_string())?;
+            fail::fail_point!("opaque_setups::written");
+            Ok(())
+        })))
     }
 
     /// The key with which this server may propose removals as the hub of its groups (RFC 9420 section 12.1.8.1). Groups name it from their first epoch on; where the file
@@ -344,7 +351,7 @@ mod tests {
         let (_temp, dir) = new();
         let key = dir.database_key(&SystemRng).unwrap();
         assert_eq!(key.expose().len(), 64);
-        let setup = dir.opaque_setup(&SystemRng).unwrap().to_file_text();
+        let setup = dir.opaque_setups(&SystemRng, 1).unwrap().to_file_text();
         let print = dir.certificate(vec!["localhost".into()]).unwrap().fingerprint();
         dir.ensure_config().unwrap();
         let root = dir.path().to_owned();
@@ -352,7 +359,7 @@ mod tests {
 
         let again = DataDir::open(&root).unwrap();
         assert!(again.database_key(&SystemRng).unwrap() == key);
-        assert_eq!(again.opaque_setup(&SystemRng).unwrap().to_file_text(), setup);
+        assert_eq!(again.opaque_setups(&SystemRng, 2).unwrap().to_file_text(), setup);
         assert_eq!(again.certificate(vec!["localhost".into()]).unwrap().fingerprint(), print);
     }
 
@@ -360,7 +367,7 @@ mod tests {
     fn everything_is_private() {
         let (_temp, dir) = new();
         dir.database_key(&SystemRng).unwrap();
-        dir.opaque_setup(&SystemRng).unwrap();
+        dir.opaque_setups(&SystemRng, 1).unwrap();
         dir.certificate(vec!["localhost".into()]).unwrap();
         dir.note(Note::StarterInvite, "token").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -386,7 +393,7 @@ mod tests {
         let (_temp, dir) = new();
         fs::write(DataDir::database(dir.path()), "a database").unwrap();
         assert!(matches!(dir.database_key(&SystemRng), Err(DataDirError::Missing(_))));
-        assert!(matches!(dir.opaque_setup(&SystemRng), Err(DataDirError::Missing(_))));
+        assert!(matches!(dir.opaque_setups(&SystemRng, 1), Err(DataDirError::Missing(_))));
     }
 
     #[test]

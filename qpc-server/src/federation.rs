@@ -3,7 +3,7 @@
 //! A peer is the one domain that its certificate names, verified against the federation's CA; whatever a peer says
 //! of itself is compared with that. Each server opens a connection of its own (`dial`) for what it asks (`call`) and
 //! answers what comes on those of others (`listen`). Each kind of request has a file with both of its sides (`claim`).
-//! Certificates are looked at again from time to time (`keep`): new files count without a restart, and a connection ends
+//! Who the peers are may change meanwhile (`circle`). Certificates are looked at again from time to time (`keep`): new files count without a restart, and a connection ends
 //! when its certificate does.
 
 mod act;
@@ -11,6 +11,7 @@ pub mod authority;
 mod blob;
 mod call;
 mod certificate;
+mod circle;
 mod claim;
 mod dial;
 mod hello;
@@ -26,18 +27,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use qpc_proto::{address::Domain, error::CloseCode};
 use quinn::{Connection, Endpoint, TokioRuntime, VarInt};
 use rustls_pki_types::UnixTime;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::watch;
 use tracing::info_span;
 
-use self::certificate::Keys;
-pub use self::certificate::{CertificateFault, KeysError, Material};
+use self::{certificate::Keys, circle::Circle};
+pub use self::{
+    certificate::{CertificateFault, KeysError, Material},
+    circle::Federation,
+};
 use crate::{
     blob::Blobs,
     clock::Clock,
@@ -131,33 +135,16 @@ pub enum FederationError {
 /// What all parts of federation share.
 struct Hall {
     domain: Domain,
-    peers: Vec<Peer>,
-    access: Access,
+    circle: RwLock<Arc<Circle>>,
     limits: FederationLimits,
     table: Arc<Peers>,
     metrics: Arc<FederationMetrics>,
     keys: watch::Sender<Arc<Keys>>,
-    /// What each peer of the configuration can be reached by.
-    reach: BTreeMap<Domain, Reach>,
     /// The one connection each way with each peer.
     links: Mutex<BTreeMap<(Domain, bool), Connection>>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     tasks: Tasks,
-}
-
-/// A peer of the configuration, to be asked and to be called.
-struct Reach {
-    /// Rung when the peer has come here: it can be reached again.
-    bell: Notify,
-    /// Requests that may be under way.
-    places: Semaphore,
-    /// Parts of files that may be.
-    transfers: Semaphore,
-    /// Which logs it may lack something of.
-    news: news::News,
-    /// What waits to be sent there.
-    outgoing: queued::Queued,
 }
 
 /// What peers are answered from.
@@ -205,29 +192,14 @@ impl Door {
         metrics.set_certificate_expires(keys.end());
         let configured = peers.iter().map(|peer| (peer.domain.clone(), peer.address.clone()));
         let table = Arc::new(Peers::new(configured, Arc::clone(&metrics)));
-        let reach = peers.iter().map(|peer| {
-            metrics.prepare(peer.domain.as_str());
-            (
-                peer.domain.clone(),
-                Reach {
-                    bell: Notify::new(),
-                    places: Semaphore::new(peer.max_in_flight),
-                    transfers: Semaphore::new(limits.transfers),
-                    news: news::News::default(),
-                    outgoing: queued::Queued::default(),
-                },
-            )
-        });
-        let reach = reach.collect();
+        let circle = Circle::new(peers, access, &limits, tasks.stopping());
         let hall = Hall {
             domain,
-            peers,
-            access,
+            circle,
             limits,
             table,
             metrics,
             keys: watch::Sender::new(Arc::new(keys)),
-            reach,
             links: Mutex::default(),
             clock,
             rng,
@@ -257,45 +229,33 @@ impl Door {
     }
 
     /// Begins to answer, and to connect.
-    pub fn open(self, house: House) {
+    pub fn open(self, house: House) -> Federation {
         let Self { hall, endpoint, source } = self;
         let tasks = hall.tasks.clone();
-        for peer in hall.peers.clone() {
-            let (hall, endpoint) = (Arc::clone(&hall), endpoint.clone());
-            let (store, domain) = (Arc::clone(&house.store), peer.domain.clone());
-            let push = push::keep_pushing(Arc::clone(&hall), Arc::clone(&store), domain.clone());
-            tasks.share("federation-push", info_span!("push"), push);
-            let send = outbox::keep_sending(Arc::clone(&hall), store, domain);
-            tasks.share("federation-outbox", info_span!("outbox"), send);
-            tasks.share("federation-dial", info_span!("peer"), dial::keep_connected(hall, endpoint, peer));
-        }
+        let federation = Federation::begin(Arc::clone(&hall), endpoint.clone(), Arc::clone(&house.store));
         tasks.share("federation-keys", info_span!("keys"), keep::look(Arc::clone(&hall), endpoint.clone(), source));
         tasks.share("federation", info_span!("federation"), listen::serve(hall, house, endpoint));
+        federation
     }
 }
 
 impl Hall {
-    fn configured(&self, domain: &Domain) -> bool {
-        self.peers.iter().any(|peer| peer.domain == *domain)
-    }
-
-    /// Whether this server federates with a domain.
-    fn allows(&self, domain: &Domain) -> bool {
-        let known = self.access.open || self.configured(domain);
-        known && *domain != self.domain && !self.access.denied.contains(domain)
-    }
-
     fn links(&self) -> MutexGuard<'_, BTreeMap<(Domain, bool), Connection>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection is there. An older one of the same peer this way is closed: the peer has lost it.
+    /// A connection is there. An older one of the same peer this way is closed: the peer has lost it. Gives `false` where there
+    /// is no room for it, or the domain is not welcome any more.
     fn joined(&self, domain: &Domain, direction: Direction, connection: &Connection) -> bool {
         let incoming = direction == Direction::In;
         let mut links = self.links();
-        let key = (domain.clone(), incoming);
-        let strangers = || links.keys().filter(|(domain, incoming)| *incoming && !self.configured(domain)).count();
-        if incoming && !self.configured(domain) && !links.contains_key(&key) && strangers() >= self.limits.strangers {
+        let (circle, key) = (self.circle(), (domain.clone(), incoming));
+        // With the links in hand: whoever makes a domain unwelcome looks through them afterwards.
+        if !self.allows(domain) {
+            return false;
+        }
+        let strangers = || links.keys().filter(|(domain, incoming)| *incoming && !circle.has(domain)).count();
+        if incoming && !circle.has(domain) && !links.contains_key(&key) && strangers() >= self.limits.strangers {
             return false;
         }
         if let Some(older) = links.insert(key, connection.clone()) {
@@ -304,7 +264,7 @@ impl Hall {
         drop(links);
         if incoming {
             self.table.incoming(domain, true);
-        } else if let Some(peer) = self.reach.get(domain) {
+        } else if let Some(peer) = self.reach(domain) {
             peer.news.of_all();
             peer.outgoing.of_all();
         }
@@ -345,16 +305,8 @@ impl Hall {
 
     /// A peer has come here.
     fn wake(&self, domain: &Domain) {
-        if let Some(peer) = self.reach.get(domain) {
+        if let Some(peer) = self.reach(domain) {
             peer.bell.notify_waiters();
-        }
-    }
-
-    /// Waits for a peer to come here.
-    async fn woken(&self, domain: &Domain) {
-        match self.reach.get(domain) {
-            Some(peer) => peer.bell.notified().await,
-            None => std::future::pending().await,
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub login_success: IntCounter,
     /// Logins that were begun and never proved themselves.
     pub login_failure: IntCounter,
+    /// Passwords that went over to the newest OPAQUE setup.
+    pub opaque_renewed: IntCounter,
     /// Key packages that were uploaded, last-resort ones included.
     pub key_package_upload: IntCounter,
     /// Connections that exist, handshakes included.
@@ -176,6 +178,7 @@ impl Metrics {
             fetch: new.counter("qpc_fetch_total", "Pages read from the store by readers that are behind.")?,
             login_success: new.counter("qpc_auth_login_success_total", "Logins that proved their password.")?,
             login_failure: new.counter("qpc_auth_login_failure_total", "Logins begun that never proved themselves.")?,
+            opaque_renewed: new.counter("qpc_opaque_renewed_total", "Passwords that went over to the newest setup.")?,
             key_package_upload: new.counter("qpc_key_package_upload_total", "Key packages uploaded.")?,
             connections_active: new.gauge("qpc_connections_active", "Connections, handshakes included.")?,
             connections_max: new.gauge("qpc_connections_max", "As many connections as the server takes.")?,
@@ -574,6 +577,7 @@ mod tests {
             "qpc_backup_failed_total",
             "qpc_auth_login_success_total",
             "qpc_auth_login_failure_total",
+            "qpc_opaque_renewed_total",
             "qpc_key_package_upload_total",
             "qpc_connections_active",
             "qpc_connections_max",

@@ -94,6 +94,26 @@ impl Peers {
         Self { metrics, rows }
     }
 
+    /// A domain has become a peer of the configuration, or has another address.
+    pub fn configure(&self, domain: &Domain, address: &str) {
+        let mut rows = self.lock();
+        let report = rows.entry(domain.clone()).or_insert_with(|| row(domain, None));
+        let incoming = report.incoming;
+        *report = PeerReport { incoming, ..row(domain, Some(address.to_owned())) };
+        self.metrics.set_link(domain.as_str(), Direction::In, incoming);
+        self.metrics.set_link(domain.as_str(), Direction::Out, false);
+    }
+
+    /// It is none any more: nothing of it is shown, unless it is connected all the same.
+    pub fn forget(&self, domain: &Domain) {
+        let mut rows = self.lock();
+        match rows.get_mut(domain) {
+            Some(report) if report.incoming => *report = PeerReport { incoming: true, ..row(domain, None) },
+            _ => drop(rows.remove(domain)),
+        }
+        self.metrics.forget(domain.as_str());
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Domain, PeerReport>> {
         // What a panic left half done is a report to people.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)

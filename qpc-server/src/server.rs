@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info_span;
 
 use crate::{
-    account::{Accounts, LoginMeter, OpaqueSetup, RegistrationPolicy, StandingToken},
+    account::{Accounts, LoginMeter, OpaqueSetups, RegistrationPolicy, StandingToken},
     admin::{self, AuditLog, Health, Live, Operated},
     blob::Blobs,
     blob_store::{BlobStore, Budget},
@@ -56,7 +56,7 @@ pub struct Parts {
     /// The metrics that the store counts in.
     pub metrics: Arc<Metrics>,
     /// The OPAQUE secrets.
-    pub setup: OpaqueSetup,
+    pub setups: OpaqueSetups,
     /// What clients verify or pin.
     pub certificate: ServerCertificate,
     /// Where a new one comes from while the server runs, if it may change.
@@ -146,6 +146,7 @@ pub struct Running {
     blobs: Arc<dyn BlobStore>,
     delivery: Arc<Delivery>,
     policy: Arc<Policy>,
+    federation: Option<federation::Federation>,
     health: Arc<Health>,
     look: Arc<Notify>,
     /// The same, for who orders certificates.
@@ -184,23 +185,27 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
 
 /// What the configuration says of other servers.
 fn federate(config: &Config, limits: &Limits) -> Result<federation::Settings, StartError> {
+    let (peers, access) = peers(config)?;
+    Ok(federation::Settings {
+        domain: Domain::parse(&config.server.domain)?,
+        listen: config.federation.listen,
+        udp_buffer: limits.transport.udp_buffer,
+        peers,
+        access,
+        limits: limits.federation.clone(),
+    })
+}
+
+/// With whom it has this server federate.
+fn peers(config: &Config) -> Result<(Vec<federation::Peer>, federation::Access), AddressError> {
     let of = &config.federation;
     let peers = of.peers.iter().map(|peer| {
         let domain = Domain::parse(&peer.domain)?;
         Ok(federation::Peer { domain, address: peer.address.clone(), max_in_flight: peer.max_in_flight })
     });
-    let denied = of.deny.iter().map(|domain| Domain::parse(domain));
-    Ok(federation::Settings {
-        domain: Domain::parse(&config.server.domain)?,
-        listen: of.listen,
-        udp_buffer: limits.transport.udp_buffer,
-        peers: peers.collect::<Result<_, AddressError>>()?,
-        access: federation::Access {
-            open: of.access == FederationAccess::DenyList,
-            denied: denied.collect::<Result<_, _>>()?,
-        },
-        limits: limits.federation.clone(),
-    })
+    let denied = of.deny.iter().map(|domain| Domain::parse(domain)).collect::<Result<_, _>>()?;
+    let access = federation::Access { open: of.access == FederationAccess::DenyList, denied };
+    Ok((peers.collect::<Result<_, AddressError>>()?, access))
 }
 
 /// The same on a socket of any kind, with no thread besides the runtime's and nothing else that listens: for a simulation,
@@ -237,7 +242,7 @@ async fn open(
     parts: Parts,
     doors: Doors,
 ) -> Result<Running, StartError> {
-    let Parts { store, blobs, aftermath, metrics, setup, certificate, hub_key, backups, clock, rng, .. } = parts;
+    let Parts { store, blobs, aftermath, metrics, setups, certificate, hub_key, backups, clock, rng, .. } = parts;
     let (source, authority, admin_socket) = (parts.certificate_source, parts.acme, parts.admin_socket);
     let Doors { endpoint, federation, http, admin } = doors;
     let domain = Domain::parse(&config.server.domain)?;
@@ -273,11 +278,12 @@ async fn open(
         succeeded: metrics.login_success.clone(),
         failed: metrics.login_failure.clone(),
         seconds: metrics.login.clone(),
+        renewed: metrics.opaque_renewed.clone(),
         ..LoginMeter::default()
     };
     let policy = registration(config);
     let accounts =
-        Accounts::new(Arc::clone(&store), setup, domain.clone(), policy, Arc::clone(&clock), Arc::clone(&rng))
+        Accounts::new(Arc::clone(&store), setups, domain.clone(), policy, Arc::clone(&clock), Arc::clone(&rng))
             .with_limits(config.login_limits())
             .with_meter(logins.clone());
     let accounts = Arc::new(accounts);
@@ -350,11 +356,11 @@ async fn open(
         transport::serve(endpoint, context).await;
         drop(guard);
     });
-    if let Some(door) = federation {
+    let federation = federation.map(|door| {
         let (delivery, store) = (Arc::clone(&delivery), Arc::clone(&store));
         let groups = Arc::clone(&groups);
-        door.open(federation::House { groups, delivery, blobs: files, store, policy: Arc::clone(&policy) });
-    }
+        door.open(federation::House { groups, delivery, blobs: files, store, policy: Arc::clone(&policy) })
+    });
     health.set_bound();
     if let Some(http) = http {
         let page = admin::serve_http(http, Arc::clone(&metrics), Arc::clone(&health), emptied);
@@ -408,6 +414,7 @@ async fn open(
         blobs,
         delivery,
         policy,
+        federation,
         health,
         look,
         order,
@@ -425,6 +432,17 @@ impl Running {
     /// Takes other rates.
     pub fn set_rates(&self, config: &Config) {
         self.policy.set(&config.edge_limits().rates);
+    }
+
+    /// Takes other peers, and another word on who else may come, where there is federation; says whether there is.
+    pub fn set_peers(&self, config: &Config) -> bool {
+        match (&self.federation, peers(config)) {
+            (Some(federation), Ok((peers, access))) => {
+                federation.change(peers, access);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// How it goes, for whoever watches over the process, also while it drains.

@@ -146,8 +146,13 @@ pub trait Store: OperatorStore + Send + Sync + 'static {
     fn revoke_device(&self, actor: &Actor, device: DeviceId) -> Reply<(), Refusal>;
     /// Notes that the device was here; rounded to a day, so at most one write a day.
     fn touch_device(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal>;
-    /// Replaces the OPAQUE record and the wrapped account secret together.
-    fn change_password(&self, actor: &Actor, password: PasswordRecord) -> Reply<(), Refusal>;
+    /// Replaces the OPAQUE record and the wrapped account secret together, where the record is still `was`.
+    fn change_password(
+        &self,
+        actor: &Actor,
+        was: bytes::Bytes,
+        password: PasswordRecord,
+    ) -> Reply<(), ChangePasswordError>;
     /// Deletes the account, its devices, key packages and memberships, and tells everybody it shared
     /// a conversation with. Its name stays taken; what it sent stays in the logs.
     fn delete_account(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal>;

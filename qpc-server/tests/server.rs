@@ -24,6 +24,8 @@ mod canary;
 mod capacity;
 #[path = "server/chat.rs"]
 mod chat;
+#[path = "server/circle.rs"]
+mod circle;
 #[path = "server/claims.rs"]
 mod claims;
 #[path = "server/devices.rs"]
@@ -112,6 +114,8 @@ mod roots;
 mod sabotage;
 #[path = "server/safety.rs"]
 mod safety;
+#[path = "server/setups.rs"]
+mod setups;
 #[path = "server/stopping.rs"]
 mod stopping;
 #[path = "server/suites.rs"]

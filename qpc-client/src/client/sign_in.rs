@@ -8,12 +8,12 @@ use super::{Client, OpenError, core, off_runtime, read_home, transport};
 use crate::{
     Home, Options, ServerAddress,
     api::{CommandError, Password},
-    auth::{self, AuthError},
+    auth::{self, AuthError, LoggedIn},
     core::Core,
     driver::key_packages::publish_first,
     files::Files,
     home::LockedHome,
-    identity::Identity,
+    identity::{AccountSecret, Identity},
     store::{
         Store, StoreError,
         conversation::{self, Kind, New, State},
@@ -152,24 +152,32 @@ pub(super) async fn on(
     enter(signed_in, store, ((transport, None), link), options, &way).await
 }
 
-/// Who lives here from now on, and what came of its first authentication where there was one.
-type SignedIn = (Identity, Option<Result<AuthenticateAnswer, AuthError>>);
+/// Who lives here from now on.
+struct SignedIn {
+    identity: Identity,
+    /// What came of its first authentication, where there was one.
+    authenticated: Option<Result<AuthenticateAnswer, AuthError>>,
+    /// With what its password is to be registered anew, where the server asks for that.
+    anew: Option<AccountSecret>,
+}
 
 async fn prove(link: &Link, server: &ServerAddress, options: &Options, way: &Way) -> Result<SignedIn, SignInError> {
     let signed_in = match way {
         Way::Register(registration) => {
-            auth::register(link, options.ksf, registration, server.to_string()).await.map(|identity| (identity, None))
+            let made = auth::register(link, options.ksf, registration, server.to_string()).await;
+            made.map(|identity| SignedIn { identity, authenticated: None, anew: None })
         }
-        Way::Login(login) => auth::log_in(link, options.ksf, login, server.to_string())
-            .await
-            .map(|(identity, authenticated)| (identity, Some(authenticated))),
+        Way::Login(login) => auth::log_in(link, options.ksf, login, server.to_string()).await.map(|logged_in| {
+            let LoggedIn { identity, authenticated, anew } = logged_in;
+            SignedIn { identity, authenticated: Some(authenticated), anew }
+        }),
     };
     Ok(signed_in.map_err(CommandError::from)?)
 }
 
 /// Moves in, and begins the first session.
 async fn enter(
-    (identity, authenticated): SignedIn,
+    SignedIn { identity, authenticated, anew }: SignedIn,
     store: Store,
     (outside, link): ((Transport, Option<Files>), Link),
     options: &Options,
@@ -178,6 +186,9 @@ async fn enter(
     let identity = move_in(&store, identity, matches!(way, Way::Login(_))).await?;
     let core = core(identity, store, outside, options)?;
     let first = begin(&core, link, authenticated).await;
+    if let (Some(link), Some(secret), Way::Login(login)) = (&first, anew, way) {
+        register_anew(&core, link, &secret, &login.password).await;
+    }
     Ok((core, first))
 }
 
@@ -203,6 +214,15 @@ async fn begin(
             link.close(CloseCode::Done);
             None
         }
+    }
+}
+
+/// Registers the password anew, as the server asked for. The one of before works where this fails, and the next login is
+/// asked again.
+async fn register_anew(core: &Core, link: &Link, secret: &AccountSecret, password: &Password) {
+    match auth::register_anew(link, core.ksf, core.me.address(), secret, password).await {
+        Ok(()) => tracing::debug!("the password was registered anew"),
+        Err(error) => tracing::debug!(%error, "the password was not registered anew"),
     }
 }
 

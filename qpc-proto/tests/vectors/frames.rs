@@ -176,6 +176,7 @@ pub(crate) fn answers() -> Vec<Ans> {
             address: alice().to_string(),
             account_key: b(0xaa, 32),
             wrapped_account_secret: b(3, 73),
+            register_anew: false,
         }),
         Ans::EnrolDevice(v1::EnrolDeviceAnswer {}),
         Ans::Authenticate(v1::AuthenticateAnswer {

@@ -68,18 +68,19 @@ impl Accounts {
         let record = self.store.login_record(&name).await?;
         // Parsed for the decoy as well, and only then put aside: the same work.
         let parsed = ServerRegistration::<Suite>::deserialize(&record.password.opaque_record).ok();
-        let usable = record.password.setup_version == self.setup.version();
-        let password = match (record.account, parsed) {
-            (Some(_), Some(parsed)) if usable => Some(parsed),
-            (Some(_), _) => return Err(LoginStartError::Record),
-            (None, _) => None,
+        // Both are looked for, whichever it will be.
+        let nobodys = self.setups.of_nobody(&name, self.clock.unix_ms());
+        let of_record = self.setups.of_version(record.password.setup_version);
+        let (setup, password) = match (record.account, parsed, of_record) {
+            (Some(_), Some(parsed), Some(setup)) => (setup, Some(parsed)),
+            (Some(_), _, _) => return Err(LoginStartError::Record),
+            (None, _, _) => (nobodys, None),
         };
         let context = transcript::opaque_context(&stage.binding, &self.domain);
         let parameters = ServerLoginParameters { context: Some(&context), ..Default::default() };
         let mut rng = Bridge(&*self.rng);
-        let started =
-            ServerLogin::start(&mut rng, self.setup.inner(), password, ke1, &credential_id(&name), parameters)
-                .map_err(|_| FieldError::Malformed("ke1"))?;
+        let started = ServerLogin::start(&mut rng, setup.inner(), password, ke1, &credential_id(&name), parameters)
+            .map_err(|_| FieldError::Malformed("ke1"))?;
 
         let answer = v1::LoginStartAnswer {
             ke2: started.message.serialize().to_vec().into(),
@@ -120,8 +121,15 @@ impl Accounts {
             address: address.to_string(),
             account_key: record.account_key.to_vec().into(),
             wrapped_account_secret: record.password.wrapped_account_secret,
+            register_anew: record.password.setup_version != self.setups.newest().version,
         };
-        stage.proved = Some(ProvedAccount { account, address, account_key: record.account_key });
+        stage.proved = Some(ProvedAccount {
+            account,
+            address,
+            account_key: record.account_key,
+            opaque_record: record.password.opaque_record,
+            setup_version: record.password.setup_version,
+        });
         Ok(answer)
     }
 }

@@ -1,4 +1,4 @@
-//! OPAQUE (RFC 9807) as this server runs it, and the setup that every password depends on.
+//! OPAQUE (RFC 9807) as this server runs it, and one setup, on which the passwords depend that were registered with it.
 //!
 //! Suite: ristretto255, 3DH, SHA-512; no explicit identities, so both sides' public keys stand
 //! for them. Stretching runs on the client, between its OPRF output and its envelope: the
@@ -10,7 +10,7 @@ use opaque_ke::{
 };
 use qpc_proto::address::AccountName;
 use sha2::Sha512;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{rng::Rng, store::PasswordRecord};
 
@@ -23,77 +23,58 @@ impl CipherSuite for Suite {
     type Ksf = Identity;
 }
 
-/// Of setups made today; records carry the version of the setup that made them.
-const SETUP_VERSION: u32 = 1;
-/// What a setup file begins with; the version and the setup in hexadecimal follow.
-const FILE_LABEL: &str = "qpc-opaque-setup";
+/// Separates the key that spreads names from all else that a setup is for.
+const SPREAD_CONTEXT: &str = "quicprochat opaque setup, spread of unknown names";
 /// What clients store today: a version, a nonce of 24 bytes, 32 sealed bytes and their tag of 16.
 const DECOY_SECRET_LEN: usize = 73;
 
-/// A setup file that can't be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SetupFileError {
-    /// Not a setup file at all.
-    #[error("not an OPAQUE setup file: it should be one line, `{FILE_LABEL} 1 HEX`")]
-    Form,
-    /// Made by a later version of this program.
-    #[error("an OPAQUE setup of version {0}, where this program knows {SETUP_VERSION}")]
-    Version(u32),
-    /// The bytes are damaged.
-    #[error("the OPAQUE setup is damaged: restore the file from a backup, or nobody's password works")]
-    Damaged,
+/// One of the server's OPAQUE secrets, which [`super::OpaqueSetups`] keeps. Records carry the version of theirs.
+pub(super) struct Setup {
+    pub(super) version: u32,
+    /// When it was made, milliseconds since 1970; nobody noted that of the first ones.
+    pub(super) made_ms: Option<u64>,
+    inner: ServerSetup<Suite>,
+    /// By which names that nobody has are spread over the setups.
+    spread: Zeroizing<[u8; 32]>,
 }
 
-/// The server's OPAQUE secrets. Whoever loses them loses every password; whoever steals them
-/// may guess passwords offline, if the database is stolen too.
-pub struct OpaqueSetup {
-    setup: ServerSetup<Suite>,
-}
-
-impl OpaqueSetup {
+impl Setup {
     /// Makes a new one.
-    #[must_use]
-    pub fn generate(rng: &dyn Rng) -> Self {
-        Self { setup: ServerSetup::new(&mut Bridge(rng)) }
+    pub(super) fn generate(rng: &dyn Rng, version: u32, made_ms: u64) -> Self {
+        Self::of(ServerSetup::new(&mut Bridge(rng)), version, Some(made_ms))
     }
 
-    /// Reads the text of a setup file.
-    ///
-    /// # Errors
-    /// [`SetupFileError`].
-    pub fn from_file_text(text: &str) -> Result<Self, SetupFileError> {
-        let mut words = text.split_ascii_whitespace();
-        let (Some(FILE_LABEL), Some(version), Some(digits), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(SetupFileError::Form);
-        };
-        let version: u32 = version.parse().map_err(|_| SetupFileError::Form)?;
-        if version != SETUP_VERSION {
-            return Err(SetupFileError::Version(version));
-        }
-        let bytes = Zeroizing::new(hex::decode(digits).map_err(|_| SetupFileError::Damaged)?);
-        let setup = ServerSetup::deserialize(&bytes).map_err(|_| SetupFileError::Damaged)?;
-        // Reading stops at the last field, so that a longer file would pass.
-        if *setup.serialize() == **bytes { Ok(Self { setup }) } else { Err(SetupFileError::Damaged) }
+    fn of(inner: ServerSetup<Suite>, version: u32, made_ms: Option<u64>) -> Self {
+        let mut bytes = inner.serialize();
+        let spread = Zeroizing::new(blake3::derive_key(SPREAD_CONTEXT, bytes.as_slice()));
+        bytes.as_mut_slice().zeroize();
+        Self { version, made_ms, inner, spread }
     }
 
-    /// The text of a setup file.
-    #[must_use]
-    pub fn to_file_text(&self) -> Zeroizing<String> {
-        let mut bytes = self.setup.serialize();
+    /// Reads it from hexadecimal digits; `None` where they are none of a setup.
+    pub(super) fn parse(digits: &str, version: u32, made_ms: Option<u64>) -> Option<Self> {
+        let bytes = Zeroizing::new(hex::decode(digits).ok()?);
+        let inner = ServerSetup::deserialize(&bytes).ok()?;
+        // Reading stops at the last field, so that more digits would pass.
+        (*inner.serialize() == **bytes).then(|| Self::of(inner, version, made_ms))
+    }
+
+    /// Its hexadecimal digits.
+    pub(super) fn digits(&self) -> Zeroizing<String> {
+        let mut bytes = self.inner.serialize();
         let digits = Zeroizing::new(hex::encode(bytes.as_slice()));
-        zeroize::Zeroize::zeroize(bytes.as_mut_slice());
-        Zeroizing::new(format!("{FILE_LABEL} {SETUP_VERSION} {}\n", *digits))
-    }
-
-    /// The version that records made with this setup carry.
-    pub(super) fn version(&self) -> u32 {
-        SETUP_VERSION
+        bytes.as_mut_slice().zeroize();
+        digits
     }
 
     pub(super) fn inner(&self) -> &ServerSetup<Suite> {
-        &self.setup
+        &self.inner
+    }
+
+    /// A number of this setup and a name, spread evenly, that nobody else can compute.
+    pub(super) fn lot(&self, name: &AccountName) -> u32 {
+        let hash = blake3::keyed_hash(&self.spread, name.as_str().as_bytes());
+        hash.as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
     /// Answers a registration request: the same for every first and later registration of a name.
@@ -102,7 +83,7 @@ impl OpaqueSetup {
         name: &AccountName,
         request: RegistrationRequest<Suite>,
     ) -> Result<Vec<u8>, ProtocolError> {
-        let answer = ServerRegistration::<Suite>::start(&self.setup, request, &credential_id(name))?;
+        let answer = ServerRegistration::<Suite>::start(&self.inner, request, &credential_id(name))?;
         Ok(answer.message.serialize().to_vec())
     }
 
@@ -111,18 +92,18 @@ impl OpaqueSetup {
     ///
     /// # Errors
     /// None in practice: the random password is never empty.
-    pub fn decoy(&self, rng: &dyn Rng) -> Result<PasswordRecord, ProtocolError> {
+    pub(super) fn decoy(&self, rng: &dyn Rng) -> Result<PasswordRecord, ProtocolError> {
         let password = Zeroizing::new(crate::rng::bytes::<32>(rng));
         let mut bridge = Bridge(rng);
         let client = ClientRegistration::<Suite>::start(&mut bridge, password.as_slice())?;
-        let server = ServerRegistration::<Suite>::start(&self.setup, client.message, b"decoy of the store")?;
+        let server = ServerRegistration::<Suite>::start(&self.inner, client.message, b"decoy of the store")?;
         let upload: RegistrationUpload<Suite> = client
             .state
             .finish(&mut bridge, password.as_slice(), server.message, ClientRegistrationFinishParameters::default())?
             .message;
         Ok(PasswordRecord {
             opaque_record: ServerRegistration::finish(upload).serialize().to_vec().into(),
-            setup_version: SETUP_VERSION,
+            setup_version: self.version,
             ksf_version: qpc_proto::KSF_VERSION,
             wrapped_account_secret: crate::rng::bytes::<DECOY_SECRET_LEN>(rng).to_vec().into(),
         })
@@ -166,28 +147,8 @@ mod tests {
     use crate::rng::SystemRng;
 
     #[test]
-    fn a_setup_survives_its_file() {
-        let setup = OpaqueSetup::generate(&SystemRng);
-        let again = OpaqueSetup::from_file_text(&setup.to_file_text()).ok().unwrap();
-        assert_eq!(setup.to_file_text(), again.to_file_text());
-    }
-
-    #[test]
-    fn damaged_files_are_told_apart() {
-        let good = OpaqueSetup::generate(&SystemRng).to_file_text();
-        let fault = |text: &str| OpaqueSetup::from_file_text(text).err().unwrap();
-        assert_eq!(fault(""), SetupFileError::Form);
-        assert_eq!(fault("qpc-opaque-setup 1"), SetupFileError::Form);
-        assert_eq!(fault(&good.replace("setup 1", "setup 2")), SetupFileError::Version(2));
-        let mut cut = good.trim_end().to_owned();
-        cut.truncate(cut.len() - 2);
-        assert_eq!(fault(&cut), SetupFileError::Damaged);
-        assert_eq!(fault(&format!("{}00", good.trim_end())), SetupFileError::Damaged);
-    }
-
-    #[test]
     fn a_decoy_parses_like_a_record() {
-        let setup = OpaqueSetup::generate(&SystemRng);
+        let setup = Setup::generate(&SystemRng, 1, 0);
         let decoy = setup.decoy(&SystemRng).unwrap();
         assert_eq!(decoy.opaque_record.len(), 192);
         assert!(ServerRegistration::<Suite>::deserialize(&decoy.opaque_record).is_ok());

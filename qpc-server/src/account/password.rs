@@ -4,8 +4,8 @@
 use opaque_ke::RegistrationRequest;
 use qpc_proto::v1;
 
-use super::{Accounts, FieldError, LoginStage, opaque::Suite};
-use crate::store::{Actor, Refusal};
+use super::{Accounts, FieldError, LoginStage, opaque::Suite, registration::password_record};
+use crate::store::{Actor, ChangePasswordError, Refusal};
 
 /// Why a password change did not begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +21,15 @@ pub enum ChangePasswordStartError {
 /// Why a password was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangePasswordFinishError {
-    /// No change has begun on this connection.
+    /// No change has begun on this connection, or the OPAQUE setup has changed since it did.
     #[error("no password change has begun on this connection")]
     NotStarted,
     /// A field of the request.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// The store refused.
+    /// The password that was proved here is not the account's any more, or the store refused.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Store(#[from] ChangePasswordError),
 }
 
 /// Why an account was not deleted.
@@ -54,20 +54,21 @@ impl Accounts {
         stage: &mut LoginStage,
         request: v1::ChangePasswordStart,
     ) -> Result<v1::ChangePasswordStartAnswer, ChangePasswordStartError> {
-        stage.password_change = false;
+        stage.password_change = None;
         stage.proved(actor.account()).ok_or(ChangePasswordStartError::NotProved)?;
         let blinded = RegistrationRequest::<Suite>::deserialize(&request.registration_request)
             .map_err(|_| FieldError::Malformed("registration_request"))?;
-        let answer = self
-            .setup
+        let setup = self.setups.newest();
+        let answer = setup
             .evaluate(&actor.address().name, blinded)
             .map_err(|_| FieldError::Malformed("registration_request"))?;
-        stage.password_change = true;
+        stage.password_change = Some(setup.version);
         Ok(v1::ChangePasswordStartAnswer { registration_response: answer.into() })
     }
 
     /// Replaces the password's record and the wrapped account secret together. The proof of the old
-    /// password is used up.
+    /// password is used up. It counts only as long as that is the account's: who registers the same password anew must
+    /// not undo a change that somebody made meanwhile.
     ///
     /// # Errors
     /// [`ChangePasswordFinishError`].
@@ -77,13 +78,17 @@ impl Accounts {
         stage: &mut LoginStage,
         request: v1::ChangePasswordFinish,
     ) -> Result<v1::ChangePasswordFinishAnswer, ChangePasswordFinishError> {
-        if !std::mem::take(&mut stage.password_change) || stage.proved(actor.account()).is_none() {
-            return Err(ChangePasswordFinishError::NotStarted);
-        }
-        let password =
-            self.password_record(&request.registration_record, request.wrapped_account_secret, request.ksf_version)?;
-        self.store.change_password(actor, password).await?;
+        let version = stage.password_change.take().ok_or(ChangePasswordFinishError::NotStarted)?;
+        let proved = stage.proved(actor.account()).ok_or(ChangePasswordFinishError::NotStarted)?;
+        let (was, older) = (proved.opaque_record.clone(), proved.setup_version != version);
+        let stretched = (request.wrapped_account_secret, request.ksf_version);
+        let password = password_record(&request.registration_record, version, stretched)?;
+        let changed = self.setups.while_newest(version, || self.store.change_password(actor, was, password));
+        changed.ok_or(ChangePasswordFinishError::NotStarted)?.await?;
         stage.proved = None;
+        if older {
+            self.meter.renewed.inc();
+        }
         Ok(v1::ChangePasswordFinishAnswer {})
     }
 

@@ -24,7 +24,7 @@ pub enum RegisterStartError {
 /// Why no account was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterFinishError {
-    /// No registration has begun on this connection.
+    /// No registration has begun on this connection, or the OPAQUE setup has changed since it did.
     #[error("no registration has begun on this connection")]
     NotStarted,
     /// A field of the request.
@@ -72,8 +72,9 @@ impl Accounts {
         let blinded = RegistrationRequest::<Suite>::deserialize(&request.registration_request)
             .map_err(|_| FieldError::Malformed("registration_request"))?;
         let admission = self.admission(&name, &token).await?;
-        let answer = self.setup.evaluate(&name, blinded).map_err(|_| FieldError::Malformed("registration_request"))?;
-        stage.registration = Some(PendingRegistration { name, admission });
+        let setup = self.setups.newest();
+        let answer = setup.evaluate(&name, blinded).map_err(|_| FieldError::Malformed("registration_request"))?;
+        stage.registration = Some(PendingRegistration { name, admission, setup_version: setup.version });
         Ok(v1::RegisterStartAnswer { registration_response: answer.into() })
     }
 
@@ -86,11 +87,11 @@ impl Accounts {
         stage: &mut LoginStage,
         request: v1::RegisterFinish,
     ) -> Result<v1::RegisterFinishAnswer, RegisterFinishError> {
-        let PendingRegistration { name, admission } =
+        let PendingRegistration { name, admission, setup_version } =
             stage.registration.take().ok_or(RegisterFinishError::NotStarted)?;
         let address = self.address(&name);
-        let password =
-            self.password_record(&request.registration_record, request.wrapped_account_secret, request.ksf_version)?;
+        let stretched = (request.wrapped_account_secret, request.ksf_version);
+        let password = password_record(&request.registration_record, setup_version, stretched)?;
         let device_name = field::device_name(request.device_name)?;
         let certificate = request.device.ok_or(RegisterFinishError::Device)?;
         let device = VerifiedDevice::verify(&certificate).map_err(|_| RegisterFinishError::Device)?;
@@ -113,7 +114,8 @@ impl Accounts {
             admission,
             now_ms,
         };
-        self.store.create_account(new).await?;
+        let created = self.setups.while_newest(setup_version, || self.store.create_account(new));
+        created.ok_or(RegisterFinishError::NotStarted)?.await?;
         Ok(v1::RegisterFinishAnswer { address: address.to_string() })
     }
 
@@ -137,21 +139,21 @@ impl Accounts {
             Err(InviteError::Fault(fault)) => Err(fault.into()),
         }
     }
+}
 
-    /// What the store keeps of a new password.
-    pub(super) fn password_record(
-        &self,
-        upload: &[u8],
-        wrapped_account_secret: bytes::Bytes,
-        ksf_version: u32,
-    ) -> Result<PasswordRecord, FieldError> {
-        let upload = RegistrationUpload::<Suite>::deserialize(upload)
-            .map_err(|_| FieldError::Malformed("registration_record"))?;
-        Ok(PasswordRecord {
-            opaque_record: ServerRegistration::finish(upload).serialize().to_vec().into(),
-            setup_version: self.setup.version(),
-            ksf_version: field::ksf_version(ksf_version)?,
-            wrapped_account_secret: field::wrapped_account_secret(wrapped_account_secret)?,
-        })
-    }
+/// What the store keeps of a new password: the record, made with this setup, the sealed secret and how the password was
+/// stretched.
+pub(super) fn password_record(
+    upload: &[u8],
+    setup_version: u32,
+    (wrapped_account_secret, ksf_version): (bytes::Bytes, u32),
+) -> Result<PasswordRecord, FieldError> {
+    let upload =
+        RegistrationUpload::<Suite>::deserialize(upload).map_err(|_| FieldError::Malformed("registration_record"))?;
+    Ok(PasswordRecord {
+        opaque_record: ServerRegistration::finish(upload).serialize().to_vec().into(),
+        setup_version,
+        ksf_version: field::ksf_version(ksf_version)?,
+        wrapped_account_secret: field::wrapped_account_secret(wrapped_account_secret)?,
+    })
 }

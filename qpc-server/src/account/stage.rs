@@ -3,6 +3,7 @@
 //! Everything here dies with the connection: nonces, login states and proofs can't be
 //! carried to another one.
 
+use bytes::Bytes;
 use opaque_ke::ServerLogin;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge};
 use qpc_proto::{
@@ -29,6 +30,8 @@ pub struct LoginMeter {
     pub pending: IntGauge,
     /// From the first message of a login to its proof.
     pub seconds: Histogram,
+    /// Passwords registered anew that were of an older OPAQUE setup.
+    pub renewed: IntCounter,
 }
 
 impl Default for LoginMeter {
@@ -46,6 +49,11 @@ impl Default for LoginMeter {
                     .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0]),
             )
             .expect("valid buckets"),
+            renewed: IntCounter::new(
+                "qpc_opaque_renewed_total",
+                "Passwords that went over to the newest OPAQUE setup.",
+            )
+            .expect("a valid name"),
         }
     }
 }
@@ -58,12 +66,13 @@ pub struct LoginStage {
     pub(super) login: Option<PendingLogin>,
     pub(super) proved: Option<ProvedAccount>,
     pub(super) enrolled: Option<EnrolledDevice>,
-    pub(super) password_change: bool,
+    /// The setup that the new password is being registered with.
+    pub(super) password_change: Option<u32>,
 }
 
 impl LoginStage {
     pub(super) fn new(binding: [u8; EXPORTER_LEN], nonce: [u8; 32]) -> Self {
-        Self { binding, nonce, registration: None, login: None, proved: None, enrolled: None, password_change: false }
+        Self { binding, nonce, registration: None, login: None, proved: None, enrolled: None, password_change: None }
     }
 
     /// For `HelloAnswer`; fresh for this connection.
@@ -99,6 +108,8 @@ impl LoginStage {
 pub(super) struct PendingRegistration {
     pub(super) name: AccountName,
     pub(super) admission: Admission,
+    /// Of the setup that it began with.
+    pub(super) setup_version: u32,
 }
 
 /// An account whose password was proved.
@@ -106,6 +117,10 @@ pub(super) struct ProvedAccount {
     pub(super) account: AccountId,
     pub(super) address: Address,
     pub(super) account_key: [u8; 32],
+    /// What the password was proved by: it may be another one's meanwhile.
+    pub(super) opaque_record: Bytes,
+    /// Of the setup that this was made with.
+    pub(super) setup_version: u32,
 }
 
 /// A device that was enrolled here, as it was written: authenticating it reads nothing.

@@ -7,7 +7,7 @@ use super::{
     AdminAnswer, AdminRequest, AuditLog, accounts, lists,
     request::Nature,
     rows::{Losses, Setting},
-    sessions,
+    sessions, setups,
 };
 use crate::{
     account::Accounts,
@@ -92,7 +92,7 @@ pub async fn perform(operated: &Operated, uid: u32, request: AdminRequest) -> Ad
     if let Some(live) = &operated.live {
         live.metrics.admin_action(action.get("request").and_then(serde_json::Value::as_str).unwrap_or_default());
     }
-    let answer = act(operated, request).await;
+    let answer = act(operated, uid, request).await;
     if nature == Nature::Unnoted {
         return answer;
     }
@@ -113,7 +113,7 @@ pub async fn perform(operated: &Operated, uid: u32, request: AdminRequest) -> Ad
 }
 
 /// Adds a line, off the runtime's threads.
-async fn note(
+pub(super) async fn note(
     operated: &Operated,
     uid: u32,
     action: &serde_json::Value,
@@ -127,7 +127,7 @@ async fn note(
     }
 }
 
-async fn act(operated: &Operated, request: AdminRequest) -> AdminAnswer {
+async fn act(operated: &Operated, uid: u32, request: AdminRequest) -> AdminAnswer {
     use AdminRequest as Ask;
     let done = match request {
         Ask::FederationStatus => {
@@ -151,6 +151,10 @@ async fn act(operated: &Operated, request: AdminRequest) -> AdminAnswer {
         Ask::ShowLimits => live(operated).map(|live| AdminAnswer::Limits { limits: (live.controls.settings)() }),
         Ask::ShowLogLevel => log_level(operated, None),
         Ask::SetLogLevel { level } => log_level(operated, Some(&level)),
+        Ask::ListSetups => setups::list(operated).await,
+        Ask::RotateSetup => setups::rotate(operated).await,
+        Ask::RetireSetup { version, dry_run: true, .. } => setups::would_retire(operated, version).await,
+        Ask::RetireSetup { version, reset, .. } => setups::retire(operated, uid, version, reset).await,
         // The server begins to drain when the answer is out.
         Ask::Drain { dry_run } => live(operated).map(|live| {
             let sessions = live.registry.sessions();

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{
-    AccountDetail, AccountRow, ConversationRow, ConversationShown, InviteRow, Losses, SessionRow, Setting,
+    AccountDetail, AccountRow, ConversationRow, ConversationShown, InviteRow, Losses, ResetRow, SessionRow, Setting,
+    SetupRow,
 };
 use crate::peers::PeerReport;
 
@@ -124,6 +125,19 @@ pub enum AdminRequest {
     },
     /// How the connections with other servers stand.
     FederationStatus,
+    /// The OPAQUE setups, and how many accounts use each.
+    ListSetups,
+    /// Make a new one, for all passwords that are registered from now on.
+    RotateSetup,
+    /// Forget an older one.
+    RetireSetup {
+        /// Which.
+        version: u32,
+        /// Reset the accounts that use it; without it they are in the way.
+        reset: bool,
+        /// Only say how many that would be.
+        dry_run: bool,
+    },
 }
 
 /// How much of a trace a request leaves in the audit log.
@@ -140,7 +154,7 @@ pub(super) enum Nature {
 impl AdminRequest {
     pub(super) fn nature(&self) -> Nature {
         match self {
-            Self::ShowLimits | Self::ShowLogLevel | Self::FederationStatus => Nature::Unnoted,
+            Self::ShowLimits | Self::ShowLogLevel | Self::FederationStatus | Self::ListSetups => Nature::Unnoted,
             Self::ListInvites { .. }
             | Self::ListAccounts { .. }
             | Self::ShowAccount { .. }
@@ -152,6 +166,7 @@ impl AdminRequest {
             | Self::SuspendAccount { dry_run: true, .. }
             | Self::DeleteAccount { dry_run: true, .. }
             | Self::RevokeDevice { dry_run: true, .. }
+            | Self::RetireSetup { dry_run: true, .. }
             | Self::Drain { dry_run: true } => Nature::Shows,
             Self::CreateInvite { .. }
             | Self::RevokeInvite { .. }
@@ -162,6 +177,8 @@ impl AdminRequest {
             | Self::RevokeDevice { .. }
             | Self::Kick { .. }
             | Self::SetLogLevel { .. }
+            | Self::RotateSetup
+            | Self::RetireSetup { .. }
             | Self::Drain { .. } => Nature::Changes,
         }
     }
@@ -231,6 +248,28 @@ pub enum AdminAnswer {
     Federation {
         /// Each of them.
         peers: Option<Vec<PeerReport>>,
+    },
+    /// OPAQUE setups.
+    Setups {
+        /// In order of their versions.
+        setups: Vec<SetupRow>,
+    },
+    /// There is a new one.
+    Rotated {
+        /// Of the new one.
+        version: u32,
+    },
+    /// A dry run: so many accounts would be reset.
+    WouldRetire {
+        /// Accounts that use it.
+        accounts: u64,
+    },
+    /// Accounts were reset, and then the setup forgotten.
+    Retired {
+        /// Which, with the tokens to hand on.
+        resets: Vec<ResetRow>,
+        /// The setup is still there: ask again.
+        more: bool,
     },
     /// There is no such thing.
     NotFound,

@@ -134,6 +134,28 @@ pub struct ConversationShown {
     pub members_named: Vec<MemberRow>,
 }
 
+/// An OPAQUE setup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupRow {
+    /// Records of passwords carry it.
+    pub version: u32,
+    /// When it was made, milliseconds since 1970; nothing where that was not noted.
+    pub made_ms: Option<u64>,
+    /// Accounts whose passwords were registered with it.
+    pub accounts: u64,
+    /// `newest`, `older`, or `missing` where the file does not have it.
+    pub state: String,
+}
+
+/// An account that was reset.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetRow {
+    /// Without the domain.
+    pub name: String,
+    /// Registers the name again.
+    pub token: String,
+}
+
 /// A key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {

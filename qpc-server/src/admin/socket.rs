@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        account::{Accounts, OpaqueSetup, RegistrationPolicy},
+        account::{Accounts, OpaqueSetups, RegistrationPolicy},
         admin::AuditLog,
         blob_store::{Budget, memory::MemoryBlobs},
         clock::SystemClock,
@@ -187,7 +187,7 @@ mod tests {
         let store = Arc::new(MemoryStore::new());
         let accounts = Arc::new(Accounts::new(
             store.clone(),
-            OpaqueSetup::generate(&SystemRng),
+            OpaqueSetups::generate(&SystemRng, 0),
             Domain::parse("localhost").unwrap(),
             RegistrationPolicy::default(),
             Arc::new(SystemClock),

@@ -113,7 +113,7 @@ fn list(
 }
 
 /// Asks, and prints the answer; `done` is what to say of a change that was made.
-fn tell(place: &Place, request: AdminRequest, as_json: bool, done: &str) -> Result<(), Fault> {
+pub(super) fn tell(place: &Place, request: AdminRequest, as_json: bool, done: &str) -> Result<(), Fault> {
     let answer = administer(place, request)?;
     print(&if as_json { json(&answer)? } else { show::text(&answer, done) })
 }

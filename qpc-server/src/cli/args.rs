@@ -9,6 +9,7 @@ use super::{
     admin::args::{ADMIN, AdminCommand},
     capacity::{self, Question},
     exit::Exit,
+    opaque::OpaqueCommand,
 };
 use crate::config::Period;
 
@@ -89,6 +90,9 @@ pub(super) enum Command {
     /// The database.
     #[command(subcommand)]
     Db(DbCommand),
+    /// The secrets that passwords are checked with: make a new one, end an old one.
+    #[command(subcommand)]
+    Opaque(OpaqueCommand),
     /// Copies of everything a server keeps, made while it runs.
     #[command(subcommand)]
     Backup(BackupCommand),

@@ -192,6 +192,9 @@ fn missing(request: &AdminRequest) -> Fault {
         | AdminRequest::ResumeAccount { name }
         | AdminRequest::DeleteAccount { name, .. }
         | AdminRequest::Kick { name, .. } => (Exit::NoAccount, see(&format!("account `{name}`"), "accounts list")),
+        AdminRequest::RetireSetup { version, .. } => {
+            (Exit::Exists, format!("no OPAQUE setup {version}: `qpc-server opaque list` shows them"))
+        }
         _ => (Exit::Exists, "there is no such thing".to_owned()),
     };
     Fault::new(exit, message)
@@ -216,14 +219,14 @@ pub(super) fn with_accounts<T>(
     opened: Opened,
     work: impl AsyncFnOnce(Arc<Accounts>) -> T,
 ) -> Result<T, Fault> {
-    let Opened { dir, store, blobs, setup, aftermath, .. } = opened;
+    let Opened { dir, store, blobs, setups, aftermath, .. } = opened;
     // Nobody is woken here.
     drop(aftermath);
     let domain = qpc_proto::address::Domain::parse(&loaded.config.server.domain)
         .map_err(|error| Fault::new(Exit::Config, error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let accounts =
-        Accounts::new(Arc::clone(&store), setup, domain, RegistrationPolicy::default(), clock, Arc::new(SystemRng));
+        Accounts::new(Arc::clone(&store), setups, domain, RegistrationPolicy::default(), clock, Arc::new(SystemRng));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

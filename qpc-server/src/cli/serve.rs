@@ -98,7 +98,7 @@ fn runtime(threads: usize) -> Result<Runtime, Fault> {
 
 async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), Fault> {
     let mut signals = Signals::watch().map_err(|error| Fault::new(Exit::Internal, error))?;
-    let Opened { dir, store, blobs, aftermath, metrics, setup } = storage::open(&loaded)?;
+    let Opened { dir, store, blobs, aftermath, metrics, setups } = storage::open(&loaded)?;
     dir.ensure_config()?;
     let config = &loaded.config;
     own_domain(config, &dir, &*store).await?;
@@ -107,7 +107,7 @@ async fn run(mut loaded: Loaded, json: bool, reload: &Reload<'_>) -> Result<(), 
         blobs,
         aftermath: Some(aftermath),
         metrics,
-        setup,
+        setups,
         certificate: certificate::shown(config, &dir)?,
         certificate_source: certificate::source(config, &dir),
         acme: certificate::acme(config, &dir)?,
@@ -206,8 +206,14 @@ impl Reload<'_> {
             }
         };
         let changes = config::changes(current, &new);
-        let (mut taken, later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
+        let (mut taken, mut later): (Vec<_>, Vec<_>) = changes.into_iter().partition(config::Change::is_taken_at_once);
         running.set_rates(&new);
+        // Without federation there is nobody to connect with, whoever the peers are.
+        if running.set_peers(&new) {
+            current.federation.take_peers(&new.federation);
+        } else {
+            later.extend(taken.extract_if(.., |change| change.is_of_peers()));
+        }
         // Only what was taken: the rest is named again each time, until a start has taken it.
         current.limits.take_rates(&new.limits);
         self.in_force.take_limits(current);

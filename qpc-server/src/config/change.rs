@@ -24,7 +24,13 @@ impl Change {
     /// Whether a running server takes it. Everything else counts from the next start on.
     #[must_use]
     pub fn is_taken_at_once(&self) -> bool {
-        is_rate(&self.key) || self.key == "log.level"
+        is_rate(&self.key) || self.key == "log.level" || self.is_of_peers()
+    }
+
+    /// Whether it is about with whom this server federates.
+    #[must_use]
+    pub fn is_of_peers(&self) -> bool {
+        ["federation.access", "federation.deny", "federation.peers"].contains(&self.key.as_str())
     }
 }
 
@@ -72,7 +78,10 @@ fn shown(value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Secret, *};
+    use super::{
+        super::{FederationAccess, FederationPeer, Secret},
+        *,
+    };
 
     fn changed(of: impl FnOnce(&mut Config)) -> Vec<Change> {
         let mut config = Config::default();
@@ -88,11 +97,18 @@ mod tests {
             config.limits.message.rate = 7;
             config.server.auth_token = Some(Secret::new("open sesame".into()));
             config.server.listen = "0.0.0.0:7000".parse().unwrap();
+            config.federation.access = FederationAccess::DenyList;
+            config.federation.deny = vec!["c.example".into()];
+            let address = "10.0.0.2:7001".into();
+            config.federation.peers = vec![FederationPeer { domain: "b.example".into(), address, max_in_flight: 64 }];
         });
         let lines: Vec<_> = all.iter().map(|one| format!("{}: {} -> {}", one.key, one.before, one.after)).collect();
         assert_eq!(
             lines,
             [
+                "federation.access: \"allow_list\" -> \"deny_list\"",
+                "federation.deny: [] -> [\"c.example\"]",
+                "federation.peers: [] -> [{\"address\":\"10.0.0.2:7001\",\"domain\":\"b.example\",\"max_in_flight\":64}]",
                 "limits.message.rate: 6000 -> 7",
                 "log.level: \"info\" -> \"debug\"",
                 "server.auth_token: not set -> (a secret)",
@@ -100,7 +116,8 @@ mod tests {
             ]
         );
         let taken: Vec<_> = all.iter().filter(|one| one.is_taken_at_once()).map(|one| one.key.as_str()).collect();
-        assert_eq!(taken, ["limits.message.rate", "log.level"]);
+        let peers = ["federation.access", "federation.deny", "federation.peers"];
+        assert_eq!(taken, [&peers[..], &["limits.message.rate", "log.level"]].concat());
     }
 
     #[test]

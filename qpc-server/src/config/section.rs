@@ -373,6 +373,15 @@ impl Default for Federation {
     }
 }
 
+impl Federation {
+    /// Takes what a running server takes of another configuration: with whom it federates.
+    pub fn take_peers(&mut self, of: &Self) {
+        self.access = of.access;
+        self.deny.clone_from(&of.deny);
+        self.peers.clone_from(&of.peers);
+    }
+}
+
 /// `[metrics]`: what the operator's HTTP listener shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

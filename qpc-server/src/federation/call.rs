@@ -13,7 +13,7 @@ use qpc_proto::{
 };
 use tokio::{sync::SemaphorePermit, time::timeout};
 
-use super::{Hall, Reach, blob};
+use super::{Hall, blob, circle::Reach};
 use crate::{
     metrics::labels::Asked,
     remote::RemoteError,
@@ -37,8 +37,8 @@ impl Hall {
         method: peer_request::Method,
         read: impl FnOnce(peer_answer::Result) -> Option<T>,
     ) -> Result<T, RemoteError> {
-        let peer = self.reach.get(domain).filter(|_| self.allows(domain)).ok_or(RemoteError::Unknown)?;
-        let (outcome, result) = match self.exchange(domain, peer, method).await {
+        let peer = self.reach(domain).filter(|_| self.allows(domain)).ok_or(RemoteError::Unknown)?;
+        let (outcome, result) = match self.exchange(domain, &peer, method).await {
             Ok(peer_answer::Result::Error(error)) => (Asked::Refused, Err(refused(&error))),
             Ok(answer) => match read(answer) {
                 Some(wanted) => (Asked::Answered, Ok(wanted)),

@@ -26,7 +26,7 @@ use crate::{
 
 impl Remote for Caller {
     fn knows(&self, domain: &Domain) -> bool {
-        self.hall.reach.contains_key(domain) && self.hall.allows(domain)
+        self.hall.reach(domain).is_some() && self.hall.allows(domain)
     }
 
     fn act(&self, domain: &Domain, deed: v1::PeerDeed) -> BoxFuture<'static, Result<peer_done::Result, RemoteError>> {
@@ -55,17 +55,17 @@ impl Remote for Caller {
     }
 
     fn news(&self, domain: &Domain, entry: &Arc<LogEntry>) {
-        if let Some(peer) = self.hall.reach.get(domain) {
+        if let Some(peer) = self.hall.reach(domain) {
             peer.news.of(entry);
         }
     }
 
     fn devices_gone(&self) {
-        self.hall.reach.values().for_each(|peer| peer.outgoing.of_all());
+        self.hall.circle().peers().for_each(|peer| peer.outgoing.of_all());
     }
 
     fn outgoing(&self, domain: &Domain, waiting: Waiting) {
-        if let Some(peer) = self.hall.reach.get(domain) {
+        if let Some(peer) = self.hall.reach(domain) {
             peer.outgoing.of(waiting);
         }
     }

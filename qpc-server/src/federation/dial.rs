@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     CertificateFault, Hall, Peer,
+    circle::Reach,
     hello::{self, HelloFault},
 };
 use crate::{
@@ -31,6 +32,8 @@ enum LinkFault {
     Connect(#[from] ConnectError),
     #[error("no answer within {0:?}")]
     Slow(Duration),
+    #[error("it is a peer no more")]
+    LetGo,
     #[error("{}", lost(.0))]
     Lost(#[from] ConnectionError),
     #[error(transparent)]
@@ -57,19 +60,25 @@ fn lost(error: &ConnectionError) -> String {
     }
 }
 
-/// Connects until the server stops.
-pub(super) async fn keep_connected(hall: Arc<Hall>, endpoint: Endpoint, peer: Peer) {
-    let stopping = hall.tasks.stopping().clone();
-    let domain = &peer.domain;
+/// Connects until the server stops or it is a peer no more.
+pub(super) async fn keep_connected(hall: Arc<Hall>, endpoint: Endpoint, reach: Arc<Reach>) {
+    connect_until_stop(&hall, &endpoint, &reach).await;
+    hall.let_go(&reach.peer.domain);
+}
+
+async fn connect_until_stop(hall: &Hall, endpoint: &Endpoint, reach: &Reach) {
+    let (domain, stopping) = (&reach.peer.domain, &reach.stop);
     let mut failures = 0_u32;
     let mut told = None;
     loop {
         hall.table.outgoing(domain, LinkState::Connecting, hall.clock.unix_ms());
         let began = Instant::now();
-        // Dropped with its connection when the server stops.
+        // Dropped with its connection, which is closed with the others or by itself. In this order: a peer that is let go
+        // of has lost its connections already, and that is no fault.
         let fault = tokio::select! {
+            biased;
             () = stopping.cancelled() => return,
-            fault = connected(&hall, &endpoint, &peer, &mut told) => fault,
+            fault = connected(hall, endpoint, reach, &mut told) => fault,
         };
         let problem = fault.to_string();
         // The same problem is told once, not at each attempt, until there has been a connection again.
@@ -80,7 +89,7 @@ pub(super) async fn keep_connected(hall: Arc<Hall>, endpoint: Endpoint, peer: Pe
         hall.table.failed(domain, problem, hall.clock.unix_ms());
         failures = if began.elapsed() >= hall.limits.steady { 1 } else { failures.saturating_add(1) };
         let woken = async {
-            hall.woken(domain).await;
+            reach.bell.notified().await;
             sleep(hall.limits.call_back).await;
         };
         // All branches only wait.
@@ -93,8 +102,8 @@ pub(super) async fn keep_connected(hall: Arc<Hall>, endpoint: Endpoint, peer: Pe
 }
 
 /// One connection from its beginning to its end; says how it ended.
-async fn connected(hall: &Hall, endpoint: &Endpoint, peer: &Peer, told: &mut Option<String>) -> LinkFault {
-    let limit = hall.limits.handshake;
+async fn connected(hall: &Hall, endpoint: &Endpoint, reach: &Reach, told: &mut Option<String>) -> LinkFault {
+    let (peer, limit) = (&reach.peer, hall.limits.handshake);
     let connection = match timeout(limit, open(hall, endpoint, peer)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(fault)) => return fault,
@@ -104,10 +113,13 @@ async fn connected(hall: &Hall, endpoint: &Endpoint, peer: &Peer, told: &mut Opt
         }
     };
     *told = None;
-    hall.joined(&peer.domain, Direction::Out, &connection);
+    if !hall.joined(&peer.domain, Direction::Out, &connection) {
+        hall.refuse(&connection, PeerRefused::NotAllowed);
+        return LinkFault::LetGo;
+    }
     hall.table.outgoing(&peer.domain, LinkState::Connected, hall.clock.unix_ms());
     tracing::info!(peer = %peer.domain, "connected to a peer");
-    let ended = watch(hall, peer, &connection).await;
+    let ended = watch(hall, reach, &connection).await;
     hall.left(&peer.domain, Direction::Out, &connection);
     ended.into()
 }
@@ -143,19 +155,19 @@ async fn open(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> Result<Connectio
 
 /// Notes the round trip until the connection ends. A peer that comes here may have lost this one when it was started
 /// anew: a stream on which nothing is asked finds out at once, where the next keep-alive would take its time.
-async fn watch(hall: &Hall, peer: &Peer, connection: &Connection) -> ConnectionError {
+async fn watch(hall: &Hall, reach: &Reach, connection: &Connection) -> ConnectionError {
     let mut look = interval(hall.limits.keep_alive);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         // All branches only wait.
         tokio::select! {
             ended = connection.closed() => return ended,
-            () = hall.woken(&peer.domain) => {
+            () = reach.bell.notified() => {
                 if let Ok((mut send, _)) = connection.open_bi().await {
                     drop(send.finish());
                 }
             }
-            _ = look.tick() => hall.table.round_trip(&peer.domain, connection.rtt()),
+            _ = look.tick() => hall.table.round_trip(&reach.peer.domain, connection.rtt()),
         }
     }
 }

@@ -11,7 +11,7 @@ use qpc_proto::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Hall, act::DEEDS_MAX, queued::Queued};
+use super::{Hall, act::DEEDS_MAX, circle::Reach, queued::Queued};
 use crate::{
     group::certificates_to_wire,
     remote::RemoteError,
@@ -27,10 +27,11 @@ const SAID_MAX: usize = 1_024;
 /// Bytes of messages in one request, after which it takes no more.
 const BYTES_MAX: usize = 512 * 1024;
 
-/// Sends what waits for a peer until the server stops.
-pub(super) async fn keep_sending(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
-    let mut sender = Sender { hall: &hall, store: &*store, peer: &peer, said: Said::default() };
-    sender.send_until_stop().await;
+/// Sends what waits for a peer until the server stops or it is a peer no more.
+pub(super) async fn keep_sending((hall, store, reach): (Arc<Hall>, Arc<dyn Store>, Arc<Reach>)) {
+    let peer = &reach.peer.domain;
+    let mut sender = Sender { hall: &hall, store: &*store, peer, said: Said::default() };
+    sender.send_until_stop(&reach).await;
     if let Err(fault) = sender.settle().await {
         tracing::debug!(%peer, %fault, "what a peer has said is asked for anew");
     }
@@ -74,9 +75,8 @@ impl Said {
 }
 
 impl Sender<'_> {
-    async fn send_until_stop(&mut self) {
-        let Some(reach) = self.hall.reach.get(self.peer) else { return };
-        let stopping = self.hall.tasks.stopping().clone();
+    async fn send_until_stop(&mut self, reach: &Reach) {
+        let stopping = &reach.stop;
         let mut searched = Instant::now();
         loop {
             let settle = self.said.since.and_then(|since| since.checked_add(SETTLED_AFTER));

@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Hall, House,
+    circle::Reach,
     news::{NEWS_MAX, Run},
 };
 use crate::{
@@ -75,27 +76,26 @@ impl From<StoreFault> for Stopped {
     }
 }
 
-/// Hands a peer what it lacks until the server stops.
-pub(super) async fn keep_pushing(hall: Arc<Hall>, store: Arc<dyn Store>, peer: Domain) {
+/// Hands a peer what it lacks until the server stops or it is a peer no more.
+pub(super) async fn keep_pushing((hall, store, reach): (Arc<Hall>, Arc<dyn Store>, Arc<Reach>)) {
+    let peer = &reach.peer.domain;
     let mut pusher = Pusher {
         hall: &hall,
         store: &*store,
-        peer: &peer,
+        peer,
         aside: BTreeMap::new(),
         told: BTreeMap::new(),
         places: LruCache::new(PLACES_MAX),
         unnoted: Unnoted::default(),
     };
-    push_until_stop(&mut pusher).await;
+    push_until_stop(&mut pusher, &reach).await;
     if let Err(fault) = pusher.note_places().await {
         tracing::debug!(%peer, %fault, "how far a peer has come is found out anew");
     }
 }
 
-async fn push_until_stop(pusher: &mut Pusher<'_>) {
-    let (hall, peer) = (pusher.hall, pusher.peer);
-    let Some(reach) = hall.reach.get(peer) else { return };
-    let stopping = hall.tasks.stopping().clone();
+async fn push_until_stop(pusher: &mut Pusher<'_>, reach: &Reach) {
+    let (hall, peer, stopping) = (pusher.hall, pusher.peer, &reach.stop);
     let mut searched: Option<Instant> = None;
     loop {
         let due = searched.map_or(Duration::ZERO, |at| EVERY.saturating_sub(at.elapsed()));

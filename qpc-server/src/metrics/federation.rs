@@ -105,6 +105,24 @@ impl FederationMetrics {
         self.set_behind(peer, 0);
     }
 
+    /// It is a peer of the configuration no more: its series end.
+    pub fn forget(&self, peer: &str) {
+        // What is not there needs no end.
+        for direction in [Direction::In, Direction::Out] {
+            drop(self.link_up.remove_label_values(&[peer, direction.label()]));
+        }
+        for outcome in Asked::ALL {
+            drop(self.asked.remove_label_values(&[peer, outcome.label()]));
+        }
+        for of in [&self.in_flight, &self.waiting, &self.behind] {
+            drop(of.remove_label_values(&[peer]));
+        }
+        drop(self.set_aside.remove_label_values(&[peer]));
+        for of in [&self.round_trip, &self.waiting_oldest] {
+            drop(of.remove_label_values(&[peer]));
+        }
+    }
+
     /// A request to a peer of the configuration has come to this.
     pub fn asked(&self, peer: &str, outcome: Asked) {
         self.asked.with_label_values(&[peer, outcome.label()]).inc();

@@ -10,13 +10,14 @@ use std::{
 use zeroize::Zeroizing;
 
 use crate::{
-    account::OpaqueSetup,
+    account::OpaqueSetups,
     blob_store::{
         BlobStore,
         objects::{ObjectBlobs, ObjectPlace, OpenObjectsError, S3Settings, SecretText},
         reserve::Reserved,
         sqlite::{BlobReport, SqliteBlobs},
     },
+    clock::{Clock, SystemClock},
     config::{self, BlobBackend, ConfigError, Loaded, Secret, read_secret},
     data_dir::{DataDir, DataDirError},
     metrics::Metrics,
@@ -84,7 +85,7 @@ pub struct Opened {
     /// The metrics that it counts in.
     pub metrics: Arc<Metrics>,
     /// The OPAQUE secrets.
-    pub setup: OpaqueSetup,
+    pub setups: OpaqueSetups,
 }
 
 /// Cores that this process may use.
@@ -100,7 +101,7 @@ pub fn cores() -> usize {
 pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     let dir = DataDir::open(&loaded.config.server.data_dir)?;
     // Secrets first: the database is made last, so that none is ever without them.
-    let setup = dir.opaque_setup(&SystemRng)?;
+    let setups = dir.opaque_setups(&SystemRng, SystemClock.unix_ms())?;
     let next = next_key(loaded, dir.path());
     if next.exists() {
         return Err(StorageError::KeyChanging(next));
@@ -119,7 +120,7 @@ pub fn open(loaded: &Loaded) -> Result<Opened, StorageError> {
     };
     let store = Arc::new(SqliteStore::open(&DataDir::database(dir.path()), key.clone(), options)?);
     let blobs = blobs(&loaded.config.blobs, &dir, key, &metrics)?;
-    Ok(Opened { dir, store, blobs, aftermath, metrics, setup })
+    Ok(Opened { dir, store, blobs, aftermath, metrics, setups })
 }
 
 /// Opens what keeps blobs.

@@ -27,8 +27,8 @@ use crate::{
     policy::Wait,
     remote::RemoteError,
     store::{
-        AppendError, AskError, ClaimError, ContactError, CopyError, CreateConversationError, LinkError, LinkRefusal,
-        OfferError, QueueError, ReadError, Refusal, StoreFault,
+        AppendError, AskError, ChangePasswordError, ClaimError, ContactError, CopyError, CreateConversationError,
+        LinkError, LinkRefusal, OfferError, QueueError, ReadError, Refusal, StoreFault,
     },
 };
 
@@ -562,7 +562,10 @@ impl From<ChangePasswordFinishError> for WireError {
         match error {
             ChangePasswordFinishError::NotStarted => wrong_state("no password change has begun here"),
             ChangePasswordFinishError::Field(field) => field.into(),
-            ChangePasswordFinishError::Refused(refusal) => refusal.into(),
+            ChangePasswordFinishError::Store(ChangePasswordError::Changed) => {
+                wrong_state("the password was changed since it was proved here")
+            }
+            ChangePasswordFinishError::Store(ChangePasswordError::Refused(refusal)) => refusal.into(),
         }
     }
 }

@@ -199,6 +199,23 @@ pub enum EnrolDeviceError {
     Fault(#[from] StoreFault),
 }
 
+/// Why a password was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangePasswordError {
+    /// The account's record is another one than that which the change is to replace.
+    #[error("the password was changed meanwhile")]
+    Changed,
+    /// As for any verb of a device.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl From<StoreFault> for ChangePasswordError {
+    fn from(fault: StoreFault) -> Self {
+        Self::Refused(fault.into())
+    }
+}
+
 /// Why an account was not reset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResetAccountError {

@@ -127,7 +127,8 @@ suite! { $ store_conformance of store:
         links_and_requests_are_so_many;
     operator:
         a_suspended_account_can_do_nothing_and_loses_nothing, a_suspension_outlives_a_restart,
-        an_operator_ends_accounts_and_devices_as_their_owners_could, everything_is_listed_in_pages;
+        an_operator_ends_accounts_and_devices_as_their_owners_could, everything_is_listed_in_pages,
+        accounts_are_counted_by_their_setup;
     reading:
         pages_end_at_their_limits, who_is_in_a_conversation_now_may_send_there_or_not, a_position_is_clamped_to_what_is_there, positions_are_given_in_the_order_asked,
         an_inbox_has_one_reader, everything_is_there_after_a_restart, a_closed_store_refuses;

@@ -106,9 +106,14 @@ impl<A: Transact> Store for A {
         self.write(0, move |tables| verbs::touch_device(tables, &actor, now_ms))
     }
 
-    fn change_password(&self, actor: &Actor, password: PasswordRecord) -> Reply<(), Refusal> {
+    fn change_password(
+        &self,
+        actor: &Actor,
+        was: bytes::Bytes,
+        password: PasswordRecord,
+    ) -> Reply<(), ChangePasswordError> {
         let actor = actor.clone();
-        self.write(0, move |tables| verbs::change_password(tables, &actor, &password))
+        self.write(0, move |tables| verbs::change_password(tables, &actor, &was, &password))
     }
 
     fn delete_account(&self, actor: &Actor, now_ms: u64) -> Reply<(), Refusal> {

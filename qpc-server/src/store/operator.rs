@@ -113,6 +113,15 @@ pub struct ConversationDetail {
     pub bytes: u64,
 }
 
+/// How many accounts have passwords that were registered with an OPAQUE setup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetupUse {
+    /// Of the setup.
+    pub version: u32,
+    /// Accounts in use, suspended ones included.
+    pub accounts: u64,
+}
+
 /// Why an operator's change was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorError {
@@ -142,6 +151,10 @@ pub trait OperatorStore {
     fn remove_account(&self, name: &AccountName, now_ms: u64) -> Reply<Changed, OperatorError>;
     /// Revokes a device as its owner could.
     fn remove_device(&self, name: &AccountName, device: DeviceId) -> Reply<Changed, OperatorError>;
+    /// The OPAQUE setups that accounts use, in order of their versions. Reads all accounts.
+    fn setup_use(&self) -> Reply<Vec<SetupUse>, StoreFault>;
+    /// Accounts that use one of them, in order of name, at most `limit`. Reads all accounts.
+    fn accounts_of_setup(&self, version: u32, limit: usize) -> Reply<Vec<AccountName>, StoreFault>;
     /// Invites and reset tokens whose hash is greater than `after`, in order, at most `limit`.
     fn invites(&self, after: Option<InviteToken>, limit: usize) -> Reply<Vec<InviteInfo>, StoreFault>;
     /// Ends the invite whose hash begins so; without `forget` it only looks.

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    AdmitError, AppendError, AskError, ClaimError, ContactError, CopyError, CreateAccountError,
+    AdmitError, AppendError, AskError, ChangePasswordError, ClaimError, ContactError, CopyError, CreateAccountError,
     CreateConversationError, EnrolDeviceError, InviteError, LinkError, OfferError, OperatorError, QueueError,
     ReadError, RemovalError, ResetAccountError,
 };
@@ -128,6 +128,7 @@ verb_errors! {
     InviteError, InviteError::Fault(fault) => fault;
     CreateAccountError, CreateAccountError::Invite(InviteError::Fault(fault)) => fault;
     EnrolDeviceError, EnrolDeviceError::Fault(fault) => fault;
+    ChangePasswordError, ChangePasswordError::Refused(Refusal::Fault(fault)) => fault;
     ResetAccountError, ResetAccountError::Fault(fault) => fault;
     OperatorError, OperatorError::Fault(fault) => fault;
     ClaimError, ClaimError::Fault(fault) => fault;

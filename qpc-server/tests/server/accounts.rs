@@ -6,7 +6,7 @@ use qpc_proto::v1;
 use qpc_server::{
     account::{
         Accounts, AuthenticateError, ChangePasswordStartError, DeleteError, EnrolError, LoginFinishError, LoginLimits,
-        LoginMeter, LoginStage, LoginStartError, OpaqueSetup, Recognised, RegisterFinishError, RegisterStartError,
+        LoginMeter, LoginStage, LoginStartError, OpaqueSetups, Recognised, RegisterFinishError, RegisterStartError,
         RegistrationPolicy, StandingToken,
     },
     clock::SystemClock,
@@ -32,7 +32,7 @@ fn binding(connection: u8) -> [u8; 32] {
 impl House {
     async fn new(policy: RegistrationPolicy, limits: LoginLimits) -> Self {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let setup = OpaqueSetup::generate(&SystemRng);
+        let setup = OpaqueSetups::generate(&SystemRng, 0);
         let meter = LoginMeter::default();
         let accounts = Accounts::new(store, setup, domain(), policy, Arc::new(SystemClock), Arc::new(SystemRng))
             .with_limits(limits)

@@ -17,7 +17,7 @@ use qpc_proto::{
     v1::{self, answer, request::Method},
 };
 use qpc_server::{
-    account::{Accounts, OpaqueSetup, RegistrationPolicy},
+    account::{Accounts, OpaqueSetups, RegistrationPolicy},
     blob::Blobs,
     blob_store::{BlobStore, memory::MemoryBlobs},
     clock::{Clock, SystemClock},
@@ -93,7 +93,7 @@ impl House {
         store.set_sink(delivery.sink(None));
         let accounts = Accounts::new(
             Arc::clone(&store),
-            OpaqueSetup::generate(&SystemRng),
+            OpaqueSetups::generate(&SystemRng, 0),
             domain(),
             RegistrationPolicy { open: true, ..Default::default() },
             clock.clone(),

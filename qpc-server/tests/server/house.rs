@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use qpc_server::{
-    account::OpaqueSetup,
+    account::OpaqueSetups,
     admin::{self, AdminAnswer, AdminRequest, Controls},
     blob_store::memory::MemoryBlobs,
     clock::SystemClock,
@@ -107,7 +107,7 @@ impl House {
             blobs: Arc::new(MemoryBlobs::new()),
             aftermath: None,
             metrics: Arc::new(Metrics::new().unwrap()),
-            setup: OpaqueSetup::generate(&SystemRng),
+            setups: OpaqueSetups::generate(&SystemRng, 0),
             certificate: ServerCertificate {
                 chain: vec![certificate.clone()],
                 key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),

@@ -132,6 +132,15 @@ impl Net {
         net
     }
 
+    /// From now on the server's peers are these, without another start.
+    pub(crate) fn federates_with(&self, domains: &[&str]) {
+        let mut config = Config::default();
+        let known = self.federation.as_ref().expect("one of several").peers.iter();
+        config.federation.peers = known.filter(|peer| domains.contains(&peer.domain.as_str())).cloned().collect();
+        let _within = self.runtime.enter();
+        assert!(self.server.borrow().as_ref().expect("a server that runs").set_peers(&config));
+    }
+
     /// Starts the server on its data directory, and on the port it had before.
     pub(crate) fn start_server(&self) {
         self.start_server_with(|_| {});
@@ -158,7 +167,7 @@ impl Net {
             until_free(federated.listen);
         }
         let dir = DataDir::open(&self.server_dir()).unwrap();
-        let setup = dir.opaque_setup(&SystemRng).unwrap();
+        let setups = dir.opaque_setups(&SystemRng, 0).unwrap();
         let key = DbKey::parse(dir.database_key(&SystemRng).unwrap().expose()).unwrap();
         let blobs = DataDir::blobs_database(dir.path());
         let blobs = Arc::new(SqliteBlobs::open(&blobs, key.clone(), SqliteBlobs::options()).unwrap());
@@ -173,7 +182,7 @@ impl Net {
                 blobs,
                 aftermath: None,
                 metrics,
-                setup,
+                setups,
                 certificate: dir.certificate(vec!["localhost".into()]).unwrap(),
                 certificate_source: None,
                 acme: None,

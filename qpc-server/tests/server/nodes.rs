@@ -120,6 +120,43 @@ fn three_servers_are_set_up_by_their_own_commands_and_find_each_other() {
     until(&nodes[1], |peers| !connected(&peers[0]) && connected(&peers[1]));
 }
 
+/// By the file and SIGHUP alone.
+#[test]
+fn a_peer_comes_and_goes_with_the_file_of_a_running_server() {
+    let temp = tempfile::tempdir().unwrap();
+    let nodes = [1, 2].map(|number| temp.path().join(format!("node{number}")));
+    let places = [place(), place(), place()];
+    for (own, node) in nodes.iter().enumerate() {
+        configure(node, own, &places);
+    }
+    let here = |arguments: &[&str]| run(program(&nodes[0]).args(arguments).current_dir(temp.path()));
+    assert_eq!(here(&["federation", "init-ca"]).0, 0);
+    for domain in &DOMAINS[..2] {
+        assert_eq!(here(&["federation", "issue", domain]).0, 0);
+    }
+    for file in fs::read_dir(temp.path().join(DOMAINS[1])).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), nodes[1].join(file.file_name())).unwrap();
+    }
+    let whole = fs::read_to_string(nodes[0].join("qpc-server.toml")).unwrap();
+    let (alone, _) = whole.split_once("[[federation.peers]]").unwrap();
+    let servers: Vec<Program> = nodes.iter().map(|node| Program::start(node)).collect();
+    until(&nodes[0], |peers| connected(&peers[0]));
+    let reload = |text: &str| {
+        fs::write(nodes[0].join("qpc-server.toml"), text).unwrap();
+        servers[0].signal(rustix::process::Signal::HUP);
+    };
+    reload(alone);
+    until(&nodes[0], <[_]>::is_empty);
+    let refused =
+        |peer: &serde_json::Value| peer["problem"].as_str().is_some_and(|it| it.contains("does not federate"));
+    until(&nodes[1], |peers| refused(&peers[0]) && peers[0]["incoming"] == false);
+    reload(&whole);
+    for node in &nodes {
+        until(node, |peers| connected(&peers[0]));
+    }
+}
+
 #[test]
 fn certificates_that_cant_be_used_are_refused_at_the_start_with_what_is_wrong() {
     let temp = tempfile::tempdir().unwrap();

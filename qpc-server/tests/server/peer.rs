@@ -24,7 +24,7 @@ use qpc_server::{
     blob_store::memory::MemoryBlobs,
     clock::{Clock, SystemClock},
     delivery::Delivery,
-    federation::{Access, Door, House, Material, Peer, Settings},
+    federation::{Access, Door, Federation, House, Material, Peer, Settings},
     group::{Groups, HubKey},
     metrics::Metrics,
     peers::{LinkState, PeerReport, Peers},
@@ -189,6 +189,7 @@ pub(crate) struct Side {
     pub(crate) clock: Arc<Ahead>,
     /// By which it asks its peers.
     pub(crate) remote: Arc<dyn Remote>,
+    federation: Federation,
     /// What its files hold; `None` where they can't be read.
     files: Arc<Mutex<Option<Material>>>,
     /// How often they were read.
@@ -213,6 +214,11 @@ fn limits() -> FederationLimits {
     }
 }
 
+/// A peer as the configuration has it.
+fn configured((of, at): &(&str, SocketAddr)) -> Peer {
+    Peer { domain: domain(of), address: at.to_string(), max_in_flight: 4 }
+}
+
 impl Side {
     /// `a.example`, with these peers.
     pub(crate) fn start(material: Material, peers: &[(&str, SocketAddr)]) -> Self {
@@ -225,12 +231,11 @@ impl Side {
         peers: &[(&str, SocketAddr)],
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let peers = peers.iter().map(|(of, at)| Peer { domain: domain(of), address: at.to_string(), max_in_flight: 4 });
         let mut settings = Settings {
             domain: domain(own),
             listen,
             udp_buffer: 256 * 1024,
-            peers: peers.collect(),
+            peers: peers.iter().map(configured).collect(),
             access: Access::default(),
             limits: limits(),
         };
@@ -248,8 +253,13 @@ impl Side {
         let door =
             Door::bind(settings, source, &ResetKey::new([7; 32].into()), (&metrics, tasks.clone()), ports).unwrap();
         let (listen, peers, remote) = (door.local_addr().unwrap(), door.peers(), door.remote());
-        door.open(nobodys_house(own, &metrics, &tasks));
-        Self { listen, peers, metrics, clock, remote, files, reads, tasks }
+        let federation = door.open(nobodys_house(own, &metrics, &tasks));
+        Self { listen, peers, metrics, clock, remote, federation, files, reads, tasks }
+    }
+
+    /// From now on these are its peers, with this word on who else may come.
+    pub(crate) fn change(&self, peers: &[(&str, SocketAddr)], access: Access) {
+        self.federation.change(peers.iter().map(configured).collect(), access);
     }
 
     /// Puts other files in place and waits until they have been looked at and what was found has been done.

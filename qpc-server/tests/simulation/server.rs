@@ -8,7 +8,7 @@ use std::{
 
 use qpc_client::{Fingerprint, simulation};
 use qpc_server::{
-    account::OpaqueSetup,
+    account::OpaqueSetups,
     blob_store::memory::MemoryBlobs,
     clock::Clock,
     config::{Config, Rate, Secret},
@@ -41,7 +41,7 @@ pub(crate) struct Server {
 fn keys() -> &'static (String, CertificateDer<'static>, Vec<u8>) {
     static KEYS: OnceLock<(String, CertificateDer<'static>, Vec<u8>)> = OnceLock::new();
     KEYS.get_or_init(|| {
-        let setup = OpaqueSetup::generate(&SystemRng).to_file_text().to_string();
+        let setup = OpaqueSetups::generate(&SystemRng, 0).to_file_text().to_string();
         // Of a kind whose certificates and signatures all have the same length: it decides over the packets.
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let mut certificate = CertificateParams::new(vec!["localhost".into()]).unwrap();
@@ -120,7 +120,7 @@ impl Server {
             blobs: self.blobs.clone(),
             aftermath: None,
             metrics: Arc::new(Metrics::new().unwrap()),
-            setup: OpaqueSetup::from_file_text(setup).unwrap(),
+            setups: OpaqueSetups::from_file_text(setup).unwrap(),
             certificate: shown(certificate, key),
             certificate_source: None,
             acme: None,

@@ -3,7 +3,7 @@
 use crate::{
     admin::{
         AccountDetail, AccountRow, AdminAnswer, AuditEntry, ConversationRow, ConversationShown, InviteRow, Losses,
-        SessionRow,
+        SessionRow, SetupRow,
     },
     cli::table::{NOTHING, count, day, moment, or_nothing, plain, table},
 };
@@ -33,7 +33,13 @@ pub(super) fn text(answer: &AdminAnswer, done: &str) -> String {
             limits.iter().map(|setting| format!("{} = {}\n", setting.key, setting.value)).collect()
         }
         AdminAnswer::LogLevel { level } => format!("{level}\n"),
-        AdminAnswer::Token { .. }
+        AdminAnswer::Setups { setups: rows } => setups(rows),
+        AdminAnswer::Rotated { version } => format!("{done} {version}.\n"),
+        AdminAnswer::WouldRetire { accounts } => {
+            format!("{} would be reset. Nothing was changed.\n", count(*accounts, "account"))
+        }
+        AdminAnswer::Retired { .. }
+        | AdminAnswer::Token { .. }
         | AdminAnswer::Federation { .. }
         | AdminAnswer::NotFound
         | AdminAnswer::NoServer
@@ -145,6 +151,13 @@ fn conversation(shown: &ConversationShown) -> String {
         shown.bytes,
         table(["member", "role"], &members.collect::<Vec<_>>())
     )
+}
+
+fn setups(rows: &[SetupRow]) -> String {
+    let cells = rows.iter().map(|row| {
+        [row.version.to_string(), row.state.clone(), or_nothing(row.made_ms, moment), row.accounts.to_string()]
+    });
+    table(["setup", "state", "made", "accounts"], &cells.collect::<Vec<_>>())
 }
 
 /// Lines of the audit log.

@@ -149,7 +149,12 @@ pub fn a_revoked_device_can_do_nothing(backend: &dyn Backend) {
 pub fn a_password_change_replaces_both_parts(backend: &dyn Backend) {
     let world = World::new(backend);
     let alice = world.person("alice");
-    wait(world.store.change_password(&alice, password("new"))).unwrap();
+    let was = |alice: &Actor| wait(world.store.login_record(&alice.address().name)).unwrap().password.opaque_record;
+    let first = was(&alice);
+    wait(world.store.change_password(&alice, first.clone(), password("new"))).unwrap();
+    // By a proof of the password of before nothing changes any more.
+    let late = wait(world.store.change_password(&alice, first, password("old")));
+    assert_eq!(late, Err(ChangePasswordError::Changed));
     let record = wait(world.store.login_record(&alice.address().name)).unwrap();
     assert!(record.password == password("new") && record.account == Some(alice.account()));
 }

@@ -8,7 +8,7 @@ use qpc_proto::{
 
 use super::{
     Backend,
-    world::{World, address, wait},
+    world::{World, address, password, wait},
 };
 use crate::store::*;
 
@@ -102,6 +102,36 @@ pub fn an_operator_ends_accounts_and_devices_as_their_owners_could(backend: &dyn
     let nobody = address("nobody").name;
     assert_eq!(wait(world.store.set_suspended(&nobody, true)), Err(OperatorError::NotFound));
     assert_eq!(wait(world.store.account_extent(&nobody)), Err(OperatorError::NotFound));
+}
+
+pub fn accounts_are_counted_by_their_setup(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let [alice, bob, carol, dora] = ["alice", "bob", "carol", "dora"].map(|name| world.person(name));
+    let of = |version, limit| {
+        let names = wait(world.store.accounts_of_setup(version, limit)).unwrap();
+        names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let used = || {
+        let used = wait(world.store.setup_use()).unwrap();
+        used.into_iter().map(|one| (one.version, one.accounts)).collect::<Vec<_>>()
+    };
+    // The decoy is nobody's, whichever setup it is of.
+    let decoy = PasswordRecord { setup_version: 7, ..password("decoy") };
+    wait(world.store.set_decoy(decoy)).unwrap();
+    assert_eq!((used(), of(1, 9)), (vec![(1, 4)], ["alice", "bob", "carol", "dora"].map(str::to_owned).into()));
+    let was = wait(world.store.login_record(&named(&bob))).unwrap().password.opaque_record;
+    let newer = PasswordRecord { setup_version: 2, ..password("the same") };
+    wait(world.store.change_password(&bob, was, newer)).unwrap();
+    assert_eq!(
+        (used(), of(2, 9), of(1, 2)),
+        (vec![(1, 3), (2, 1)], vec!["bob".into()], vec!["alice".into(), "carol".into()])
+    );
+    // Who is suspended comes back; who is gone does not.
+    wait(world.store.set_suspended(&named(&alice), true)).unwrap();
+    wait(world.store.remove_account(&named(&carol), 1)).unwrap();
+    let token = InviteToken([9; 32]);
+    wait(world.store.reset_account(AccountReset { name: named(&dora), token, expires_ms: 9, now_ms: 1 })).unwrap();
+    assert_eq!((used(), of(1, 9)), (vec![(1, 1), (2, 1)], vec!["alice".to_owned()]));
 }
 
 pub fn everything_is_listed_in_pages(backend: &dyn Backend) {

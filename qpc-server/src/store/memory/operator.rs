@@ -1,5 +1,7 @@
 //! The operator's lists from maps.
 
+use std::collections::BTreeMap;
+
 use qpc_proto::{
     address::AccountName,
     chain::EntryContent,
@@ -8,7 +10,7 @@ use qpc_proto::{
 
 use super::World;
 use crate::store::{
-    InviteToken,
+    InviteToken, SetupUse,
     tables::{AccountRow, AccountState, Fallible, InviteRow, LogId, LogRow, OperatorTables},
 };
 
@@ -24,6 +26,21 @@ impl OperatorTables for World {
             row.state = state;
         }
         Ok(())
+    }
+
+    fn setup_use(&mut self) -> Fallible<Vec<SetupUse>> {
+        let mut used = BTreeMap::<u32, u64>::new();
+        for (_, password) in self.accounts.rows.values().filter(|(row, _)| row.state.is_had()) {
+            let accounts = used.entry(password.setup_version).or_default();
+            *accounts = accounts.saturating_add(1);
+        }
+        Ok(used.into_iter().map(|(version, accounts)| SetupUse { version, accounts }).collect())
+    }
+
+    fn accounts_of_setup(&mut self, version: u32, limit: usize) -> Fallible<Vec<AccountName>> {
+        let accounts = &self.accounts;
+        let of = |id| accounts.rows.get(id).filter(|(row, of)| row.state.is_had() && of.setup_version == version);
+        Ok(accounts.names.iter().filter(|(_, id)| of(id).is_some()).map(|(name, _)| name.clone()).take(limit).collect())
     }
 
     fn invites_from(&mut self, first: Option<InviteToken>, limit: usize) -> Fallible<Vec<InviteRow>> {

@@ -7,7 +7,7 @@ use qpc_proto::{
 
 use super::{
     AccountExtent, AccountOverview, Changed, ConversationDetail, ConversationOverview, InviteInfo, OperatorError,
-    OperatorStore,
+    OperatorStore, SetupUse,
 };
 use crate::store::{InviteToken, Reply, StoreFault, dispatch::Transact, verbs::operator as verbs};
 
@@ -34,6 +34,14 @@ impl<A: Transact> OperatorStore for A {
     fn remove_device(&self, name: &AccountName, device: DeviceId) -> Reply<Changed, OperatorError> {
         let name = name.clone();
         self.write(0, move |tables| verbs::remove_device(tables, &name, device))
+    }
+
+    fn setup_use(&self) -> Reply<Vec<SetupUse>, StoreFault> {
+        self.read(|tables| tables.setup_use())
+    }
+
+    fn accounts_of_setup(&self, version: u32, limit: usize) -> Reply<Vec<AccountName>, StoreFault> {
+        self.read(move |tables| tables.accounts_of_setup(version, limit))
     }
 
     fn invites(&self, after: Option<InviteToken>, limit: usize) -> Reply<Vec<InviteInfo>, StoreFault> {

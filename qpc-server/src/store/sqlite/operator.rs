@@ -8,15 +8,20 @@ use rusqlite::params;
 
 use super::{
     account::{account, invite, state_number},
-    error::size,
+    error::{corrupt, size},
     log::{INBOX, LOG_COLUMNS, log_row},
     rows::Rows,
     statements::number,
 };
 use crate::store::{
-    InviteToken, StoreFault,
+    InviteToken, SetupUse, StoreFault,
     tables::{AccountRow, AccountState, AccountTables, Fallible, InviteRow, LogId, LogRow, OperatorTables},
 };
+
+/// The states of accounts that somebody has.
+fn had() -> [i64; 2] {
+    [AccountState::Active, AccountState::Suspended].map(state_number)
+}
 
 impl OperatorTables for Rows<'_> {
     fn own_accounts(&mut self, after: Option<&AccountName>, limit: usize) -> Fallible<Vec<AccountRow>> {
@@ -36,6 +41,20 @@ impl OperatorTables for Rows<'_> {
             self.forget_device_row(device.id);
         }
         Ok(())
+    }
+
+    fn setup_use(&mut self) -> Fallible<Vec<SetupUse>> {
+        let sql = "SELECT setup_version, count(*) FROM accounts WHERE state IN (?1, ?2) AND row > 0 \
+                   GROUP BY setup_version ORDER BY setup_version";
+        self.many(sql, had(), |row| Ok(SetupUse { version: row.get(0)?, accounts: number(row, 1)? }))
+    }
+
+    fn accounts_of_setup(&mut self, version: u32, limit: usize) -> Fallible<Vec<AccountName>> {
+        let sql = "SELECT name FROM accounts WHERE state IN (?1, ?2) AND row > 0 AND setup_version = ?3 \
+                   ORDER BY name LIMIT ?4";
+        let [active, suspended] = had();
+        let names = self.many(sql, params![active, suspended, version, size(limit)], |row| row.get::<_, String>(0))?;
+        names.iter().map(|name| AccountName::parse(name).map_err(|_| corrupt("name"))).collect()
     }
 
     fn invites_from(&mut self, first: Option<InviteToken>, limit: usize) -> Fallible<Vec<InviteRow>> {

@@ -8,8 +8,8 @@ use qpc_proto::{
 
 use super::{device, inbox, present};
 use crate::store::{
-    Actor, Admission, CreateAccountError, InviteError, InviteToken, LoginRecord, NewAccount, NewInvite, PasswordRecord,
-    Refusal, StoreFault,
+    Actor, Admission, ChangePasswordError, CreateAccountError, InviteError, InviteToken, LoginRecord, NewAccount,
+    NewInvite, PasswordRecord, StoreFault,
     rules::{self, NotAdmitted},
     tables::{AccountRow, AccountState, InviteRow, Tables},
 };
@@ -84,9 +84,14 @@ pub(in crate::store) fn set_decoy(tables: &mut dyn Tables, password: &PasswordRe
 pub(in crate::store) fn change_password(
     tables: &mut dyn Tables,
     actor: &Actor,
+    was: &[u8],
     password: &PasswordRecord,
-) -> Result<(), Refusal> {
+) -> Result<(), ChangePasswordError> {
     present(tables, actor)?;
+    let record = tables.login_record(&actor.address().name)?;
+    if record.account != Some(actor.account()) || record.password.opaque_record != was {
+        return Err(ChangePasswordError::Changed);
+    }
     Ok(tables.set_password(actor.account(), password)?)
 }
 
