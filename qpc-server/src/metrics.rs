@@ -6,6 +6,7 @@
 
 mod acme;
 mod federation;
+mod flow;
 pub mod labels;
 mod machine;
 mod restore;
@@ -19,7 +20,13 @@ use prometheus::{
 use qpc_proto::error::{CloseCode, Code};
 
 use self::labels::Label;
-pub use self::{acme::AcmeMetrics, federation::FederationMetrics, machine::MachineLimits, restore::RestoreMetrics};
+pub use self::{
+    acme::AcmeMetrics,
+    federation::FederationMetrics,
+    flow::{Flow, Transfer},
+    machine::MachineLimits,
+    restore::RestoreMetrics,
+};
 use crate::{blob_store::BlobFigures, policy::access, tasks};
 
 /// Seconds, from what a busy core does in one go to what nobody should wait for.
@@ -131,32 +138,6 @@ pub struct Metrics {
     blob_bytes: IntCounterVec,
     blob_transfers: IntGaugeVec,
     blob_rejected: IntCounterVec,
-}
-
-/// A part or range of a blob that is on its way into the store or out of it.
-#[derive(Debug)]
-pub struct Transfer(IntGauge);
-
-impl Drop for Transfer {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// What goes through a socket one way.
-#[derive(Debug, Clone)]
-pub struct Flow {
-    datagrams: IntCounter,
-    bytes: IntCounter,
-}
-
-impl Flow {
-    /// So many bytes went, in datagrams of this length; the last one may be shorter.
-    pub fn went(&self, bytes: usize, each: usize) {
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        self.datagrams.inc_by(count(bytes.div_ceil(each.max(1))));
-        self.bytes.inc_by(count(bytes));
-    }
 }
 
 impl Metrics {
@@ -372,8 +353,7 @@ impl Metrics {
     #[must_use]
     pub fn transfer(&self, direction: labels::Direction) -> Transfer {
         let gauge = self.blob_transfers.with_label_values(&[direction.label()]);
-        gauge.inc();
-        Transfer(gauge)
+        Transfer::begin(gauge)
     }
 
     /// A request about a blob was refused.
