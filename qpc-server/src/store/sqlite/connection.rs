@@ -6,7 +6,7 @@
 use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Once, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
-use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
+use rusqlite_migration::{M, Migrations};
 
 use super::key::DbKey;
 
@@ -130,6 +130,8 @@ pub(super) fn open(
     connection
         .query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))
         .map_err(|error| wrong_key(error, &name))?;
+    // Before anything is set: what follows may write, were it a flag of the file.
+    refuse_newer(&connection, layout, &name)?;
     if purpose == Purpose::Write {
         // Takes effect in a new file only, before the first table.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
@@ -142,7 +144,7 @@ pub(super) fn open(
          PRAGMA secure_delete = FAST; PRAGMA cache_size = -{cache_kib};"
     ))?;
     match purpose {
-        Purpose::Write => migrate(&mut connection, layout, name)?,
+        Purpose::Write => layout.migrations().to_latest(&mut connection)?,
         Purpose::Read => connection.execute_batch("PRAGMA query_only = ON")?,
     }
     // Checkpoints are the writer's alone, which looks at their outcome; SQLite's own hides it.
@@ -176,14 +178,10 @@ fn wrong_key(error: rusqlite::Error, name: &str) -> OpenError {
     }
 }
 
-fn migrate(connection: &mut Connection, layout: &Layout, path: String) -> Result<(), OpenError> {
-    match layout.migrations().to_latest(connection) {
-        Err(rusqlite_migration::Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead)) => {
-            let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            Err(OpenError::NewerSchema { path, found, known: layout.schema() })
-        }
-        outcome => Ok(outcome?),
-    }
+/// What a later release has changed is nothing that this one understands.
+fn refuse_newer(connection: &Connection, layout: &Layout, path: &str) -> Result<(), OpenError> {
+    let (found, known) = (connection.query_row("PRAGMA user_version", [], |row| row.get(0))?, layout.schema());
+    if found > known { Err(OpenError::NewerSchema { path: path.to_owned(), found, known }) } else { Ok(()) }
 }
 
 /// The settings that durability and secrecy rest on.
@@ -317,10 +315,12 @@ mod tests {
         let later = LAYOUT.schema() + 1;
         connection.execute_batch(&format!("PRAGMA user_version = {later}")).unwrap();
         drop(connection);
+        let before = std::fs::read(&path).unwrap();
         let newer = open_store(&path, &key);
         assert!(
             matches!(newer, Err(OpenError::NewerSchema { found, known, .. }) if (found, known) == (later, LAYOUT.schema()))
         );
+        assert!(std::fs::read(&path).unwrap() == before, "it was written to");
         // Nor does it open for whoever only asks whether it would.
         let asked = check::opens(&path, &key);
         assert!(matches!(asked, Err(CheckError::Open(OpenError::NewerSchema { found, .. })) if found == later));
