@@ -3,6 +3,7 @@
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
+use rusqlite::Transaction;
 use tokio::time::sleep;
 
 use super::{
@@ -26,29 +27,33 @@ use crate::{
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(14);
 
-/// Looks until all are back, or the restore's time is over.
+/// Looks until all are back, or the restore's time is over. The first look is that of the connection's beginning.
 pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End> {
     let mut pause = PAUSE_MIN;
-    loop {
-        let (logs, under_way) = core
-            .store
-            .run(|tx| Ok::<_, StoreError>((lost::all(tx)?, restore::is_under_way(tx, fresh::now_ms())?)))
-            .await?;
-        if logs.is_empty() {
-            return pending().await;
-        }
-        for log in logs {
-            let local = log.local;
-            core.set_read_only(local, true);
-            let back = is_back(core, link, log).await?;
-            // One that nobody has made again in time is over: following it says so.
-            if back || !under_way {
-                found(core, local).await?;
-            }
-        }
+    while !core.store.run(lost::all).await?.is_empty() {
         sleep(PAUSE_MIN.saturating_add(fresh::jitter(pause))).await;
         pause = pause.saturating_mul(2).min(PAUSE_MAX);
+        look(core, link).await?;
     }
+    pending().await
+}
+
+/// Looks for each of them once.
+pub(super) async fn look(core: &Arc<Core>, link: &Link) -> Result<(), End> {
+    let known =
+        |tx: &Transaction<'_>| Ok::<_, StoreError>((lost::all(tx)?, restore::is_under_way(tx, fresh::now_ms())?));
+    let (logs, under_way) = core.store.run(known).await?;
+    for log in logs {
+        let local = log.local;
+        let back = is_back(core, link, log).await?;
+        // One that nobody has made again in time is over: following it says so.
+        if back || !under_way {
+            found(core, local).await?;
+        } else {
+            core.set_read_only(local, true);
+        }
+    }
+    Ok(())
 }
 
 /// Does the server know it again?

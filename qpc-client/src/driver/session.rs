@@ -39,10 +39,16 @@ impl From<StoreError> for End {
     }
 }
 
+/// What comes before all else: who only looks in for a moment has then done its part of a restore, and reads what is back.
+async fn give_back(core: &Arc<Core>, link: &Link, greeted: Greeted) -> Result<(), End> {
+    offer::run(core, link, greeted.restored).await?;
+    lost::look(core, link).await
+}
+
 /// Runs a session to its end.
 pub(super) async fn run(core: &Arc<Core>, link: &Link, greeted: Option<Greeted>) -> End {
     if let Some(greeted) = greeted
-        && let Err(end) = offer::run(core, link, greeted.restored).await
+        && let Err(end) = give_back(core, link, greeted).await
     {
         return link.lost().map_or(end, End::Call);
     }
