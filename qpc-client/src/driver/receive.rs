@@ -23,7 +23,7 @@ use crate::{
     fresh,
     store::{
         conversation::{self, State},
-        entry,
+        entry, founding,
     },
     transport::{CallError, Frames, Link, Refused, Requests, request_frame},
 };
@@ -137,6 +137,7 @@ impl Reader<'_> {
                 move |tx| {
                     let applied = apply::batch(tx, &me, items)?;
                     entry::prune(tx, PRUNE)?;
+                    founding::prune(tx, fresh::now_ms())?;
                     Ok::<_, apply::ApplyError>(applied)
                 },
                 move |applied| core.tell(applied),

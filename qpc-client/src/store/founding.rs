@@ -7,11 +7,16 @@ use rusqlite::{OptionalExtension, Transaction};
 
 use super::{Local, StoreError, entry, pending::Pending, row};
 
-/// Keeps the request that has made a conversation; those that are too old go.
+/// Keeps the request that has made a conversation.
 pub(crate) fn keep(tx: &Transaction<'_>, pending: &Pending, now_ms: u64) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM founding WHERE made_ms < ?1")?.execute([row::signed(entry::kept_since(now_ms))])?;
     tx.prepare_cached("INSERT OR REPLACE INTO founding (conversation, made_ms, request) VALUES (?1, ?2, ?3)")?
         .execute((pending.conversation, row::signed(now_ms), pending.request.as_ref()))?;
+    Ok(())
+}
+
+/// Removes those that are too old.
+pub(crate) fn prune(tx: &Transaction<'_>, now_ms: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM founding WHERE made_ms < ?1")?.execute([row::signed(entry::kept_since(now_ms))])?;
     Ok(())
 }
 
@@ -67,7 +72,9 @@ mod tests {
         let second = made("second", 130 * day);
         let request = again(&tx, first).unwrap().unwrap();
         assert_eq!((request.again, request.peer.as_str()), (true, "first"));
-        made("third", 130 * day + 1);
+        prune(&tx, 130 * day).unwrap();
+        assert!(again(&tx, first).unwrap().is_some());
+        prune(&tx, 130 * day + 1).unwrap();
         assert!(again(&tx, first).unwrap().is_none() && again(&tx, second).unwrap().is_some());
     }
 }
