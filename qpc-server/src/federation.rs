@@ -22,6 +22,7 @@ mod news;
 mod outbox;
 mod push;
 mod queued;
+mod restored;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -232,7 +233,7 @@ impl Door {
     pub fn open(self, house: House) -> Federation {
         let Self { hall, endpoint, source } = self;
         let tasks = hall.tasks.clone();
-        let federation = Federation::begin(Arc::clone(&hall), endpoint.clone(), Arc::clone(&house.store));
+        let federation = Federation::begin(Arc::clone(&hall), endpoint.clone(), house.clone());
         tasks.share("federation-keys", info_span!("keys"), keep::look(Arc::clone(&hall), endpoint.clone(), source));
         tasks.share("federation", info_span!("federation"), listen::serve(hall, house, endpoint));
         federation

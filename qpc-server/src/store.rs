@@ -282,6 +282,23 @@ pub trait Store: OperatorStore + Send + Sync + 'static {
     fn log_end(&self, actor: &Actor, log: &ConversationName) -> Reply<LogEnd, OfferError>;
     /// Appends judged entries to a conversation that waits for them, verbatim; gives its last entry.
     fn offer(&self, actor: &Actor, offered: Offered) -> Reply<Seq, OfferError>;
+    /// Conversations that wait for what a domain has, among so many after one; and where to go on, where there are more.
+    fn awaited_of(
+        &self,
+        domain: &Domain,
+        after: LogPlace,
+        limit: usize,
+    ) -> Reply<(Vec<Feed>, Option<LogPlace>), StoreFault>;
+    /// As [`Store::offer`], of what a domain's copy has.
+    fn take_back(&self, domain: &Domain, offered: Offered) -> Reply<Seq, OfferError>;
+    /// A domain says when its server was restored from a backup last, in milliseconds since 1970: what it was known to have is
+    /// in doubt. Says whether that is news.
+    fn peer_restored(&self, domain: &Domain, at_ms: u64) -> Reply<bool, StoreFault>;
+    /// A domain's copy ends before what it is known to have: it is handed what follows again, as far as it is there. Says
+    /// whether it is.
+    fn follower_lacks(&self, domain: &Domain, log: &ConversationName, ends_at: Seq) -> Reply<bool, StoreFault>;
+    /// What a copy of another domain's conversation has after an entry, at most so many entries and bytes.
+    fn read_copy(&self, log: &ConversationName, after: Seq, most: (usize, usize)) -> Reply<Vec<LogEntry>, ReadError>;
 
     // -- other domains
 

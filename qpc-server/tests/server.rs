@@ -106,6 +106,8 @@ mod reload;
 mod repair;
 #[path = "server/restored.rs"]
 mod restored;
+#[path = "server/restored_nodes.rs"]
+mod restored_nodes;
 #[path = "server/roaming.rs"]
 mod roaming;
 #[path = "server/roots.rs"]

@@ -85,11 +85,15 @@ pub(super) enum Given {
     },
 }
 
-/// Offers what there is of one log, if it is one of this account's server; says what became of that.
+/// Offers what there is of one log, if it is one of this account's server; says what became of that. Of one that another server
+/// orders, that server gives this one back what it lacks, so all that is asked is whether it has come to that.
 pub(super) async fn give(core: &Arc<Core>, link: &Link, log: Conversation) -> Result<Given, End> {
     match log.name.clone().filter(|name| name.domain == core.me.address().domain) {
         Some(name) => Giving { core, link, log, name }.run().await,
-        None => Ok(Given::All { lacked: 0 }),
+        None => match log.name.clone() {
+            Some(name) => Giving { core, link, log, name }.ask().await,
+            None => Ok(Given::All { lacked: 0 }),
+        },
     }
 }
 
@@ -102,6 +106,14 @@ struct Giving<'g> {
 }
 
 impl Giving<'_> {
+    /// Asks whether the server knows it.
+    async fn ask(&self) -> Result<Given, End> {
+        match self.offer(Vec::new(), false).await? {
+            Err(refused) if refused.code == Some(Code::NotFound) => Ok(Given::Unknown { lacked: self.log.seq.0 }),
+            _ => Ok(Given::All { lacked: 0 }),
+        }
+    }
+
     /// Offers what there is; says how much the server did not have.
     async fn run(&self) -> Result<Given, End> {
         let mut first = self.offer(Vec::new(), false).await?;

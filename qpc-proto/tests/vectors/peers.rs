@@ -61,6 +61,7 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
         Req::Act(v1::PeerAct { deeds }),
         Req::Act(v1::PeerAct { deeds: files }),
         Req::ReadBlob(v1::PeerReadBlob { read: Some(read) }),
+        Req::ReadCopy(v1::PeerReadCopy { conversation: Some(conversation()), after: 7 }),
     ];
     named(all.into_iter().map(|method| {
         let name = match &method {
@@ -71,6 +72,7 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
             Req::Act(act) if act.deeds.len() == 4 => "PeerAct, of files",
             Req::Act(_) => "PeerAct",
             Req::ReadBlob(_) => "PeerReadBlob",
+            Req::ReadCopy(_) => "PeerReadCopy",
         };
         (name, v1::PeerRequest { method: Some(method) })
     }))
@@ -79,12 +81,12 @@ pub(crate) fn requests() -> Vec<(&'static str, v1::PeerRequest)> {
 /// Every answer, likewise.
 pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
     let error = v1::Error { code: 3, ..v1::Error::default() };
-    let hello = v1::PeerHelloAnswer { domain: "b.example".into(), server: "qpc-server/0.1.0".into() };
+    let hello = v1::PeerHelloAnswer { domain: "b.example".into(), server: "qpc-server/0.1.0".into(), restored_ms: 0 };
     let package =
         v1::ClaimedKeyPackage { device_id: vec![7; 16].into(), key_package: b"key package".as_slice().into() };
     let claimed = v1::ClaimKeyPackagesAnswer { key_packages: vec![package], devices_without: vec![vec![8; 16].into()] };
     let claimed = v1::PeerClaimKeyPackagesAnswer { claimed: Some(claimed), devices: vec![device()] };
-    let pushed = |seq, code| v1::PeerPushed { seq, code };
+    let pushed = |seq, code| v1::PeerPushed { seq, code, ends_at: None };
     let (seq, chain) = (3, bytes::Bytes::from(vec![4; 32]));
     let sent = v1::SendAnswer { seq, chain: chain.clone(), stored_ms: 1_700_000_000_003, queued: false };
     let results = [
@@ -106,24 +108,30 @@ pub(crate) fn answers() -> Vec<(&'static str, v1::PeerAnswer)> {
     let range = v1::ReadBlobAnswer { size: 262_150, data: b"sealed".as_slice().into() };
     let all = [
         Ans::Error(error),
+        Ans::Hello(v1::PeerHelloAnswer { restored_ms: 1_700_000_000_003, ..hello.clone() }),
         Ans::Hello(hello),
         Ans::ClaimKeyPackages(claimed),
         Ans::Push(v1::PeerPushAnswer { logs: vec![pushed(3, 0), pushed(2, 41)] }),
+        Ans::Push(v1::PeerPushAnswer { logs: vec![v1::PeerPushed { ends_at: Some(2), ..pushed(0, 41) }] }),
         Ans::ReadTree(v1::PeerReadTreeAnswer { tree: b"tree".as_slice().into() }),
         Ans::Act(v1::PeerActAnswer { done }),
         Ans::Act(v1::PeerActAnswer { done: files }),
         Ans::ReadBlob(v1::PeerReadBlobAnswer { range: Some(range), kept_ms: 86_400_000 }),
+        Ans::ReadCopy(v1::PeerReadCopyAnswer { entries: vec![entry()] }),
     ];
     named(all.into_iter().map(|result| {
         let name = match &result {
             Ans::Error(_) => "Error, to a peer",
+            Ans::Hello(hello) if hello.restored_ms > 0 => "PeerHelloAnswer, of a restored server",
             Ans::Hello(_) => "PeerHelloAnswer",
             Ans::ClaimKeyPackages(_) => "PeerClaimKeyPackagesAnswer",
+            Ans::Push(answer) if answer.logs.len() == 1 => "PeerPushAnswer, of a copy that ends before",
             Ans::Push(_) => "PeerPushAnswer",
             Ans::ReadTree(_) => "PeerReadTreeAnswer",
             Ans::Act(answer) if answer.done.len() == 4 => "PeerActAnswer, of files",
             Ans::Act(_) => "PeerActAnswer",
             Ans::ReadBlob(_) => "PeerReadBlobAnswer",
+            Ans::ReadCopy(_) => "PeerReadCopyAnswer",
         };
         (name, v1::PeerAnswer { result: Some(result) })
     }))

@@ -495,7 +495,7 @@ pub(super) struct BackupRestoreArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub(super) read_only: Period,
     /// Print one line {"name","logs","entries","blobs","key_packages","invites","awaited_conversations",
-    /// "awaited_devices"} instead of text.
+    /// "awaited_devices","awaited_domains"} instead of text.
     #[arg(long)]
     pub(super) json: bool,
 }

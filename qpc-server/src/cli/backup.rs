@@ -198,6 +198,7 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
             object.insert("invites".into(), invites.into());
             object.insert("awaited_conversations".into(), awaited.conversations.into());
             object.insert("awaited_devices".into(), awaited.devices.into());
+            object.insert("awaited_domains".into(), awaited.domains.into());
         }
         return print(&format!("{line}\n"));
     }
@@ -208,9 +209,14 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
             "The database's key is not in that directory: start the server with the one that you used here.\n",
         );
     }
-    if awaited.devices > 0 {
+    if awaited.conversations > 0 {
+        let domains = match awaited.domains {
+            0 => String::new(),
+            count => format!(" and the servers of {count} other domains"),
+        };
         after.push_str(&format!(
-            "{} conversations are read-only until the {} devices that may have more of them have been here, for {} at most.\n",
+            "{} conversations are read-only until the {} devices{domains} that may have more of them have been here, for {} \
+             at most.\n",
             awaited.conversations, awaited.devices, args.read_only
         ));
     }

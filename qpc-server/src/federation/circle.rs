@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
 };
 
 use qpc_proto::{address::Domain, error::CloseCode};
@@ -15,8 +15,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info_span;
 
-use super::{Access, Hall, Peer, close, dial, news, outbox, push, queued};
-use crate::{policy::limits::FederationLimits, store::Store};
+use super::{Access, Hall, House, Peer, close, dial, news, outbox, push, queued};
+use crate::policy::limits::FederationLimits;
 
 /// All of it at one moment.
 pub(super) struct Circle {
@@ -60,6 +60,8 @@ pub(super) struct Reach {
     pub(super) transfers: Semaphore,
     /// Which logs it may lack something of.
     pub(super) news: news::News,
+    /// When its server was restored from a backup last, as it said on the last connection; milliseconds since 1970.
+    pub(super) restored_ms: AtomicU64,
     /// What waits to be sent there.
     pub(super) outgoing: queued::Queued,
     /// Cancelled when it is a peer no more, or another one with the same domain, or when the server stops.
@@ -73,6 +75,7 @@ impl Reach {
             places: Semaphore::new(peer.max_in_flight),
             transfers: Semaphore::new(limits.transfers),
             news: news::News::default(),
+            restored_ms: AtomicU64::new(0),
             outgoing: queued::Queued::default(),
             stop: stopping.child_token(),
             peer,
@@ -125,21 +128,21 @@ pub struct Federation {
     hall: Arc<Hall>,
     /// From where peers are called; nothing once the server stops, whose socket must then be free.
     endpoint: Arc<Mutex<Option<Endpoint>>>,
-    store: Arc<dyn Store>,
+    house: House,
     /// For each domain, cancelled when the tasks that were begun last for it have ended.
     ended: Mutex<BTreeMap<Domain, CancellationToken>>,
 }
 
 impl Federation {
     /// Begins to serve the peers that there are.
-    pub(super) fn begin(hall: Arc<Hall>, endpoint: Endpoint, store: Arc<dyn Store>) -> Self {
+    pub(super) fn begin(hall: Arc<Hall>, endpoint: Endpoint, house: House) -> Self {
         let endpoint = Arc::new(Mutex::new(Some(endpoint)));
         let (socket, stopping) = (Arc::clone(&endpoint), hall.tasks.stopping().clone());
         hall.tasks.share("federation-peers", info_span!("peers"), async move {
             stopping.cancelled().await;
             drop(socket.lock().unwrap_or_else(PoisonError::into_inner).take());
         });
-        let all = Self { hall, endpoint, store, ended: Mutex::default() };
+        let all = Self { hall, endpoint, house, ended: Mutex::default() };
         all.hall.circle().peers().for_each(|reach| all.serve(reach));
         all
     }
@@ -198,7 +201,7 @@ impl Federation {
                 drop(last);
             }
         };
-        let of = || (Arc::clone(hall), Arc::clone(&self.store), Arc::clone(reach));
+        let of = || (Arc::clone(hall), self.house.clone(), Arc::clone(reach));
         let tasks = &hall.tasks;
         tasks.share("federation-push", info_span!("push"), alone(Box::pin(push::keep_pushing(of()))));
         tasks.share("federation-outbox", info_span!("outbox"), alone(Box::pin(outbox::keep_sending(of()))));

@@ -1,6 +1,11 @@
 //! The connection to a peer of the configuration: opened, watched, opened again after a pause that grows.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use qpc_proto::error::CloseCode;
 use quinn::{ConnectError, Connection, ConnectionError, Endpoint};
@@ -104,8 +109,8 @@ async fn connect_until_stop(hall: &Hall, endpoint: &Endpoint, reach: &Reach) {
 /// One connection from its beginning to its end; says how it ended.
 async fn connected(hall: &Hall, endpoint: &Endpoint, reach: &Reach, told: &mut Option<String>) -> LinkFault {
     let (peer, limit) = (&reach.peer, hall.limits.handshake);
-    let connection = match timeout(limit, open(hall, endpoint, peer)).await {
-        Ok(Ok(connection)) => connection,
+    let (connection, restored_ms) = match timeout(limit, open(hall, endpoint, peer)).await {
+        Ok(Ok(opened)) => opened,
         Ok(Err(fault)) => return fault,
         Err(_) => {
             hall.metrics.refused(PeerRefused::Slow);
@@ -113,6 +118,7 @@ async fn connected(hall: &Hall, endpoint: &Endpoint, reach: &Reach, told: &mut O
         }
     };
     *told = None;
+    reach.restored_ms.store(restored_ms, Ordering::Relaxed);
     if !hall.joined(&peer.domain, Direction::Out, &connection) {
         hall.refuse(&connection, PeerRefused::NotAllowed);
         return LinkFault::LetGo;
@@ -129,8 +135,8 @@ fn reachable(mut addresses: impl Iterator<Item = SocketAddr>, listen: SocketAddr
     addresses.find(|address| address.is_ipv4() || listen.is_ipv6())
 }
 
-/// Connects, looks at the certificate, says hello.
-async fn open(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> Result<Connection, LinkFault> {
+/// Connects, looks at the certificate, says hello; gives when the peer was restored last, too.
+async fn open(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> Result<(Connection, u64), LinkFault> {
     let resolve = |error| LinkFault::Address { address: peer.address.clone(), error };
     let listen = endpoint.local_addr().map_err(resolve)?;
     let address = reachable(lookup_host(&peer.address).await.map_err(resolve)?, listen);
@@ -143,7 +149,7 @@ async fn open(hall: &Hall, endpoint: &Endpoint, peer: &Peer) -> Result<Connectio
         return Err(fault.into());
     }
     match hello::greet(hall, &connection, &peer.domain).await {
-        Ok(()) => Ok(connection),
+        Ok(restored_ms) => Ok((connection, restored_ms)),
         // The peer has said more with its close than a broken stream tells.
         Err(HelloFault::Lost(_)) if connection.close_reason().is_some() => Err(connection.closed().await.into()),
         Err(fault) => {

@@ -64,8 +64,8 @@ fn program() -> String {
     concat!("qpc-server/", env!("CARGO_PKG_VERSION")).into()
 }
 
-/// Greets a peer whose certificate has been looked at.
-pub(super) async fn greet(hall: &Hall, connection: &Connection, peer: &Domain) -> Result<(), HelloFault> {
+/// Greets a peer whose certificate has been looked at; gives when its server was restored from a backup last.
+pub(super) async fn greet(hall: &Hall, connection: &Connection, peer: &Domain) -> Result<u64, HelloFault> {
     let (mut send, recv) = connection.open_bi().await?;
     let hello = v1::PeerHello { domain: hall.domain.to_string(), peer: peer.to_string(), server: program() };
     let request = v1::PeerRequest { method: Some(peer_request::Method::Hello(hello)) };
@@ -76,7 +76,7 @@ pub(super) async fn greet(hall: &Hall, connection: &Connection, peer: &Domain) -
     let answer = frames.next().await?.ok_or(HelloFault::Malformed("no answer"))?;
     let answer = v1::PeerAnswer::decode(answer).map_err(|_| HelloFault::Malformed("no answer of this protocol"))?;
     match answer.result {
-        Some(peer_answer::Result::Hello(hello)) if hello.domain == peer.as_str() => Ok(()),
+        Some(peer_answer::Result::Hello(hello)) if hello.domain == peer.as_str() => Ok(hello.restored_ms),
         Some(peer_answer::Result::Hello(hello)) => {
             Err(HelloFault::Other { said: shown(&hello.domain), proved: peer.clone() })
         }
@@ -88,11 +88,11 @@ pub(super) async fn greet(hall: &Hall, connection: &Connection, peer: &Domain) -
     }
 }
 
-/// Hears a peer's hello on its first stream and answers it. More may be asked there.
+/// Hears a peer's hello on its first stream and answers it, with when this server was restored last. More may be asked there.
 pub(super) async fn hear(
     hall: &Hall,
     connection: &Connection,
-    peer: &Domain,
+    (peer, restored_ms): (&Domain, u64),
 ) -> Result<(SendStream, Frames), HelloFault> {
     let (mut send, recv) = connection.accept_bi().await?;
     let mut frames = Frames::new(recv, FRAME_MAX_UNAUTHENTICATED, hall.limits.frame);
@@ -111,7 +111,7 @@ pub(super) async fn hear(
     if hello.peer != hall.domain.as_str() {
         return Err(HelloFault::Misdirected(shown(&hello.peer)));
     }
-    let hello = v1::PeerHelloAnswer { domain: hall.domain.to_string(), server: program() };
+    let hello = v1::PeerHelloAnswer { domain: hall.domain.to_string(), server: program(), restored_ms };
     let answer = v1::PeerAnswer { result: Some(peer_answer::Result::Hello(hello)) };
     send.write_all(&frame::encode(&answer)).await?;
     Ok((send, frames))

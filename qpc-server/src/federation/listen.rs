@@ -17,7 +17,7 @@ use tokio::{
 };
 use tracing::debug_span;
 
-use super::{Hall, House, act, blob, claim, close, hello, push};
+use super::{Hall, House, act, blob, claim, close, hello, push, restored};
 use crate::{
     metrics::labels::{Direction, PeerRefused},
     session::WireError,
@@ -86,7 +86,14 @@ async fn connection(incoming: Incoming, place: OwnedSemaphorePermit, (hall, hous
         tracing::debug!(%domain, "not a domain that this server federates with");
         return hall.refuse(&connection, PeerRefused::NotAllowed);
     }
-    let (send, frames) = match timeout_at(deadline, hello::hear(&hall, &connection, &domain)).await {
+    let restored = match house.store.restored().await {
+        Ok(restored) => restored.map_or(0, |restored| restored.at_ms),
+        Err(fault) => {
+            tracing::warn!(%fault, "whether this server was restored could not be read");
+            return close(&connection, BROKEN);
+        }
+    };
+    let (send, frames) = match timeout_at(deadline, hello::hear(&hall, &connection, (&domain, restored))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(fault)) => {
             tracing::debug!(%domain, %fault, "a hello was refused");
@@ -173,6 +180,7 @@ async fn judged(
         }
         Some(peer_request::Method::Push(request)) => push::answer(house, (&hall.domain, domain), request).await,
         Some(peer_request::Method::ReadTree(request)) => act::tree(house, (&hall.domain, domain), request).await,
+        Some(peer_request::Method::ReadCopy(request)) => restored::answer(house, domain, request).await,
         Some(peer_request::Method::ReadBlob(request)) => blob::answer(house, (&hall.domain, domain), request).await,
         Some(peer_request::Method::Act(request)) => act::answer(house, (&hall.domain, domain), request).await,
         None => Err(WireError::new(Code::UnknownMethod, "no method that this server knows")),

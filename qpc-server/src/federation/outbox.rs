@@ -11,7 +11,7 @@ use qpc_proto::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Hall, act::DEEDS_MAX, circle::Reach, queued::Queued};
+use super::{Hall, House, act::DEEDS_MAX, circle::Reach, queued::Queued, restored::Heard};
 use crate::{
     group::certificates_to_wire,
     remote::RemoteError,
@@ -28,9 +28,10 @@ const SAID_MAX: usize = 1_024;
 const BYTES_MAX: usize = 512 * 1024;
 
 /// Sends what waits for a peer until the server stops or it is a peer no more.
-pub(super) async fn keep_sending((hall, store, reach): (Arc<Hall>, Arc<dyn Store>, Arc<Reach>)) {
+pub(super) async fn keep_sending((hall, house, reach): (Arc<Hall>, House, Arc<Reach>)) {
     let peer = &reach.peer.domain;
-    let mut sender = Sender { hall: &hall, store: &*store, peer, said: Said::default() };
+    let (store, said) = (&*house.store, Said::default());
+    let mut sender = Sender { hall: &hall, store, reach: &reach, heard: Heard::default(), peer, said };
     sender.send_until_stop(&reach).await;
     if let Err(fault) = sender.settle().await {
         tracing::debug!(%peer, %fault, "what a peer has said is asked for anew");
@@ -40,6 +41,8 @@ pub(super) async fn keep_sending((hall, store, reach): (Arc<Hall>, Arc<dyn Store
 struct Sender<'s> {
     hall: &'s Hall,
     store: &'s dyn Store,
+    reach: &'s Reach,
+    heard: Heard,
     peer: &'s Domain,
     said: Said,
 }
@@ -148,6 +151,10 @@ impl Sender<'_> {
     /// Sends until nothing waits; says how long to wait where the hub does not take it now.
     async fn send_all(&mut self, queued: &Queued) -> Result<Option<Duration>, StoreFault> {
         loop {
+            // Whom a restored peer does not know any more it is told of first.
+            if self.heard.hear(self.store, self.reach).await? {
+                queued.forget();
+            }
             let (waiting, all) = match queued.take(DEEDS_MAX) {
                 Some(mut run) => {
                     run.retain(|waiting| waiting.row > self.said.upto);

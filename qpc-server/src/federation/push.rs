@@ -29,9 +29,11 @@ use super::{
     Hall, House,
     circle::Reach,
     news::{NEWS_MAX, Run},
+    restored::Heard,
 };
 use crate::{
     field,
+    group::Groups,
     remote::RemoteError,
     session::WireError,
     store::{CopyBase, FeedPage, LogPlace, ReadError, Store, StoreFault},
@@ -59,7 +61,7 @@ const ASIDE_MIN: Duration = Duration::from_secs(1);
 const ASIDE_MAX: Duration = Duration::from_secs(300);
 
 /// Why a peer was not handed what it lacks.
-enum Stopped {
+pub(super) enum Stopped {
     Remote(RemoteError),
     Store(StoreFault),
 }
@@ -77,13 +79,18 @@ impl From<StoreFault> for Stopped {
 }
 
 /// Hands a peer what it lacks until the server stops or it is a peer no more.
-pub(super) async fn keep_pushing((hall, store, reach): (Arc<Hall>, Arc<dyn Store>, Arc<Reach>)) {
+pub(super) async fn keep_pushing((hall, house, reach): (Arc<Hall>, House, Arc<Reach>)) {
     let peer = &reach.peer.domain;
     let mut pusher = Pusher {
         hall: &hall,
-        store: &*store,
+        store: &*house.store,
+        groups: &house.groups,
+        reach: &reach,
+        heard: Heard::default(),
+        restoring: false,
         peer,
         aside: BTreeMap::new(),
+        gone_back: BTreeSet::new(),
         told: BTreeMap::new(),
         places: LruCache::new(PLACES_MAX),
         unnoted: Unnoted::default(),
@@ -132,7 +139,7 @@ async fn push_until_stop(pusher: &mut Pusher<'_>, reach: &Reach) {
         } else {
             let logs = told.logs.keys().cloned().collect();
             pusher.told = told.logs;
-            pusher.round(logs, false).await
+            pusher.hand_round(logs).await
         };
         pusher.told.clear();
         if handed.is_ok() {
@@ -154,12 +161,20 @@ async fn push_until_stop(pusher: &mut Pusher<'_>, reach: &Reach) {
     }
 }
 
-struct Pusher<'p> {
-    hall: &'p Hall,
-    store: &'p dyn Store,
-    peer: &'p Domain,
+pub(super) struct Pusher<'p> {
+    pub(super) hall: &'p Hall,
+    pub(super) store: &'p dyn Store,
+    pub(super) groups: &'p Groups,
+    pub(super) reach: &'p Reach,
+    pub(super) heard: Heard,
+    /// Whether this server was restored, and may be given something back still.
+    pub(super) restoring: bool,
+    pub(super) peer: &'p Domain,
     /// Logs that the peer does not take, until when, and for how long next time.
     aside: BTreeMap<ConversationName, (Instant, Duration)>,
+    /// Logs in which it was gone back to where the peer's copy ends: once in each search, so that no peer can have the same
+    /// entries all the time.
+    gone_back: BTreeSet<ConversationName>,
     /// What wake-ups have told, until it is handed over.
     told: BTreeMap<ConversationName, Run>,
     /// How far it has come in logs of late.
@@ -189,6 +204,9 @@ impl Pusher<'_> {
 
     /// Everything that the peer lacks.
     async fn search(&mut self) -> Result<(), Stopped> {
+        self.gone_back.clear();
+        self.hear_restore().await?;
+        self.take_back().await?;
         self.note_places().await?;
         let mut after = Some(LogPlace::default());
         while let Some(place) = after {
@@ -197,6 +215,14 @@ impl Pusher<'_> {
             after = next;
         }
         Ok(())
+    }
+
+    /// Logs that wake-ups have named. While a restore is under way, some may wait for what the peer has since.
+    async fn hand_round(&mut self, logs: Vec<ConversationName>) -> Result<(), Stopped> {
+        if self.restoring {
+            self.take_back().await?;
+        }
+        self.round(logs, false).await
     }
 
     /// These logs: conversations first. Of inboxes some are read, then the conversations handed over that they have welcomes
@@ -293,7 +319,11 @@ impl Pusher<'_> {
             }
             if pushed.code != 0 || seq <= page.after {
                 self.places.pop(&log);
-                self.set_aside(log, pushed.code);
+                if self.goes_back(&log, pushed.ends_at).await? {
+                    more.push(log);
+                } else {
+                    self.set_aside(log, pushed.code);
+                }
             } else {
                 self.places.put(log.clone(), seq);
                 self.aside.remove(&log);
@@ -306,6 +336,28 @@ impl Pusher<'_> {
             self.note_places().await?;
         }
         Ok(more)
+    }
+
+    /// Goes back to where the peer says that its copy ends, if there is a way on from there.
+    async fn goes_back(&mut self, log: &ConversationName, ends_at: Option<u64>) -> Result<bool, StoreFault> {
+        let Some(ends_at) = ends_at.filter(|_| !self.gone_back.contains(log)) else { return Ok(false) };
+        if self.gone_back.len() >= NEWS_MAX {
+            return Ok(false);
+        }
+        self.unnoted.places.remove(log);
+        let goes_on = self.store.follower_lacks(self.peer, log, Seq(ends_at)).await?;
+        if goes_on {
+            tracing::debug!(peer = %self.peer, %log, ends_at, "a copy ends before what it was known to have");
+            self.gone_back.insert(log.clone());
+        }
+        Ok(goes_on)
+    }
+
+    /// What was known of the peer's places is in doubt.
+    pub(super) fn forget_places(&mut self) {
+        self.unnoted = Unnoted::default();
+        self.places.clear();
+        self.aside.clear();
     }
 
     /// Notes in the store how far the peer has come.
@@ -416,12 +468,13 @@ async fn one(house: &House, (own, peer): (&Domain, &Domain), log: v1::PeerLog) -
         house.groups.copy(peer, log).await
     };
     match taken {
-        Ok(seq) => v1::PeerPushed { seq: seq.0, code: 0 },
+        Ok(seq) => v1::PeerPushed { seq: seq.0, ..v1::PeerPushed::default() },
         Err(refused) => {
+            let ends_at = refused.ends_at().map(|seq| seq.0);
             tracing::debug!(%peer, %refused, "what a peer pushes is not taken");
             let code = WireError::from(refused).code();
             tracing::warn!(%peer, %code, "what a peer pushes is not taken");
-            v1::PeerPushed { seq: 0, code: code as u32 }
+            v1::PeerPushed { seq: 0, code: code as u32, ends_at }
         }
     }
 }

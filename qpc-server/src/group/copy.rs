@@ -60,6 +60,18 @@ pub enum CopyRefused {
     Store(#[from] CopyError),
 }
 
+impl CopyRefused {
+    /// Where the copy ends, if that is all that is wrong.
+    #[must_use]
+    pub const fn ends_at(&self) -> Option<Seq> {
+        match self {
+            Self::Unknown => Some(Seq(0)),
+            Self::Gap(head) => Some(*head),
+            _ => None,
+        }
+    }
+}
+
 impl From<StoreFault> for CopyRefused {
     fn from(fault: StoreFault) -> Self {
         Self::Store(CopyError::Fault(fault))

@@ -28,6 +28,7 @@ pub mod links;
 pub mod operator;
 pub mod reading;
 pub mod restore;
+mod theirs;
 pub mod upkeep;
 pub mod world;
 
@@ -94,6 +95,7 @@ suite! { $ store_conformance of store:
         what_a_hub_refused_before_it_heard_of_an_acceptance_is_sent_again,
         of_another_domains_inbox_a_device_is_told_what_that_domain_may_say;
     followers:
+        a_domain_that_was_restored_is_handed_again_what_it_lacks,
         a_domain_reads_what_its_people_may_from_where_the_first_came_in,
         a_guest_who_makes_a_conversation_reads_it_from_its_beginning,
         what_a_guests_server_has_read_of_an_inbox_the_device_has, a_guest_that_is_gone_is_gone_everywhere;
@@ -136,7 +138,8 @@ suite! { $ store_conformance of store:
         a_restored_conversation_is_read_only_until_its_devices_have_come,
         what_was_made_after_the_backup_is_made_again_while_a_restore_is_under_way,
         a_restored_conversation_waits_for_a_time_and_for_those_who_were_here_of_late,
-        what_is_given_back_is_stored_as_it_was;
+        what_is_given_back_is_stored_as_it_was, a_restored_conversation_waits_for_the_domains_that_follow_it,
+        a_restored_server_takes_what_went_through_it_before;
     upkeep:
         retention_takes_bodies_then_entries_and_keeps_the_chain, whoever_is_behind_what_is_kept_is_to_be_taken_out, counters_outlive_their_entries,
         an_inbox_keeps_what_is_not_acknowledged_until_commits_days, undelivered_entries_are_counted,

@@ -343,6 +343,36 @@ impl<A: Transact> Store for A {
         self.write(copied_weight(&offered.append), move |tables| verbs::offer(tables, &actor, &offered))
     }
 
+    fn awaited_of(
+        &self,
+        domain: &Domain,
+        after: LogPlace,
+        limit: usize,
+    ) -> Reply<(Vec<Feed>, Option<LogPlace>), StoreFault> {
+        let domain = domain.clone();
+        self.read(move |tables| verbs::awaited_of(tables, &domain, after, limit))
+    }
+
+    fn take_back(&self, domain: &Domain, offered: Offered) -> Reply<Seq, OfferError> {
+        let domain = domain.clone();
+        self.write(copied_weight(&offered.append), move |tables| verbs::take_back(tables, &domain, &offered))
+    }
+
+    fn peer_restored(&self, domain: &Domain, at_ms: u64) -> Reply<bool, StoreFault> {
+        let domain = domain.clone();
+        self.write(0, move |tables| verbs::peer_restored(tables, &domain, at_ms))
+    }
+
+    fn follower_lacks(&self, domain: &Domain, log: &ConversationName, ends_at: Seq) -> Reply<bool, StoreFault> {
+        let (domain, log) = (domain.clone(), log.clone());
+        self.write(0, move |tables| verbs::follower_lacks(tables, (&domain, &log), ends_at))
+    }
+
+    fn read_copy(&self, log: &ConversationName, after: Seq, most: (usize, usize)) -> Reply<Vec<LogEntry>, ReadError> {
+        let log = log.clone();
+        self.read(move |tables| verbs::read_copy(tables, &log, after, most))
+    }
+
     fn copy_place(&self, log: &ConversationName) -> Reply<Option<CopyPlace>, StoreFault> {
         let log = log.clone();
         self.read(move |tables| verbs::copy_place(tables, &log))

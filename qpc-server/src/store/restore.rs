@@ -2,7 +2,7 @@
 
 use qpc_proto::{chain::ChainValue, id::Seq};
 
-use super::{ConversationKind, CopyAppend, StoreFault};
+use super::{ConversationKind, CopyAppend, Met, StoreFault};
 
 /// A restore: it is what a server's incarnations are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Awaited {
     pub conversations: u64,
     /// Devices that somebody waits for.
     pub devices: u64,
+    /// Other domains that somebody waits for.
+    pub domains: u64,
 }
 
 /// Where a log ends.
@@ -33,12 +35,14 @@ pub struct LogEnd {
     pub kind: Option<ConversationKind>,
 }
 
-/// Entries that a device gives back, as they were judged.
+/// Entries that a device or a domain gives back, as they were judged.
 #[derive(Clone)]
 pub struct Offered {
     /// What is stored; its place is that of the log.
     pub append: CopyAppend,
-    /// The device has no more.
+    /// People of other domains who come in by these entries, in case that they are not known here any more.
+    pub met: Vec<Met>,
+    /// It has no more.
     pub complete: bool,
 }
 

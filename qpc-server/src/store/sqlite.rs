@@ -144,6 +144,7 @@ const LAYOUT: Layout = Layout {
         include_str!("sqlite/continuations.sql"),
         include_str!("sqlite/restores.sql"),
         include_str!("sqlite/lost.sql"),
+        include_str!("sqlite/peer_restores.sql"),
     ],
 };
 

@@ -35,7 +35,7 @@ pub(super) use self::{
     copy::{copy, copy_place, take_notices},
     departure::{departures, hub_group, propose_removal, settle_departure},
     device::{certificates, device, enrol_device, list_devices, revoke_device, touch_device},
-    follower::{base_tree, feed, feed_page, followers_have, follows},
+    follower::{base_tree, feed, feed_page, follower_lacks, followers_have, follows, peer_restored, read_copy},
     group::{public_group, welcome_tree},
     guest::{admit_guest, guest_gone},
     key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},
@@ -43,7 +43,7 @@ pub(super) use self::{
     outgoing::{announced, backlog, due, queue, settle, unqueue},
     read::{list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
-    restore::{await_offers, awaited, log_end, offer, restored},
+    restore::{await_offers, awaited, awaited_of, log_end, offer, restored, take_back},
     upkeep::{count_accounts, figures, probe, retention_step},
 };
 use qpc_proto::address::Address;

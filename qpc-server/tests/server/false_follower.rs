@@ -163,11 +163,23 @@ fn a_server_speaks_for_its_own_people_in_what_they_are_in_and_nothing_else() {
     let tree = |conversation: &ConversationName| {
         let conversation = Some(conversation.to_wire());
         match ask(peer_request::Method::ReadTree(v1::PeerReadTree { conversation, offset: 0 })) {
+            PeerOutcome::Error(error) => Err(Code::from_wire(error.code).unwrap()),
+            PeerOutcome::ReadTree(answer) => Ok(!answer.tree.is_empty()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((tree(&private), tree(&talk)), (Err(Code::NotFound), Ok(true)), "it may have lost its copy");
+    // And what a hub has lost it asks for of its own.
+    let copied = |conversation: v1::ConversationName| {
+        let read = v1::PeerReadCopy { conversation: Some(conversation), after: 0 };
+        match ask(peer_request::Method::ReadCopy(read)) {
             PeerOutcome::Error(error) => Code::from_wire(error.code).unwrap(),
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!((tree(&private), tree(&talk)), (Code::NotFound, Code::NotFound), "what it has is not given again");
+    let of = |domain: &str| v1::ConversationName { domain: domain.into(), ..talk.to_wire() };
+    assert_eq!((copied(talk.to_wire()), copied(of("c.example"))), (Code::Forbidden, Code::Forbidden));
+    assert_eq!((copied(of("B.example")), copied(of("b.example"))), (Code::Forbidden, Code::NotFound));
     assert_eq!(a.block(a.store().copy_place(&talk)).unwrap().unwrap(), before);
     // What is bob's is stored, once, and beside refusals.
     let mine = || says("bob@b.example", bobs);
@@ -342,4 +354,48 @@ fn files_are_given_to_those_in_their_conversation_and_taken_from_them() {
     assert_eq!((range.size, range.data), (size, last));
     let days = answer.kept_ms as f64 / (24.0 * 60.0 * 60.0 * 1_000.0);
     assert!((89.9..=90.0).contains(&days), "{days}");
+}
+
+#[test]
+fn a_hub_goes_back_once_for_a_follower_that_says_it_lacks_something() {
+    let nets = Net::start_all(["a.example", "b.example"]);
+    connected(&nets);
+    let [a, b] = nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    alice.do_it(new_group("crew", ["bob@b.example"]));
+    bob.until("in the crew", |bob| bob.conversations().iter().any(|one| one.title == "crew"));
+    let named = |title: &str| -> ConversationName {
+        alice.conversations().into_iter().find(|one| one.title == title).unwrap().conversation.parse().unwrap()
+    };
+    let (talk, crew) = (named("bob@b.example"), named("crew"));
+    alice.until("the same on both servers", |_| {
+        let place = |net: &Net, name| net.block(net.store().copy_place(name)).unwrap();
+        [&talk, &crew].iter().all(|name| place(&a, name) == place(&b, name))
+    });
+    let head = a.block(a.store().copy_place(&talk)).unwrap().unwrap().head.0;
+    bob.disconnect();
+    b.stop_server();
+    let (connection, _hand) = b.stand_in();
+    // What comes next of one log, and what is said to that.
+    let next = |log: &ConversationName, said: v1::PeerPushed| -> Vec<u64> {
+        b.block(async {
+            let (send, recv) = connection.accept_bi().await.unwrap();
+            let mut stream = Stream::new(send, recv);
+            let request = stream.next::<v1::PeerRequest>().await.unwrap();
+            let Some(peer_request::Method::Push(push)) = request.method else { panic!("{request:?}") };
+            let [pushed] = &push.logs[..] else { panic!("{push:?}") };
+            assert_eq!(pushed.log, Some(log.to_wire()));
+            let answer = v1::PeerPushAnswer { logs: vec![said] };
+            stream.say(&v1::PeerAnswer { result: Some(PeerOutcome::Push(answer)) }).await;
+            pushed.entries.iter().map(|entry| entry.seq).collect()
+        })
+    };
+    let ends_at = |seq: u64| v1::PeerPushed { seq: 0, code: Code::CounterGap as u32, ends_at: Some(seq) };
+    alice.write("bob@b.example", ["one"]);
+    assert_eq!(next(&talk, ends_at(head - 1)), [head + 1]);
+    assert_eq!(next(&talk, ends_at(head - 2)), [head, head + 1], "it goes back to where the copy is said to end");
+    // It is set aside for now, and the others go on.
+    alice.write("crew", ["two"]);
+    assert_eq!(next(&crew, v1::PeerPushed { seq: u64::MAX, ..v1::PeerPushed::default() }).len(), 1);
 }

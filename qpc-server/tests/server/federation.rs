@@ -120,7 +120,7 @@ async fn the_certificate_matrix_lets_only_the_domain_itself_connect() {
             Ok((said, mut stream, _connection)) => {
                 assert!(connects, "{row}: a called and said hello");
                 assert_eq!((said.domain.as_str(), said.peer.as_str()), ("a.example", "b.example"), "{row}");
-                let answer = v1::PeerHelloAnswer { domain: "b.example".into(), server: String::new() };
+                let answer = v1::PeerHelloAnswer { domain: "b.example".into(), server: String::new(), restored_ms: 0 };
                 stream.say(&v1::PeerAnswer { result: Some(Outcome::Hello(answer)) }).await;
                 a.until("b.example", |report| report.outgoing == LinkState::Connected).await;
             }
@@ -396,7 +396,7 @@ async fn a_connection_ends_with_its_certificate() {
     let b = Hand::new(authority.sign(&until_2090), &authority.root);
     let a = Side::start(authority.material(&Claims::of("a.example")), &[("b.example", b.listen)]);
     let (_, mut called, out) = b.accept().await.unwrap();
-    let answer = v1::PeerHelloAnswer { domain: "b.example".into(), server: String::new() };
+    let answer = v1::PeerHelloAnswer { domain: "b.example".into(), server: String::new(), restored_ms: 0 };
     called.say(&v1::PeerAnswer { result: Some(Outcome::Hello(answer)) }).await;
     a.until("b.example", |report| report.outgoing == LinkState::Connected).await;
     let connection = b.connect(&a, "a.example").await.unwrap();

@@ -241,6 +241,15 @@ impl Net {
         })
     }
 
+    /// Another server's connection to somebody in the place of this stopped one, with its certificate.
+    pub(crate) fn stand_in(&self) -> (quinn::Connection, Hand) {
+        let Federated { authority, listen, .. } = self.federation.as_ref().expect("a server of a federation");
+        self.block(async {
+            let hand = Hand::at(*listen, authority.sign(&Claims::of(self.domain)), &authority.root);
+            (hand.welcome(self.domain).await, hand)
+        })
+    }
+
     /// The other servers, as they are connected.
     pub(crate) fn peers(&self) -> Arc<qpc_server::peers::Peers> {
         let server = self.server.borrow();

@@ -333,6 +333,11 @@ pub(crate) struct Hand {
 impl Hand {
     /// It believes whom `trusted` vouches for, and may show what proves nothing.
     pub(crate) fn new(shown: Shown, trusted: &CertificateDer<'static>) -> Self {
+        Self::at(place(), shown, trusted)
+    }
+
+    /// The same in a place of which somebody else knows.
+    pub(crate) fn at(place: SocketAddr, shown: Shown, trusted: &CertificateDer<'static>) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let key = provider.key_provider.load_private_key(shown.key).unwrap();
         // Not `CertifiedKey::from_der`, which compares the two.
@@ -355,7 +360,7 @@ impl Hand {
             .with_cert_resolver(resolver);
         server.alpn_protocols = vec![FEDERATION_ALPN.to_vec()];
         let server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server).unwrap()));
-        let endpoint = Endpoint::server(server, place()).unwrap();
+        let endpoint = Endpoint::server(server, place).unwrap();
         let listen = endpoint.local_addr().unwrap();
         let client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client).unwrap()));
         Self { endpoint, client, listen }
@@ -391,7 +396,7 @@ impl Hand {
     /// Takes the connection of a real side as the peer that it means.
     pub(crate) async fn welcome(&self, own: &str) -> Connection {
         let (_, mut stream, connection) = self.accept().await.unwrap();
-        let hello = v1::PeerHelloAnswer { domain: own.into(), server: String::new() };
+        let hello = v1::PeerHelloAnswer { domain: own.into(), server: String::new(), restored_ms: 0 };
         stream.say(&v1::PeerAnswer { result: Some(v1::peer_answer::Result::Hello(hello)) }).await;
         connection
     }
@@ -418,7 +423,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    fn new(send: SendStream, recv: RecvStream) -> Self {
+    pub(crate) fn new(send: SendStream, recv: RecvStream) -> Self {
         Self { send, recv, decoder: FrameDecoder::new(FRAME_MAX) }
     }
 

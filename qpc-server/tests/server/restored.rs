@@ -34,14 +34,14 @@ fn saved(net: &Net) -> PathBuf {
 }
 
 /// Keeps what the server has now. It is stopped for that, so that its files are whole.
-fn back_up(net: &Net) {
+pub(crate) fn back_up(net: &Net) {
     net.stop_server();
     fs::copy(DataDir::database(&net.server_dir()), saved(net)).unwrap();
     net.start_server();
 }
 
 /// Brings the server back as it was kept.
-fn restore(net: &Net) -> Dropped {
+pub(crate) fn restore(net: &Net) -> Dropped {
     net.stop_server();
     let dir = net.server_dir();
     let database = DataDir::database(&dir);
@@ -60,7 +60,7 @@ fn restore(net: &Net) -> Dropped {
 }
 
 /// What people were told by alarms, without what every restore says.
-fn alarms(person: &Person) -> Vec<String> {
+pub(crate) fn alarms(person: &Person) -> Vec<String> {
     let alarms = person.status().alarms;
     alarms.into_iter().filter(|text| !text.starts_with("The server was restored")).collect()
 }

@@ -83,7 +83,7 @@ pub fn a_domain_reads_what_its_people_may_from_where_the_first_came_in(backend: 
     world.say(&bob, &plain, "hello");
     assert_eq!(seqs(&page(&world, &b, &plain).unwrap()), [3], "the group goes with that entry alone");
     has(&world, &b, &plain, 3);
-    assert!(wait(world.store.base_tree(&b, &plain, (0, 9))).is_err(), "it was needed once");
+    assert_eq!(wait(world.store.base_tree(&b, &plain, (0, 9))).unwrap().size, 6, "the domain may lose its copy");
     let next = page(&world, &b, &plain).unwrap();
     assert_eq!((seqs(&next), next.base.is_none(), next.group_info.is_empty()), (vec![4], true, true));
     let asked = wait(world.store.feed_page(&b, &plain, true, (100, usize::MAX))).unwrap();
@@ -207,4 +207,55 @@ pub fn a_guest_that_is_gone_is_gone_everywhere(backend: &dyn Backend) {
     // Who comes with that address later is somebody else.
     let back = guest(&world, "bob@b.example");
     assert!(back.account() != bob.account() && world.page(&back, &room, 0).is_err());
+}
+
+pub fn a_domain_that_was_restored_is_handed_again_what_it_lacks(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let (alice, carol) = (world.person("alice"), world.person("carol"));
+    let (bob, b, c) = (guest(&world, "bob@b.example"), domain("b.example"), domain("c.example"));
+    world.group(&alice, &[&carol, &bob]);
+    let room = world.create(&alice, world.new_group(&[&carol]));
+    world.say(&alice, &room, "among us");
+    world.commit(&alice, &with_tree(world.next_commit(&alice, &room, &[&bob], &[]), "a tree")).unwrap();
+    for text in ["one", "two", "three"] {
+        world.say(&alice, &room, text);
+    }
+    let began = page(&world, &b, &room).unwrap().base.unwrap().seq.0;
+    let head = began + 3;
+    let at = |world: &World| page(world, &b, &room).unwrap().after.0;
+    let lacks =
+        |world: &World, of: &Domain, ends_at: u64| wait(world.store.follower_lacks(of, &room, Seq(ends_at))).unwrap();
+    has(&world, &b, &room, head);
+
+    // It says that it was restored: its place is in doubt, once for each restore.
+    assert!(!wait(world.store.peer_restored(&b, 0)).unwrap(), "it never was");
+    assert_eq!(at(&world), head);
+    assert!(wait(world.store.peer_restored(&b, 77)).unwrap());
+    assert_eq!(seqs(&page(&world, &b, &room).unwrap()), [head]);
+    assert!(!wait(world.store.peer_restored(&b, 77)).unwrap());
+    assert_eq!(at(&world), head - 1);
+
+    // Its copy ends earlier, or is not there at all.
+    assert!(!lacks(&world, &b, head - 1) && !lacks(&world, &b, head), "that is known");
+    assert!(!lacks(&world, &c, 1), "who reads nothing");
+    assert!(lacks(&world, &b, began + 1));
+    assert_eq!(seqs(&page(&world, &b, &room).unwrap()), [head - 1, head]);
+    assert!(lacks(&world, &b, 0));
+    let anew = page(&world, &b, &room).unwrap();
+    assert_eq!((seqs(&anew), anew.base.map(|base| base.tree)), (vec![began], Some(Bytes::from_static(b"a tree"))));
+    has(&world, &b, &room, head);
+    assert!(lacks(&world, &b, 1), "of before its people were there");
+    assert_eq!(seqs(&page(&world, &b, &room).unwrap()), [began]);
+    has(&world, &b, &room, head);
+
+    // As far as it is there.
+    let now_ms = world.now_ms.get() + 1;
+    let retention = Retention { bodies_before_ms: now_ms, entries_before_ms: now_ms, batch: 100 };
+    while wait(world.store.retention_step(retention)).unwrap() {}
+    assert!(!lacks(&world, &b, began + 1) && !lacks(&world, &b, 0));
+    assert!(wait(world.store.base_tree(&b, &room, (0, 9))).is_err(), "a copy can't begin any more");
+    assert!(wait(world.store.peer_restored(&b, 78)).unwrap());
+    assert_eq!(at(&world), head, "nothing is left to ask by");
+    world.say(&alice, &room, "four");
+    assert_eq!(seqs(&page(&world, &b, &room).unwrap()), [head + 1]);
 }

@@ -2,13 +2,17 @@
 
 use bytes::Bytes;
 use qpc_proto::{
+    address::{Address, Domain},
     chain::{EntryContent, EntryKind, LogEntry},
-    id::{ConversationName, Counter, Seq},
+    id::{ConversationId, ConversationName, Counter, Seq},
     role::Role,
 };
 
 use super::{
     Backend,
+    copies::accepts,
+    guests::guest,
+    theirs::{Theirs, copy, hub},
     world::{World, inbox_of, state, wait},
 };
 use crate::store::*;
@@ -60,7 +64,7 @@ fn said_since(world: &World, actor: &Actor, sender: &Actor, log: &ConversationNa
         group_info: Bytes::new(),
         now_ms: world.now_ms.get(),
     };
-    Offered { append, complete: true }
+    Offered { append, met: Vec::new(), complete: true }
 }
 
 fn offer(world: &World, actor: &Actor, offered: Offered) -> Result<Seq, OfferError> {
@@ -216,4 +220,125 @@ pub fn what_was_made_after_the_backup_is_made_again_while_a_restore_is_under_way
     let late = again(world.new_group(&[&bob]));
     assert_eq!(make(&late), Err(CreateConversationError::NotAwaited), "the time is over");
     assert_eq!(make(&of_two).unwrap(), made, "what is there is answered as ever");
+}
+
+pub fn a_restored_conversation_waits_for_the_domains_that_follow_it(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let alice = world.person("alice");
+    let bob = guest(&world, "bob@b.example");
+    let [b, c] = ["b.example", "c.example"].map(|domain| Domain::parse(domain).unwrap());
+    let (room, plain) = (world.group(&alice, &[&bob]), world.group(&alice, &[]));
+    let waiting =
+        |world: &World, of: &Domain, limit: usize| wait(world.store.awaited_of(of, LogPlace::default(), limit));
+    assert_eq!(waiting(&world, &b, 9), Ok((Vec::new(), None)), "it was never restored");
+    let restored = restore(&world);
+    // With the one of the two, in which they have become acquainted.
+    assert_eq!(wait(world.store.awaited()), Ok(Awaited { conversations: 3, devices: 1, domains: 1 }));
+    let (mut logs, next) = waiting(&world, &b, 1).unwrap();
+    let talk = logs.pop().unwrap();
+    assert_eq!(Some(talk.place), next);
+    let (logs, next) = wait(world.store.awaited_of(&b, talk.place, 2)).unwrap();
+    assert_eq!((logs.into_iter().map(|feed| feed.log).collect::<Vec<_>>(), next), (vec![room.clone()], None));
+    let all = [&talk.log, &room, &plain];
+    assert_eq!(waiting(&world, &c, 9), Ok((Vec::new(), None)));
+    for log in all {
+        offer(&world, &alice, said_since(&world, &alice, &alice, log, &[])).unwrap();
+    }
+    world.append(&alice, &world.message(&alice, &plain, b"next")).unwrap();
+    let next = world.message(&alice, &room, b"next");
+    assert_eq!(world.append(&alice, &next), Err(AppendError::ReadOnly), "bob's server may have more");
+
+    // It gives in parts, as a device does.
+    let part =
+        |texts: &[&str], complete: bool| Offered { complete, ..said_since(&world, &alice, &alice, &room, texts) };
+    let take = |of: &Domain, offered: Offered| wait(world.store.take_back(of, offered));
+    let head = wait(world.store.log_end(&alice, &room)).unwrap().head.0;
+    assert_eq!(take(&b, part(&["one", "two"], false)), Ok(Seq(head + 2)));
+    let mut twice = part(&["three", "four"], false);
+    twice.append.entries[1].entry.counter = twice.append.entries[0].entry.counter;
+    assert_eq!(take(&b, twice), Err(OfferError::OutOfOrder));
+    assert_eq!(wait(world.store.awaited()).unwrap().conversations, 2);
+    assert_eq!(take(&b, part(&[], true)), Ok(Seq(head + 2)));
+    assert_eq!(wait(world.store.awaited()).unwrap(), Awaited { conversations: 1, devices: 0, domains: 1 });
+    let of_two = said_since(&world, &alice, &alice, &talk.log, &[]);
+    take(&b, of_two).unwrap();
+    assert_eq!(wait(world.store.awaited()).unwrap(), Awaited::default());
+    assert_eq!(take(&b, part(&["five"], true)), Err(OfferError::NotAwaited));
+    world.say(&alice, &room, "next");
+
+    // Whoever comes in by what is given back is known again, and their domain awaited.
+    restore(&world);
+    let carol = Address::parse("carol@c.example").unwrap();
+    let mut joined = part(&["in"], false);
+    let members = [(alice.address(), Role::Owner), (bob.address(), Role::Member), (&carol, Role::Member)];
+    let head = joined.append.entries[0].entry.seq;
+    joined.append.change = Some(CopyChange {
+        version: world.version(&alice, &room),
+        state: state("since", None),
+        added: vec![(carol.clone(), [6; 32], head)],
+        ended: Vec::new(),
+        members: members.map(|(who, role)| (who.clone(), role)).into(),
+        trees: Vec::new(),
+    });
+    joined.met = vec![Met { id: world.new_account("x", Admission::Open).id, address: carol, account_key: [6; 32] }];
+    assert_eq!(waiting(&world, &c, 9).unwrap().0.len(), 0);
+    assert_eq!(take(&b, joined), Ok(head));
+    assert_eq!(waiting(&world, &c, 9).unwrap().0.len(), 1);
+    assert_eq!(wait(world.store.follows(&c, &room)), Ok(true));
+
+    // One that does not come is waited for as long as a device is.
+    restore(&world);
+    world.now_ms.set(world.now_ms.get().max(restored.until_ms) + WAIT_MS);
+    for log in all {
+        offer(&world, &alice, said_since(&world, &alice, &alice, log, &[])).unwrap();
+    }
+    world.say(&alice, &room, "without it");
+    assert_eq!(waiting(&world, &b, 9).unwrap().0.len(), 2);
+    if let Some(world) = world.reopened(backend) {
+        assert_eq!(waiting(&world, &b, 9).unwrap().0.len(), 2);
+    }
+}
+
+pub fn a_restored_server_takes_what_went_through_it_before(backend: &dyn Backend) {
+    let world = World::new(backend);
+    let bob = world.person("bob");
+    accepts(&world, &bob, "alice@a.example");
+    let mut log = Theirs::new(&world);
+    let beginning = log.beginning(ConversationKind::Group, &bob);
+    copy(&world, beginning).unwrap();
+    let at = |log: &mut Theirs<'_>, stored_ms: u64, now_ms: u64| {
+        let (id, body) = (log.world.message_id(), b"mine");
+        let before = (log.head, log.chain);
+        let mut entry = log.entry(EntryKind::Message, (bob.device(), before.0.0), id, body);
+        entry.stored_ms = stored_ms;
+        let own = CopiedEntry { entry, sender: Some(bob.address().clone()), own: true };
+        let copied = copy(log.world, CopyAppend { now_ms, ..log.append(vec![own]) });
+        if copied.is_err() {
+            (log.head, log.chain) = before;
+        }
+        copied.map_err(|error| matches!(error, CopyError::Forged(of) if of == id))
+    };
+    assert_eq!(at(&mut log, 5, 1_000), Err(true), "it was never restored");
+    // Its hub was: it may not know bob, nor that it has said what it says now.
+    let told = |of: &Domain| wait(world.store.due(of, 0, 9)).unwrap().announcements;
+    assert!(told(&hub()).is_empty());
+    assert!(wait(world.store.peer_restored(&hub(), 500)).unwrap());
+    assert_eq!(told(&hub()).into_iter().map(|due| due.address).collect::<Vec<_>>(), [bob.address().clone()]);
+    assert!(told(&Domain::parse("c.example").unwrap()).is_empty());
+    wait(world.store.await_offers(Restored { at_ms: 1_000, until_ms: 2_000 })).unwrap();
+    assert_eq!(at(&mut log, 1_500, 1_999), Ok(Seq(2)), "while it is under way, whatever the hub's clock says");
+    assert_eq!(at(&mut log, 1_001, 2_000), Err(true), "it went through here since, if at all");
+    assert_eq!(at(&mut log, 1_000, 2_000), Ok(Seq(3)));
+    let read = |after: u64, most: (usize, usize)| wait(world.store.read_copy(&log.name, Seq(after), most));
+    let seqs = |read: Result<Vec<LogEntry>, ReadError>| read.map(|all| all.iter().map(|entry| entry.seq.0).collect());
+    assert_eq!(
+        seqs(read(0, (100, usize::MAX))),
+        Ok(vec![1, 2, 3]),
+        "and gives all of it back, where the hub has lost it"
+    );
+    assert_eq!((seqs(read(1, (1, usize::MAX))), seqs(read(1, (9, 1)))), (Ok(vec![2]), Ok(vec![2])));
+    assert_eq!(seqs(read(3, (100, usize::MAX))), Ok(Vec::new()));
+    let unknown = ConversationName { domain: hub(), id: ConversationId::new(2, [2; 10]) };
+    assert!(matches!(wait(world.store.read_copy(&unknown, Seq(0), (9, 9))), Err(ReadError::NotFound)));
+    assert!(matches!(wait(world.store.read_copy(&inbox_of(&bob), Seq(0), (9, 9))), Err(ReadError::NotFound)));
 }

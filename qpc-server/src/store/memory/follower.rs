@@ -1,6 +1,9 @@
 //! Logs that other domains read, copies, and what is on its way to other domains, in maps.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use qpc_proto::{
@@ -13,7 +16,7 @@ use qpc_proto::{
 use super::World;
 use crate::store::{
     TreePage, Waiting,
-    tables::{AccountTables, Fallible, FollowerRow, FollowerTables, LogId, LogRow, OutgoingRow},
+    tables::{AccountState, AccountTables, Fallible, FollowerRow, FollowerTables, LogId, LogRow, OutgoingRow},
 };
 
 #[derive(Default)]
@@ -25,6 +28,8 @@ pub(super) struct Followers {
     inboxes: BTreeMap<(DeviceId, Domain), Seq>,
     outgoing: BTreeMap<i64, Sent>,
     announcements: BTreeMap<i64, (Domain, Address)>,
+    /// Of other servers, that were heard of.
+    restores: BTreeMap<Domain, u64>,
     last: i64,
 }
 
@@ -41,6 +46,11 @@ impl Followers {
         self.rows.retain(|(of, _), _| *of != log);
         self.bases.retain(|(of, _), _| *of != log);
         self.outer.remove(&log);
+    }
+
+    /// Bases that begin with an entry that is gone.
+    pub(super) fn forget_bases(&mut self, log: LogId, upto: Seq) {
+        self.bases.retain(|(of, _), (at, ..)| *of != log || *at > upto);
     }
 
     pub(super) fn forget_device(&mut self, device: DeviceId) {
@@ -67,7 +77,7 @@ impl FollowerTables for World {
         Ok(())
     }
 
-    fn raise_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()> {
+    fn set_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()> {
         if let Some(row) = self.followers.rows.get_mut(&(log, domain.clone())) {
             row.seq = seq;
         }
@@ -76,7 +86,8 @@ impl FollowerTables for World {
 
     fn remove_follower(&mut self, log: LogId, domain: &Domain) -> Fallible<()> {
         self.followers.rows.remove(&(log, domain.clone()));
-        self.remove_base(log, domain)
+        self.followers.bases.remove(&(log, domain.clone()));
+        Ok(())
     }
 
     fn put_base(&mut self, log: LogId, domain: &Domain, seq: Seq, (info, tree): (&Bytes, &Bytes)) -> Fallible<()> {
@@ -96,8 +107,22 @@ impl FollowerTables for World {
             .map(|(_, _, tree)| super::log::tree_page(tree, offset, most)))
     }
 
-    fn remove_base(&mut self, log: LogId, domain: &Domain) -> Fallible<()> {
-        self.followers.bases.remove(&(log, domain.clone()));
+    fn step_back(&mut self, domain: &Domain) -> Fallible<()> {
+        for ((log, _), row) in self.followers.rows.iter_mut().filter(|((_, of), _)| of == domain) {
+            let has = self.logs.rows.get(log).is_some_and(|log| !log.is_inbox() && log.ends.floor < row.seq);
+            if has {
+                row.seq = Seq(row.seq.0.saturating_sub(1));
+            }
+        }
+        Ok(())
+    }
+
+    fn peer_restore(&mut self, domain: &Domain) -> Fallible<u64> {
+        Ok(self.followers.restores.get(domain).copied().unwrap_or(0))
+    }
+
+    fn set_peer_restore(&mut self, domain: &Domain, at_ms: u64) -> Fallible<()> {
+        self.followers.restores.insert(domain.clone(), at_ms);
         Ok(())
     }
 
@@ -132,6 +157,11 @@ impl FollowerTables for World {
 
     fn set_inbox_read(&mut self, domain: &Domain, device: DeviceId, seq: Seq) -> Fallible<()> {
         self.followers.inboxes.insert((device, domain.clone()), seq);
+        Ok(())
+    }
+
+    fn forget_inboxes_read(&mut self, domain: &Domain) -> Fallible<()> {
+        self.followers.inboxes.retain(|(_, of), _| of != domain);
         Ok(())
     }
 
@@ -213,6 +243,15 @@ impl FollowerTables for World {
         self.followers.last = self.followers.last.saturating_add(1);
         self.followers.announcements.insert(self.followers.last, to_be_told);
         Ok(())
+    }
+
+    fn announce_members(&mut self, domain: &Domain) -> Fallible<()> {
+        let theirs = self.logs.rows.values().filter(|log| !log.is_inbox() && log.name().domain == *domain);
+        let here = theirs.flat_map(|log| log.members.values()).filter(|member| member.until.is_none());
+        let accounts = here.filter_map(|member| self.accounts.rows.get(&member.account));
+        let active = accounts.filter(|(account, _)| account.state == AccountState::Active);
+        let addresses: BTreeSet<_> = active.map(|(account, _)| account.address.clone()).collect();
+        addresses.iter().try_for_each(|address| self.put_announcement(domain, address))
     }
 
     fn announcements(&mut self, domain: &Domain, limit: usize) -> Fallible<Vec<(i64, Address)>> {

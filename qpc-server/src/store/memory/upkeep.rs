@@ -37,6 +37,7 @@ impl UpkeepTables for World {
                 for (device, _) in behind {
                     self.logs.departed.entry((*id, *device)).or_insert((false, None));
                 }
+                self.followers.forget_bases(*id, log.ends.floor);
             }
         }
         Ok(dropped)

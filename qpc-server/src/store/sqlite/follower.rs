@@ -12,14 +12,15 @@ use qpc_proto::{
 use rusqlite::{Row, params};
 
 use super::{
+    account::state_number,
     error::{corrupt, int, num, size},
-    log::{LOG_COLUMNS, bytes, log_row, tree_page},
+    log::{INBOX, LOG_COLUMNS, bytes, log_row, tree_page},
     rows::Rows,
     statements::{address, domain, id, number},
 };
 use crate::store::{
     TreePage, Waiting,
-    tables::{Fallible, FollowerRow, FollowerTables, LogId, LogRow, OutgoingRow},
+    tables::{AccountState, Fallible, FollowerRow, FollowerTables, LogId, LogRow, OutgoingRow},
 };
 
 const OUTGOING_COLUMNS: &str = "row, device, counter, kind, digest, request IS NOT NULL";
@@ -93,14 +94,14 @@ impl FollowerTables for Rows<'_> {
         Ok(())
     }
 
-    fn raise_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()> {
+    fn set_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()> {
         let sql = "UPDATE followers SET seq = ?3 WHERE log = ?1 AND domain = ?2";
         self.run(sql, params![log.0, domain.as_str(), int(seq.0)])?;
         Ok(())
     }
 
     fn remove_follower(&mut self, log: LogId, domain: &Domain) -> Fallible<()> {
-        self.remove_base(log, domain)?;
+        self.run("DELETE FROM follower_bases WHERE log = ?1 AND domain = ?2", params![log.0, domain.as_str()])?;
         self.run("DELETE FROM followers WHERE log = ?1 AND domain = ?2", params![log.0, domain.as_str()])?;
         self.forget_followers(log);
         Ok(())
@@ -123,8 +124,21 @@ impl FollowerTables for Rows<'_> {
         self.one(sql, params![log.0, domain.as_str(), size(offset), size(most)], tree_page)
     }
 
-    fn remove_base(&mut self, log: LogId, domain: &Domain) -> Fallible<()> {
-        self.run("DELETE FROM follower_bases WHERE log = ?1 AND domain = ?2", params![log.0, domain.as_str()])?;
+    fn step_back(&mut self, domain: &Domain) -> Fallible<()> {
+        let sql = "UPDATE followers SET seq = seq - 1 WHERE domain = ?1 AND EXISTS \
+                   (SELECT 1 FROM logs l WHERE l.id = followers.log AND l.kind <> ?2 AND l.floor_seq < followers.seq)";
+        self.run(sql, params![domain.as_str(), INBOX])?;
+        Ok(())
+    }
+
+    fn peer_restore(&mut self, domain: &Domain) -> Fallible<u64> {
+        let sql = "SELECT at_ms FROM peer_restores WHERE domain = ?1";
+        Ok(self.one(sql, [domain.as_str()], |row| number(row, 0))?.unwrap_or(0))
+    }
+
+    fn set_peer_restore(&mut self, domain: &Domain, at_ms: u64) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO peer_restores (domain, at_ms) VALUES (?1, ?2)";
+        self.run(sql, params![domain.as_str(), int(at_ms)])?;
         Ok(())
     }
 
@@ -183,6 +197,11 @@ impl FollowerTables for Rows<'_> {
     fn set_inbox_read(&mut self, domain: &Domain, device: DeviceId, seq: Seq) -> Fallible<()> {
         let sql = "INSERT OR REPLACE INTO inboxes_read (device, domain, seq) VALUES (?1, ?2, ?3)";
         self.run(sql, params![device.as_bytes(), domain.as_str(), int(seq.0)])?;
+        Ok(())
+    }
+
+    fn forget_inboxes_read(&mut self, domain: &Domain) -> Fallible<()> {
+        self.run("DELETE FROM inboxes_read WHERE domain = ?1", [domain.as_str()])?;
         Ok(())
     }
 
@@ -266,6 +285,15 @@ impl FollowerTables for Rows<'_> {
     fn put_announcement(&mut self, domain: &Domain, of: &Address) -> Fallible<()> {
         let sql = "INSERT OR REPLACE INTO announcements (domain, address) VALUES (?1, ?2)";
         self.run(sql, params![domain.as_str(), of.to_string()])?;
+        Ok(())
+    }
+
+    fn announce_members(&mut self, domain: &Domain) -> Fallible<()> {
+        let sql = "INSERT OR REPLACE INTO announcements (domain, address) \
+                   SELECT DISTINCT ?1, a.name || '@' || a.domain FROM logs l JOIN members m ON m.log = l.id \
+                   JOIN accounts a ON a.id = m.account AND a.state = ?2 \
+                   WHERE l.domain = ?1 AND l.kind <> ?3 AND m.until_seq IS NULL";
+        self.run(sql, params![domain.as_str(), state_number(AccountState::Active), INBOX])?;
         Ok(())
     }
 

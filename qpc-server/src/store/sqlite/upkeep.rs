@@ -113,6 +113,8 @@ impl UpkeepTables for Rows<'_> {
             let sql = "INSERT OR IGNORE INTO departed (log, device, account_gone) \
                        SELECT log, device, 0 FROM cursors WHERE log = ?1 AND seq < ?2 AND until_seq IS NULL";
             self.run(sql, params![log.0, last.seq])?;
+            // Nor can a copy begin there.
+            self.run("DELETE FROM follower_bases WHERE log = ?1 AND seq <= ?2", params![log.0, last.seq])?;
         }
         self.set_mark(DROPPED, last.id)?;
         Ok(old.len())

@@ -40,8 +40,8 @@ pub(in crate::store) trait FollowerTables {
     fn followers(&mut self, log: LogId) -> Fallible<Option<Arc<[Domain]>>>;
     fn follower(&mut self, log: LogId, domain: &Domain) -> Fallible<Option<FollowerRow>>;
     fn put_follower(&mut self, log: LogId, domain: &Domain, row: FollowerRow) -> Fallible<()>;
-    /// Moves a follower forward.
-    fn raise_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()>;
+    /// Moves a follower to another place.
+    fn set_follower(&mut self, log: LogId, domain: &Domain, seq: Seq) -> Fallible<()>;
     /// Removes it with its base.
     fn remove_follower(&mut self, log: LogId, domain: &Domain) -> Fallible<()>;
     /// The group that the domain's copy begins with: group info and tree.
@@ -50,7 +50,11 @@ pub(in crate::store) trait FollowerTables {
     fn base(&mut self, log: LogId, domain: &Domain) -> Fallible<Option<(Seq, Bytes)>>;
     /// At most so many bytes of a base's tree from an offset on.
     fn base_tree(&mut self, log: LogId, domain: &Domain, offset: usize, most: usize) -> Fallible<Option<TreePage>>;
-    fn remove_base(&mut self, log: LogId, domain: &Domain) -> Fallible<()>;
+    /// Takes one entry off what a domain is known to have of each conversation that has that entry still.
+    fn step_back(&mut self, domain: &Domain) -> Fallible<()>;
+    /// The last restore of a domain's server that was heard of, milliseconds since 1970; 0 for none.
+    fn peer_restore(&mut self, domain: &Domain) -> Fallible<u64>;
+    fn set_peer_restore(&mut self, domain: &Domain, at_ms: u64) -> Fallible<()>;
     /// Logs that a domain reads, in order, after one of them.
     fn followed_by(
         &mut self,
@@ -67,6 +71,8 @@ pub(in crate::store) trait FollowerTables {
     /// How far a domain's inbox for a device here was read.
     fn inbox_read(&mut self, domain: &Domain, device: DeviceId) -> Fallible<Seq>;
     fn set_inbox_read(&mut self, domain: &Domain, device: DeviceId, seq: Seq) -> Fallible<()>;
+    /// All inboxes of a domain are read from their beginning.
+    fn forget_inboxes_read(&mut self, domain: &Domain) -> Fallible<()>;
 
     fn outgoing(&mut self, log: &ConversationName, id: MessageId) -> Fallible<Option<OutgoingRow>>;
     fn outgoing_row(&mut self, row: i64) -> Fallible<Option<(ConversationName, MessageId, OutgoingRow)>>;
@@ -92,6 +98,8 @@ pub(in crate::store) trait FollowerTables {
     fn waiting_of(&mut self, device: DeviceId, limit: usize) -> Fallible<usize>;
     /// A domain is to be told of an account of here.
     fn put_announcement(&mut self, domain: &Domain, of: &Address) -> Fallible<()>;
+    /// So it is of all of here who are in conversations of its own.
+    fn announce_members(&mut self, domain: &Domain) -> Fallible<()>;
     /// Whom a domain is to be told of, in order, and by which row each is taken off.
     fn announcements(&mut self, domain: &Domain, limit: usize) -> Fallible<Vec<(i64, Address)>>;
     fn remove_announcement(&mut self, row: i64) -> Fallible<()>;

@@ -116,7 +116,11 @@ fn await_members(tables: &mut dyn Tables, new: &NewConversation, log: LogId) -> 
         return Ok(());
     }
     let members: Vec<_> = tables.members(log)?.iter().map(|member| member.account).collect();
-    tables.await_members(log, &members)
+    tables.await_members(log, &members)?;
+    for domain in tables.followers(log)?.unwrap_or_default().iter() {
+        tables.await_domain(log, domain)?;
+    }
+    Ok(())
 }
 
 fn first_entry(

@@ -14,7 +14,7 @@ use super::{
     consent::has_agreed,
     conversation, follower, group, guest,
     inbox::{self, Notice},
-    membership, participant,
+    membership, participant, restore,
 };
 use crate::store::{
     Audience, Committed, ConversationKind, CopiedEntry, CopyAppend, CopyChange, CopyError, CopyFrom, CopyPlace, Met,
@@ -41,7 +41,7 @@ pub(in crate::store) fn copy_place(
 
 pub(in crate::store) fn copy(tables: &mut dyn Tables, append: &CopyAppend) -> Result<Seq, CopyError> {
     for entry in &append.entries {
-        judge_own(tables, &append.log, entry)?;
+        judge_own(tables, (&append.log, append.now_ms), entry)?;
     }
     let (log, row) = match &append.from {
         CopyFrom::Place(head, version) => {
@@ -99,9 +99,13 @@ pub(super) fn take_all(
 }
 
 /// What a device of here is said to have sent went through here.
-fn judge_own(tables: &mut dyn Tables, log: &ConversationName, copied: &CopiedEntry) -> Result<(), CopyError> {
+fn judge_own(
+    tables: &mut dyn Tables,
+    (log, now_ms): (&ConversationName, u64),
+    copied: &CopiedEntry,
+) -> Result<(), CopyError> {
     let entry = &copied.entry;
-    if !copied.own {
+    if !copied.own || restore::has_forgotten(tables, entry.stored_ms, now_ms)? {
         return Ok(());
     }
     let sent = tables.outgoing(log, entry.id)?.filter(|sent| {
@@ -240,6 +244,9 @@ fn access(
         let agreed = side == Side::Hub
             || comes_in(tables, &account, copied.sender.as_ref(), (row.kind, &row.name, row.continues.as_ref()))?;
         if agreed && tables.member(log, account.id)?.is_none_or(|member| member.until.is_some()) {
+            if side == Side::Hub && address.domain != row.name.domain {
+                follower::came_back(tables, &address.domain, (log, seq))?;
+            }
             let role = role_in(row.kind, change, address);
             tables.put_member(log, MemberRow { account: account.id, role, from: seq, until: None })?;
         }

@@ -2,7 +2,7 @@
 
 use qpc_proto::{
     address::Domain,
-    chain::{ChainValue, EntryKind},
+    chain::{ChainValue, EntryContent, EntryKind, LogEntry},
     id::{AccountId, ConversationName, DeviceId, Seq},
     limits::TREE_PAGE_MAX,
 };
@@ -42,6 +42,17 @@ pub(super) fn came(
     tables.put_follower(log, domain, FollowerRow { seq: before, until: None })?;
     let tree = tree.cloned().unwrap_or_default();
     tables.put_base(log, domain, seq, (group_info, &tree))
+}
+
+/// A restored hub is given back that somebody of a domain came in. If it is the first one, the domain follows from there on,
+/// and may have more of it. What its copy began with is not given back.
+pub(super) fn came_back(tables: &mut dyn Tables, domain: &Domain, (log, seq): (LogId, Seq)) -> Result<(), StoreFault> {
+    if tables.follower(log, domain)?.is_some_and(|row| row.until.is_none()) {
+        return Ok(());
+    }
+    let before = Seq(seq.0.saturating_sub(1));
+    tables.put_follower(log, domain, FollowerRow { seq: before, until: None })?;
+    tables.await_domain(log, domain)
 }
 
 /// An account's access has ended with an entry. If it was the last of its domain, that domain reads no further.
@@ -148,6 +159,66 @@ pub(in crate::store) fn follows(
     Ok(follower.is_some_and(|follower| follower.until.is_none()))
 }
 
+/// Goes back to where a domain's copy ends, which is before what it is known to have: it was restored from a backup. Says
+/// whether there is a way on from there.
+pub(in crate::store) fn follower_lacks(
+    tables: &mut dyn Tables,
+    (domain, name): (&Domain, &ConversationName),
+    ends_at: Seq,
+) -> Result<bool, StoreFault> {
+    let Some((log, _)) = tables.log(name)?.filter(|(_, row)| row.kind != LogKind::Inbox) else { return Ok(false) };
+    let Some(follower) = tables.follower(log, domain)? else { return Ok(false) };
+    // What came before its people did it may not have.
+    let base = tables.base(log, domain)?.map(|(at, _)| Seq(at.0.saturating_sub(1)));
+    let to = ends_at.max(base.unwrap_or_default());
+    // Without what a copy begins with, an entry follows nothing.
+    let follows = ends_at > Seq(0) || base.is_some();
+    if !follows || to < tables.ends(log)?.floor || to >= follower.seq {
+        return Ok(false);
+    }
+    tables.set_follower(log, domain, to)?;
+    Ok(true)
+}
+
+/// Another server says when it was restored last. What it was known to have it may lack, and what it says in its inboxes
+/// has places that were in use before.
+pub(in crate::store) fn peer_restored(
+    tables: &mut dyn Tables,
+    domain: &Domain,
+    at_ms: u64,
+) -> Result<bool, StoreFault> {
+    if tables.peer_restore(domain)? == at_ms {
+        return Ok(false);
+    }
+    // The last entry asks whether it has it, and all before.
+    tables.step_back(domain)?;
+    tables.forget_inboxes_read(domain)?;
+    // Nor need it know who they are that it has conversations with.
+    tables.announce_members(domain)?;
+    tables.set_peer_restore(domain, at_ms)?;
+    fail::fail_point!("store::peer_restored");
+    Ok(true)
+}
+
+/// Entries of a domain's conversation after one of them, as the copy here has them; none of those whose bodies are gone, or
+/// behind them.
+pub(in crate::store) fn read_copy(
+    tables: &mut dyn Tables,
+    name: &ConversationName,
+    after: Seq,
+    (limit, max_bytes): (usize, usize),
+) -> Result<Vec<LogEntry>, ReadError> {
+    let (log, _) = tables.log(name)?.filter(|(_, row)| row.kind != LogKind::Inbox).ok_or(ReadError::NotFound)?;
+    let ends = tables.ends(log)?;
+    if after < ends.floor {
+        return Ok(Vec::new());
+    }
+    let rows = tables.entries((log, name), Range { after, upto: ends.head, limit, max_bytes })?;
+    let whole =
+        rows.into_iter().map(|row| row.entry).take_while(|entry| matches!(entry.content, EntryContent::Body(_)));
+    Ok(whole.collect())
+}
+
 pub(in crate::store) fn followers_have(
     tables: &mut dyn Tables,
     domain: &Domain,
@@ -157,13 +228,10 @@ pub(in crate::store) fn followers_have(
         let Some((log, row)) = tables.log(name)? else { continue };
         let Some(follower) = tables.follower(log, domain)? else { continue };
         let seq = (*seq).min(end(&follower, &tables.ends(log)?)).max(follower.seq);
-        if seq > follower.seq && tables.base(log, domain)?.is_some_and(|(at, _)| at <= seq) {
-            tables.remove_base(log, domain)?;
-        }
         if follower.until.is_some_and(|until| seq >= until) {
             tables.remove_follower(log, domain)?;
         } else {
-            tables.raise_follower(log, domain, seq)?;
+            tables.set_follower(log, domain, seq)?;
         }
         // The one reader of an inbox is the device: what its server has, it has.
         if row.kind == LogKind::Inbox

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use qpc_proto::id::{AccountId, ConversationName, Seq};
+use qpc_proto::{
+    address::Domain,
+    id::{AccountId, ConversationName, Seq},
+};
 
-use super::{copy, follower, group, present};
+use super::{copy, follower, group, guest, present};
 use crate::store::{
-    Actor, AppendError, Awaited, CopyAppend, CopyFrom, LogEnd, OfferError, Offered, Restored, StoreFault, rules,
+    Actor, AppendError, Awaited, CopyAppend, CopyFrom, Feed, LogEnd, LogPlace, OfferError, Offered, Restored,
+    StoreFault, rules,
     tables::{LogId, LogKind, LogRow, Tables},
 };
 
@@ -25,6 +29,12 @@ pub(in crate::store) fn awaited(tables: &mut dyn Tables) -> Result<Awaited, Stor
 /// May something be given back still?
 pub(super) fn is_under_way(tables: &mut dyn Tables, now_ms: u64) -> Result<bool, StoreFault> {
     Ok(tables.restored()?.is_some_and(|restored| now_ms < restored.until_ms))
+}
+
+/// May this server have known of something that was stored elsewhere at a time, and have lost it in a restore since? While one
+/// is under way that can be anything: clocks differ.
+pub(super) fn has_forgotten(tables: &mut dyn Tables, stored_ms: u64, now_ms: u64) -> Result<bool, StoreFault> {
+    Ok(tables.restored()?.is_some_and(|restored| stored_ms <= restored.at_ms || now_ms < restored.until_ms))
 }
 
 /// Does a conversation wait for what somebody has?
@@ -80,24 +90,86 @@ fn go_on(tables: &mut dyn Tables, log: LogId, append: &CopyAppend) -> Result<(),
 /// Who else is in the log by these entries and was not before, so that they may have more of it.
 fn added(
     tables: &mut dyn Tables,
-    (log, actor): (LogId, &Actor),
+    log: LogId,
+    giver: Giver<'_>,
     append: &CopyAppend,
 ) -> Result<Vec<AccountId>, StoreFault> {
     let mut all = Vec::new();
     for (address, ..) in append.change.iter().flat_map(|change| &change.added) {
         let Some(account) = tables.account_at(address)?.map(|account| account.id) else { continue };
-        if account != actor.account() && tables.member(log, account)?.is_none() {
+        if Some(account) != giver.account() && tables.member(log, account)?.is_none() {
             all.push(account);
         }
     }
     Ok(all)
 }
 
+/// Who gives something back.
+#[derive(Clone, Copy)]
+enum Giver<'g> {
+    Device(&'g Actor),
+    /// Another domain, of its copy.
+    Domain(&'g Domain),
+}
+
+impl Giver<'_> {
+    fn account(self) -> Option<AccountId> {
+        match self {
+            Self::Device(actor) => Some(actor.account()),
+            Self::Domain(_) => None,
+        }
+    }
+
+    fn is_awaited(self, tables: &mut dyn Tables, log: LogId) -> Result<bool, StoreFault> {
+        match self {
+            Self::Device(actor) => tables.awaits_device(log, actor.device()),
+            Self::Domain(domain) => tables.awaits_domain(log, domain),
+        }
+    }
+
+    fn arrived(self, tables: &mut dyn Tables, log: LogId) -> Result<(), StoreFault> {
+        match self {
+            Self::Device(actor) => tables.arrived(log, actor.device()),
+            Self::Domain(domain) => tables.domain_arrived(log, domain),
+        }
+    }
+}
+
 pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &Offered) -> Result<Seq, OfferError> {
     present(tables, actor)?;
+    let (log, row) = own(tables, actor, &offered.append.log)?;
+    take(tables, (log, &row), Giver::Device(actor), offered)
+}
+
+/// Conversations that wait for a domain, among so many after one; and where to go on, where there are more.
+pub(in crate::store) fn awaited_of(
+    tables: &mut dyn Tables,
+    domain: &Domain,
+    after: LogPlace,
+    limit: usize,
+) -> Result<(Vec<Feed>, Option<LogPlace>), StoreFault> {
+    let rows = tables.awaited_of(domain, LogId(after.0), limit)?;
+    let last = rows.last().filter(|_| rows.len() == limit).map(|(log, _)| LogPlace(log.0));
+    Ok((rows.into_iter().map(|(log, row)| Feed { log: row.name, place: LogPlace(log.0) }).collect(), last))
+}
+
+pub(in crate::store) fn take_back(
+    tables: &mut dyn Tables,
+    domain: &Domain,
+    offered: &Offered,
+) -> Result<Seq, OfferError> {
+    let (log, row) = tables.log(&offered.append.log)?.ok_or(OfferError::NotFound)?;
+    take(tables, (log, &row), Giver::Domain(domain), offered)
+}
+
+fn take(
+    tables: &mut dyn Tables,
+    (log, row): (LogId, &LogRow),
+    giver: Giver<'_>,
+    offered: &Offered,
+) -> Result<Seq, OfferError> {
     let append = &offered.append;
-    let (log, row) = own(tables, actor, &append.log)?;
-    if !tables.awaits_device(log, actor.device())? && !is_read_only(tables, log, append.now_ms)? {
+    if !giver.is_awaited(tables, log)? && !is_read_only(tables, log, append.now_ms)? {
         return Err(OfferError::NotAwaited);
     }
     let mut head = tables.ends(log)?.head;
@@ -106,12 +178,18 @@ pub(in crate::store) fn offer(tables: &mut dyn Tables, actor: &Actor, offered: &
             return Err(OfferError::Moved);
         }
         go_on(tables, log, append)?;
-        let others = added(tables, (log, actor), append)?;
-        head = copy::take_all(tables, (log, &row), append, copy::Side::Hub)?;
+        for met in &offered.met {
+            // Who is known under another key has been somebody else since, or was before.
+            if tables.account_at(&met.address)?.is_none() {
+                guest::meet(tables, (met.id, &met.address, met.account_key), append.now_ms)?;
+            }
+        }
+        let others = added(tables, log, giver, append)?;
+        head = copy::take_all(tables, (log, row), append, copy::Side::Hub)?;
         tables.await_members(log, &others)?;
     }
     if offered.complete {
-        tables.arrived(log, actor.device())?;
+        giver.arrived(tables, log)?;
     }
     Ok(head)
 }

@@ -214,3 +214,22 @@ fn entries_of_a_copy_and_what_they_do_are_stored_together() {
     assert_eq!(wait(found.store.copy(append.clone())), wait(twin.store.copy(append)));
     assert_eq!(seen(&found), seen(&twin));
 }
+
+/// That a peer was restored is noted together with what is in doubt since: half of it would be taken for all.
+#[test]
+fn a_restore_of_a_peer_is_noted_with_all_that_follows_from_it() {
+    let point = "store::peer_restored";
+    let hub = || qpc_proto::address::Domain::parse("a.example").unwrap();
+    if let Some(place) = std::env::var_os(PLACE) {
+        let world = World::new(&Place(place.into()));
+        going_on(&world);
+        fail::cfg_callback(point, || std::process::abort()).unwrap();
+        panic!("it was answered: {:?}", wait(world.store.peer_restored(&hub(), 7)));
+    }
+    let folder = ended_at(point, "a_restore_of_a_peer_is_noted_with_all_that_follows_from_it");
+    let found = World::new(&Place(folder.path()));
+    let told = || wait(found.store.due(&hub(), 0, 9)).unwrap().announcements.len();
+    assert_eq!(told(), 0);
+    assert_eq!(wait(found.store.peer_restored(&hub(), 7)), Ok(true), "it is news still");
+    assert_eq!(told(), 1);
+}
