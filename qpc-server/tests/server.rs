@@ -62,6 +62,8 @@ mod hostile;
 mod house;
 #[path = "server/init.rs"]
 mod init;
+#[path = "server/kept_files.rs"]
+mod kept_files;
 #[path = "server/lies.rs"]
 mod lies;
 #[path = "server/links.rs"]
