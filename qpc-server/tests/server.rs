@@ -64,6 +64,9 @@ mod house;
 mod init;
 #[path = "server/kept_files.rs"]
 mod kept_files;
+#[cfg(feature = "s3")]
+#[path = "server/kept_in_buckets.rs"]
+mod kept_in_buckets;
 #[path = "server/lies.rs"]
 mod lies;
 #[path = "server/links.rs"]
