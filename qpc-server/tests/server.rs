@@ -14,6 +14,8 @@ mod across;
 mod authority;
 #[path = "server/backups.rs"]
 mod backups;
+#[path = "server/beside.rs"]
+mod beside;
 #[path = "server/blobs.rs"]
 mod blobs;
 #[path = "server/broken_files.rs"]
