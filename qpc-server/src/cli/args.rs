@@ -395,7 +395,8 @@ const CREATE: &str = "\
 Make a backup of the server of this data directory, whether it runs or not. A running one goes on serving.
 
 A backup is a folder in the place that --to or the configuration names. Everything in it is encrypted with keys that come \
-from the database's key, which is in no backup: keep a copy of it elsewhere, or nobody can ever restore one. Without --full \
+from the database's key, which is in no backup: keep a copy of it elsewhere, or nobody can ever restore one. Attachments that \
+are kept in a directory or a bucket are copied as clients have encrypted them, once for all backups there. Without --full \
 or --incremental it is full where the newest full one is older than backup.full_every, and otherwise has what changed since \
 that one.
 
