@@ -5,27 +5,35 @@
 //! a code that only those can make who have the database's key, so that a changed byte, a missing part and a forged backup are
 //! all refused. The key itself is in no backup.
 //!
+//! Attachments that are objects are copied as such, once for all backups of a place; a backup names those that it needs.
+//!
 //! It runs in a process of its own, beside the server (see [`Frozen`](crate::store::sqlite::Frozen)).
 
+mod attachments;
+mod bring_back;
 mod chunks;
+mod contents;
 mod create;
 mod error;
 mod manifest;
 mod name;
 mod place;
+mod pool;
 mod restore;
 mod retention;
 mod seal;
 mod secrets;
+mod target;
 
 pub use self::{
+    bring_back::Damaged,
     create::{Created, Of, Wish, create},
     error::BackupError,
     manifest::Manifest,
     name::{Kind, Name},
     place::Backups,
-    restore::{Restored, Verified, restore, verify},
-    retention::{Keep, prune},
+    restore::{Objects, Restored, Verified, restore, verify},
+    retention::{Keep, collect, prune},
 };
 
 /// What a manifest says where the bytes of attachments are in the database of blobs, and so in the backup.

@@ -136,6 +136,12 @@ impl DataDir {
         root.join("qpc-blobs.db")
     }
 
+    /// Where the bytes of blobs are that are files, unless another directory is configured.
+    #[must_use]
+    pub fn objects(root: &Path) -> PathBuf {
+        root.join("blobs")
+    }
+
     /// The file with the database's key, unless another is configured.
     #[must_use]
     pub fn key_file(root: &Path) -> PathBuf {

@@ -14,6 +14,8 @@ mod across;
 mod authority;
 #[path = "server/backups.rs"]
 mod backups;
+#[path = "server/beside.rs"]
+mod beside;
 #[path = "server/blobs.rs"]
 mod blobs;
 #[path = "server/broken_files.rs"]
@@ -62,6 +64,11 @@ mod hostile;
 mod house;
 #[path = "server/init.rs"]
 mod init;
+#[path = "server/kept_files.rs"]
+mod kept_files;
+#[cfg(feature = "s3")]
+#[path = "server/kept_in_buckets.rs"]
+mod kept_in_buckets;
 #[path = "server/lies.rs"]
 mod lies;
 #[path = "server/links.rs"]

@@ -7,14 +7,17 @@ use std::{
 };
 
 use super::{
-    BackupError, Backups, Kind, Manifest, Name, Told,
+    BackupError, Backups, Kind, Manifest, Name, Told, attachments,
     chunks::{CHUNK, Index, Writing},
     manifest::{Base, FileCopy, Proved},
     seal::{BackupKeys, Salt},
     secrets,
 };
 use crate::{
-    blob_store::sqlite::SqliteBlobs,
+    blob_store::{
+        objects::ObjectPlace,
+        sqlite::{Catalogue, SqliteBlobs},
+    },
     clock::Clock,
     data_dir::DataDir,
     rng::{self, Rng},
@@ -40,6 +43,8 @@ pub struct Created {
     pub name: Name,
     /// What it says of itself.
     pub manifest: Manifest,
+    /// Attachments of which the server itself lacks bytes, and which are in no earlier backup.
+    pub lost: u64,
 }
 
 /// The server of which it is made.
@@ -51,8 +56,8 @@ pub struct Of<'a> {
     pub key: &'a DbKey,
     /// Its domain.
     pub domain: &'a str,
-    /// Where the bytes of its attachments are.
-    pub blobs: &'a str,
+    /// Where the bytes of its attachments are; nothing where they are in its database.
+    pub objects: Option<&'a ObjectPlace>,
 }
 
 /// Makes a backup of a server, which may be running in another process. Blocks its thread while it reads.
@@ -77,16 +82,28 @@ pub async fn create(
     let name = names.find(|name| !there.contains(name)).ok_or_else(|| BackupError::Busy(of.root.to_owned()))?;
     let salt: Salt = rng::bytes(rng);
     let keys = BackupKeys::new(of.key, &salt);
-    let mut manifest = Manifest::new(&name, &salt, of.domain.into(), of.blobs);
+    let mut manifest =
+        Manifest::new(&name, &salt, of.domain.into(), of.objects.map_or(super::BLOBS_HERE, ObjectPlace::kind));
 
     let (messages, blobs) = (DataDir::database(of.root), DataDir::blobs_database(of.root));
     let size = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
-    let total = size(&messages).saturating_add(size(&blobs));
+    let objects = of.objects.filter(|_| blobs.exists());
+    let of_objects = objects.map(|_| Catalogue::open(&blobs, of.key)?.bytes()).transpose()?;
+    let total = size(&messages).saturating_add(size(&blobs)).saturating_add(of_objects.unwrap_or_default());
     let mut copying = Copying { backups, name: &name, base: base.as_ref(), done: 0, total, told };
     // In this order: whatever a stored message names was there before it.
     manifest.files.push(copying.copy(&messages, || freeze(&messages, of.key)).await?);
     if blobs.exists() {
         manifest.files.push(copying.copy(&blobs, || SqliteBlobs::freeze(&blobs, of.key)).await?);
+    }
+
+    let mut lost = 0;
+    if let Some(place) = objects {
+        let (live, backup) = (place.open()?, name.to_string());
+        let (copy, missing) =
+            attachments::copy((backups, &backup), (&blobs, of.key), live, &mut |bytes| copying.tell(bytes)).await?;
+        manifest.objects = Some(copy);
+        lost = missing;
     }
 
     let sealed = secrets::seal(of.root, &keys)?;
@@ -96,11 +113,11 @@ pub async fn create(
     let (bytes, _) = manifest.encode(&keys)?;
     fail::fail_point!("backup::before_manifest");
     backups.finish(&name, bytes).await?;
-    Ok(Created { name, manifest })
+    Ok(Created { name, manifest, lost })
 }
 
-/// Nobody else makes one of the same server until this is dropped.
-fn alone(root: &Path) -> Result<File, BackupError> {
+/// Nobody else makes one of the same server, or removes what others share, until this is dropped.
+pub(super) fn alone(root: &Path) -> Result<File, BackupError> {
     let path = DataDir::backup_lock(root);
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = open.map_err(BackupError::io(&path))?;
@@ -144,6 +161,12 @@ struct Copying<'a, 'b> {
 }
 
 impl Copying<'_, '_> {
+    /// So many bytes more are done.
+    fn tell(&mut self, bytes: u64) {
+        self.done = self.done.saturating_add(bytes);
+        (self.told)(self.done, self.total.max(self.done));
+    }
+
     async fn copy(
         &mut self,
         path: &Path,
@@ -168,8 +191,7 @@ impl Copying<'_, '_> {
             writing.add(chunk).await?;
             let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             at = at.saturating_add(bytes);
-            self.done = self.done.saturating_add(bytes);
-            (self.told)(self.done, self.total.max(self.done));
+            self.tell(bytes);
         }
         // Before the list, so that the log can be written back again.
         frozen.release()?;

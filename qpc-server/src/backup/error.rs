@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    blob_store::objects::OpenObjectsError,
+    blob_store::{objects::OpenObjectsError, sqlite::LosingError},
     store::sqlite::{CheckError, DbKeyError, FreezeError, OpenError},
 };
 
@@ -33,6 +33,35 @@ pub enum BackupError {
     /// It failed.
     #[error("the place of backups failed: {0}")]
     Place(#[from] object_store::Error),
+    /// Where the server has, or shall have, the bytes of attachments.
+    #[error("the place of attachments failed: {0}")]
+    Objects(object_store::Error),
+    /// Something is there already.
+    #[error(
+        "{0} has attachments already: nothing is overwritten. Move them away, or give another place with --objects DIR"
+    )]
+    HasObjects(String),
+    /// There are too many.
+    #[error("there are more than {} attachments, which is what a backup can list", max.saturating_mul(16))]
+    Attachments {
+        /// In one list.
+        max: usize,
+    },
+    /// An object of an attachment is gone from the place of backups.
+    #[error(
+        "{0} is missing, which backups in this place share. As long as the server has that attachment, its next backup copies \
+         it again; to bring back the rest without it, restore with --leave-out-damaged"
+    )]
+    NoObject(String),
+    /// It is not what the server was sent.
+    #[error(
+        "{0} is damaged, which backups in this place share. Remove it: as long as the server has that attachment, its next backup \
+         copies it again. To bring back the rest without it, restore with --leave-out-damaged"
+    )]
+    BadObject(String),
+    /// A restored database could not be told which attachments are not there.
+    #[error(transparent)]
+    Losing(#[from] LosingError),
     /// A name that no backup has.
     #[error("{0:?} is no backup's name; `qpc-server backup list` shows them, and \"latest\" is the newest")]
     Name(String),

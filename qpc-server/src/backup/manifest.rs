@@ -7,7 +7,7 @@ use crate::store::sqlite::DbKey;
 
 /// What this release writes, and the only one that it reads.
 const FORMAT: u32 = 1;
-/// Longest manifest, in bytes: it names two files.
+/// Longest manifest, in bytes: it names two files and the lists of attachments.
 pub(super) const MANIFEST_MAX: usize = 64 * 1024;
 
 /// What is in a backup.
@@ -29,8 +29,24 @@ pub struct Manifest {
     pub files: Vec<FileCopy>,
     /// The digest of the sealed secrets.
     pub secrets: String,
-    /// Where the bytes of attachments are: in the database of blobs, or in a place that is not in this backup.
+    /// Where the server has the bytes of attachments: in the database of blobs, or in a place for objects.
     pub blobs: String,
+    /// The attachments whose bytes are objects. A backup of a release before these were in it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectsCopy>,
+}
+
+/// Attachments in a backup that are objects, which it shares with others.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ObjectsCopy {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of them that this backup has added.
+    pub own_bytes: u64,
+    /// The digest of the list for each first digit of a name; nothing where that is empty.
+    pub lists: Vec<String>,
 }
 
 /// The full backup that an incremental one stands on.
@@ -68,6 +84,7 @@ impl Manifest {
             files: Vec::new(),
             secrets: String::new(),
             blobs: blobs.into(),
+            objects: None,
         }
     }
 
@@ -116,7 +133,15 @@ impl Manifest {
     /// Bytes that it takes by itself.
     #[must_use]
     pub fn own_bytes(&self) -> u64 {
-        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.own_bytes))
+        let objects = self.objects.as_ref().map_or(0, |objects| objects.own_bytes);
+        self.files.iter().fold(objects, |sum, file| sum.saturating_add(file.own_bytes))
+    }
+
+    /// Bytes that are brought back.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let objects = self.objects.as_ref().map_or(0, |objects| objects.bytes);
+        self.files.iter().fold(objects, |sum, file| sum.saturating_add(file.bytes))
     }
 }
 
@@ -151,6 +176,24 @@ mod tests {
         assert!(refused(&name, b"", "ours"));
         let text = String::from_utf8(bytes).unwrap();
         assert!(refused(&name, text.replace("example.org", "example.com").as_bytes(), "ours"));
+    }
+
+    #[test]
+    fn a_manifest_of_before_there_were_objects_in_it_is_read() {
+        let (name, salt) = (Name::new(0, Kind::Full), [3; 16]);
+        let keys = BackupKeys::new(&key("ours"), &salt);
+        let before = Manifest::new(&name, &salt, "example.org".into(), "directory");
+        let (bytes, _) = before.encode(&keys).unwrap();
+        assert!(!String::from_utf8(bytes.clone()).unwrap().contains("objects"), "an older release wrote no such word");
+        let read = Manifest::decode(&name, &bytes, &key("ours")).map_err(|error| error.to_string()).unwrap();
+        assert_eq!((read.manifest.objects, read.manifest.blobs.as_str()), (None, "directory"));
+        // The longest one has room.
+        let lists = vec!["0".repeat(64); 16];
+        let objects = Some(ObjectsCopy { count: u64::MAX, bytes: u64::MAX, own_bytes: u64::MAX, lists });
+        let (bytes, _) = Manifest { objects: objects.clone(), ..before }.encode(&keys).unwrap();
+        assert!(bytes.len() < MANIFEST_MAX);
+        let read = Manifest::decode(&name, &bytes, &key("ours")).map_err(|error| error.to_string()).unwrap();
+        assert_eq!(read.manifest.objects, objects);
     }
 
     #[test]

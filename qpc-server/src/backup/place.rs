@@ -18,7 +18,7 @@ const MANIFEST: &str = "manifest";
 /// A place of backups.
 #[derive(Clone)]
 pub struct Backups {
-    store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<dyn ObjectStore>,
     shown: String,
 }
 
@@ -28,11 +28,7 @@ impl Backups {
     /// # Errors
     /// [`BackupError::Open`].
     pub fn open(place: &ObjectPlace) -> Result<Self, BackupError> {
-        let shown = match place {
-            ObjectPlace::Directory(path) => path.display().to_string(),
-            ObjectPlace::S3(settings) => format!("the bucket {}", settings.bucket),
-        };
-        Ok(Self { store: place.open()?, shown })
+        Ok(Self { store: place.open()?, shown: place.shown() })
     }
 
     /// Where it is, for people.
@@ -135,6 +131,11 @@ impl Backups {
         }
         let objects: Vec<_> =
             self.store.list(Some(&Path::from(folder))).map_ok(|found| found.location).try_collect().await?;
+        self.delete(objects).await
+    }
+
+    /// Removes objects that may be gone already.
+    pub(super) async fn delete(&self, objects: Vec<Path>) -> Result<(), BackupError> {
         let mut removed = self.store.delete_stream(futures_util::stream::iter(objects.into_iter().map(Ok)).boxed());
         while let Some(outcome) = removed.next().await {
             match outcome {

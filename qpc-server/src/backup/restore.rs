@@ -8,14 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use object_store::ObjectStore;
+
 use super::{
-    BackupError, Backups, Manifest, Name, Told,
+    BackupError, Backups, Damaged, Manifest, Name, Told,
+    bring_back::bring_back,
     chunks::{Index, Reading},
     manifest::{FileCopy, Proved},
     secrets,
+    target::Target,
 };
 use crate::{
-    blob_store::sqlite::SqliteBlobs,
+    blob_store::{objects::ObjectPlace, sqlite::SqliteBlobs},
     data_dir::DataDir,
     store::{
         Restored as Incarnation,
@@ -37,6 +41,17 @@ pub struct Verified {
     pub entries: u64,
     /// Attachments whose digests were compared; nothing where their bytes are elsewhere.
     pub blobs: Option<u64>,
+    /// Attachments that the database named and that were left out: removed while the backup was made, or damaged.
+    pub left_out: u64,
+}
+
+/// Where the bytes of attachments go, where they are objects.
+#[derive(Debug, Clone)]
+pub enum Objects {
+    /// Into the new data directory, under this path.
+    Inside(PathBuf),
+    /// Elsewhere, where there are none yet.
+    At(ObjectPlace),
 }
 
 /// What was brought back.
@@ -60,38 +75,63 @@ pub async fn verify(
     told: Told<'_>,
 ) -> Result<Verified, BackupError> {
     let filling = Filling::begin(scratch)?;
-    fill(backups, name, key, &filling, told).await
+    let proved = backups.proved(name, key).await?;
+    fill((backups, proved, key), &filling, (None, Damaged::Refused), told).await
 }
 
 /// Restores a backup into a directory that is not there, or empty. It is there whole, checked, or not at all; and what is
-/// there says that it is restored, and until when its conversations wait for what their members have.
+/// there says that it is restored, and until when its conversations wait for what their members have. Objects elsewhere are
+/// there before it is.
 ///
 /// # Errors
-/// As [`verify`], and [`BackupError::Exists`].
+/// As [`verify`], and [`BackupError::Exists`] or [`BackupError::HasObjects`].
 pub async fn restore(
     backups: &Backups,
     name: &Name,
     (key, key_text): (&DbKey, Option<&str>),
-    target: &Path,
+    directory: &Path,
+    (objects, damaged): (&Objects, Damaged),
     now: Incarnation,
     told: Told<'_>,
 ) -> Result<Restored, BackupError> {
-    let is_empty = match fs::read_dir(target) {
+    let is_empty = match fs::read_dir(directory) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(BackupError::io(target)(error)),
+        Err(error) => return Err(BackupError::io(directory)(error)),
     };
     if !is_empty {
-        return Err(BackupError::Exists(target.to_owned()));
+        return Err(BackupError::Exists(directory.to_owned()));
     }
-    let filling = Filling::begin(target)?;
-    let verified = fill(backups, name, key, &filling, told).await?;
-    let dropped = after_restore(&DataDir::database(&filling.0), key, now)?;
-    if let Some(text) = key_text {
-        secrets::write(&DataDir::key_file(&filling.0), text.as_bytes())?;
+    let filling = Filling::begin(directory)?;
+    let place = match objects {
+        Objects::Inside(path) => ObjectPlace::Directory(filling.0.join(path)),
+        Objects::At(place) => place.clone(),
+    };
+    let proved = backups.proved(name, key).await?;
+    let target = match &proved.manifest.objects {
+        Some(_) => Some(Target::begin(&place).await?),
+        None => None,
+    };
+    let store = target.as_ref().map(|target| &*target.store);
+    let made = async {
+        let verified = fill((backups, proved, key), &filling, (store, damaged), told).await?;
+        let dropped = after_restore(&DataDir::database(&filling.0), key, now)?;
+        if let Some(text) = key_text {
+            secrets::write(&DataDir::key_file(&filling.0), text.as_bytes())?;
+        }
+        Ok(Restored { verified, dropped })
+    };
+    let made: Result<Restored, BackupError> = made.await;
+    match (&target, made.is_ok()) {
+        // Before the directory is in its place: whoever finds the mark removes the objects.
+        (Some(target), true) => target.end().await?,
+        // What can't be removed now is removed by the next restoration.
+        (Some(target), false) => drop(target.clear().await),
+        (None, _) => {}
     }
-    filling.end(target)?;
-    Ok(Restored { verified, dropped })
+    let restored = made?;
+    filling.end(directory)?;
+    Ok(restored)
 }
 
 /// A directory that is removed unless it is wanted.
@@ -133,13 +173,12 @@ impl Drop for Filling {
 
 /// Brings everything back and checks it.
 async fn fill(
-    backups: &Backups,
-    name: &Name,
-    key: &DbKey,
+    (backups, proved, key): (&Backups, Proved, &DbKey),
     into: &Filling,
+    (objects, damaged): (Option<&dyn ObjectStore>, Damaged),
     told: Told<'_>,
 ) -> Result<Verified, BackupError> {
-    let Proved { manifest, keys, .. } = backups.proved(name, key).await?;
+    let Proved { manifest, keys, .. } = proved;
     let base = match &manifest.base {
         None => None,
         Some(base) => {
@@ -158,7 +197,7 @@ async fn fill(
     }
     secrets::unseal(&sealed, &keys, backup, &into.0)?;
 
-    let total = manifest.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.bytes));
+    let total = manifest.bytes();
     let mut done = 0;
     let databases = [DataDir::database(&into.0), DataDir::blobs_database(&into.0)];
     for file in &manifest.files {
@@ -174,7 +213,18 @@ async fn fill(
         })
         .await?;
     }
-    look(&into.0, key, manifest)
+    let left_out = match &manifest.objects {
+        Some(copy) => {
+            let blobs = DataDir::blobs_database(&into.0);
+            bring_back((backups, backup, copy), (&blobs, key), (objects, damaged), &mut |bytes| {
+                done = bytes.saturating_add(done);
+                told(done, total.max(done));
+            })
+            .await?
+        }
+        None => 0,
+    };
+    look(&into.0, key, manifest, left_out)
 }
 
 async fn write(
@@ -199,17 +249,22 @@ async fn write(
     file.sync_all().map_err(BackupError::io(path))
 }
 
-/// Follows every chain and compares every digest.
-fn look(root: &Path, key: &DbKey, manifest: Manifest) -> Result<Verified, BackupError> {
+/// Follows every chain and compares every digest, but for those of objects, which were when they were read.
+fn look(root: &Path, key: &DbKey, manifest: Manifest, left_out: u64) -> Result<Verified, BackupError> {
     let report = check(&DataDir::database(root), key)?;
     let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     let blobs = DataDir::blobs_database(root);
-    let here = manifest.blobs == super::BLOBS_HERE && blobs.exists();
-    let blobs = if here { Some(SqliteBlobs::check(&blobs, key, &mut |_, _| {})?) } else { None };
+    let blobs = match &manifest.objects {
+        Some(_) => Some(SqliteBlobs::check_rows(&blobs, key)?),
+        None if manifest.blobs == super::BLOBS_HERE && blobs.exists() => {
+            Some(SqliteBlobs::check(&blobs, key, &mut |_, _| {})?)
+        }
+        None => None,
+    };
     problems.extend(blobs.iter().flat_map(|blobs| &blobs.problems).map(ToString::to_string));
     if !problems.is_empty() {
         return Err(BackupError::Unsound(problems));
     }
     let blobs = blobs.map(|blobs| blobs.blobs);
-    Ok(Verified { manifest, logs: report.logs, entries: report.entries, blobs })
+    Ok(Verified { manifest, logs: report.logs, entries: report.entries, blobs, left_out })
 }

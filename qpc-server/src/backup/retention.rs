@@ -1,8 +1,8 @@
 //! Which backups go: those that are too old, as long as nothing stands on them and others are there.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use super::{BackupError, Backups, Kind, Manifest, Name};
+use super::{BackupError, Backups, Kind, Manifest, Name, create::alone};
 
 /// A folder without a manifest is left alone for so long: somebody may be filling it.
 const UNFINISHED: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +28,28 @@ pub async fn prune(backups: &Backups, keep: Keep, now_ms: u64) -> Result<Vec<Nam
         backups.remove(name).await?;
     }
     Ok(gone)
+}
+
+/// Removes the objects of attachments that no backup names any more, and says how many. A backup of the server of this data
+/// directory that is under way may name any of them: none is removed then, as none is while a folder may be being filled.
+///
+/// # Errors
+/// [`BackupError`]; where a list of a backup is missing or damaged nothing more is removed, because it may name anything.
+pub async fn collect(backups: &Backups, root: &Path, now_ms: u64) -> Result<u64, BackupError> {
+    // Backups may be tidied up from a machine that has no server.
+    let _alone = match root.is_dir() {
+        true => match alone(root) {
+            Err(BackupError::Busy(_)) => return Ok(0),
+            outcome => Some(outcome?),
+        },
+        false => None,
+    };
+    backups.sweep(now_ms).await
+}
+
+/// May somebody be filling a folder that has no manifest?
+pub(super) fn may_be_filled(name: &Name, now_ms: u64) -> bool {
+    now_ms.abs_diff(name.unix_ms()) <= u64::try_from(UNFINISHED.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Those that are to go.

@@ -25,7 +25,8 @@ use super::{
     Answer, BeginError, Begun, BlobDigest, BlobFigures, BlobStore, Budget, Content, Kept, NewUpload, Place, Range,
     ReadBlobError, Sweep, Upload, UploadError,
     dispatch::Transact,
-    sqlite::{ObjectName, SqliteBlobs},
+    part_len,
+    sqlite::{ObjectName, SqliteBlobs, StoredBlob},
     tables::{BlobTables, Body},
     verbs,
 };
@@ -110,6 +111,12 @@ fn folder(name: ObjectName) -> String {
 /// The object of a part.
 fn object(name: ObjectName, number: u32) -> object_store::path::Path {
     format!("{}/{number}", folder(name)).into()
+}
+
+/// The objects of a blob, in the order of their bytes, with their lengths.
+pub(crate) fn objects_of(blob: &StoredBlob) -> impl Iterator<Item = (object_store::path::Path, usize)> {
+    let (name, size) = (ObjectName(blob.name), blob.size);
+    (0..).map_while(move |number| Some((object(name, number), part_len(size, number)?)))
 }
 
 impl Objects {

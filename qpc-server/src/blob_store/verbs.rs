@@ -90,7 +90,7 @@ fn drop_upload(tables: &mut dyn BlobTables, upload: &Upload, row: &UploadRow) ->
 }
 
 /// Takes a blob out of a conversation; its bytes are nobody's if it was in no other.
-fn drop_reference(tables: &mut dyn BlobTables, place: &Place, row: &ReferenceRow) -> Fallible<()> {
+pub(super) fn drop_reference(tables: &mut dyn BlobTables, place: &Place, row: &ReferenceRow) -> Fallible<()> {
     tables.remove_reference(place)?;
     fail::fail_point!("blobs::reference_removed");
     change_both(tables, row.account, &place.conversation, |usage| usage.subtract(row.size))?;

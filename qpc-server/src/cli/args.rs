@@ -395,7 +395,8 @@ const CREATE: &str = "\
 Make a backup of the server of this data directory, whether it runs or not. A running one goes on serving.
 
 A backup is a folder in the place that --to or the configuration names. Everything in it is encrypted with keys that come \
-from the database's key, which is in no backup: keep a copy of it elsewhere, or nobody can ever restore one. Without --full \
+from the database's key, which is in no backup: keep a copy of it elsewhere, or nobody can ever restore one. Attachments that \
+are kept in a directory or a bucket are copied as clients have encrypted them, once for all backups there. Without --full \
 or --incremental it is full where the newest full one is older than backup.full_every, and otherwise has what changed since \
 that one.
 
@@ -449,7 +450,7 @@ pub(super) struct BackupCreateArgs {
     /// Remove nothing afterwards.
     #[arg(long)]
     pub(super) keep_all: bool,
-    /// Print one line {"name","kind","base","bytes","own_bytes","removed"} instead of text.
+    /// Print one line {"name","kind","base","bytes","own_bytes","attachments","removed","lost"} instead of text.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -477,7 +478,7 @@ pub(super) struct BackupVerifyArgs {
     /// data directory].
     #[arg(long, value_name = "DIR")]
     pub(super) scratch: Option<PathBuf>,
-    /// Print one line {"name","logs","entries","blobs"} instead of text.
+    /// Print one line {"name","logs","entries","blobs","left_out"} instead of text.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -491,11 +492,18 @@ pub(super) struct BackupRestoreArgs {
     /// A file with the database's key, which goes into the new directory as db.key.
     #[arg(long, value_name = "FILE")]
     pub(super) key_file: Option<PathBuf>,
+    /// The directory for the bytes of attachments, if they are not in the database: it must have none yet [default: where
+    /// [blobs] says, or else blobs in the new directory].
+    #[arg(long, value_name = "DIR")]
+    pub(super) objects: Option<PathBuf>,
+    /// Leave out attachments whose bytes are missing or damaged in the place of backups, instead of bringing back nothing.
+    #[arg(long)]
+    pub(super) leave_out_damaged: bool,
     /// How long conversations wait, at most, for what their members have: until then they are read-only.
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     pub(super) read_only: Period,
-    /// Print one line {"name","logs","entries","blobs","key_packages","invites","awaited_conversations",
-    /// "awaited_devices","awaited_domains"} instead of text.
+    /// Print one line {"name","logs","entries","blobs","left_out","key_packages","invites",
+    /// "awaited_conversations","awaited_devices","awaited_domains"} instead of text.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,6 +1,9 @@
 //! `backup`: making copies, looking at them, bringing them back.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use zeroize::Zeroizing;
 
@@ -12,10 +15,11 @@ use super::{
     serve::load,
 };
 use crate::{
-    backup::{self, BLOBS_HERE, BackupError, Backups, Keep, Kind, Manifest, Of, Verified, Wish},
+    backup::{self, BackupError, Backups, Damaged, Keep, Kind, Manifest, Objects, Of, Verified, Wish},
     blob_store::objects::ObjectPlace,
     clock::{Clock, SystemClock},
-    config::{BlobBackend, Loaded},
+    config::Loaded,
+    data_dir::DataDir,
     rng::SystemRng,
     server::storage,
     store::{
@@ -58,7 +62,7 @@ fn key(loaded: &Loaded, file: Option<&PathBuf>) -> Result<(DbKey, Option<Zeroizi
             .map(Zeroizing::new)?;
         return Ok((DbKey::parse(&text).map_err(BackupError::Key)?, Some(text)));
     }
-    let own = crate::data_dir::DataDir::key_file(&loaded.config.server.data_dir);
+    let own = DataDir::key_file(&loaded.config.server.data_dir);
     if loaded.db_key.is_none() && loaded.config.storage.key_file.is_none() && !own.exists() {
         return Err(BackupError::NoKey.into());
     }
@@ -72,13 +76,10 @@ fn keep(loaded: &Loaded) -> Keep {
 async fn create(loaded: &Loaded, args: &BackupCreateArgs) -> Result<(), Fault> {
     let backups = open(loaded, &args.place)?;
     let config = &loaded.config;
-    let blobs = match config.blobs.backend {
-        BlobBackend::Database => BLOBS_HERE,
-        BlobBackend::Directory => "directory",
-        BlobBackend::S3 => "s3",
-    };
+    let root = &config.server.data_dir;
     let key = storage::database_key(loaded)?;
-    let of = Of { root: &config.server.data_dir, key: &key, domain: &config.server.domain, blobs };
+    let objects = storage::objects(&config.blobs, root)?;
+    let of = Of { root, key: &key, domain: &config.server.domain, objects: objects.as_ref() };
     let after_ms = u64::try_from(config.backup.full_every.0.as_millis()).unwrap_or(u64::MAX);
     let wish = match (args.full, args.incremental) {
         (true, _) => Wish::Kind(Kind::Full),
@@ -95,11 +96,17 @@ async fn create(loaded: &Loaded, args: &BackupCreateArgs) -> Result<(), Fault> {
         true => Vec::new(),
         false => backup::prune(&backups, keep(loaded), SystemClock.unix_ms()).await?,
     };
+    // All lists of attachments are read for it, so not more often than full backups go.
+    let objects = match removed.iter().any(|name| name.kind == Kind::Full) {
+        true => tidied(&backups, root).await?,
+        false => None,
+    };
     let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
     if args.json {
         let mut line = described(&made.manifest, made.name.kind);
         if let Some(object) = line.as_object_mut() {
             object.insert("removed".into(), removed.into());
+            object.insert("lost".into(), made.lost.into());
         }
         return print(&format!("{line}\n"));
     }
@@ -109,22 +116,37 @@ async fn create(loaded: &Loaded, args: &BackupCreateArgs) -> Result<(), Fault> {
     for name in removed {
         text.push_str(&format!("removed {name}\n"));
     }
-    if blobs != BLOBS_HERE {
+    text.push_str(&objects.unwrap_or_default());
+    if made.lost > 0 {
         text.push_str(&format!(
-            "The bytes of attachments are not in it: blobs.backend is {blobs:?}. Copy that place after this backup.\n"
+            "{} attachments are not in it, because the server lacks bytes of theirs: qpc-server db check names them.\n",
+            made.lost
         ));
     }
     print(&text)
 }
 
+/// Removes the objects that no backup names any more, and says so. A list that can't be read is no reason to fail: what it
+/// names is kept with all else.
+async fn tidied(backups: &Backups, root: &Path) -> Result<Option<String>, Fault> {
+    match backup::collect(backups, root, SystemClock.unix_ms()).await {
+        Ok(0) => Ok(None),
+        Ok(removed) => Ok(Some(format!("removed {removed} objects of attachments that no backup names any more\n"))),
+        Err(error @ (BackupError::Missing { .. } | BackupError::Damaged { .. })) => {
+            Ok(Some(format!("objects of attachments that no backup may name any more are kept: {error}\n")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn described(manifest: &Manifest, kind: Kind) -> serde_json::Value {
-    let bytes = manifest.files.iter().fold(0_u64, |sum, file| sum.saturating_add(file.bytes));
     serde_json::json!({
         "name": manifest.name,
         "kind": kind.to_string(),
         "base": manifest.base.as_ref().map(|base| &base.name),
-        "bytes": bytes,
+        "bytes": manifest.bytes(),
         "own_bytes": manifest.own_bytes(),
+        "attachments": manifest.objects.as_ref().map(|objects| objects.count),
     })
 }
 
@@ -184,7 +206,10 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
     let wait_ms = u64::try_from(args.read_only.0.as_millis()).unwrap_or(u64::MAX);
     let incarnation = Restored { at_ms, until_ms: at_ms.saturating_add(wait_ms) };
     let mut progress = Progress::new("the backup");
-    let outcome = backup::restore(&backups, &name, (&key, text), target, incarnation, &mut |done, total| {
+    let objects = objects(loaded, args)?;
+    let damaged = if args.leave_out_damaged { Damaged::LeftOut } else { Damaged::Refused };
+    let whereto = (&objects, damaged);
+    let outcome = backup::restore(&backups, &name, (&key, text), target, whereto, incarnation, &mut |done, total| {
         progress.tell(done, total);
     })
     .await;
@@ -202,7 +227,6 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
         }
         return print(&format!("{line}\n"));
     }
-    let target = target.display();
     let mut after = String::new();
     if text.is_none() {
         after.push_str(
@@ -221,10 +245,30 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
         ));
     }
     // A configuration came back with it, and names files as they were where it was made.
-    if let Err(fault) = load(place, None, None) {
-        after.push_str(&format!(
+    let there = match &objects {
+        Objects::Inside(path) => ObjectPlace::Directory(target.join(path)),
+        Objects::At(place) => place.clone(),
+    };
+    match load(place, None, None) {
+        Err(fault) => after.push_str(&format!(
             "Its configuration does not fit here yet:\n  {}\n",
             fault.message.replace('\n', "\n  ")
+        )),
+        Ok(now) if restored.verified.manifest.objects.is_some() => {
+            let wanted = storage::objects(&now.config.blobs, target)?.map(|place| place.shown());
+            if wanted != Some(there.shown()) {
+                after.push_str(&format!(
+                    "The bytes of attachments are in {}, and its configuration has them elsewhere: set [blobs] before you start it.\n",
+                    there.shown()
+                ));
+            }
+        }
+        Ok(_) => {}
+    }
+    if restored.verified.left_out > 0 {
+        after.push_str(&format!(
+            "{} attachments were left out: removed while the backup was made, or damaged.\n",
+            restored.verified.left_out
         ));
     }
     if restored.verified.blobs.is_none() {
@@ -232,6 +276,7 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
             "The bytes of attachments were not in it: bring them back as well, then run qpc-server db check.\n",
         );
     }
+    let target = target.display();
     print(&format!(
         "{name} is in {target}: {}\n\
          Dropped, because they may have been used since: {key_packages} one-time key packages, {invites} invites.\n{after}\
@@ -240,9 +285,27 @@ async fn restore(place: &Place, loaded: &Loaded, args: &BackupRestoreArgs) -> Re
     ))
 }
 
+/// Where the bytes of attachments go: where they are told to, where the configuration has them, or into the data directory.
+fn objects(loaded: &Loaded, args: &BackupRestoreArgs) -> Result<Objects, Fault> {
+    let root = &loaded.config.server.data_dir;
+    let place = match &args.objects {
+        Some(directory) => Some(ObjectPlace::Directory(directory.clone())),
+        None => storage::objects(&loaded.config.blobs, root)?,
+    };
+    let place = place.unwrap_or_else(|| ObjectPlace::Directory(DataDir::objects(root)));
+    Ok(match &place {
+        ObjectPlace::Directory(directory) => match directory.strip_prefix(root) {
+            Ok(inside) => Objects::Inside(inside.to_owned()),
+            Err(_) => Objects::At(place),
+        },
+        ObjectPlace::S3(_) => Objects::At(place),
+    })
+}
+
 async fn prune(loaded: &Loaded, args: &BackupListArgs) -> Result<(), Fault> {
     let backups = open(loaded, &args.place)?;
     let removed = backup::prune(&backups, keep(loaded), SystemClock.unix_ms()).await?;
+    let objects = tidied(&backups, &loaded.config.server.data_dir).await?;
     if args.json {
         return print(
             &removed
@@ -251,18 +314,25 @@ async fn prune(loaded: &Loaded, args: &BackupListArgs) -> Result<(), Fault> {
                 .collect::<String>(),
         );
     }
-    if removed.is_empty() {
+    if removed.is_empty() && objects.is_none() {
         return print("nothing is old enough to be removed\n");
     }
-    print(&removed.iter().map(|name| format!("removed {name}\n")).collect::<String>())
+    let removed = removed.iter().map(|name| format!("removed {name}\n")).collect::<String>();
+    print(&format!("{removed}{}", objects.unwrap_or_default()))
 }
 
 fn counted(found: &Verified) -> serde_json::Value {
-    let Verified { manifest, logs, entries, blobs } = found;
-    serde_json::json!({ "name": manifest.name, "logs": logs, "entries": entries, "blobs": blobs })
+    let Verified { manifest, logs, entries, blobs, left_out } = found;
+    serde_json::json!({
+        "name": manifest.name, "logs": logs, "entries": entries, "blobs": blobs, "left_out": left_out
+    })
 }
 
 fn sentence(found: &Verified) -> String {
-    let blobs = found.blobs.map(|blobs| format!(", {blobs} attachments")).unwrap_or_default();
+    let blobs = match (found.blobs, found.left_out) {
+        (None, _) => String::new(),
+        (Some(blobs), 0) => format!(", {blobs} attachments"),
+        (Some(blobs), left_out) => format!(", {blobs} attachments, and not {left_out} of which it has no bytes"),
+    };
     format!("{} entries in {} logs{blobs}", found.entries, found.logs)
 }

@@ -4,7 +4,7 @@ use std::{fmt, process::ExitCode};
 
 use crate::{
     backup::BackupError,
-    blob_store::objects::OpenObjectsError,
+    blob_store::{objects::OpenObjectsError, sqlite::LosingError},
     config::ConfigError,
     data_dir::{CertificateError, DataDirError},
     server::storage::StorageError,
@@ -140,21 +140,29 @@ impl From<BackupError> for Fault {
         let exit = match error {
             BackupError::Freeze(FreezeError::Open(error))
             | BackupError::Database(error)
+            | BackupError::Losing(LosingError::Open(error))
             | BackupError::Check(CheckError::Open(error)) => return StorageError::Open(error).into(),
             BackupError::Nowhere | BackupError::NoKey | BackupError::Key(_) => Exit::Config,
             BackupError::Name(_) | BackupError::NoBase => Exit::Usage,
             BackupError::Busy(_) => Exit::InUse,
-            BackupError::None(_) | BackupError::Unknown(_) | BackupError::Exists(_) => Exit::Exists,
+            BackupError::None(_) | BackupError::Unknown(_) | BackupError::Exists(_) | BackupError::HasObjects(_) => {
+                Exit::Exists
+            }
             BackupError::Manifest(_)
             | BackupError::Format { .. }
             | BackupError::Missing { .. }
             | BackupError::Damaged { .. }
+            | BackupError::NoObject(_)
+            | BackupError::BadObject(_)
             | BackupError::Unsound(_) => Exit::Damaged,
             BackupError::Freeze(_)
             | BackupError::Check(_)
             | BackupError::Io { .. }
             | BackupError::Open(_)
             | BackupError::Place(_)
+            | BackupError::Objects(_)
+            | BackupError::Losing(LosingError::Fault(_))
+            | BackupError::Attachments { .. }
             | BackupError::Secrets { .. } => Exit::Io,
             BackupError::Internal(_) => Exit::Internal,
         };

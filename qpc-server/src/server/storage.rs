@@ -318,17 +318,27 @@ pub fn check_blobs(
         return Ok(None);
     }
     let key = database_key(loaded)?;
-    let place = match config.backend {
-        BlobBackend::Database => return Ok(Some(SqliteBlobs::check(&path, &key, told)?)),
-        BlobBackend::Directory => ObjectPlace::Directory(directory(config, root)),
-        BlobBackend::S3 => ObjectPlace::S3(bucket(&Bucket::of_blobs(config))?),
-    };
-    Ok(Some(ObjectBlobs::check(&path, &key, (&place, read), told)?))
+    Ok(Some(match objects(config, root)? {
+        None => SqliteBlobs::check(&path, &key, told)?,
+        Some(place) => ObjectBlobs::check(&path, &key, (&place, read), told)?,
+    }))
+}
+
+/// Where the bytes of blobs are objects by the configuration; nothing where they are in the database.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn objects(config: &config::Blobs, root: &Path) -> Result<Option<ObjectPlace>, StorageError> {
+    Ok(match config.backend {
+        BlobBackend::Database => None,
+        BlobBackend::Directory => Some(ObjectPlace::Directory(directory(config, root))),
+        BlobBackend::S3 => Some(ObjectPlace::S3(bucket(&Bucket::of_blobs(config))?)),
+    })
 }
 
 /// Where objects are, where they are files.
 fn directory(config: &config::Blobs, root: &Path) -> PathBuf {
-    config.directory.clone().unwrap_or_else(|| root.join("blobs"))
+    config.directory.clone().unwrap_or_else(|| DataDir::objects(root))
 }
 
 /// From the environment, an explicit file, or the data directory: whichever of these is there first.

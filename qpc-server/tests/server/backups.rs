@@ -9,7 +9,7 @@ use std::{
 };
 
 use qpc_server::{
-    backup::{self, BLOBS_HERE, Backups, Kind, Of, Wish},
+    backup::{self, Backups, Kind, Of, Wish},
     blob_store::objects::ObjectPlace,
     clock::{Clock, SystemClock},
     rng::SystemRng,
@@ -329,7 +329,7 @@ async fn a_backup_of_a_time_that_has_not_come_is_no_reason_to_make_none() {
     let data = town.path("data");
     let key = DbKey::parse(&fs::read_to_string(data.join("db.key")).unwrap()).unwrap();
     let place = Backups::open(&ObjectPlace::Directory(operator.place())).unwrap();
-    let of = Of { root: &data, key: &key, domain: "localhost", blobs: BLOBS_HERE };
+    let of = Of { root: &data, key: &key, domain: "localhost", objects: None };
     let wish = Wish::Kind(Kind::Full);
     let early = backup::create(of, &place, wish, (&At(YEAR_2040), &SystemRng), &mut |_, _| {}).await.unwrap();
     assert_eq!(early.name.to_string(), "20400101T000000Z-full");

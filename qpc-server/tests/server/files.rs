@@ -37,7 +37,7 @@ fn carried(town: &Town, direction: &str) -> u64 {
 }
 
 /// The files in a conversation, the oldest first: id and state.
-fn files(of: &Somebody<'_>, with: &str) -> Vec<(String, String)> {
+pub(crate) fn files(of: &Somebody<'_>, with: &str) -> Vec<(String, String)> {
     let listed = of.does(&["file", "list", with, "--json"]);
     let word = |file: &Value, key: &str| file[key].as_str().unwrap().to_owned();
     let files = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -192,7 +192,7 @@ fn goes_on_through_kills(settings: &[(&str, &str)]) {
 }
 
 /// Files below a directory, with their lengths.
-fn walk(directory: &std::path::Path) -> Box<dyn Iterator<Item = (std::path::PathBuf, u64)>> {
+pub(crate) fn walk(directory: &std::path::Path) -> Box<dyn Iterator<Item = (std::path::PathBuf, u64)>> {
     Box::new(fs::read_dir(directory).unwrap().flat_map(|entry| {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {

@@ -1,6 +1,7 @@
 //! The manuals of operators: every command in their `sh` blocks is run, in order, in one directory.
 //!
-//! A block marked `sh server` starts a server, which runs until the manual ends. Ports are free ones.
+//! A block marked `sh server` starts a server, which runs until the manual ends. Ports are free ones. Those of a server that is
+//! installed already are in `beside`.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use std::{
 use crate::program::{Program, http};
 
 /// The blocks of a manual: whether each starts a server, and its lines.
-fn blocks(text: &str) -> Vec<(bool, Vec<&str>)> {
+pub(crate) fn blocks(text: &str) -> Vec<(bool, Vec<&str>)> {
     let mut found: Vec<(bool, Vec<&str>)> = Vec::new();
     let mut inside = false;
     for line in text.lines() {
@@ -30,7 +31,7 @@ fn blocks(text: &str) -> Vec<(bool, Vec<&str>)> {
 }
 
 /// A shell in a directory, with both programs on its path.
-fn shell(dir: &Path, line: &str) -> Command {
+pub(crate) fn shell(dir: &Path, line: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-euc", line]).current_dir(dir).stdin(Stdio::null()).env_clear();
     command.env("PATH", format!("{}:/usr/bin:/bin", dir.join("bin").display())).env("HOME", dir);

@@ -49,6 +49,11 @@ impl Town {
         Self { dir, server, settings }
     }
 
+    /// From its next start on the server has these in its environment, and not those from before.
+    pub(crate) fn set(&mut self, settings: &[(String, String)]) {
+        self.settings = settings.to_vec();
+    }
+
     /// One around a server that runs, with this directory for people's homes.
     pub(crate) fn around(dir: tempfile::TempDir, server: Program) -> Self {
         Self { dir, server, settings: Vec::new() }

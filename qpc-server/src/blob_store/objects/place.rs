@@ -52,6 +52,24 @@ pub enum ObjectPlace {
 }
 
 impl ObjectPlace {
+    /// Where it is, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Directory(path) => path.display().to_string(),
+            Self::S3(settings) => format!("the bucket {}", settings.bucket),
+        }
+    }
+
+    /// What a manifest and a configuration call this kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "directory",
+            Self::S3(_) => "s3",
+        }
+    }
+
     pub(crate) fn open(&self) -> Result<Arc<dyn ObjectStore>, OpenObjectsError> {
         let unusable = |error: &dyn fmt::Display| OpenObjectsError::Place(error.to_string());
         match self {

@@ -59,7 +59,7 @@ pub(crate) fn open(path: &Path, key: &DbKey, layout: &Layout) -> Result<(Connect
 }
 
 /// Opens a file that is there, to read it.
-fn read(path: &Path, key: &DbKey, layout: &Layout) -> Result<Connection, CheckError> {
+pub(crate) fn read(path: &Path, key: &DbKey, layout: &Layout) -> Result<Connection, CheckError> {
     if !path.exists() {
         return Err(CheckError::Missing(path.display().to_string()));
     }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use super::super::*;
 use crate::{
-    backup::{self, BLOBS_HERE, BackupError, Backups, Kind, Of, Wish},
+    backup::{self, BackupError, Backups, Kind, Of, Wish},
     clock::{Clock, SystemClock},
     config::{Config, Overrides},
 };
@@ -33,7 +33,7 @@ async fn a_backup_that_ends_before_its_manifest_is_none() {
     let loaded = stopped(&data).await;
     let key = database_key(&loaded).unwrap();
     let backups = Backups::open(&ObjectPlace::Directory(place.clone())).unwrap();
-    let of = Of { root: &data, key: &key, domain: "localhost", blobs: BLOBS_HERE };
+    let of = Of { root: &data, key: &key, domain: "localhost", objects: None };
     let create = async || {
         let wish = Wish::Kind(Kind::Full);
         backup::create(of, &backups, wish, (&SystemClock, &SystemRng), &mut |_, _| {}).await

@@ -1,5 +1,6 @@
 //! The bucket that tests may use, where `QPC_TEST_S3` names one: `http://127.0.0.1:9000/bucket?access_key=..&secret_key=..`,
-//! and `&region=..` where it is another than us-east-1. `make s3` starts something that speaks S3 and sets it.
+//! and `&region=..` where it is another than us-east-1. `make s3` starts something that speaks S3 and sets it. Two more are
+//! there beside it, `bucket-backups` and `bucket-restored`, which a test empties.
 
 /// What is known of it.
 pub(crate) struct NamedBucket {
