@@ -320,9 +320,27 @@ pub fn a_restored_server_takes_what_went_through_it_before(backend: &dyn Backend
     };
     assert_eq!(at(&mut log, 5, 1_000), Err(true), "it was never restored");
     // Its hub was: it may not know bob, nor that it has said what it says now.
+    // Nor does the place of what it has for him go on where it was.
+    let notice = |log: &Theirs<'_>, seq: u64| {
+        let own = LogEntry {
+            conversation: ConversationName { domain: bob.address().domain.clone(), ..inbox_of(&bob) },
+            seq: Seq(seq),
+            kind: EntryKind::Contact,
+            epoch: Default::default(),
+            sender: None,
+            counter: Counter(0),
+            id: log.world.message_id(),
+            stored_ms: 5,
+            chain: log.chain,
+            content: EntryContent::Body(Bytes::new()),
+        };
+        wait(log.world.store.take_notices(&hub(), bob.device(), vec![own], 9)).unwrap()
+    };
+    assert_eq!((notice(&log, 5), notice(&log, 1)), ((Seq(5), 1), (Seq(5), 0)), "it was read");
     let told = |of: &Domain| wait(world.store.due(of, 0, 9)).unwrap().announcements;
     assert!(told(&hub()).is_empty());
     assert!(wait(world.store.peer_restored(&hub(), 500)).unwrap());
+    assert_eq!(notice(&log, 1), (Seq(1), 1), "and is read anew");
     assert_eq!(told(&hub()).into_iter().map(|due| due.address).collect::<Vec<_>>(), [bob.address().clone()]);
     assert!(told(&Domain::parse("c.example").unwrap()).is_empty());
     wait(world.store.await_offers(Restored { at_ms: 1_000, until_ms: 2_000 })).unwrap();
