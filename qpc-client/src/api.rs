@@ -2,6 +2,7 @@
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
 mod conversation;
+mod details;
 mod error;
 mod file;
 mod group;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     conversation::{Conversation, ConversationKind},
+    details::{Details, Mention, Poll, PollOption, Quote, Reaction},
     error::CommandError,
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
     group::{GroupSuite, LeftOut, Member, Moved, Role},
@@ -45,6 +47,96 @@ pub enum Command {
         to: String,
         /// What to say.
         text: String,
+    },
+    /// The same, as an answer to a message.
+    Reply {
+        /// A person or a group.
+        to: String,
+        /// Which, there: its id, the beginning or end of that, `last` or `mine`.
+        message: String,
+        /// What to say.
+        text: String,
+    },
+    /// Replaces the words of a message of one's own, or the caption of a file.
+    Edit {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// What it says from now on.
+        text: String,
+    },
+    /// Deletes a message for everybody: one's own, or in a group, for owners and admins, anybody's. One that has not left is
+    /// taken out of the outbox.
+    Delete {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+    },
+    /// Puts an emoji on a message, or takes it away.
+    React {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// One emoji.
+        emoji: String,
+        /// Away?
+        #[serde(default)]
+        removed: bool,
+    },
+    /// Sends what a message says on to somebody else, marked as forwarded; a file is encrypted and sent anew.
+    Forward {
+        /// Where it is: a person or a group.
+        from: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// A person or a group.
+        to: String,
+    },
+    /// Keeps a message in view of everybody, or no longer; in a group owners and admins may.
+    Pin {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// No longer?
+        #[serde(default)]
+        removed: bool,
+    },
+    /// The messages that are pinned in a conversation.
+    Pins {
+        /// A person or a group.
+        to: String,
+    },
+    /// Asks a question with answers to choose from.
+    Poll {
+        /// A person or a group.
+        to: String,
+        /// The question.
+        question: String,
+        /// 2 to 20 answers.
+        options: Vec<String>,
+        /// May several be chosen?
+        #[serde(default)]
+        several: bool,
+    },
+    /// Chooses in a poll; replaces what was chosen before.
+    Vote {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// The numbers of the options, from 1; none takes the vote back.
+        choices: Vec<u32>,
+    },
+    /// Ends a poll of one's own.
+    ClosePoll {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
     },
     /// Encrypts a file into the home, and queues it with the message that tells of it: from the answer on the file itself
     /// is not needed. [`Event::Transfer`] tells how far it is, [`Event::Outbox`] what becomes of the message.
@@ -303,7 +395,8 @@ pub enum Outcome {
         /// Newest activity first.
         conversations: Vec<Conversation>,
     },
-    /// Of [`Command::Send`] and [`Command::FileSend`]: it is in the outbox, durable.
+    /// Of [`Command::Send`], [`Command::FileSend`], and what changes messages: it is in the outbox, durable. Of one that was
+    /// taken out of the outbox, its own id.
     Queued {
         /// Its id.
         id: String,
@@ -320,7 +413,7 @@ pub enum Outcome {
         /// Messages that wait for something other than the connection.
         waiting: Vec<Waiting>,
     },
-    /// Of [`Command::Unshown`] and [`Command::History`].
+    /// Of [`Command::Unshown`], [`Command::History`] and [`Command::Pins`].
     Messages {
         /// Oldest first.
         messages: Vec<Message>,
@@ -438,6 +531,9 @@ pub struct Message {
     /// The file that it tells of, which [`Command::FileGet`] fetches by the message's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Box<Attached>>,
+    /// What it refers to and what has become of it.
+    #[serde(flatten)]
+    pub details: Details,
 }
 
 /// A message that can't be sent yet.
@@ -491,6 +587,8 @@ pub struct Device {
 pub enum Event {
     /// A message was stored in this home.
     Message(Message),
+    /// A message is another one than before: its words, its reactions, its pin, its poll, or it was deleted. As it is now.
+    Changed(Message),
     /// What became of a message of the outbox.
     Outbox {
         /// Its id.

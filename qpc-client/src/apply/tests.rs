@@ -92,7 +92,7 @@ impl Desk {
 
     /// Encrypts a text as the driver would, and gives the body and id.
     fn seal(&mut self, name: &ConversationName, text: &str) -> (Vec<u8>, MessageId) {
-        let content = Content { sent_ms: 1, reply_to: None, kind: Said::Text(text.into()) }.encode().unwrap();
+        let content = Content::new(1, Said::Text(text.into())).encode().unwrap();
         let id = fresh::message_id().unwrap();
         let body = self.tx(|tx, me| me.with_mls(tx, |mls| mls.group(name).encrypt(id, &content).unwrap().bytes));
         (body, id)

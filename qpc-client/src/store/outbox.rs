@@ -209,6 +209,7 @@ pub(crate) fn of_persons(tx: &Transaction<'_>) -> Result<Vec<(Local, u64)>, Stor
         tx,
         "SELECT o.conversation, count(*) AS n FROM outbox o JOIN conversation c ON c.local = o.conversation \
          WHERE c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id) \
+             OR EXISTS (SELECT 1 FROM own_change c WHERE c.id = o.id) \
          GROUP BY o.conversation ORDER BY min(o.place)",
     )
 }
@@ -228,7 +229,8 @@ pub(crate) fn of_persons_without_files(tx: &Transaction<'_>) -> Result<Vec<(Loca
     counted(
         tx,
         "SELECT o.conversation, count(*) AS n FROM outbox o JOIN conversation c ON c.local = o.conversation \
-         WHERE (c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id)) \
+         WHERE (c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id) \
+             OR EXISTS (SELECT 1 FROM own_change c WHERE c.id = o.id)) \
          AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.id = o.id AND u.over = 0) \
          GROUP BY o.conversation ORDER BY min(o.place)",
     )
