@@ -106,6 +106,8 @@ mod reload;
 mod repair;
 #[path = "server/restored.rs"]
 mod restored;
+#[path = "server/rich.rs"]
+mod rich;
 #[path = "server/roaming.rs"]
 mod roaming;
 #[path = "server/roots.rs"]

@@ -68,7 +68,7 @@ impl<'b> Batch<'b> {
         let Some(own) = own_change::take(self.tx, id)? else { return Ok(()) };
         let me = self.me.address().to_string();
         let may = what_may(&mut log.group, log.conversation.kind, &me)?;
-        own_change::apply(self.tx, &own, Some(may), &me)?;
+        own_change::apply(self.tx, &own, Some(may))?;
         told(self.tx, own.conversation, own.target, &mut self.out)
     }
 

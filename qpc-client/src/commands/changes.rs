@@ -194,7 +194,8 @@ async fn change(
                 let content = Content::new(fresh::now_ms(), make(&changing)?);
                 let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
                 outbox::put(tx, of.local, id, &encoded)?;
-                own_change::put(tx, of.local, id, (changing.id, &encoded), may)?;
+                let account = me.address().to_string();
+                own_change::put(tx, of.local, id, (changing.id, &encoded), (&account, may))?;
                 Ok::<_, CommandError>(message::get(tx, target.local)?)
             },
             move |now| {

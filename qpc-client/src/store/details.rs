@@ -143,7 +143,7 @@ pub(super) fn take(
     if state.pinned {
         pin::put(tx, conversation, id)?;
     }
-    super::orphan::adopt(tx, conversation, id)
+    super::orphan::adopt(tx, conversation, id, me)
 }
 
 #[cfg(test)]

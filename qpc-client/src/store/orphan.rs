@@ -32,8 +32,7 @@ pub(crate) fn put(
 }
 
 /// Its message has come: does those that wait for it. What was shown as a message of its own is none any more.
-pub(super) fn adopt(tx: &Transaction<'_>, conversation: Local, target: MessageId) -> Result<(), StoreError> {
-    let me: String = tx.query_one("SELECT address FROM identity", [], |row| row.get(0))?;
+pub(super) fn adopt(tx: &Transaction<'_>, conversation: Local, target: MessageId, me: &str) -> Result<(), StoreError> {
     let mut select = tx.prepare_cached(
         "DELETE FROM orphan WHERE conversation = ?1 AND target = ?2 RETURNING place, id, account, content, moderates, pins",
     )?;
@@ -52,7 +51,7 @@ pub(super) fn adopt(tx: &Transaction<'_>, conversation: Local, target: MessageId
     for (_, id, account, content, moderates, pins) in orphans {
         let Ok(content) = Content::decode(&content) else { continue };
         let Some((_, change)) = Change::of(&content.kind) else { continue };
-        let by = By { account: &account, moderates, pins, time_ms: content.sent_ms, me: &me };
+        let by = By { account: &account, moderates, pins, time_ms: content.sent_ms, me };
         change::apply(tx, conversation, target, &change, by)?;
         tx.execute(
             "DELETE FROM message WHERE conversation = ?1 AND id = ?2 AND kind = 'edit'",

@@ -20,6 +20,7 @@ pub(crate) struct Own {
     pub(crate) conversation: Local,
     pub(crate) target: MessageId,
     pub(crate) change: Change,
+    account: String,
     time_ms: u64,
     moderates: bool,
     pins: bool,
@@ -38,12 +39,13 @@ pub(crate) fn put(
     conversation: Local,
     id: MessageId,
     (target, content): (MessageId, &[u8]),
-    may: May,
+    (account, may): (&str, May),
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT INTO own_change (conversation, id, target, content, moderates, pins) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO own_change (conversation, id, target, account, content, moderates, pins) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute((conversation, id.as_bytes(), target.as_bytes(), content, may.moderates, may.pins))?;
+    .execute((conversation, id.as_bytes(), target.as_bytes(), account, content, may.moderates, may.pins))?;
     Ok(())
 }
 
@@ -90,9 +92,9 @@ pub(crate) fn of_target(
 }
 
 /// Does it to its message.
-pub(crate) fn apply(tx: &Transaction<'_>, own: &Own, may: Option<May>, me: &str) -> Result<Effect, StoreError> {
+pub(crate) fn apply(tx: &Transaction<'_>, own: &Own, may: Option<May>) -> Result<Effect, StoreError> {
     let May { moderates, pins } = may.unwrap_or(May { moderates: own.moderates, pins: own.pins });
-    let by = By { account: me, moderates, pins, time_ms: own.time_ms, me };
+    let by = By { account: &own.account, moderates, pins, time_ms: own.time_ms, me: &own.account };
     change::apply(tx, own.conversation, own.target, &own.change, by)
 }
 
@@ -105,9 +107,8 @@ pub(super) fn with_all<T>(
     if all.is_empty() {
         return read(tx);
     }
-    let me: String = tx.query_one("SELECT address FROM identity", [], |row| row.get(0))?;
     tx.execute_batch("SAVEPOINT shown")?;
-    let done = all.iter().try_for_each(|own| apply(tx, own, None, &me).map(drop));
+    let done = all.iter().try_for_each(|own| apply(tx, own, None).map(drop));
     let outcome = done.and_then(|()| read(tx));
     tx.execute_batch("ROLLBACK TO shown; RELEASE shown")?;
     outcome
@@ -131,6 +132,7 @@ fn read(row: &Row<'_>) -> Result<Own, StoreError> {
         conversation: row.get("conversation")?,
         target,
         change,
+        account: row.get("account")?,
         time_ms: content.sent_ms,
         moderates: row.get("moderates")?,
         pins: row.get("pins")?,

@@ -1,6 +1,8 @@
 //! The database's tables, and how it is opened: keyed first, then told to sync every commit and to
 //! overwrite what is deleted.
 
+mod changes;
+
 use std::{path::Path, sync::Once, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode};
@@ -435,74 +437,6 @@ CREATE INDEX founding_by_age ON founding (made_ms);
 CREATE TABLE lost (conversation INTEGER PRIMARY KEY REFERENCES conversation ON DELETE CASCADE) STRICT;
 ";
 
-/// What a message refers to, and what has become of it since (store/change.rs and what it names).
-const CHANGES: &str = "
--- What it answers; of an edit whose message is not here, that one.
-ALTER TABLE message ADD COLUMN reply_to BLOB;
-ALTER TABLE message ADD COLUMN forwarded INTEGER NOT NULL DEFAULT 0;
--- A Text without its text.
-ALTER TABLE message ADD COLUMN mentions BLOB NOT NULL DEFAULT x'';
--- This account is named.
-ALTER TABLE message ADD COLUMN mentioned INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE message ADD COLUMN edited_ms INTEGER;
-ALTER TABLE message ADD COLUMN deleted_by TEXT;
-CREATE TABLE reaction (
-    conversation INTEGER NOT NULL REFERENCES conversation,
-    id BLOB NOT NULL,
-    emoji TEXT NOT NULL,
-    account TEXT NOT NULL,
-    PRIMARY KEY (conversation, id, emoji, account)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE pin (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
-    conversation INTEGER NOT NULL REFERENCES conversation,
-    id BLOB NOT NULL,
-    UNIQUE (conversation, id)
-) STRICT;
-CREATE TABLE poll (
-    conversation INTEGER NOT NULL REFERENCES conversation,
-    id BLOB NOT NULL,
-    -- A Poll.
-    poll BLOB NOT NULL,
-    closed INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (conversation, id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE vote (
-    conversation INTEGER NOT NULL REFERENCES conversation,
-    id BLOB NOT NULL,
-    account TEXT NOT NULL,
-    -- A Vote without its message.
-    choices BLOB NOT NULL,
-    PRIMARY KEY (conversation, id, account)
-) STRICT, WITHOUT ROWID;
--- Changes of our own that the log has not brought back.
-CREATE TABLE own_change (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
-    conversation INTEGER NOT NULL REFERENCES conversation,
-    -- Of the change, which may be in the outbox, and of what it changes.
-    id BLOB NOT NULL UNIQUE,
-    target BLOB NOT NULL,
-    -- 0 until the server has stored it.
-    seq INTEGER NOT NULL DEFAULT 0,
-    content BLOB NOT NULL,
-    moderates INTEGER NOT NULL,
-    pins INTEGER NOT NULL
-) STRICT;
-CREATE INDEX own_change_of_conversation ON own_change (conversation, seq);
--- Changes of what another device of the account has still to tell.
-CREATE TABLE orphan (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
-    conversation INTEGER NOT NULL REFERENCES conversation,
-    id BLOB NOT NULL,
-    target BLOB NOT NULL,
-    account TEXT NOT NULL,
-    content BLOB NOT NULL,
-    moderates INTEGER NOT NULL,
-    pins INTEGER NOT NULL
-) STRICT;
-CREATE INDEX orphan_of_target ON orphan (conversation, target);
-";
-
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(TABLES),
@@ -528,7 +462,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(CONTINUATIONS),
         M::up(RESTORES),
         M::up(LOST),
-        M::up(CHANGES),
+        M::up(changes::CHANGES),
     ])
 }
 

@@ -351,8 +351,9 @@ impl World {
                 let change = id(self.next);
                 let content = Content::new(self.next.into(), what.said(id(target)));
                 let encoded = content.encode().unwrap();
+                let account = self.devices[device].account;
                 self.devices[device].with(|tx, conversation| {
-                    own_change::put(tx, conversation, change, (id(target), &encoded), Self::MAY)
+                    own_change::put(tx, conversation, change, (id(target), &encoded), (account, Self::MAY))
                 });
                 self.outboxes[device].push((change, content));
             }
@@ -369,10 +370,9 @@ impl World {
                 let (writer, change, content) = self.log[reader.read].clone();
                 reader.read += 1;
                 if writer == device {
-                    let me = reader.account;
                     reader.with(|tx, _| {
                         let own = own_change::take(tx, change)?.unwrap();
-                        own_change::apply(tx, &own, Some(Self::MAY), me).map(drop)
+                        own_change::apply(tx, &own, Some(Self::MAY)).map(drop)
                     });
                 } else {
                     let (target, change) = Change::of(&content.kind).unwrap();
