@@ -535,7 +535,7 @@ pub struct Message {
     pub file: Option<Box<Attached>>,
     /// What it refers to and what has become of it.
     #[serde(flatten)]
-    pub details: Details,
+    pub details: Box<Details>,
 }
 
 /// A message that can't be sent yet.

@@ -294,6 +294,6 @@ fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Message, StoreError>
         body: row.get("body")?,
         local: row.get("local")?,
         file,
-        details: details::read(tx, row)?,
+        details: Box::new(details::read(tx, row)?),
     })
 }

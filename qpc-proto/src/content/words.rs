@@ -108,7 +108,8 @@ mod tests {
         assert_eq!(places(text, vec![told(3, 4), told(12, 4)]), [3..7, 12..16]);
         let wrong = [told(0, 1), told(1, 4), told(12, 5), told(16, 1), told(3, 0), told(u32::MAX, u32::MAX)];
         assert!(places(text, wrong.to_vec()).is_empty());
-        assert_eq!(places(text, vec![told(3, 4), told(6, 4), told(3, 4)]), [3..7], "they share a byte");
+        let shared = places(text, vec![told(3, 4), told(6, 4), told(3, 4)]);
+        assert!(matches!(&shared[..], [only] if *only == (3..7)), "they share a byte");
         let nobody = v1::Mention { address: "no address".into(), ..told(3, 4) };
         assert!(places(text, vec![nobody]).is_empty());
         assert!(places(text, vec![told(12, 4); MENTIONS_MAX + 1]).len() == 1);

@@ -91,7 +91,7 @@ fn shared(who: &Person, with: &str) -> Vec<(String, String, String, Details)> {
             message.details.reactions.iter_mut().for_each(|one| one.own = false);
             message.details.reply_to.iter_mut().for_each(|quote| quote.own = false);
             message.details.poll.iter_mut().flat_map(|poll| &mut poll.options).for_each(|option| option.own = false);
-            (message.id, message.kind, message.body, message.details)
+            (message.id, message.kind, message.body, *message.details)
         })
         .collect()
 }
@@ -176,7 +176,7 @@ fn what_is_not_ones_own_is_left_alone() {
         let told = refused(&bob, command);
         assert!(told.contains(why), "{told}");
     }
-    assert_eq!(said(&bob, "alice", "mine").unwrap().details, Details::default());
+    assert_eq!(*said(&bob, "alice", "mine").unwrap().details, Details::default());
     assert!(refused(&alice, edit("bob", "mine", " ")).contains("without words"));
 }
 
@@ -282,7 +282,7 @@ fn a_text_and_a_file_are_forwarded_and_who_said_it_is_not_told() {
     carol.expects(["a word for @bob"]);
     let there = said(&carol, "bob", "a word for @bob").unwrap();
     assert_eq!(there.sender, "bob@localhost");
-    assert_eq!(there.details, Details { forwarded: true, ..Details::default() }, "nobody is called again");
+    assert_eq!(*there.details, Details { forwarded: true, ..Details::default() }, "nobody is called again");
 
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("plan.txt");

@@ -23,7 +23,7 @@ fn message(sender: &str, title: &str, body: &str) -> Message {
         kind: "text".to_owned(),
         body: body.to_owned(),
         local: 7,
-        details: Details::default(),
+        details: Box::default(),
     }
 }
 
@@ -53,7 +53,7 @@ fn messages_say_when_who_where_and_what() {
 }
 
 fn with(details: Details) -> Message {
-    Message { details, ..message("bob@localhost", "bob@localhost", "hello") }
+    Message { details: Box::new(details), ..message("bob@localhost", "bob@localhost", "hello") }
 }
 
 fn quote(sender: Option<&str>, body: &str) -> Option<Quote> {

@@ -173,7 +173,7 @@ fn nothing_is_left_of_a_deleted_message_and_it_stays_deleted() {
         let shown = bob.shows(number);
         let left = api::Details { deleted_by: Some(ALICE.into()), ..Default::default() };
         assert_eq!(
-            (shown.kind.as_str(), shown.body.as_str(), &shown.file, &shown.details),
+            (shown.kind.as_str(), shown.body.as_str(), &shown.file, &*shown.details),
             ("deleted", "(deleted)", &None, &left)
         );
         for change in [Change::Edit("again".into()), react("👍"), Change::Pin { removed: false }, Change::Delete] {
@@ -347,7 +347,7 @@ impl World {
     fn takes(&mut self, step: Step) {
         match step {
             Step::Changes(device, target, what) => {
-                self.next += 1;
+                self.next = self.next.checked_add(1).unwrap();
                 let change = id(self.next);
                 let content = Content::new(self.next.into(), what.said(id(target)));
                 let encoded = content.encode().unwrap();
@@ -368,7 +368,7 @@ impl World {
             Step::Reads(device) if self.devices[device].read < self.log.len() => {
                 let reader = &mut self.devices[device];
                 let (writer, change, content) = self.log[reader.read].clone();
-                reader.read += 1;
+                reader.read = reader.read.checked_add(1).unwrap();
                 if writer == device {
                     reader.with(|tx, _| {
                         let own = own_change::take(tx, change)?.unwrap();
@@ -440,7 +440,7 @@ fn ones_own_change_is_seen_at_once_and_a_refused_one_leaves_no_trace() {
     };
     take_back(&mut world);
     let shown = world.devices[0].shows(1);
-    assert_eq!((shown.body.as_str(), shown.details), ("one", api::Details::default()));
+    assert_eq!((shown.body.as_str(), *shown.details), ("one", api::Details::default()));
 }
 
 #[test]
