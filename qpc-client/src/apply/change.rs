@@ -24,7 +24,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, group_link, message, missed, outbox, pending, picture, release, report, reported,
+        ending, group_link, message, missed, outbox, own_change, pending, picture, release, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -401,6 +401,10 @@ pub(crate) fn refuse(
     release::note(tx, id)?;
     outbox::remove(tx, id)?;
     super::changed::refused(tx, id, out)?;
+    // Nobody gets what they change.
+    for change in own_change::of_target(tx, id)? {
+        refuse(tx, change, reason, out)?;
+    }
     let (id, reason) = (id.to_string(), Some(reason.to_owned()));
     out.events.push(Event::Outbox { id, state: OutboxState::Refused, reason });
     Ok(())

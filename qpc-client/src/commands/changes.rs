@@ -220,14 +220,11 @@ async fn take_out(core: &Arc<Core>, to: String, message: String) -> Result<Optio
                 if !target.own || target.seq > 0 || !change::is_changeable(&target.kind) {
                     return Ok(None);
                 }
-                // One that was encrypted may be with the server.
-                if outbox::by_id(tx, id)?.is_some_and(|outgoing| outgoing.sealed.is_some()) {
+                if outbox::may_have_left(tx, id)? {
                     return Ok(None);
                 }
                 let mut out = Applied::default();
-                for change in own_change::of_target(tx, of.local, id)?.into_iter().chain([id]) {
-                    apply::refuse(tx, change, "you deleted it before it left", &mut out)?;
-                }
+                apply::refuse(tx, id, "you deleted it before it left", &mut out)?;
                 let who = me.address().to_string();
                 let by = By { account: &who, moderates: false, pins: false, time_ms: fresh::now_ms(), me: &who };
                 change::apply(tx, of.local, id, &Change::Delete, by)?;

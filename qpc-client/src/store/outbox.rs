@@ -154,6 +154,13 @@ pub(crate) fn by_id(tx: &Transaction<'_>, id: MessageId) -> Result<Option<Outgoi
     select.query_one([id.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
 }
 
+/// May the server have it, whatever has come of it since?
+pub(crate) fn may_have_left(tx: &Transaction<'_>, id: MessageId) -> Result<bool, StoreError> {
+    let mut select =
+        tx.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND (body IS NOT NULL OR doubtful = 1 OR queued = 1)")?;
+    Ok(select.exists([id.as_bytes()])?)
+}
+
 /// Puts a message behind all others: only now may it be sent.
 pub(crate) fn put_last(tx: &Transaction<'_>, outgoing: &Outgoing) -> Result<(), StoreError> {
     remove(tx, outgoing.id)?;

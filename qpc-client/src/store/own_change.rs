@@ -80,14 +80,9 @@ pub(crate) fn passed(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Res
 }
 
 /// Those for a message, in order.
-pub(crate) fn of_target(
-    tx: &Transaction<'_>,
-    conversation: Local,
-    target: MessageId,
-) -> Result<Vec<MessageId>, StoreError> {
-    let mut select =
-        tx.prepare_cached("SELECT id FROM own_change WHERE conversation = ?1 AND target = ?2 ORDER BY place")?;
-    let ids = select.query_map((conversation, target.as_bytes()), |row| row.get::<_, Vec<u8>>(0))?;
+pub(crate) fn of_target(tx: &Transaction<'_>, target: MessageId) -> Result<Vec<MessageId>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT id FROM own_change WHERE target = ?1 ORDER BY place")?;
+    let ids = select.query_map([target.as_bytes()], |row| row.get::<_, Vec<u8>>(0))?;
     ids.map(|id| row::message_id(&id?)).collect()
 }
 

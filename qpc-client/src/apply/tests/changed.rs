@@ -143,6 +143,29 @@ fn a_change_that_came_before_its_message_is_done_when_that_is_told() {
 }
 
 #[test]
+fn with_a_message_that_is_refused_go_its_changes() {
+    let (log, _, mut bob) = met();
+    let local = bob.conversation(&log.name).local;
+    let text = says(&mut bob, &log, &Said::Text("mine".into()));
+    let change = fresh::message_id().unwrap();
+    let content = Content::new(3, Said::Edit(text, "other words".into())).encode().unwrap();
+    let may = own_change::May { moderates: false, pins: true };
+    let left = bob.tx(|tx, me| {
+        let account = me.address().to_string();
+        outbox::put(tx, local, text, b"the message").unwrap();
+        outbox::put(tx, local, change, &content).unwrap();
+        own_change::put(tx, local, change, (text, &content), (&account, may)).unwrap();
+        let mut out = Applied::default();
+        refuse(tx, text, "no", &mut out).unwrap();
+        let refused = |event: &&Event| matches!(event, Event::Outbox { state: crate::api::OutboxState::Refused, .. });
+        assert_eq!(out.events.iter().filter(refused).count(), 2);
+        outbox::of_conversation(tx, local).unwrap()
+    });
+    assert_eq!(left, []);
+    assert_eq!(shown(&mut bob, &log)[0].body, "mine");
+}
+
+#[test]
 fn a_change_of_ones_own_that_the_log_passes_over_is_done_all_the_same() {
     let (mut log, mut alice, mut bob) = met();
     let text = says(&mut bob, &log, &Said::Text("mine".into()));

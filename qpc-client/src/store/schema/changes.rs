@@ -56,6 +56,7 @@ CREATE TABLE own_change (
     pins INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX own_change_of_conversation ON own_change (conversation, seq);
+CREATE INDEX own_change_of_target ON own_change (target);
 -- Changes of what another device of the account has still to tell.
 CREATE TABLE orphan (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
