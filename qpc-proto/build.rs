@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Messages that carry secrets or people's words get their `Debug` from `redacted.rs`,
 /// which prints the type's name alone.
-const REDACTED: [&str; 26] = [
+const REDACTED: [&str; 32] = [
     ".qpc.v1.RegisterStart",
     ".qpc.v1.RegisterFinish",
     ".qpc.v1.LoginStart",
@@ -30,7 +30,10 @@ const REDACTED: [&str; 26] = [
     ".qpc.v1.WelcomeNotice",
     ".qpc.v1.Text",
     ".qpc.v1.Edit",
+    ".qpc.v1.Mention",
     ".qpc.v1.Reaction",
+    ".qpc.v1.Poll",
+    ".qpc.v1.Vote",
     ".qpc.v1.Attachment",
     ".qpc.v1.GroupState",
     ".qpc.v1.GroupLinks",
@@ -41,4 +44,7 @@ const REDACTED: [&str; 26] = [
     ".qpc.v1.HistoryPage",
     ".qpc.v1.HistoryConversation",
     ".qpc.v1.HistoryMessage",
+    ".qpc.v1.MessageState",
+    ".qpc.v1.EmojiState",
+    ".qpc.v1.VoteState",
 ];

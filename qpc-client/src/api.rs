@@ -2,7 +2,9 @@
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
 mod conversation;
+mod details;
 mod error;
+mod event;
 mod file;
 mod group;
 mod link;
@@ -13,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     conversation::{Conversation, ConversationKind},
+    details::{Details, Mention, Poll, PollOption, Quote, Reaction},
     error::CommandError,
+    event::{Event, OutboxState},
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
     group::{GroupSuite, LeftOut, Member, Moved, Role},
     link::{GroupLink, LinkText, NewLink},
@@ -45,6 +49,96 @@ pub enum Command {
         to: String,
         /// What to say.
         text: String,
+    },
+    /// The same, as an answer to a message.
+    Reply {
+        /// A person or a group.
+        to: String,
+        /// Which, there: its id, the beginning or end of that, `last` or `mine`.
+        message: String,
+        /// What to say.
+        text: String,
+    },
+    /// Replaces the words of a message of one's own, or the caption of a file.
+    Edit {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// What it says from now on.
+        text: String,
+    },
+    /// Deletes a message for everybody: one's own, or in a group, for owners and admins, anybody's. One that has not left is
+    /// taken out of the outbox.
+    Delete {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+    },
+    /// Puts an emoji on a message, or takes it away.
+    React {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// One emoji.
+        emoji: String,
+        /// Away?
+        #[serde(default)]
+        removed: bool,
+    },
+    /// Sends what a message says on to somebody else, marked as forwarded; a file is encrypted and sent anew.
+    Forward {
+        /// Where it is: a person or a group.
+        from: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// A person or a group.
+        to: String,
+    },
+    /// Keeps a message in view of everybody, or no longer; in a group owners and admins may.
+    Pin {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// No longer?
+        #[serde(default)]
+        removed: bool,
+    },
+    /// The messages that are pinned in a conversation.
+    Pins {
+        /// A person or a group.
+        to: String,
+    },
+    /// Asks a question with answers to choose from.
+    Poll {
+        /// A person or a group.
+        to: String,
+        /// The question.
+        question: String,
+        /// 2 to 20 answers.
+        options: Vec<String>,
+        /// May several be chosen?
+        #[serde(default)]
+        several: bool,
+    },
+    /// Chooses in a poll; replaces what was chosen before.
+    Vote {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+        /// The numbers of the options, from 1; none takes the vote back.
+        choices: Vec<u32>,
+    },
+    /// Ends a poll of one's own.
+    ClosePoll {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
     },
     /// Encrypts a file into the home, and queues it with the message that tells of it: from the answer on the file itself
     /// is not needed. [`Event::Transfer`] tells how far it is, [`Event::Outbox`] what becomes of the message.
@@ -303,7 +397,8 @@ pub enum Outcome {
         /// Newest activity first.
         conversations: Vec<Conversation>,
     },
-    /// Of [`Command::Send`] and [`Command::FileSend`]: it is in the outbox, durable.
+    /// Of [`Command::Send`], [`Command::FileSend`], and what changes messages: it is in the outbox, durable. Of one that was
+    /// taken out of the outbox, its own id.
     Queued {
         /// Its id.
         id: String,
@@ -320,7 +415,7 @@ pub enum Outcome {
         /// Messages that wait for something other than the connection.
         waiting: Vec<Waiting>,
     },
-    /// Of [`Command::Unshown`] and [`Command::History`].
+    /// Of [`Command::Unshown`], [`Command::History`] and [`Command::Pins`].
     Messages {
         /// Oldest first.
         messages: Vec<Message>,
@@ -438,6 +533,9 @@ pub struct Message {
     /// The file that it tells of, which [`Command::FileGet`] fetches by the message's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Box<Attached>>,
+    /// What it refers to and what has become of it.
+    #[serde(flatten)]
+    pub details: Box<Details>,
 }
 
 /// A message that can't be sent yet.
@@ -483,76 +581,4 @@ pub struct Device {
     pub last_seen: String,
     /// This one?
     pub current: bool,
-}
-
-/// Something that happened.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// A message was stored in this home.
-    Message(Message),
-    /// What became of a message of the outbox.
-    Outbox {
-        /// Its id.
-        id: String,
-        /// Stored by the server, waiting, or refused.
-        state: OutboxState,
-        /// Why it waits or was refused, for a person.
-        reason: Option<String>,
-    },
-    /// How far a file has come: a few times a second, and at its end.
-    Transfer(Transfer),
-    /// The connection came or went.
-    Online {
-        /// Connected and authenticated?
-        online: bool,
-        /// Why not, for a person.
-        problem: Option<String>,
-    },
-    /// Something a person must see: a fork, a rollback, a changed key, a ghost device.
-    Alarm {
-        /// For a person.
-        text: String,
-    },
-    /// A contact's state changed.
-    Contact {
-        /// Who.
-        address: String,
-        /// As in [`Contact::state`].
-        state: String,
-    },
-    /// Messages of before this device came have come from another one of the account.
-    History {
-        /// How many.
-        messages: u64,
-        /// Whether these were the last ones.
-        complete: bool,
-    },
-    /// Messages were read on another device of the account.
-    Read {
-        /// Of which conversation.
-        conversation: String,
-    },
-    /// A person has marked somebody's key as compared, accepted another, or taken a mark back.
-    Verification {
-        /// Whose.
-        address: String,
-        /// How things stand now.
-        #[serde(flatten)]
-        standing: Standing,
-    },
-}
-
-/// What became of an outgoing message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutboxState {
-    /// The server has acknowledged it.
-    Sent,
-    /// Its own server has it, and sends it on to the one that orders the conversation.
-    Queued,
-    /// It waits for something other than the connection, such as an acceptance.
-    Waiting,
-    /// It will never be sent.
-    Refused,
 }

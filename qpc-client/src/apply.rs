@@ -5,6 +5,7 @@
 //! a log moves in the transaction that stores what the entry meant, so nothing is handled twice or not at all.
 
 mod change;
+mod changed;
 mod continuation;
 mod ending;
 mod inbox;
@@ -26,6 +27,7 @@ use rusqlite::Transaction;
 
 pub(crate) use self::{
     change::{describe_group, end, meanwhile, refuse, refuse_all},
+    changed::what_may,
     continuation::{accounts, called, tell as tell_continued},
     inbox::{enter, retry_welcomes, untitled},
     links::{Judged, judge, may_add, not_let_in, tell_links},
@@ -241,8 +243,9 @@ impl<'b> Batch<'b> {
     }
 
     /// Notes where the log stands now.
-    fn put_back(&mut self, log: Option<Open<'b>>) -> Result<(), StoreError> {
-        if let Some(log) = log.filter(|log| log.moved) {
+    fn put_back(&mut self, log: Option<Open<'b>>) -> Result<(), ApplyError> {
+        if let Some(mut log) = log.filter(|log| log.moved) {
+            self.passed_changes(&mut log)?;
             conversation::set_position(self.tx, log.conversation.local, log.seq, &log.chain)?;
             self.reaches_its_end(&log)?;
             self.out.cursors.push((log.name, log.seq));

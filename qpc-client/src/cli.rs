@@ -17,6 +17,7 @@ mod hint;
 mod history;
 mod input;
 mod listen;
+mod message;
 mod open;
 mod pages;
 mod password;
@@ -124,20 +125,25 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
     let mut seat = Seat::take(settings.clone()).await?;
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
-        Verb::Send { to, text } => send::send(&mut seat, screen, to, text).await,
+        Verb::Send { to, text, reply_to } => send::send(&mut seat, screen, to, (text, reply_to)).await,
         Verb::File { verb } => file::file(&mut seat, screen, verb).await,
         Verb::Verify { who, verdict } => verify::verify(&mut seat, screen, who, verdict).await,
         Verb::Group { verb: GroupVerb::Picture { group, output, force } } => {
             picture::write(&seat, screen, group, (output, force)).await
         }
-        Verb::History { to, limit } => history::history(&mut seat, screen, to, limit).await,
-        Verb::Listen { follow } => {
-            listen::listen(&mut seat, screen, follow, listen::What::Messages, &mut Stop::listen()?).await
+        Verb::History { to, limit, ids } => history::history(&mut seat, screen, to, (limit, ids)).await,
+        Verb::Listen { follow, changes } => {
+            let what = if changes { listen::What::Changes } else { listen::What::Messages };
+            listen::listen(&mut seat, screen, follow, what, &mut Stop::listen()?).await
         }
-        verb => match ask::question(&verb, &settings).await {
-            Ok(Some(command)) => ask::ask(&seat, screen, command).await,
-            Ok(None) => Ok(()),
-            Err(failure) => Err(failure),
+        Verb::Forward { from, message, to } => message::forward(&mut seat, screen, (from, message), to).await,
+        verb => match message::change(&verb) {
+            Some((to, command, done)) => send::change(&mut seat, screen, to, (command, done)).await,
+            None => match ask::question(&verb, &settings).await {
+                Ok(Some(command)) => ask::ask(&seat, screen, command).await,
+                Ok(None) => Ok(()),
+                Err(failure) => Err(failure),
+            },
         },
     };
     seat.leave().await;

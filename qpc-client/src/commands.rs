@@ -2,13 +2,19 @@
 
 mod account;
 mod alarms;
+mod changes;
 mod claim;
 mod contacts;
 mod continuation;
+mod emoji;
 mod files;
+mod forward;
 mod groups;
 mod links;
+mod mention;
+mod poll;
 mod problem;
+mod refer;
 mod talk;
 mod target;
 mod verify;
@@ -33,6 +39,16 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::AcknowledgeAlarms { numbers } => alarms::acknowledge(core, numbers).await,
         Command::Conversations => talk::conversations(core, false).await,
         Command::Send { to, text } => talk::send(core, to, text).await,
+        Command::Reply { to, message, text } => talk::reply(core, to, message, text).await,
+        Command::Edit { to, message, text } => changes::edit(core, to, message, text).await,
+        Command::Delete { to, message } => changes::delete(core, to, message).await,
+        Command::React { to, message, emoji, removed } => changes::react(core, to, message, (emoji, removed)).await,
+        Command::Forward { from, message, to } => forward::forward(core, from, message, to).await,
+        Command::Pin { to, message, removed } => changes::pin(core, to, message, removed).await,
+        Command::Pins { to } => changes::pins(core, to).await,
+        Command::Poll { to, question, options, several } => poll::ask(core, to, question, (options, several)).await,
+        Command::Vote { to, message, choices } => changes::vote(core, to, message, choices).await,
+        Command::ClosePoll { to, message } => changes::close_poll(core, to, message).await,
         Command::FileSend { to, path, caption } => files::send(core, to, &path, caption).await,
         Command::Files { to } => files::list(core, to).await,
         Command::FileGet { id, place } => files::get(core, &id, place).await,

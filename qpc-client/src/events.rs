@@ -15,6 +15,7 @@ const EVENTS_MAX: usize = 1024;
 
 /// What a listener gets.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are events, and most of those messages")]
 pub enum Notice {
     /// Something happened.
     Event(Event),
@@ -31,6 +32,7 @@ pub struct EventStream {
 
 /// What goes to every listener.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are events, and most of those messages")]
 enum Told {
     Event(Event),
     Lagged,

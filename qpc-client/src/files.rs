@@ -2,6 +2,7 @@
 //!
 //! `spool/` in the home holds what is on its way to the server, `blobs/` what is on its way here. The keys are in the database.
 
+mod again;
 mod media;
 mod name;
 mod preview;
@@ -17,8 +18,9 @@ use std::{
 };
 
 pub(crate) use self::{
+    again::seal_again,
     save::{SaveError, save},
-    spool::{SpoolError, spool},
+    spool::{SpoolError, Spooled, spool},
 };
 
 const SPOOLS: &str = "spool";

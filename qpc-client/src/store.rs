@@ -7,9 +7,11 @@
 pub(crate) mod alarm;
 pub(crate) mod asked;
 pub(crate) mod attachment;
+pub(crate) mod change;
 pub(crate) mod contact;
 pub(crate) mod continuation;
 pub(crate) mod conversation;
+mod details;
 pub(crate) mod due;
 pub(crate) mod ending;
 pub(crate) mod entry;
@@ -22,14 +24,20 @@ pub(crate) mod key_packages;
 pub(crate) mod lost;
 pub(crate) mod message;
 pub(crate) mod missed;
+pub(crate) mod orphan;
 pub(crate) mod outbox;
+pub(crate) mod own_change;
 pub(crate) mod pending;
 pub(crate) mod picture;
+mod pin;
+pub(crate) mod poll;
+mod reaction;
 pub(crate) mod release;
 pub(crate) mod report;
 pub(crate) mod reported;
 pub(crate) mod restore;
 pub(crate) mod returned;
+mod revision;
 mod row;
 pub(crate) mod schema;
 pub(crate) mod undescribed;
@@ -47,7 +55,7 @@ use tokio::sync::{
     oneshot,
 };
 
-pub(crate) use self::conversation::Local;
+pub(crate) use self::{conversation::Local, revision::DELETED_KIND};
 use crate::home::HomeKey;
 
 /// Closures that may wait for the thread, each with a caller; one more is refused.

@@ -7,13 +7,16 @@ use crate::{api::shown_size, fresh};
 /// For what this version does not understand.
 pub(crate) const KNOWN_NOT: &str = "(a message that this version can't show)";
 
+/// What is left of a message that was deleted.
+pub(crate) const DELETED: &str = "(deleted)";
+
 /// For a description of a group that has changed its picture alone.
 pub(crate) const PICTURED: &str = "(changed the group's picture)";
 
 /// What a message says or does, for a person.
 pub(crate) fn describe(kind: &Kind) -> String {
     match kind {
-        Kind::Text(text) | Kind::Edit(_, text) => text.clone(),
+        Kind::Text(words) | Kind::Edit(_, words) => words.text.clone(),
         Kind::Delete(_) => "(took back a message)".to_owned(),
         Kind::Reaction { emoji, removed: false, .. } => emoji.clone(),
         Kind::Reaction { emoji, removed: true, .. } => format!("(took back {emoji})"),
@@ -26,6 +29,11 @@ pub(crate) fn describe(kind: &Kind) -> String {
         Kind::GroupState(state) => format!("(named the group {}: {})", state.name, state.topic),
         Kind::OwnDevices(_) => "(between your devices)".to_owned(),
         Kind::GroupLinks(_) => "(the group's links)".to_owned(),
+        Kind::Pin { removed: false, .. } => "(pinned a message)".to_owned(),
+        Kind::Pin { removed: true, .. } => "(took a pin away)".to_owned(),
+        Kind::Poll(poll) => poll.question.clone(),
+        Kind::Vote(..) => "(voted)".to_owned(),
+        Kind::PollClose(_) => "(closed a poll)".to_owned(),
         Kind::Unknown => KNOWN_NOT.to_owned(),
     }
 }

@@ -367,7 +367,7 @@ fn a_chat_without_a_terminal_is_lines_in_and_lines_out() {
     let output = home.run(&["chat", "bob"], "hi\n/nonsense\n/quit\n");
     assert_eq!(code(&output), 0);
     let lines = text(&output.stdout);
-    assert!(lines.starts_with("2026-01-02 03:04 bob: hello\n"), "{lines}");
+    assert!(lines.starts_with("2026-01-02 03:04 #id-1 bob: hello\n"), "{lines}");
     assert!(lines.contains("-- /nonsense is no command"), "{lines}");
     assert!(!lines.contains('\u{1b}'), "{lines}");
     assert_eq!(driver.change(|state| state.sent.clone()), [(format!("conversation-{BOB}"), "hi".to_owned())]);

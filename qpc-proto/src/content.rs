@@ -3,13 +3,17 @@
 //! A kind of a later version is kept as [`Kind::Unknown`] and shown as such, never
 //! dropped silently. Control characters are the display's concern, not this module's.
 
+mod words;
+
 use prost::Message;
 
+pub use self::words::{Mention, Words};
 use crate::{
     id::MessageId,
     limits::{
         ACCOUNT_NAME_MAX, DOMAIN_MAX, EMOJI_MAX, FILE_NAME_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX,
-        LINKS_KNOWN_MAX, MEDIA_TYPE_MAX, OWN_DEVICES_MAX, PREVIEW_MAX, TEXT_MAX,
+        LINKS_KNOWN_MAX, MEDIA_TYPE_MAX, OWN_DEVICES_MAX, POLL_OPTION_MAX, POLL_OPTIONS_MAX, POLL_QUESTION_MAX,
+        PREVIEW_MAX, TEXT_MAX,
     },
     v1::{self, content::Kind as Wire},
 };
@@ -27,6 +31,8 @@ pub struct Content {
     pub sent_ms: u64,
     /// The message this one answers.
     pub reply_to: Option<MessageId>,
+    /// It was said before, in another place perhaps.
+    pub forwarded: bool,
     /// What it says or does.
     pub kind: Kind,
 }
@@ -35,10 +41,10 @@ pub struct Content {
 #[derive(Clone, PartialEq)]
 pub enum Kind {
     /// Words.
-    Text(String),
+    Text(Words),
     /// New words for an earlier message of the same sender.
-    Edit(MessageId, String),
-    /// Takes back an earlier message of the same sender.
+    Edit(MessageId, Words),
+    /// Takes back an earlier message.
     Delete(MessageId),
     /// An emoji on a message.
     Reaction {
@@ -59,6 +65,19 @@ pub enum Kind {
     OwnDevices(v1::OwnDevices),
     /// The links by which people may ask to be let into a group.
     GroupLinks(v1::GroupLinks),
+    /// Keeps a message in view, or no longer.
+    Pin {
+        /// Which.
+        id: MessageId,
+        /// No longer?
+        removed: bool,
+    },
+    /// A question with answers to choose from.
+    Poll(v1::Poll),
+    /// What the sender chooses of a poll's options, by their places from 0.
+    Vote(MessageId, Vec<u32>),
+    /// Ends a poll of the same sender.
+    PollClose(MessageId),
     /// A kind of a later version.
     Unknown,
 }
@@ -78,6 +97,12 @@ pub enum ContentError {
 }
 
 impl Content {
+    /// Something that is said at this moment of the sender's clock, answers nothing and is no copy.
+    #[must_use]
+    pub const fn new(sent_ms: u64, kind: Kind) -> Self {
+        Self { sent_ms, reply_to: None, forwarded: false, kind }
+    }
+
     /// The bytes to encrypt.
     ///
     /// # Errors
@@ -85,8 +110,14 @@ impl Content {
     pub fn encode(&self) -> Result<Vec<u8>, ContentError> {
         self.kind.check()?;
         let kind = match &self.kind {
-            Kind::Text(text) => Some(Wire::Text(v1::Text { text: text.clone() })),
-            Kind::Edit(id, text) => Some(Wire::Edit(v1::Edit { message_id: id.to_bytes(), text: text.clone() })),
+            Kind::Text(words) => {
+                Some(Wire::Text(v1::Text { text: words.text.clone(), mentions: words.mentions_to_wire() }))
+            }
+            Kind::Edit(id, words) => Some(Wire::Edit(v1::Edit {
+                message_id: id.to_bytes(),
+                text: words.text.clone(),
+                mentions: words.mentions_to_wire(),
+            })),
             Kind::Delete(id) => Some(Wire::Delete(v1::Delete { message_id: id.to_bytes() })),
             Kind::Reaction { to, emoji, removed } => Some(Wire::Reaction(v1::Reaction {
                 message_id: to.to_bytes(),
@@ -100,10 +131,17 @@ impl Content {
             Kind::GroupState(state) => Some(Wire::GroupState(state.clone())),
             Kind::OwnDevices(told) => Some(Wire::OwnDevices(told.clone())),
             Kind::GroupLinks(links) => Some(Wire::GroupLinks(links.clone())),
+            Kind::Pin { id, removed } => Some(Wire::Pin(v1::Pin { message_id: id.to_bytes(), removed: *removed })),
+            Kind::Poll(poll) => Some(Wire::Poll(poll.clone())),
+            Kind::Vote(id, choices) => {
+                Some(Wire::Vote(v1::Vote { message_id: id.to_bytes(), choices: choices.clone() }))
+            }
+            Kind::PollClose(id) => Some(Wire::PollClose(v1::PollClose { message_id: id.to_bytes() })),
             Kind::Unknown => None,
         };
         let reply_to = self.reply_to.as_ref().map(MessageId::to_bytes).unwrap_or_default();
-        Ok(v1::Content { version: VERSION, sent_ms: self.sent_ms, reply_to, kind }.encode_to_vec())
+        let forwarded = self.forwarded;
+        Ok(v1::Content { version: VERSION, sent_ms: self.sent_ms, reply_to, forwarded, kind }.encode_to_vec())
     }
 
     /// Reads decrypted bytes.
@@ -114,8 +152,8 @@ impl Content {
         let wire = v1::Content::decode(bytes).map_err(|_| ContentError::Malformed)?;
         let id = |bytes: &[u8]| MessageId::parse(bytes).map_err(|_| ContentError::Reference);
         let kind = match wire.kind {
-            Some(Wire::Text(text)) => Kind::Text(text.text),
-            Some(Wire::Edit(edit)) => Kind::Edit(id(&edit.message_id)?, edit.text),
+            Some(Wire::Text(text)) => Kind::Text(Words::read(text.text, text.mentions)),
+            Some(Wire::Edit(edit)) => Kind::Edit(id(&edit.message_id)?, Words::read(edit.text, edit.mentions)),
             Some(Wire::Delete(delete)) => Kind::Delete(id(&delete.message_id)?),
             Some(Wire::Reaction(reaction)) => {
                 Kind::Reaction { to: id(&reaction.message_id)?, emoji: reaction.emoji, removed: reaction.removed }
@@ -125,11 +163,15 @@ impl Content {
             Some(Wire::GroupState(state)) => Kind::GroupState(state),
             Some(Wire::OwnDevices(told)) => Kind::OwnDevices(told),
             Some(Wire::GroupLinks(links)) => Kind::GroupLinks(links),
+            Some(Wire::Pin(pin)) => Kind::Pin { id: id(&pin.message_id)?, removed: pin.removed },
+            Some(Wire::Poll(poll)) => Kind::Poll(poll),
+            Some(Wire::Vote(vote)) => Kind::Vote(id(&vote.message_id)?, vote.choices),
+            Some(Wire::PollClose(close)) => Kind::PollClose(id(&close.message_id)?),
             None => Kind::Unknown,
         };
         kind.check()?;
         let reply_to = if wire.reply_to.is_empty() { None } else { Some(id(&wire.reply_to)?) };
-        Ok(Self { sent_ms: wire.sent_ms, reply_to, kind })
+        Ok(Self { sent_ms: wire.sent_ms, reply_to, forwarded: wire.forwarded, kind })
     }
 }
 
@@ -147,13 +189,17 @@ impl Kind {
             Self::GroupState(_) => "group_state",
             Self::OwnDevices(_) => "own_devices",
             Self::GroupLinks(_) => "group_links",
+            Self::Pin { .. } => "pin",
+            Self::Poll(_) => "poll",
+            Self::Vote(..) => "vote",
+            Self::PollClose(_) => "poll_close",
             Self::Unknown => "unknown",
         }
     }
 
     fn check(&self) -> Result<(), ContentError> {
         let fits = match self {
-            Self::Text(text) | Self::Edit(_, text) => text.len() <= TEXT_MAX,
+            Self::Text(words) | Self::Edit(_, words) => words.fit(),
             Self::Reaction { emoji, .. } => emoji.len() <= EMOJI_MAX,
             Self::GroupState(state) => {
                 state.name.len() <= GROUP_NAME_MAX
@@ -170,7 +216,13 @@ impl Kind {
             Self::GroupLinks(links) => {
                 links.links.len() <= LINKS_KNOWN_MAX && links.links.iter().all(|link| link.maker.len() <= MAKER_MAX)
             }
-            Self::Delete(_) | Self::Receipt(..) | Self::Unknown => true,
+            Self::Poll(poll) => {
+                poll.question.len() <= POLL_QUESTION_MAX
+                    && poll.options.len() <= POLL_OPTIONS_MAX
+                    && poll.options.iter().all(|option| option.len() <= POLL_OPTION_MAX)
+            }
+            Self::Vote(_, choices) => choices.len() <= POLL_OPTIONS_MAX,
+            Self::Delete(_) | Self::Receipt(..) | Self::Pin { .. } | Self::PollClose(_) | Self::Unknown => true,
         };
         if fits { Ok(()) } else { Err(ContentError::TooLong) }
     }
@@ -188,7 +240,7 @@ mod tests {
     use crate::limits::BODY_MAX;
 
     fn text(text: &str) -> Content {
-        Content { sent_ms: 5, reply_to: None, kind: Kind::Text(text.into()) }
+        Content::new(5, Kind::Text(text.into()))
     }
 
     #[test]
@@ -203,8 +255,12 @@ mod tests {
             Kind::GroupState(v1::GroupState { name: "team".into(), ..Default::default() }),
             Kind::OwnDevices(v1::OwnDevices { history_wanted: vec![7; 16].into(), ..Default::default() }),
             Kind::GroupLinks(v1::GroupLinks { links: vec![v1::GroupLink::default(); LINKS_KNOWN_MAX] }),
+            Kind::Pin { id, removed: true },
+            Kind::Poll(v1::Poll { question: "tea?".into(), options: vec!["yes".into(), "no".into()], several: true }),
+            Kind::Vote(id, vec![0, 1]),
+            Kind::PollClose(id),
         ] {
-            let content = Content { sent_ms: 5, reply_to: Some(id), kind };
+            let content = Content { reply_to: Some(id), forwarded: true, ..Content::new(5, kind) };
             assert!(Content::decode(&content.encode().unwrap()).unwrap() == content);
         }
     }
@@ -224,15 +280,33 @@ mod tests {
     }
 
     #[test]
+    fn a_poll_is_bounded_in_each_part() {
+        let poll = |question: usize, options: usize, option: usize| {
+            let options = vec!["o".repeat(option); options];
+            Content::new(5, Kind::Poll(v1::Poll { question: "q".repeat(question), options, several: false })).encode()
+        };
+        assert!(poll(POLL_QUESTION_MAX, POLL_OPTIONS_MAX, POLL_OPTION_MAX).is_ok());
+        for (question, options, option) in
+            [(POLL_QUESTION_MAX + 1, 2, 1), (1, POLL_OPTIONS_MAX + 1, 1), (1, 2, POLL_OPTION_MAX + 1)]
+        {
+            assert_eq!(poll(question, options, option), Err(ContentError::TooLong));
+        }
+        let id = MessageId::new(1, [2; 10]);
+        let many = u32::try_from(POLL_OPTIONS_MAX + 1).unwrap();
+        assert_eq!(Content::new(5, Kind::Vote(id, (0..many).collect())).encode(), Err(ContentError::TooLong));
+    }
+
+    #[test]
     fn the_largest_description_of_a_group_is_one_message() {
-        let state = |picture: usize| Content {
-            sent_ms: 5,
-            reply_to: None,
-            kind: Kind::GroupState(v1::GroupState {
-                name: "n".repeat(GROUP_NAME_MAX),
-                topic: "t".repeat(GROUP_TOPIC_MAX),
-                picture: vec![7; picture].into(),
-            }),
+        let state = |picture: usize| {
+            Content::new(
+                5,
+                Kind::GroupState(v1::GroupState {
+                    name: "n".repeat(GROUP_NAME_MAX),
+                    topic: "t".repeat(GROUP_TOPIC_MAX),
+                    picture: vec![7; picture].into(),
+                }),
+            )
         };
         // What MLS and the padding add is a few hundred bytes.
         assert!(state(GROUP_PICTURE_MAX).encode().unwrap().len() + 4 * 1024 < BODY_MAX);

@@ -84,8 +84,16 @@ pub const PREVIEW_MAX: usize = 16 * 1024;
 pub const TEXT_MAX: usize = 32 * 1024;
 /// Longest of what a device tells the others of its account in one message, in bytes.
 pub const OWN_DEVICES_MAX: usize = 48 * 1024;
+/// People named in one text.
+pub const MENTIONS_MAX: usize = 50;
 /// Longest emoji of a reaction, in bytes.
 pub const EMOJI_MAX: usize = 32;
+/// Longest question of a poll, in bytes.
+pub const POLL_QUESTION_MAX: usize = 1_024;
+/// Options of one poll.
+pub const POLL_OPTIONS_MAX: usize = 20;
+/// Longest option of a poll, in bytes.
+pub const POLL_OPTION_MAX: usize = 256;
 /// Longest name of a group, in bytes.
 pub const GROUP_NAME_MAX: usize = 128;
 /// Longest text of what a group is about, in bytes.

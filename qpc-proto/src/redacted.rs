@@ -33,7 +33,10 @@ redacted!(
     v1::WelcomeNotice,
     v1::Text,
     v1::Edit,
+    v1::Mention,
     v1::Reaction,
+    v1::Poll,
+    v1::Vote,
     v1::Attachment,
     v1::GroupState,
     v1::GroupLinks,
@@ -44,4 +47,7 @@ redacted!(
     v1::HistoryPage,
     v1::HistoryConversation,
     v1::HistoryMessage,
+    v1::MessageState,
+    v1::EmojiState,
+    v1::VoteState,
 );

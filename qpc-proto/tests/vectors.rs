@@ -24,7 +24,7 @@ use prost::Message;
 use qpc_proto::{
     address::{Address, Domain},
     chain::{ChainValue, Digest, EntryContent, EntryKind, Header, LogEntry},
-    content::{Content, Kind},
+    content::{Content, Kind, Mention, Words},
     continuation::Continued,
     frame,
     id::{ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
@@ -124,7 +124,8 @@ fn log_entry() -> LogEntry {
 
 /// What is inside logs, inboxes, messages and group contexts.
 fn inner() -> Vec<(&'static str, Vec<u8>)> {
-    let content = |kind| Content { sent_ms: 1_700_000_000_000, reply_to: Some(message()), kind }.encode().unwrap();
+    let content =
+        |kind| Content { reply_to: Some(message()), ..Content::new(1_700_000_000_000, kind) }.encode().unwrap();
     let mut roles = RoleTable::owned_by(alice());
     roles.set(Address::parse("bob@chat.example").unwrap(), Role::Admin);
     vec![
@@ -177,9 +178,33 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                 .encode_to_vec(),
         ),
         ("Content.text", content(Kind::Text("hello".into()))),
+        (
+            "Content.text forwarded",
+            Content { forwarded: true, ..Content::new(1_700_000_000_000, Kind::Text("hello".into())) }
+                .encode()
+                .unwrap(),
+        ),
+        (
+            "Content.text with mention",
+            content(Kind::Text(Words {
+                text: "hello @alice".into(),
+                mentions: vec![Mention { address: alice(), place: 6..12 }],
+            })),
+        ),
         ("Content.edit", content(Kind::Edit(message(), "hallo".into()))),
         ("Content.delete", content(Kind::Delete(message()))),
         ("Content.reaction", content(Kind::Reaction { to: message(), emoji: "👍".into(), removed: false })),
+        ("Content.pin", content(Kind::Pin { id: message(), removed: false })),
+        (
+            "Content.poll",
+            content(Kind::Poll(v1::Poll {
+                question: "tea?".into(),
+                options: vec!["yes".into(), "no".into()],
+                several: false,
+            })),
+        ),
+        ("Content.vote", content(Kind::Vote(message(), vec![1]))),
+        ("Content.poll_close", content(Kind::PollClose(message()))),
         ("Content.receipt", content(Kind::Receipt(message(), v1::ReceiptKind::Read))),
         (
             "Content.attachment",
@@ -256,10 +281,36 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                         body: "hello".into(),
                         unread: true,
                         content: Bytes::new(),
+                        state: None,
                     }],
                     last: true,
                     in_part: false,
                 }),
+            })),
+        ),
+        (
+            "Content.own_devices with what became of a message",
+            content(Kind::OwnDevices(v1::OwnDevices {
+                history: Some(v1::HistoryPage {
+                    messages: vec![v1::HistoryMessage {
+                        state: Some(v1::MessageState {
+                            edited_ms: 1_700_000_000_000,
+                            deleted_by: alice().to_string(),
+                            reply_to: message().to_bytes(),
+                            forwarded: true,
+                            mentions: vec![v1::Mention { address: alice().to_string(), start: 6, length: 6 }],
+                            reactions: vec![v1::EmojiState {
+                                emoji: "👍".into(), accounts: vec![alice().to_string()]
+                            }],
+                            pinned: true,
+                            votes: vec![v1::VoteState { account: alice().to_string(), choices: vec![1] }],
+                            poll_closed: true,
+                        }),
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                }),
+                ..Default::default()
             })),
         ),
         (

@@ -115,6 +115,8 @@ mod repair;
 mod restored;
 #[path = "server/restored_nodes.rs"]
 mod restored_nodes;
+#[path = "server/rich.rs"]
+mod rich;
 #[path = "server/roaming.rs"]
 mod roaming;
 #[path = "server/roots.rs"]

@@ -24,7 +24,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, group_link, message, missed, outbox, pending, picture, release, report, reported,
+        ending, group_link, message, missed, outbox, own_change, pending, picture, release, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -287,7 +287,7 @@ pub(crate) fn describe_group(tx: &Transaction<'_>, conversation: &Conversation) 
     let (name, topic) = (conversation.title.clone(), conversation.topic.clone());
     let picture = picture::get(tx, conversation.local)?.unwrap_or_default().into();
     let state = v1::GroupState { name, topic, picture };
-    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::GroupState(state) };
+    let content = Content::new(fresh::now_ms(), Said::GroupState(state));
     let content = content.encode().map_err(|_| StoreError::Corrupt("a group's title"))?;
     outbox::put(tx, conversation.local, fresh::message_id()?, &content)?;
     links::tell_links(tx, conversation)
@@ -400,6 +400,11 @@ pub(crate) fn refuse(
 ) -> Result<(), StoreError> {
     release::note(tx, id)?;
     outbox::remove(tx, id)?;
+    super::changed::refused(tx, id, out)?;
+    // Nobody gets what they change.
+    for change in own_change::of_target(tx, id)? {
+        refuse(tx, change, reason, out)?;
+    }
     let (id, reason) = (id.to_string(), Some(reason.to_owned()));
     out.events.push(Event::Outbox { id, state: OutboxState::Refused, reason });
     Ok(())

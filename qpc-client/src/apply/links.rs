@@ -110,7 +110,7 @@ pub(crate) fn tell_links(tx: &Transaction<'_>, conversation: &Conversation) -> R
     }
     let links = links.iter().map(group_link::GroupLink::to_wire).collect();
     let kind = Said::GroupLinks(v1::GroupLinks { links });
-    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind };
+    let content = Content::new(fresh::now_ms(), kind);
     let content = content.encode().map_err(|_| StoreError::Corrupt("more links than a group can have"))?;
     outbox::put(tx, conversation.local, fresh::message_id()?, &content)
 }

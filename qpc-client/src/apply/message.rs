@@ -21,7 +21,7 @@ use crate::{
         entry::Promise,
         message::{self, New},
         outbox::{self, Outgoing},
-        release, undescribed,
+        own_change, poll, release, undescribed,
     },
     words::{KNOWN_NOT, PICTURED, describe},
 };
@@ -85,7 +85,12 @@ impl<'b> Batch<'b> {
                 return if among_us { self.own_devices(log, from.device(), told) } else { Ok(()) };
             }
             Ok(Content { kind: Said::GroupLinks(told), .. }) => return self.group_links(log, &sender, told),
-            Ok(content) => (content.kind.name(), describe(&content.kind)),
+            Ok(content) => {
+                if self.changes(log, entry, content, &sender)? {
+                    return if own { Ok(()) } else { Ok(self.peer_spoke(log)?) };
+                }
+                (content.kind.name(), describe(&content.kind))
+            }
             Err(_) => (Said::Unknown.name(), KNOWN_NOT.to_owned()),
         };
         let mut shown = own;
@@ -127,6 +132,12 @@ impl<'b> Batch<'b> {
         if let Some(local) = inserted {
             if let Ok(Content { kind: Said::Attachment(told), .. }) = &content {
                 attachment::put(self.tx, log.conversation.local, entry.id, told)?;
+            }
+            if let Ok(content) = &content {
+                if let Said::Poll(poll) = &content.kind {
+                    poll::put(self.tx, log.conversation.local, entry.id, poll)?;
+                }
+                message::refer(self.tx, local, content, &self.me.address().to_string())?;
             }
             self.out.events.push(Event::Message(message::get(self.tx, local)?));
         }
@@ -171,9 +182,14 @@ impl<'b> Batch<'b> {
                 if outgoing.leave {
                     change::end(self.tx, &log.conversation, &mut log.group, &mut self.out)?;
                 }
+                self.own_change(log, entry.id)?;
                 return Ok(Step::On);
             }
-        } else if promise == Promise::Kept || message::is_own(self.tx, log.conversation.local, entry.id)? {
+        } else if promise == Promise::Kept
+            || message::is_own(self.tx, log.conversation.local, entry.id)?
+            || own_change::is_there(self.tx, entry.id)?
+        {
+            self.own_change(log, entry.id)?;
             return Ok(Step::On);
         }
         self.not_of_this_home(log)?;
@@ -281,6 +297,7 @@ pub(crate) fn sent(
     {
         conversation::describe(tx, conversation.local, Some(seq), &state)?;
     }
+    own_change::stored(tx, outgoing.id, seq)?;
     if let Some(told) = message::stored(tx, conversation.local, outgoing.id, seq)? {
         out.events.push(Event::Message(told));
     }

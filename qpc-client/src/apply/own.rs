@@ -144,7 +144,7 @@ impl<'b> Batch<'b> {
         if !missed && messages::begins_before(self.tx, conversation.local, Seq(told.seq))? {
             return Ok(false);
         }
-        let own = told.sender == self.me.address().to_string();
-        history::take(self.tx, conversation.local, id, own, told)
+        let me = self.me.address().to_string();
+        history::take(self.tx, conversation.local, id, (told.sender == me, &me), told)
     }
 }

@@ -1,6 +1,7 @@
 //! Two people, a hub that a test can make lie, and what they make of what it shows them.
 
 mod anew;
+mod changed;
 mod continued;
 mod ending;
 mod history;
@@ -92,7 +93,11 @@ impl Desk {
 
     /// Encrypts a text as the driver would, and gives the body and id.
     fn seal(&mut self, name: &ConversationName, text: &str) -> (Vec<u8>, MessageId) {
-        let content = Content { sent_ms: 1, reply_to: None, kind: Said::Text(text.into()) }.encode().unwrap();
+        self.seal_content(name, &Content::new(1, Said::Text(text.into())))
+    }
+
+    fn seal_content(&mut self, name: &ConversationName, content: &Content) -> (Vec<u8>, MessageId) {
+        let content = content.encode().unwrap();
         let id = fresh::message_id().unwrap();
         let body = self.tx(|tx, me| me.with_mls(tx, |mls| mls.group(name).encrypt(id, &content).unwrap().bytes));
         (body, id)

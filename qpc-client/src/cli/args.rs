@@ -4,13 +4,17 @@
 //! shells); [`settings`](super::settings) resolves the rest. Nothing is hidden.
 
 mod file;
+mod message;
 
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(super) use self::file::FileVerb;
+pub(super) use self::{
+    file::FileVerb,
+    message::{Ballot, Of},
+};
 use super::exit::Exit;
 
 /// End-to-end encrypted chat over QUIC.
@@ -119,12 +123,90 @@ pub(super) enum Verb {
         /// The message; `-` sends each line of standard input as one.
         #[arg(value_name = "TEXT|-", allow_hyphen_values = true)]
         text: String,
+        /// The message that it answers: `last`, `mine`, or the end of its id.
+        #[arg(long, value_name = "MSG")]
+        reply_to: Option<String>,
     },
+    /// Replace the words of a message of yours, or the caption of a file.
+    #[command(after_help = "Example: qpc-client edit bob mine 'see you at eight'")]
+    Edit {
+        #[command(flatten)]
+        of: Of,
+        /// What it says from now on.
+        #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+        text: String,
+    },
+    /// Delete a message for everybody: yours, or in a group that you own or administer anybody's.
+    #[command(after_help = "Example: qpc-client delete bob 9e44")]
+    Delete {
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Put an emoji on a message, or take it away.
+    #[command(after_help = "Example: qpc-client react friends last 👍")]
+    React {
+        #[command(flatten)]
+        of: Of,
+        /// One emoji.
+        #[arg(value_name = "EMOJI")]
+        emoji: String,
+        /// Take it away.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Send a text or a file on to somebody else, marked as forwarded; who had said it is not told.
+    #[command(after_help = "Example: qpc-client forward bob last friends")]
+    Forward {
+        /// Where it is: a name, name@domain, or a group's name.
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// Which: `last`, `mine`, or the end of its id, at least 4 digits (`history --ids` shows it).
+        #[arg(value_name = "MSG")]
+        message: String,
+        /// To whom.
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+    /// Keep a message in view of everybody; in a group owners and admins may.
+    #[command(after_help = "Example: qpc-client pin friends last")]
+    Pin(Of),
+    /// Take a pin away.
+    #[command(after_help = "Example: qpc-client unpin friends 9e44")]
+    Unpin(Of),
+    /// List the messages that are pinned in a conversation.
+    #[command(after_help = "Example: qpc-client pins friends")]
+    Pins {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+    /// Ask a question with 2 to 20 answers to choose from.
+    #[command(after_help = "Example: qpc-client poll friends 'When?' Friday Saturday --several")]
+    Poll {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+        /// The question.
+        #[arg(value_name = "QUESTION")]
+        question: String,
+        /// The answers.
+        #[arg(value_name = "ANSWER", required = true)]
+        options: Vec<String>,
+        /// Several can be chosen.
+        #[arg(long)]
+        several: bool,
+    },
+    /// Choose in a poll; your last vote counts.
+    #[command(after_help = "Example: qpc-client vote friends last 2")]
+    Vote(Ballot),
     /// Print the messages that are waiting, and end.
     Listen {
         /// Go on printing messages as they arrive, until stopped.
         #[arg(long, short)]
         follow: bool,
+        /// With --json, print a message once more when it is changed, as it is then, with `"event":"changed"`.
+        #[arg(long, requires = "follow")]
+        changes: bool,
     },
     /// Print the last messages of a conversation from the local store.
     History {
@@ -134,6 +216,9 @@ pub(super) enum Verb {
         /// At most this many.
         #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
+        /// With the end of each message's id, by which other commands name it.
+        #[arg(long)]
+        ids: bool,
     },
     /// Files in conversations: encrypted before they leave, kept by the server as long as it keeps messages.
     File {

@@ -82,11 +82,20 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         Verb::Account { verb: AccountVerb::Delete } => Command::AccountDelete {
             password: passwords(1).await?.existing("The password, to delete the account for good: ").await?,
         },
+        Verb::Pins { to } => Command::Pins { to },
         Verb::Register { .. }
         | Verb::Login { .. }
         | Verb::Logout
         | Verb::Chat { .. }
         | Verb::Send { .. }
+        | Verb::Edit { .. }
+        | Verb::Delete { .. }
+        | Verb::React { .. }
+        | Verb::Forward { .. }
+        | Verb::Pin(_)
+        | Verb::Unpin(_)
+        | Verb::Poll { .. }
+        | Verb::Vote(_)
         | Verb::Listen { .. }
         | Verb::File { .. }
         | Verb::History { .. }

@@ -6,6 +6,7 @@
 mod act;
 mod completion;
 mod console;
+mod deed;
 mod files;
 mod place;
 mod room;

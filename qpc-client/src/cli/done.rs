@@ -52,6 +52,16 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::Alarms
         | Command::Conversations
         | Command::Send { .. }
+        | Command::Reply { .. }
+        | Command::Edit { .. }
+        | Command::Delete { .. }
+        | Command::React { .. }
+        | Command::Forward { .. }
+        | Command::Pin { .. }
+        | Command::Pins { .. }
+        | Command::Poll { .. }
+        | Command::Vote { .. }
+        | Command::ClosePoll { .. }
         | Command::FileSend { .. }
         | Command::Files { .. }
         | Command::FileGet { .. }

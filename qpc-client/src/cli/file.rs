@@ -2,6 +2,8 @@
 
 mod send;
 
+pub(super) use self::send::wait;
+
 use std::path::{self, Path, PathBuf};
 
 use qpc_client::{

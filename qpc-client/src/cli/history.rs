@@ -22,18 +22,27 @@ struct Page {
     before: Option<i64>,
 }
 
-/// Prints the last `limit` messages, oldest first.
+/// Prints the last `limit` messages, oldest first, with the ends of their `ids` or without.
 ///
 /// # Errors
 /// A [`Failure`] as the library or the output has it.
-pub(super) async fn history(seat: &mut Seat, screen: &Screen, to: String, limit: u32) -> Result<(), Failure> {
+pub(super) async fn history(
+    seat: &mut Seat,
+    screen: &Screen,
+    to: String,
+    (limit, ids): (u32, bool),
+) -> Result<(), Failure> {
     let pages = pages(seat, &to, limit).await?;
     let render = Render::new(screen, &seat.address().await);
     let mut printed = false;
     for page in pages.into_iter().rev() {
         for message in read(seat, &to, page).await? {
             printed = true;
-            if screen.json { screen.object(&message)? } else { screen.data(&render.message(&message))? }
+            match (screen.json, ids) {
+                (true, _) => screen.object(&message)?,
+                (false, true) => screen.data(&render.message_named(&message))?,
+                (false, false) => screen.data(&render.message(&message))?,
+            }
         }
     }
     if let Some(nothing) = render::nothing(&Outcome::Messages { messages: Vec::new() }).filter(|_| !printed) {

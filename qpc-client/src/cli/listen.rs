@@ -20,6 +20,8 @@ const PAGE: u32 = 100;
 pub(super) enum What {
     /// Messages alone.
     Messages,
+    /// In JSON also messages that were changed, as they are then, each with the word `changed`.
+    Changes,
     /// In JSON every event, each with its kind; for people the same as notes.
     Everything,
 }
@@ -136,7 +138,8 @@ impl Listening<'_> {
             self.alarms.push(text.clone());
         }
         if self.screen.json {
-            if self.what == What::Everything {
+            let changed = self.what == What::Changes && matches!(event, Event::Changed(_));
+            if self.what == What::Everything || changed {
                 self.screen.object(&event)?;
             } else if let Event::Alarm { text } = event {
                 self.screen.note(&text);
@@ -164,7 +167,7 @@ impl Listening<'_> {
             for message in messages {
                 match (self.screen.json, self.what) {
                     (false, _) => self.screen.data(&self.render.message_anywhere(&message))?,
-                    (true, What::Messages) => self.screen.object(&message)?,
+                    (true, What::Messages | What::Changes) => self.screen.object(&message)?,
                     (true, What::Everything) => self.screen.object(&Event::Message(message.clone()))?,
                 }
                 self.seat.insist(Command::MarkShown { to: None, local: message.local }).await?;

@@ -107,7 +107,7 @@ mod tests {
             ".TH qpc-client 1",
             "\\fBregister <NAME> [\\-\\-passphrase]\\fR",
             "\\fBgroup create <NAME> [MEMBER]... [\\-\\-suite <SUITE>]\\fR",
-            "\\fBhistory <TO> [\\-\\-limit <N>]\\fR",
+            "\\fBhistory <TO> [\\-\\-limit <N>] [\\-\\-ids]\\fR",
             "\\fBpassword change\\fR",
             "\\fB77\\fR",
             "QPC_AUTH_TOKEN_FILE",

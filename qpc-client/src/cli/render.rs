@@ -2,12 +2,13 @@
 //!
 //! Every piece of text that a person or a server wrote goes through [`terminal`] here, once.
 
+mod message;
 mod qr;
 mod verification;
 
 use qpc_client::api::{
-    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Message, Moved,
-    OutboxState, Outcome, Status, Waiting, Whoami, shown_size,
+    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Moved, OutboxState,
+    Outcome, Status, Waiting, Whoami, shown_size,
 };
 
 use super::{
@@ -58,39 +59,6 @@ impl Render {
 
     fn names(&self, addresses: &[String]) -> String {
         addresses.iter().map(|a| self.name(a)).collect::<Vec<_>>().join(", ")
-    }
-
-    /// A message in its own conversation.
-    pub(super) fn message(&self, message: &Message) -> String {
-        self.spoken(message, None)
-    }
-
-    /// A message among those of other conversations.
-    pub(super) fn message_anywhere(&self, message: &Message) -> String {
-        let place = if message.own {
-            Some(format!("to {}", self.name(&message.title)))
-        } else if message.title == message.sender {
-            None
-        } else {
-            Some(format!("in {}", self.name(&message.title)))
-        };
-        self.spoken(message, place)
-    }
-
-    fn spoken(&self, message: &Message, place: Option<String>) -> String {
-        let time = self.paint.dim(&self.clock.local(&message.time));
-        let place = place.map(|place| format!(" {}", self.paint.dim(&place))).unwrap_or_default();
-        let body = terminal::body(&message.body, "      ");
-        let sender = if message.own { "you".to_owned() } else { self.name(&message.sender) };
-        let sender = self.paint.bold(&sender);
-        match message.kind.as_str() {
-            "text" => format!("{time} {sender}{place}: {body}"),
-            "attachment" if message.file.is_some() => {
-                format!("{time} {sender}{place} [file {}]: {body}", short(&message.id))
-            }
-            "notice" => format!("{time}{place} {}", self.paint.dim(&format!("* {body}"))),
-            kind => format!("{time} {sender}{place} [{}]: {body}", terminal::line(kind)),
-        }
     }
 
     /// All lines of what a command gave.
@@ -206,6 +174,8 @@ impl Render {
             | Event::Read { .. }
             | Event::History { complete: false, .. }
             | Event::Outbox { state: OutboxState::Sent | OutboxState::Queued, .. } => None,
+            Event::Changed(message) if message.own => None,
+            Event::Changed(message) => Some(format!("changed: {}", self.message_anywhere(message))),
             Event::History { messages, complete: true } => Some(self.history(*messages)),
             Event::Outbox { state: OutboxState::Waiting, reason, .. } => {
                 Some(format!("a message waits{}", because(reason)))

@@ -28,8 +28,14 @@ const LONG_INPUT: u64 = 20;
 ///
 /// # Errors
 /// A [`Failure`]: what was refused or waits, an unreachable server, input that is no message.
-pub(super) async fn send(seat: &mut Seat, screen: &Screen, to: String, text: String) -> Result<(), Failure> {
+pub(super) async fn send(
+    seat: &mut Seat,
+    screen: &Screen,
+    to: String,
+    (text, reply_to): (String, Option<String>),
+) -> Result<(), Failure> {
     let mut sending = Sending::new(seat, screen, to).await;
+    sending.reply_to = reply_to;
     let input = if text == "-" {
         sending.lines().await
     } else if text.len() > TEXT_MAX {
@@ -37,12 +43,45 @@ pub(super) async fn send(seat: &mut Seat, screen: &Screen, to: String, text: Str
     } else if text.is_empty() {
         Err(Failure::data("the message is empty"))
     } else {
-        sending.queue(text).await
+        sending.say(text).await
     };
     // Even if the input ended badly: what was queued before is sent, and reported first.
     let sent = if sending.queued > 0 { sending.finish().await } else { Ok(()) };
     screen.progress("");
     input.and(sent)
+}
+
+/// Does one thing to what was said, and waits as `send` does. `done` is what to tell the person.
+///
+/// # Errors
+/// A [`Failure`], as of [`send`].
+pub(super) async fn change(
+    seat: &mut Seat,
+    screen: &Screen,
+    to: String,
+    (command, done): (Command, &str),
+) -> Result<(), Failure> {
+    let mut sending = Sending::new(seat, screen, to).await;
+    sending.done = Some(done.to_owned());
+    sending.queue(command).await?;
+    if sending.queued > 0 { sending.finish().await } else { Ok(()) }
+}
+
+/// Waits as `send` does for what was queued otherwise. `done` is what to tell the person.
+///
+/// # Errors
+/// A [`Failure`], as of [`send`].
+pub(super) async fn wait(
+    seat: &mut Seat,
+    screen: &Screen,
+    to: String,
+    (id, done): (String, &str),
+) -> Result<(), Failure> {
+    let mut sending = Sending::new(seat, screen, to).await;
+    sending.done = Some(done.to_owned());
+    sending.pending.insert(id);
+    sending.queued = 1;
+    sending.finish().await
 }
 
 /// What `--json` tells of a message.
@@ -59,6 +98,10 @@ struct Sending<'a> {
     screen: &'a Screen,
     render: Render,
     to: String,
+    /// What the messages answer.
+    reply_to: Option<String>,
+    /// What to tell the person, where it is no message.
+    done: Option<String>,
     /// Queued, and nothing heard of them yet.
     pending: HashSet<String>,
     waiting: HashSet<String>,
@@ -77,6 +120,8 @@ impl<'a> Sending<'a> {
             screen,
             render,
             to,
+            reply_to: None,
+            done: None,
             pending: HashSet::new(),
             waiting: HashSet::new(),
             queued: 0,
@@ -96,7 +141,7 @@ impl<'a> Sending<'a> {
                     None => return Ok(()),
                     // An empty message says nothing: blank lines are what separates things in files.
                     Some(Ok(line)) if line.is_empty() => {}
-                    Some(Ok(line)) => self.queue(line).await?,
+                    Some(Ok(line)) => self.say(line).await?,
                     Some(Err(error)) => {
                         return Err(Failure::data(error.to_string())
                             .next("the lines before it were sent; nothing after it was read"));
@@ -109,14 +154,25 @@ impl<'a> Sending<'a> {
         }
     }
 
-    async fn queue(&mut self, text: String) -> Result<(), Failure> {
-        let send = Command::Send { to: self.to.clone(), text };
+    async fn say(&mut self, text: String) -> Result<(), Failure> {
+        let to = self.to.clone();
+        let command = match self.reply_to.clone() {
+            Some(message) => Command::Reply { to, message, text },
+            None => Command::Send { to, text },
+        };
+        self.queue(command).await
+    }
+
+    async fn queue(&mut self, send: Command) -> Result<(), Failure> {
         let mut queued = self.seat.execute(send.clone()).await;
         // A full outbox has room again as soon as the server takes what is in it, if it does.
         if matches!(queued, Err(CommandError::TryLater { .. })) && self.flush().await.is_ok() {
             queued = self.seat.execute(send).await;
         }
         let queued = queued.map_err(|error| kept(error.into()))?;
+        if let Outcome::Done { note: Some(note) } = &queued {
+            self.screen.note(note);
+        }
         if let Outcome::Queued { id } = queued {
             if self.queued == 0 {
                 self.warn().await;
@@ -152,6 +208,7 @@ impl<'a> Sending<'a> {
             Notice::Lagged
             | Notice::Event(
                 Event::Message(_)
+                | Event::Changed(_)
                 | Event::Transfer(_)
                 | Event::Contact { .. }
                 | Event::Verification { .. }
@@ -297,6 +354,10 @@ impl<'a> Sending<'a> {
         self.screen.progress("");
         let to = self.render.name(&self.to);
         self.screen.done(&match self.queued {
+            _ if self.done.is_some() => {
+                let done = self.done.as_deref().unwrap_or_default();
+                format!("{done} in the conversation with {to}: the server has stored it")
+            }
             1 => format!("sent to {to}: the server has stored it"),
             n => format!("sent to {to}: the server has stored {n} messages"),
         });

@@ -23,7 +23,7 @@ use crate::{
     api::{CommandError, Direction, Outcome, Place, Saved},
     blob::{Checker, FORMAT, Opener},
     core::{Core, Line, internal},
-    files::{self, Files, SaveError, SpoolError},
+    files::{self, Files, SaveError, SpoolError, Spooled},
     fresh,
     store::{
         attachment::{self, Attachment},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Longest caption, in bytes: with name and preview it fits into one message, and into one page for another device.
-const CAPTION_MAX: usize = 4 * 1024;
+pub(super) const CAPTION_MAX: usize = 4 * 1024;
 /// How long a connection that was lost may take to come back, and a server to be less busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause after a refusal that passes, where the server names no longer one.
@@ -54,12 +54,27 @@ pub(super) async fn send(core: &Arc<Core>, to: String, path: &str, caption: Stri
     core.store.run(move |tx| talk::writable(tx, &me, &asked, most).map(drop)).await?;
     let id = fresh::message_id().map_err(|error| internal(&error))?;
     let spooling = tokio::task::spawn_blocking(move || files::spool(&files, &source, id));
-    let mut spooled = spooling.await.map_err(|error| internal(&error))?.map_err(|error| match error {
-        SpoolError::Write(_) | SpoolError::Randomness(_) => internal(&error),
-        error => usage(format!("{path} is not sent: {error}")),
-    })?;
+    let spooled = spooling.await.map_err(|error| internal(&error))?.map_err(|error| not_spooled(path, &error))?;
+    queue(core, to, (id, false), spooled, caption).await
+}
+
+fn not_spooled(what: &str, error: &SpoolError) -> CommandError {
+    match error {
+        SpoolError::Write(_) | SpoolError::Randomness(_) => internal(error),
+        error => usage(format!("{what} is not sent: {error}")),
+    }
+}
+
+/// Queues a file that lies in the home, with its message.
+async fn queue(
+    core: &Arc<Core>,
+    to: String,
+    (id, forwarded): (MessageId, bool),
+    mut spooled: Spooled,
+    caption: String,
+) -> Result<Outcome, CommandError> {
     let told = v1::Attachment { caption, ..spooled.told.clone() };
-    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::Attachment(told.clone()) };
+    let content = Content { forwarded, ..Content::new(fresh::now_ms(), Said::Attachment(told.clone())) };
     let (name, digest) = (spooled.name.clone(), spooled.digest);
     talk::queue(core, to, id, content, move |tx, conversation| {
         attachment::put(tx, conversation.local, id, &told)?;
@@ -68,6 +83,41 @@ pub(super) async fn send(core: &Arc<Core>, to: String, path: &str, caption: Stri
         Ok(())
     })
     .await
+}
+
+/// Sends a file of a message on: fetched, and encrypted and sent anew, because who is in the other conversation may not read
+/// what lies in this one.
+pub(super) async fn forward(core: &Arc<Core>, file: MessageId, to: String) -> Result<Outcome, CommandError> {
+    let files = files(core)?;
+    let (me, asked, most) = (core.me.clone(), to.clone(), core.outbox_max);
+    core.store.run(move |tx| talk::writable(tx, &me, &asked, most).map(drop)).await?;
+    let (file, blob) = find(core, &file.to_string()).await?;
+    let (local, named) = (file.conversation, file.id);
+    let told = core.store.run(move |tx| attachment::told(tx, local, named.as_bytes())).await?;
+    let told = told.ok_or_else(|| usage("the file is not there any more"))?;
+    let opener = opener(&file)?;
+    let Some(_fetching) = core.fetch(file.digest) else {
+        return Err(CommandError::TryLater { message: "this file is being fetched already".into() });
+    };
+    let _turn = core.fetches.acquire().await.map_err(|error| internal(&error))?;
+    fetch(core, &files, (&file, &blob), &opener).await?;
+    let id = fresh::message_id().map_err(|error| internal(&error))?;
+    let part = files.part(&file.digest);
+    let sealing = tokio::task::spawn_blocking(move || {
+        let sealed = files::seal_again(&files, &part, &opener, told, id);
+        files::forget(&part);
+        sealed
+    });
+    let spooled = sealing.await.map_err(|error| internal(&error))?;
+    let spooled = spooled.map_err(|error| not_spooled(&file.file_name, &error))?;
+    queue(core, to, (id, true), spooled, String::new()).await
+}
+
+fn opener(file: &Attachment) -> Result<Opener, CommandError> {
+    let opener = (file.format == FORMAT).then(|| Opener::new(&file.key, file.size, file.blob_size)).flatten();
+    opener.ok_or_else(|| {
+        denied("it can't be opened: what was said of it is wrong, or of a later version of this program")
+    })
 }
 
 /// The last files of a conversation.
@@ -89,10 +139,7 @@ pub(super) async fn get(core: &Arc<Core>, id: &str, place: Place) -> Result<Outc
         return Err(not_saved(&SaveError::Exists(path)));
     }
     let (file, blob) = find(core, id).await?;
-    let opener = (file.format == FORMAT).then(|| Opener::new(&file.key, file.size, file.blob_size)).flatten();
-    let opener = opener.ok_or_else(|| {
-        denied("it can't be opened: what was said of it is wrong, or of a later version of this program")
-    })?;
+    let opener = opener(&file)?;
     let Some(_fetching) = core.fetch(file.digest) else {
         return Err(CommandError::TryLater { message: "this file is being fetched already".into() });
     };

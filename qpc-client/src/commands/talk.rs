@@ -11,7 +11,7 @@ use qpc_proto::{
 use rusqlite::Transaction;
 
 use super::{
-    done,
+    done, mention, refer,
     target::{self, Target},
     usage, verify,
 };
@@ -35,11 +35,34 @@ const PAGE_MAX: u32 = 1_000;
 
 /// Puts a message into the outbox.
 pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<Outcome, CommandError> {
+    say(core, to, text, None).await
+}
+
+/// The same, as an answer.
+pub(super) async fn reply(
+    core: &Arc<Core>,
+    to: String,
+    message: String,
+    text: String,
+) -> Result<Outcome, CommandError> {
+    let (me, of) = (core.me.clone(), to.clone());
+    let target = core
+        .store
+        .run(move |tx| {
+            let of = target::existing(tx, &me, &of)?;
+            refer::find(tx, &of, &message)
+        })
+        .await?;
+    let id = refer::id(&target)?;
+    say(core, to, text, Some(id)).await
+}
+
+async fn say(core: &Arc<Core>, to: String, text: String, reply_to: Option<MessageId>) -> Result<Outcome, CommandError> {
     if text.len() > TEXT_MAX {
         return Err(usage(format!("a message has at most {TEXT_MAX} bytes")));
     }
     let id = fresh::message_id().map_err(|error| internal(&error))?;
-    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::Text(text) };
+    let content = Content { reply_to, ..Content::new(fresh::now_ms(), Said::Text(text.into())) };
     queue(core, to, id, content, |_, _| Ok(())).await
 }
 
@@ -51,13 +74,14 @@ pub(super) async fn queue(
     content: Content,
     beside: impl FnOnce(&Transaction<'_>, &Conversation) -> Result<(), StoreError> + Send + 'static,
 ) -> Result<Outcome, CommandError> {
-    let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
     let (me, teller, most) = (core.me.clone(), Arc::clone(core), core.outbox_max);
     core.store
         .run_and(
             move |tx| {
                 let conversation = writable(tx, &me, &to, most)?;
-                message::insert(
+                let content = naming(tx, &me, &conversation, content)?;
+                let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
+                let inserted = message::insert(
                     tx,
                     &message::New {
                         conversation: conversation.local,
@@ -71,6 +95,9 @@ pub(super) async fn queue(
                         shown: true,
                     },
                 )?;
+                if let Some(local) = inserted {
+                    message::refer(tx, local, &content, &me.address().to_string())?;
+                }
                 outbox::put(tx, conversation.local, id, &encoded)?;
                 beside(tx, &conversation)?;
                 Ok::<_, CommandError>(conversation)
@@ -89,6 +116,25 @@ pub(super) async fn queue(
         )
         .await?;
     Ok(Outcome::Queued { id: id.to_string() })
+}
+
+/// A text with the members that it names. Who was named before it was forwarded is not called again.
+fn naming(tx: &Transaction<'_>, me: &Me, of: &Conversation, content: Content) -> Result<Content, CommandError> {
+    let kind = match content.kind {
+        Said::Text(words) if !content.forwarded && words.text.contains('@') => {
+            Said::Text(mention::find(words.text, &mention::members(tx, me, of)?, &me.address().domain))
+        }
+        kind => kind,
+    };
+    Ok(Content { kind, ..content })
+}
+
+/// Something more may be put into the outbox for a conversation.
+pub(super) fn takes_more(tx: &Transaction<'_>, of: &Conversation, most: u64) -> Result<(), CommandError> {
+    if outbox::is_full(tx, most)? {
+        return Err(full(most));
+    }
+    may_write(tx, of)
 }
 
 /// The conversation that a person means, if something may be put into the outbox for it.

@@ -199,7 +199,7 @@ fn answer(tx: &Transaction<'_>, personal: Local, reading: bool) -> Result<Option
 }
 
 fn say(tx: &Transaction<'_>, personal: Local, told: v1::OwnDevices) -> Result<(), StoreError> {
-    let content = Content { sent_ms: fresh::now_ms(), reply_to: None, kind: Said::OwnDevices(told) };
+    let content = Content::new(fresh::now_ms(), Said::OwnDevices(told));
     let content = content.encode().map_err(|_| StoreError::Corrupt("more than devices can tell each other at once"))?;
     outbox::put(tx, personal, fresh::message_id()?, &content)
 }

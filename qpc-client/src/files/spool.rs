@@ -44,6 +44,11 @@ pub(crate) struct Spooled {
 }
 
 impl Spooled {
+    /// One of which nothing is told yet.
+    pub(super) fn new(path: PathBuf, name: String) -> Self {
+        Self { path, kept: false, name, told: v1::Attachment::default(), digest: [0; 32] }
+    }
+
     /// Somebody knows of it from now on.
     pub(crate) fn keep(&mut self) {
         self.kept = true;
@@ -84,7 +89,7 @@ pub(crate) fn spool(files: &Files, source: &Path, id: MessageId) -> Result<Spool
     let copy = id.to_string();
     let path = dir.join(&copy);
     let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(SpoolError::Write)?;
-    let mut spooled = Spooled { path, kept: false, name: copy, told: v1::Attachment::default(), digest: [0; 32] };
+    let mut spooled = Spooled::new(path, copy);
     seal(&mut sealer, &mut file, out)?;
     sync_dir(&dir).map_err(SpoolError::Write)?;
     spooled.digest = sealer.digest();

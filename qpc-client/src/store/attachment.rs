@@ -54,6 +54,13 @@ pub(crate) fn put(
     Ok(())
 }
 
+/// Forgets the file of a message that was deleted: where it lies, its key, its preview.
+pub(super) fn remove(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM attachment WHERE conversation = ?1 AND id = ?2")?
+        .execute((conversation, id.as_bytes()))?;
+    Ok(())
+}
+
 /// As another device of the account is told, which has the caption in the message's text.
 pub(crate) fn told(tx: &Transaction<'_>, conversation: Local, id: &[u8]) -> Result<Option<v1::Attachment>, StoreError> {
     let mut select = tx.prepare_cached("SELECT * FROM attachment WHERE conversation = ?1 AND id = ?2")?;

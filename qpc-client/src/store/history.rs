@@ -10,8 +10,9 @@ use rusqlite::{OptionalExtension, Transaction};
 use super::{
     Local, StoreError, attachment,
     conversation::Kind,
+    details,
     due::{self, What},
-    missed, row,
+    missed, orphan, row,
 };
 use crate::fresh;
 
@@ -44,6 +45,7 @@ pub(crate) fn answered(tx: &Transaction<'_>, begin_ms: u64) -> Result<(), StoreE
     tx.execute("DELETE FROM history_wanted", [])?;
     tx.execute("DELETE FROM history_in_part", [])?;
     missed::told(tx)?;
+    orphan::forget(tx)?;
     tx.execute(
         "UPDATE history_asked SET conversation = 0, message = NULL, begin_ms = max(begin_ms, ?1)",
         [row::signed(begin_ms)],
@@ -199,8 +201,7 @@ fn with_file(
     if told.body.len() > TEXT {
         file.preview.clear();
     }
-    let content = Content { sent_ms: told.sent_ms, reply_to: None, kind: Said::Attachment(file) };
-    told.content = content.encode().unwrap_or_default().into();
+    told.content = Content::new(told.sent_ms, Said::Attachment(file)).encode().unwrap_or_default().into();
     Ok(told)
 }
 
@@ -212,7 +213,8 @@ fn messages(
     room: &mut Room,
 ) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT m.local, m.conversation, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name FROM message m \
+        "SELECT m.local, m.conversation, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name, \
+             m.reply_to, m.forwarded, m.mentions, m.edited_ms, m.deleted_by FROM message m \
          JOIN conversation c ON c.local = m.conversation \
          WHERE m.local < ?1 AND m.seq > 0 AND c.name IS NOT NULL ORDER BY m.local DESC",
     )?;
@@ -229,7 +231,8 @@ fn messages(
             unread: !row.get::<_, bool>("shown")?,
             ..Default::default()
         };
-        let told = with_file(tx, row.get("conversation")?, told)?;
+        let mut told = with_file(tx, row.get("conversation")?, told)?;
+        details::told(tx, row.get("conversation")?, row, &mut told)?;
         if !room.take(&told, page.conversations.is_empty() && page.messages.is_empty()) {
             return Ok(false);
         }
@@ -273,7 +276,7 @@ pub(crate) fn take(
     tx: &Transaction<'_>,
     conversation: Local,
     id: MessageId,
-    own: bool,
+    (own, me): (bool, &str),
     told: &v1::HistoryMessage,
 ) -> Result<bool, StoreError> {
     let before: Option<i64> =
@@ -300,6 +303,9 @@ pub(crate) fn take(
         && inserted > 0
     {
         attachment::put(tx, conversation, id, &file)?;
+    }
+    if inserted > 0 {
+        details::take(tx, conversation, (local, id), told, me)?;
     }
     if inserted == 0 && !told.unread {
         tx.prepare_cached("UPDATE message SET shown = 1 WHERE conversation = ?1 AND id = ?2")?

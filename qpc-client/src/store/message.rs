@@ -1,12 +1,14 @@
 //! Messages as people see them, in the order in which they came to this home; those of before it came stand before them.
 
+use prost::Message as _;
 use qpc_proto::{
+    content::{Content, Kind as Said, Words},
     id::{MessageId, Seq},
     v1,
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::{Local, StoreError, row};
+use super::{Local, StoreError, details, own_change, row};
 use crate::{api, fresh};
 
 /// What a new row needs.
@@ -24,10 +26,15 @@ pub(crate) struct New<'a> {
     pub(crate) shown: bool,
 }
 
-const SHOWN: &str = "SELECT m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title, \
+const SHOWN: &str = "m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title, \
                      a.file_name, a.media_type, a.size \
                      FROM message m JOIN conversation c ON c.local = m.conversation \
                      LEFT JOIN attachment a ON a.conversation = m.conversation AND a.id = m.id";
+
+/// A question for messages with everything that is shown of them.
+fn select(filter: &str) -> String {
+    format!("SELECT {}, {SHOWN} {filter}", details::COLUMNS)
+}
 
 /// Adds a message; `None` where its id is there already: nothing is shown twice (invariant 5).
 pub(crate) fn insert(tx: &Transaction<'_>, new: &New<'_>) -> Result<Option<i64>, StoreError> {
@@ -67,10 +74,81 @@ pub(crate) fn notice(tx: &Transaction<'_>, conversation: Local, text: &str) -> R
     get(tx, local)
 }
 
+/// Notes what a message that was just added answers, whom it names, and whether it is a copy.
+pub(crate) fn refer(tx: &Transaction<'_>, local: i64, content: &Content, me: &str) -> Result<(), StoreError> {
+    let refers = match &content.kind {
+        // Of one that is not here: it stands for itself.
+        Said::Edit(target, _) => Some(target),
+        _ => content.reply_to.as_ref(),
+    };
+    if refers.is_some() || content.forwarded {
+        tx.prepare_cached("UPDATE message SET reply_to = ?2, forwarded = ?3 WHERE local = ?1")?.execute((
+            local,
+            refers.map(MessageId::as_bytes),
+            content.forwarded,
+        ))?;
+    }
+    match &content.kind {
+        Said::Text(words) | Said::Edit(_, words) => name(tx, local, words, me),
+        _ => Ok(()),
+    }
+}
+
+/// Notes whom a message names: of a file not in its text, which is not the words alone.
+pub(super) fn name(tx: &Transaction<'_>, local: i64, words: &Words, me: &str) -> Result<(), StoreError> {
+    let named = words.mentions.iter().any(|mention| mention.address.to_string() == me);
+    let wire = v1::Text { text: String::new(), mentions: words.mentions_to_wire() }.encode_to_vec();
+    tx.prepare_cached(
+        "UPDATE message SET mentions = iif(kind = 'attachment', x'', ?2), mentioned = ?3 AND NOT own WHERE local = ?1",
+    )?
+    .execute((local, wire, named))?;
+    Ok(())
+}
+
 /// One message.
 pub(crate) fn get(tx: &Transaction<'_>, local: i64) -> Result<api::Message, StoreError> {
-    let mut select = tx.prepare_cached(&format!("{SHOWN} WHERE m.local = ?1"))?;
-    select.query_one([local], |row| Ok(read(row)))?
+    let found = collect(tx, "WHERE m.local = ?1", [local])?.pop();
+    found.ok_or(StoreError::Corrupt("a message that is not there"))
+}
+
+/// A message by its id.
+pub(crate) fn by_id(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    id: MessageId,
+) -> Result<Option<api::Message>, StoreError> {
+    Ok(collect(tx, "WHERE m.conversation = ?1 AND m.id = ?2", (conversation, id.as_bytes()))?.pop())
+}
+
+/// Messages of a conversation whose ids, without dashes, begin or end so, newest first; a few where there are several.
+pub(crate) fn called(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    digits: &str,
+    most: u32,
+) -> Result<Vec<api::Message>, StoreError> {
+    let filter = "WHERE m.conversation = ?1 AND m.kind <> 'notice' \
+                  AND (substr(lower(hex(m.id)), -length(?2)) = ?2 OR substr(lower(hex(m.id)), 1, length(?2)) = ?2) \
+                  ORDER BY m.local DESC LIMIT ?3";
+    collect(tx, filter, (conversation, digits, most))
+}
+
+/// The last message of a conversation that can be changed, of this account alone or of anybody.
+pub(crate) fn last_said(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    own: bool,
+) -> Result<Option<api::Message>, StoreError> {
+    let filter = "WHERE m.conversation = ?1 AND m.kind IN ('text', 'attachment', 'poll') AND (m.own OR NOT ?2) \
+                  ORDER BY m.local DESC LIMIT 1";
+    Ok(collect(tx, filter, (conversation, own))?.pop())
+}
+
+/// What is pinned in a conversation, in the order in which it was.
+pub(crate) fn pinned(tx: &Transaction<'_>, conversation: Local) -> Result<Vec<api::Message>, StoreError> {
+    let filter = "JOIN pin p ON p.conversation = m.conversation AND p.id = m.id \
+                  WHERE m.conversation = ?1 ORDER BY p.place";
+    collect(tx, filter, [conversation])
 }
 
 /// Where a message of ours was stored; gives it the first time it is told.
@@ -185,16 +263,18 @@ pub(crate) fn unread(tx: &Transaction<'_>, conversation: Local) -> Result<u64, S
 }
 
 fn collect(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) -> Result<Vec<api::Message>, StoreError> {
-    let mut select = tx.prepare_cached(&format!("{SHOWN} {filter}"))?;
-    let mut rows = select.query(values)?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        all.push(read(row)?);
-    }
-    Ok(all)
+    own_change::with_all(tx, |tx| {
+        let mut select = tx.prepare_cached(&select(filter))?;
+        let mut rows = select.query(values)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(read(tx, row)?);
+        }
+        Ok(all)
+    })
 }
 
-fn read(row: &Row<'_>) -> Result<api::Message, StoreError> {
+fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Message, StoreError> {
     let file = match row.get::<_, Option<String>>("file_name")? {
         Some(name) => {
             let (size, media_type) = (row::number(row, "size")?, row.get("media_type")?);
@@ -214,5 +294,6 @@ fn read(row: &Row<'_>) -> Result<api::Message, StoreError> {
         body: row.get("body")?,
         local: row.get("local")?,
         file,
+        details: Box::new(details::read(tx, row)?),
     })
 }

@@ -154,6 +154,13 @@ pub(crate) fn by_id(tx: &Transaction<'_>, id: MessageId) -> Result<Option<Outgoi
     select.query_one([id.as_bytes()], |row| Ok(read(row))).optional()?.transpose()
 }
 
+/// May the server have it, whatever has come of it since?
+pub(crate) fn may_have_left(tx: &Transaction<'_>, id: MessageId) -> Result<bool, StoreError> {
+    let mut select =
+        tx.prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND (body IS NOT NULL OR doubtful = 1 OR queued = 1)")?;
+    Ok(select.exists([id.as_bytes()])?)
+}
+
 /// Puts a message behind all others: only now may it be sent.
 pub(crate) fn put_last(tx: &Transaction<'_>, outgoing: &Outgoing) -> Result<(), StoreError> {
     remove(tx, outgoing.id)?;
@@ -209,6 +216,7 @@ pub(crate) fn of_persons(tx: &Transaction<'_>) -> Result<Vec<(Local, u64)>, Stor
         tx,
         "SELECT o.conversation, count(*) AS n FROM outbox o JOIN conversation c ON c.local = o.conversation \
          WHERE c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id) \
+             OR EXISTS (SELECT 1 FROM own_change c WHERE c.id = o.id) \
          GROUP BY o.conversation ORDER BY min(o.place)",
     )
 }
@@ -228,7 +236,8 @@ pub(crate) fn of_persons_without_files(tx: &Transaction<'_>) -> Result<Vec<(Loca
     counted(
         tx,
         "SELECT o.conversation, count(*) AS n FROM outbox o JOIN conversation c ON c.local = o.conversation \
-         WHERE (c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id)) \
+         WHERE (c.kind <> 3 OR EXISTS (SELECT 1 FROM message m WHERE m.conversation = o.conversation AND m.id = o.id) \
+             OR EXISTS (SELECT 1 FROM own_change c WHERE c.id = o.id)) \
          AND NOT EXISTS (SELECT 1 FROM upload u WHERE u.id = o.id AND u.over = 0) \
          GROUP BY o.conversation ORDER BY min(o.place)",
     )

@@ -1,6 +1,8 @@
 //! The database's tables, and how it is opened: keyed first, then told to sync every commit and to
 //! overwrite what is deleted.
 
+mod changes;
+
 use std::{path::Path, sync::Once, thread, time::Duration};
 
 use rusqlite::{Connection, ErrorCode};
@@ -460,6 +462,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(CONTINUATIONS),
         M::up(RESTORES),
         M::up(LOST),
+        M::up(changes::CHANGES),
     ])
 }
 

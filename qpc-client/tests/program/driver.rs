@@ -54,6 +54,7 @@ impl State {
     pub(crate) fn message(&mut self, title: &str, sender: &str, body: &str) -> Message {
         let local = i64::try_from(self.messages.len()).unwrap() + 1;
         let message = Message {
+            details: Default::default(),
             conversation: format!("conversation-{title}"),
             seq: local.unsigned_abs(),
             id: format!("id-{local}"),

@@ -4,6 +4,7 @@ use qpc_client::api::{Command, ConversationKind, LinkText, Outcome};
 
 use super::{
     console::Console,
+    deed::Deed,
     place::{self, Place},
     room::{Flow, Room, Said},
     typed::{self, COMMANDS, Typed},
@@ -81,6 +82,19 @@ impl Room<'_> {
             Typed::Verify(who) => self.verify(console, who).await?,
             Typed::File { path, caption } => self.send_file(console, &path, caption).await?,
             Typed::Get { id, path } => self.fetch(console, id, path)?,
+            Typed::Do { message, deed } => self.deed(console, message, deed).await?,
+            Typed::Poll { question, options, several } => {
+                let said = question.clone();
+                let command = |to| Command::Poll { to, question, options, several };
+                self.here(console, command, Said::new(said)).await?;
+            }
+            Typed::Pins => match &self.place {
+                Some(place) => {
+                    let pins = self.seat.execute(Command::Pins { to: place.to.clone() }).await?;
+                    self.show(console, &pins)?;
+                }
+                None => self.say(console, "/open a conversation first")?,
+            },
             Typed::Contacts => self.answer(console, Command::Contacts).await?,
             Typed::Status => self.answer(console, Command::Status).await?,
             Typed::Wrong(why) => self.say(console, &why)?,
@@ -100,6 +114,51 @@ impl Room<'_> {
             }
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Does something to a message of the conversation that is open.
+    async fn deed(&mut self, console: &Console, message: String, deed: Deed) -> Result<(), Failure> {
+        let forwarded = match &deed {
+            Deed::Forward(whom) => Some(whom.clone()),
+            _ => None,
+        };
+        let said = match &deed {
+            Deed::Reply(text) => Said::new(text.clone()),
+            deed => Said::change(deed.words()),
+        };
+        self.here(console, |to| deed.command(to, message), said).await?;
+        match forwarded {
+            Some(whom) => self.say(console, &format!("forwarded to {}", self.render.name(&whom))),
+            None => Ok(()),
+        }
+    }
+
+    /// Has something sent into the conversation that is open.
+    async fn here(
+        &mut self,
+        console: &Console,
+        command: impl FnOnce(String) -> Command,
+        said: Said,
+    ) -> Result<(), Failure> {
+        let Some(place) = &self.place else { return self.say(console, "/open a conversation first") };
+        match self.seat.execute(command(place.to.clone())).await? {
+            Outcome::Queued { id } => {
+                self.typed.insert(id, said);
+                Ok(())
+            }
+            Outcome::Done { note: Some(note) } => self.say(console, &note),
+            _ => Ok(()),
+        }
+    }
+
+    /// Messages, with the digits by which they can be named.
+    fn show(&self, console: &Console, outcome: &Outcome) -> Result<(), Failure> {
+        match outcome {
+            Outcome::Messages { messages } if !messages.is_empty() => {
+                messages.iter().try_for_each(|message| self.print(console, message))
+            }
+            _ => self.say(console, "nothing is pinned here"),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use rustyline::{Context, Helper, completion::Completer, highlight::Highlighter, hint::Hinter, validate::Validator};
 
-use super::typed::COMMANDS;
+use super::{deed::OF_MESSAGES, typed::COMMANDS};
+
+/// Messages that have a name.
+const MESSAGES: [&str; 2] = ["last", "mine"];
 
 /// The names there are.
 #[derive(Debug, Default)]
@@ -17,14 +20,25 @@ impl Completion {
             None if typed.starts_with('/') => {
                 commands.filter(|word| word.starts_with(typed)).map(|word| format!("{word} ")).collect()
             }
-            Some((word, beginning)) if typed.starts_with('/') => self
-                .names
-                .iter()
-                .filter(|name| name.starts_with(beginning))
-                .map(|name| format!("{word} {name}"))
-                .collect(),
+            Some((word, beginning)) if OF_MESSAGES.contains(&word) => match beginning.split_once(' ') {
+                None => MESSAGES
+                    .iter()
+                    .filter(|message| message.starts_with(beginning))
+                    .map(|message| format!("{word} {message} "))
+                    .collect(),
+                Some((message, name)) if word == "/forward" => self.named(&format!("{word} {message}"), name),
+                Some(_) => Vec::new(),
+            },
+            Some((word, beginning)) if typed.starts_with('/') => self.named(word, beginning),
             _ => Vec::new(),
         }
+    }
+}
+
+impl Completion {
+    fn named(&self, before: &str, beginning: &str) -> Vec<String> {
+        let names = self.names.iter().filter(|name| name.starts_with(beginning));
+        names.map(|name| format!("{before} {name}")).collect()
     }
 }
 
@@ -52,6 +66,9 @@ mod tests {
         let completion = Completion { names: vec!["bob".to_owned(), "#friends".to_owned()] };
         assert_eq!(completion.candidates("/h"), ["/history ", "/help "]);
         assert_eq!(completion.candidates("/open b"), ["/open bob"]);
+        assert_eq!(completion.candidates("/react l"), ["/react last "]);
+        assert_eq!(completion.candidates("/forward last b"), ["/forward last bob"]);
+        assert!(completion.candidates("/reply last b").is_empty());
         assert!(completion.candidates("bo").is_empty());
     }
 }

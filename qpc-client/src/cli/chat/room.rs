@@ -46,6 +46,11 @@ impl Said {
         Self { text, stored: false, arrived: false, file: false }
     }
 
+    /// A change of another message, which does not come as one of its own.
+    pub(super) const fn change(what: String) -> Self {
+        Self { text: what, stored: false, arrived: true, file: false }
+    }
+
     pub(super) const fn file(name: String) -> Self {
         Self { text: name, stored: false, arrived: false, file: true }
     }
@@ -219,11 +224,23 @@ impl<'a> Room<'a> {
         self.shown(last).await
     }
 
-    fn print(&self, console: &Console, message: &Message) -> Result<(), Failure> {
+    pub(super) fn print(&self, console: &Console, message: &Message) -> Result<(), Failure> {
         if self.screen.json {
             return Ok(self.screen.object(&Event::Message(message.clone()))?);
         }
-        console.print(&self.render.message(message))
+        console.print(&self.render.message_named(message))
+    }
+
+    /// A message is another one than before: shows it again, if it belongs to the conversation that is open.
+    fn changed(&self, console: &Console, message: Message) -> Result<(), Failure> {
+        if self.screen.json {
+            return Ok(self.screen.object(&Event::Changed(message))?);
+        }
+        let place = self.place.as_ref().and_then(|place| place.conversation.as_ref());
+        if place != Some(&message.conversation) {
+            return Ok(());
+        }
+        console.print(&self.note(&format!("now: {}", self.render.message_named(&message))))
     }
 
     async fn shown(&mut self, local: i64) -> Result<(), Failure> {
@@ -240,6 +257,7 @@ impl<'a> Room<'a> {
     pub(super) async fn hear(&mut self, console: &Console, event: Event) -> Result<(), Failure> {
         match event {
             Event::Message(message) => self.arrived(console, message).await,
+            Event::Changed(message) => self.changed(console, message),
             event if self.screen.json => Ok(self.screen.object(&event)?),
             Event::Transfer(_) => Ok(()),
             Event::Outbox { id, state, reason } => self.outbox(console, &id, state, reason),

@@ -1,5 +1,7 @@
 //! What a line typed in a chat means: words to say, or a command that begins with a slash.
 
+use super::deed::{self, Deed};
+
 /// A line, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Typed {
@@ -43,6 +45,12 @@ pub(super) enum Typed {
     },
     /// `/get ID [PATH]`
     Get { id: String, path: Option<String> },
+    /// `/reply MSG TEXT` and its like.
+    Do { message: String, deed: Deed },
+    /// `/poll QUESTION | ANSWER | ANSWER`
+    Poll { question: String, options: Vec<String>, several: bool },
+    /// `/pins`
+    Pins,
     /// `/contacts`
     Contacts,
     /// `/status`
@@ -52,7 +60,7 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 18] = [
+pub(super) const COMMANDS: [(&str, &str); 29] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
@@ -65,6 +73,17 @@ pub(super) const COMMANDS: [(&str, &str); 18] = [
     ("/block [WHO]", "get nothing from them any more; they are not told"),
     ("/unblock [WHO]", "end a block"),
     ("/verify [WHO]", "the safety number, to be compared outside this chat"),
+    ("/reply MSG TEXT", "answer a message: last, mine, or the digits beside it"),
+    ("/edit MSG TEXT", "replace the words of a message of yours"),
+    ("/delete MSG", "delete a message for everybody"),
+    ("/react MSG EMOJI", "put an emoji on a message"),
+    ("/unreact MSG EMOJI", "take it away"),
+    ("/forward MSG NAME", "send a message on to somebody else"),
+    ("/pin MSG", "keep a message in view of everybody"),
+    ("/unpin MSG", "take the pin away"),
+    ("/pins", "what is pinned here"),
+    ("/poll Q | A | B", "ask a question with answers; +Q: several can be chosen"),
+    ("/vote MSG NUMBER", "choose in a poll; also none, or close"),
     ("/file PATH [CAPTION]", "send a file; a path with spaces in \"quotes\""),
     ("/get ID [PATH]", "fetch a file, to here or to a path"),
     ("/contacts", "all contacts and requests"),
@@ -120,6 +139,17 @@ pub(super) fn understand(line: &str) -> Typed {
             },
             None => Typed::Wrong("/get which file? The id that stands beside it, or its beginning".to_owned()),
         },
+        (name, rest) if deed::OF_MESSAGES.iter().any(|word| word.strip_prefix('/') == Some(name)) => {
+            match deed::understand(name, rest.as_deref().unwrap_or_default()) {
+                Ok((message, deed)) => Typed::Do { message, deed },
+                Err(why) => Typed::Wrong(why),
+            }
+        }
+        ("poll", rest) => match deed::poll(rest.as_deref().unwrap_or_default()) {
+            Ok((question, options, several)) => Typed::Poll { question, options, several },
+            Err(why) => Typed::Wrong(why),
+        },
+        ("pins", None) => Typed::Pins,
         ("contacts", None) => Typed::Contacts,
         ("status", None) => Typed::Status,
         (name, _) => {
@@ -180,7 +210,12 @@ mod tests {
         for (usage, _) in COMMANDS {
             let word = usage.split(' ').next().unwrap();
             let wants = [" NAME", " LINK", " PATH", " ID"].iter().any(|what| usage.contains(what));
-            let filled = if wants { format!("{word} x") } else { word.to_owned() };
+            let filled = match usage.split_once(" MSG") {
+                Some((_, more)) => format!("{word} last{}", more.replace("NUMBER", "1")),
+                None if word == "/poll" => (*usage).to_owned(),
+                None if wants => format!("{word} x"),
+                None => word.to_owned(),
+            };
             assert!(!matches!(understand(&filled), Typed::Wrong(_) | Typed::Say(_)), "{usage}");
         }
     }

@@ -54,6 +54,29 @@ pub(super) async fn send(
     Ok(())
 }
 
+/// Waits until the server has a file that was queued otherwise.
+///
+/// # Errors
+/// As of [`send`].
+pub(in crate::cli) async fn wait(
+    seat: &mut Seat,
+    screen: &Screen,
+    to: String,
+    (id, name): (String, String),
+) -> Result<(), Failure> {
+    let render = Render::new(screen, &seat.address().await);
+    let place = format!("to {}", render.name(&to));
+    let mut sending =
+        Sending { seat, screen, to, place, pending: HashMap::new(), refused: None, waiting: None, sent: 0, lost: None };
+    sending.tell(&id, &name, "queued", None)?;
+    sending.pending.insert(id, name);
+    let sent = sending.finish().await;
+    screen.progress("");
+    sent?;
+    screen.done(&format!("forwarded {}: the server has the file", sending.place));
+    Ok(())
+}
+
 /// What `--json` tells of a file.
 #[derive(Serialize)]
 struct News<'a> {

@@ -1,6 +1,8 @@
 //! What people see, kept as plain text.
 
-use qpc_client::api::{LeftOut, SafetyNumber, Standing, Verification};
+use qpc_client::api::{
+    Details, LeftOut, Mention, Message, Poll, PollOption, Quote, Reaction, SafetyNumber, Standing, Verification,
+};
 
 use super::*;
 
@@ -21,6 +23,7 @@ fn message(sender: &str, title: &str, body: &str) -> Message {
         kind: "text".to_owned(),
         body: body.to_owned(),
         local: 7,
+        details: Box::default(),
     }
 }
 
@@ -47,6 +50,87 @@ fn messages_say_when_who_where_and_what() {
     assert_eq!(r.message(&edit), "09:05 bob [edit]: ho");
     let notice = Message { kind: "notice".to_owned(), ..message(bob, "friends", "carol joined") };
     assert_eq!(r.message_anywhere(&notice), "09:05 in friends * carol joined");
+}
+
+fn with(details: Details) -> Message {
+    Message { details: Box::new(details), ..message("bob@localhost", "bob@localhost", "hello") }
+}
+
+fn quote(sender: Option<&str>, body: &str) -> Option<Quote> {
+    let (sender, body) = (sender.map(str::to_owned), sender.map(|_| body.to_owned()));
+    Some(Quote { id: "x".to_owned(), sender, body, own: false })
+}
+
+fn reaction(emoji: &str, count: u64, own: bool) -> Reaction {
+    Reaction { emoji: emoji.to_owned(), count, own }
+}
+
+#[test]
+fn what_became_of_a_message_stands_with_it() {
+    let r = render();
+    let shown = |details| r.message(&with(details));
+    let edited = Some("2026-11-20T09:06:00Z".to_owned());
+    assert_eq!(shown(Details { edited, pinned: true, ..Details::default() }), "09:05 bob: hello (edited) (pinned)");
+    assert_eq!(shown(Details { forwarded: true, ..Details::default() }), "09:05 bob: (forwarded) hello");
+    assert_eq!(shown(Details { mentioned: true, ..Details::default() }), "09:05 bob [@you]: hello");
+    let reply_to = quote(Some("carol@localhost"), "shall we?");
+    assert_eq!(shown(Details { reply_to, ..Details::default() }), "09:05 bob: > carol: shall we?\n      hello");
+    let reply_to = quote(None, "");
+    assert_eq!(
+        shown(Details { reply_to, ..Details::default() }),
+        "09:05 bob: > (a message that is not here)\n      hello"
+    );
+    let reactions = vec![reaction("👍", 3, true), reaction("🎉", 1, false)];
+    assert_eq!(
+        shown(Details { reactions, other_reactions: 7, ..Details::default() }),
+        "09:05 bob: hello\n      [👍 3]  🎉 1  +7"
+    );
+    assert_eq!(r.message_named(&with(Details::default())), "09:05 #0002 bob: hello");
+
+    let deleted = |by: &str| {
+        let details = Details { deleted_by: Some(by.to_owned()), ..Details::default() };
+        r.message(&Message { kind: "deleted".to_owned(), body: "(deleted)".to_owned(), ..with(details) })
+    };
+    assert_eq!(deleted("bob@localhost"), "09:05 bob: (deleted)");
+    assert_eq!(deleted("carol@localhost"), "09:05 bob: (deleted by carol)");
+    let edits = Some("x".to_owned());
+    let orphan = Message { kind: "edit".to_owned(), ..with(Details { edits, ..Details::default() }) };
+    assert_eq!(r.message(&orphan), "09:05 bob [edit of a message that is not here]: hello");
+}
+
+#[test]
+fn a_poll_is_shown_with_its_counts() {
+    let option = |text: &str, votes, own| PollOption { text: text.to_owned(), votes, own };
+    let options = vec![option("yes", 2, true), option("no", 0, false)];
+    let poll = Some(Poll { several: false, closed: false, voters: 2, options });
+    let asked = Message { kind: "poll".to_owned(), ..with(Details { poll, ..Details::default() }) };
+    let lines = ["09:05 bob [poll]: hello", "1. yes: 2 (yours)", "2. no: 0", "2 have voted; one can be chosen"];
+    assert_eq!(render().message(&asked), lines.join("\n      "));
+}
+
+#[test]
+fn whatever_others_send_beside_their_words_is_shown_safely() {
+    let evil = "\u{1b}[2J\n09:06 carol: \u{202e}pay\u{200b}";
+    let many = evil.repeat(100);
+    let options = vec![PollOption { text: many.clone(), votes: 1, own: false }];
+    let details = Details {
+        reply_to: quote(Some(evil), &many),
+        deleted_by: Some(evil.to_owned()),
+        mentions: vec![Mention { address: evil.to_owned(), start: 0, length: usize::MAX }],
+        reactions: vec![reaction(evil, u64::MAX, true), reaction("\u{301}", 1, false)],
+        other_reactions: u64::MAX,
+        poll: Some(Poll { several: true, closed: true, voters: u64::MAX, options }),
+        ..Details::default()
+    };
+    for kind in ["text", "poll", "deleted", "edit", evil] {
+        let hostile = Message { kind: kind.to_owned(), ..with(details.clone()) };
+        for shown in [render().message(&hostile), render().message_anywhere(&hostile), render().message_named(&hostile)]
+        {
+            assert!(!shown.chars().any(|c| c != '\n' && terminal::harmful(c)), "{shown:?}");
+            assert!(shown.lines().skip(1).all(|line| line.starts_with("      ")), "{shown:?}");
+            assert!(shown.lines().all(|line| line.chars().count() < 200), "{shown:?}");
+        }
+    }
 }
 
 #[test]
