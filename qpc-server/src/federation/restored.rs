@@ -72,9 +72,13 @@ impl Pusher<'_> {
     }
 
     async fn take_back_of(&self, log: &ConversationName) -> Result<(), Stopped> {
+        let mut before = None;
         loop {
             let Some(end) = self.store.copy_place(log).await? else { return Ok(()) };
+            // A peer that gives again what is there has nothing else to give.
+            let nothing_new = before.replace(end.head) == Some(end.head);
             let entries = match self.hall.read_copy(self.peer, log, end.head).await {
+                Ok(_) if nothing_new => Vec::new(),
                 Ok(entries) => entries,
                 // It has no copy, so nothing of it either.
                 Err(RemoteError::NotFound) => Vec::new(),

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use qpc_client::api::Command;
 use qpc_proto::{
+    chain::LogEntry,
     error::Code,
-    id::{ConversationId, ConversationName, DeviceId, MessageId},
+    id::{ConversationId, ConversationName, DeviceId, MessageId, Seq},
     limits::BLOB_PART,
     v1::{self, peer_answer::Result as PeerOutcome, peer_deed::Deed, peer_done::Result as Done, peer_request},
 };
@@ -14,6 +15,7 @@ use crate::{
     across::{acquaint, connected},
     net::{Net, Person, new_group},
     peer::{Stream, request},
+    restored::{back_up, restore},
 };
 
 fn device(person: &Person) -> DeviceId {
@@ -398,4 +400,46 @@ fn a_hub_goes_back_once_for_a_follower_that_says_it_lacks_something() {
     // It is set aside for now, and the others go on.
     alice.write("crew", ["two"]);
     assert_eq!(next(&crew, v1::PeerPushed { seq: u64::MAX, ..v1::PeerPushed::default() }).len(), 1);
+}
+
+#[test]
+fn a_restored_hub_does_not_listen_for_ever_to_who_gives_what_it_has() {
+    let nets = Net::start_all(["a.example", "b.example"]);
+    connected(&nets);
+    let [a, b] = nets;
+    let (alice, bob) = (a.person("alice"), b.person("bob"));
+    acquaint((&alice, "alice@a.example"), (&bob, "bob@b.example"));
+    let talk: ConversationName = alice.conversations()[0].conversation.parse().unwrap();
+    let page = |net: &Net| net.block(net.store().read_copy(&talk, Seq(0), (100, usize::MAX))).unwrap();
+    alice.until("the same on both servers", |_| page(&a) == page(&b));
+    let entries: Vec<_> = page(&b).iter().map(LogEntry::to_wire).collect();
+    bob.disconnect();
+    b.stop_server();
+    back_up(&a);
+    restore(&a);
+    let (connection, _hand) = b.stand_in();
+    let mut asked = 0;
+    while a.block(a.store().awaited()).unwrap().domains > 0 {
+        b.block(async {
+            let (send, recv) = connection.accept_bi().await.unwrap();
+            let mut stream = Stream::new(send, recv);
+            let result = match stream.next::<v1::PeerRequest>().await.unwrap().method.unwrap() {
+                peer_request::Method::ReadCopy(_) => {
+                    asked += 1;
+                    PeerOutcome::ReadCopy(v1::PeerReadCopyAnswer { entries: entries.clone() })
+                }
+                peer_request::Method::Push(push) => {
+                    let all = v1::PeerPushed { seq: u64::MAX, ..v1::PeerPushed::default() };
+                    PeerOutcome::Push(v1::PeerPushAnswer { logs: vec![all; push.logs.len()] })
+                }
+                other => panic!("{other:?}"),
+            };
+            stream.say(&v1::PeerAnswer { result: Some(result) }).await;
+        });
+        assert!(asked <= 2, "it asks on and on");
+        if asked == 2 {
+            alice.until("enough", |_| a.block(a.store().awaited()).unwrap().domains == 0);
+        }
+    }
+    assert_eq!(asked, 2);
 }
