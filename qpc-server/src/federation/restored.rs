@@ -80,8 +80,8 @@ impl Pusher<'_> {
             let entries = match self.hall.read_copy(self.peer, log, end.head).await {
                 Ok(_) if nothing_new => Vec::new(),
                 Ok(entries) => entries,
-                // It has no copy, so nothing of it either.
-                Err(RemoteError::NotFound) => Vec::new(),
+                // It has no copy, so nothing of it either; or is of a release that can't be asked, and is not to wait for that.
+                Err(RemoteError::NotFound | RemoteError::Unfit) => Vec::new(),
                 Err(error) => return Err(error.into()),
             };
             let complete = entries.is_empty();
