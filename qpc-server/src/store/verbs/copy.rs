@@ -105,7 +105,7 @@ fn judge_own(
     copied: &CopiedEntry,
 ) -> Result<(), CopyError> {
     let entry = &copied.entry;
-    if !copied.own || restore::has_forgotten(tables, entry.stored_ms, now_ms)? {
+    if !copied.own {
         return Ok(());
     }
     let sent = tables.outgoing(log, entry.id)?.filter(|sent| {
@@ -114,7 +114,11 @@ fn judge_own(
             && sent.kind == entry.kind
             && sent.digest == rules::digest(entry)
     });
-    sent.map(|_| ()).ok_or(CopyError::Forged(entry.id))
+    if sent.is_some() || restore::has_forgotten(tables, entry.stored_ms, now_ms)? {
+        Ok(())
+    } else {
+        Err(CopyError::Forged(entry.id))
+    }
 }
 
 /// Makes somebody of the hub's domain known, of whom that hub is the one to say who it is.
