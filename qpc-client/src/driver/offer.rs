@@ -88,13 +88,10 @@ pub(super) enum Given {
 /// Offers what there is of one log, if it is one of this account's server; says what became of that. Of one that another server
 /// orders, that server gives this one back what it lacks, so all that is asked is whether it has come to that.
 pub(super) async fn give(core: &Arc<Core>, link: &Link, log: Conversation) -> Result<Given, End> {
-    match log.name.clone().filter(|name| name.domain == core.me.address().domain) {
-        Some(name) => Giving { core, link, log, name }.run().await,
-        None => match log.name.clone() {
-            Some(name) => Giving { core, link, log, name }.ask().await,
-            None => Ok(Given::All { lacked: 0 }),
-        },
-    }
+    let Some(name) = log.name.clone() else { return Ok(Given::All { lacked: 0 }) };
+    let ours = name.domain == core.me.address().domain;
+    let giving = Giving { core, link, log, name };
+    if ours { giving.run().await } else { giving.ask().await }
 }
 
 /// One log.
