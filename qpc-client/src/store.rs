@@ -5,6 +5,7 @@
 //! messages in a row are a few dozen commits. What one closure does is done whole or not at all.
 
 pub(crate) mod alarm;
+pub(crate) mod answered;
 pub(crate) mod asked;
 pub(crate) mod attachment;
 pub(crate) mod change;

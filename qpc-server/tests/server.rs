@@ -6,6 +6,8 @@
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/acknowledged.rs"]
+mod acknowledged;
 #[path = "server/acme.rs"]
 mod acme;
 #[path = "server/across.rs"]

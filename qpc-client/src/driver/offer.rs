@@ -9,17 +9,20 @@ use std::{sync::Arc, time::Duration};
 use qpc_proto::{
     chain::ChainValue,
     error::Code,
-    id::{ConversationName, Seq},
+    id::{ConversationName, MessageId, Seq},
     limits::{LOG_PAGE_BYTES_MAX, LOG_PAGE_MAX},
     v1,
 };
+use rusqlite::Transaction;
 use tokio::time::sleep;
 
 use super::{contacts, session::End};
 use crate::{
+    api::{Event, OutboxState},
     apply::Applied,
     core::Core,
     store::{
+        StoreError, answered,
         conversation::{self, Conversation, Kind},
         entry, founding, lost,
         restore::{self, Restored},
@@ -122,7 +125,7 @@ impl Giving<'_> {
             first = self.offer(Vec::new(), false).await?;
         }
         let Ok((mut head, chain)) = first else { return Ok(Given::All { lacked: 0 }) };
-        let lacked = self.log.seq.0.saturating_sub(head.0);
+        let mut lacked = self.log.seq.0.saturating_sub(head.0);
         if self.log.kind == Kind::Inbox {
             if lacked > 0 {
                 // It is the server's word to this device, which has been told more than the server knows.
@@ -131,8 +134,10 @@ impl Giving<'_> {
             }
             return Ok(Given::All { lacked });
         }
+        let begin = head;
         // Where they differ already, following the log says so.
-        let mut given = self.is_ours(head, chain).await?;
+        let ours = self.is_ours(head, chain).await?;
+        let mut given = ours;
         loop {
             let entries = if given { self.page(head).await? } else { Vec::new() };
             let complete = entries.is_empty();
@@ -143,6 +148,8 @@ impl Giving<'_> {
                 _ => given = false,
             }
         }
+        let taken = self.take_back(if ours { head } else { Seq(0) }).await?;
+        lacked = lacked.max(head.0.saturating_sub(begin.0)).saturating_add(taken);
         Ok(Given::All { lacked })
     }
 
@@ -165,7 +172,13 @@ impl Giving<'_> {
         let (local, genesis) = (self.log.local, ChainValue::genesis(&self.name));
         let here = match head {
             Seq(0) => Some(genesis),
-            head => self.core.store.run(move |tx| entry::chain_at(tx, local, head)).await?,
+            head => {
+                let known = move |tx: &Transaction<'_>| match entry::chain_at(tx, local, head)? {
+                    Some(chain) => Ok(Some(chain)),
+                    None => Ok::<_, StoreError>(answered::get(tx, local, head)?.map(|answered| answered.chain)),
+                };
+                self.core.store.run(known).await?
+            }
         };
         Ok(here == Some(chain))
     }
@@ -174,7 +187,38 @@ impl Giving<'_> {
         let (local, seen) = (self.log.local, self.log.seq);
         let most = LOG_PAGE_MAX.min(usize::try_from(seen.0.saturating_sub(after.0)).unwrap_or(usize::MAX));
         let page = (most, LOG_PAGE_BYTES_MAX);
-        Ok(self.core.store.run(move |tx| entry::after(tx, local, after, page)).await?)
+        let all = move |tx: &Transaction<'_>| {
+            let seen = entry::after(tx, local, after, page)?;
+            // What was acknowledged and has not come back is given one by one: there is hardly ever more than one.
+            match answered::get(tx, local, after.next())? {
+                Some(answered) if seen.is_empty() => Ok(vec![answered.to_wire()]),
+                _ => Ok::<_, StoreError>(seen),
+            }
+        };
+        Ok(self.core.store.run(all).await?)
+    }
+
+    /// Sends again what the server had acknowledged, and neither the server nor the log that is here holds; says how much.
+    async fn take_back(&self, after: Seq) -> Result<u64, End> {
+        let (local, teller) = (self.log.local, Arc::clone(self.core));
+        let taken = self
+            .core
+            .store
+            .run_and(
+                move |tx| {
+                    let ids = answered::take_back(tx, local, after)?;
+                    let waits = |id: &MessageId| Event::Outbox {
+                        id: id.to_string(),
+                        state: OutboxState::Waiting,
+                        reason: Some("the server was restored from a backup, and may have lost it".to_owned()),
+                    };
+                    let events = ids.iter().map(waits).collect();
+                    Ok::<_, StoreError>(Applied { outbox: !ids.is_empty(), events, ..Applied::default() })
+                },
+                move |applied| teller.tell(applied),
+            )
+            .await?;
+        Ok(u64::try_from(taken.events.len()).unwrap_or(u64::MAX))
     }
 
     /// One offer; gives where the log ends then, or why the server does not want it.

@@ -22,6 +22,7 @@ use crate::{
     core::Core,
     fresh,
     store::{
+        answered,
         conversation::{self, State},
         entry, founding,
     },
@@ -138,6 +139,7 @@ impl Reader<'_> {
                     let applied = apply::batch(tx, &me, items)?;
                     entry::prune(tx, PRUNE)?;
                     founding::prune(tx, fresh::now_ms())?;
+                    answered::prune(tx, fresh::now_ms())?;
                     Ok::<_, apply::ApplyError>(applied)
                 },
                 move |applied| core.tell(applied),

@@ -11,7 +11,7 @@ use qpc_proto::{
 };
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Local, StoreError, row};
+use super::{Local, StoreError, answered, row};
 use crate::fresh;
 
 /// How long raw entries are kept (D7).
@@ -35,6 +35,7 @@ pub(crate) fn keep(tx: &Transaction<'_>, conversation: Local, entry: &LogEntry) 
         "INSERT OR REPLACE INTO entry (conversation, seq, received_ms, chain, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute((conversation, seq, row::signed(fresh::now_ms()), entry.chain.0, entry.to_wire().encode_to_vec()))?;
+    answered::came(tx, conversation, entry.seq)?;
     let promised: Option<Vec<u8>> = tx
         .prepare_cached("DELETE FROM promise WHERE conversation = ?1 AND seq = ?2 RETURNING chain")?
         .query_one((conversation, seq), |row| row.get(0))

@@ -167,6 +167,13 @@ pub(crate) fn stored(
     local.map(|local| get(tx, local)).transpose()
 }
 
+/// The server may have lost a message of ours that it had stored: it waits again.
+pub(super) fn unsent(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE message SET seq = 0 WHERE conversation = ?1 AND id = ?2 AND own = 1")?
+        .execute((conversation, id.as_bytes()))?;
+    Ok(())
+}
+
 /// Has this home heard anything of before an entry by itself, and so the entry, too?
 pub(crate) fn begins_before(tx: &Transaction<'_>, conversation: Local, seq: Seq) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached(

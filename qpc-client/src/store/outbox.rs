@@ -46,6 +46,30 @@ pub(crate) fn put(tx: &Transaction<'_>, conversation: Local, id: MessageId, cont
     Ok(())
 }
 
+/// Queues what the server had acknowledged and may have lost, before all that waits, with the bytes that were sent.
+pub(super) fn put_first(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    id: MessageId,
+    (content, kind): (&[u8], EntryKind),
+    sealed: &Sealed,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO outbox (place, conversation, id, content, entry_kind, counter, epoch, body, doubtful) \
+         VALUES ((SELECT coalesce(min(place), 0) - 1 FROM outbox), ?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
+    )?
+    .execute((
+        conversation,
+        id.as_bytes(),
+        content,
+        kind as i64,
+        row::signed(sealed.counter.0),
+        row::signed(sealed.epoch.0),
+        sealed.body.as_ref(),
+    ))?;
+    Ok(())
+}
+
 /// Queues this account's leaving.
 pub(crate) fn put_leave(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<(), StoreError> {
     tx.execute(

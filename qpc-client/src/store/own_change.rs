@@ -55,6 +55,11 @@ pub(crate) fn stored(tx: &Transaction<'_>, id: MessageId, seq: Seq) -> Result<()
     Ok(())
 }
 
+/// The server may have lost it: it waits again.
+pub(super) fn unsent(tx: &Transaction<'_>, id: MessageId) -> Result<(), StoreError> {
+    stored(tx, id, Seq(0))
+}
+
 /// Is this a change of ours, of which the log has not told?
 pub(crate) fn is_there(tx: &Transaction<'_>, id: MessageId) -> Result<bool, StoreError> {
     Ok(tx.prepare_cached("SELECT 1 FROM own_change WHERE id = ?1")?.exists([id.as_bytes()])?)

@@ -1,6 +1,7 @@
 //! The database's tables, and how it is opened: keyed first, then told to sync every commit and to
 //! overwrite what is deleted.
 
+mod answered;
 mod changes;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
@@ -463,6 +464,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(RESTORES),
         M::up(LOST),
         M::up(changes::CHANGES),
+        M::up(answered::ANSWERED),
     ])
 }
 

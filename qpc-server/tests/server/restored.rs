@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long conversations wait here for those who do not come.
-const WAIT: Duration = Duration::from_secs(600);
+pub(crate) const WAIT: Duration = Duration::from_secs(600);
 
 fn saved(net: &Net) -> PathBuf {
     net.home_dir("saved")
@@ -65,7 +65,7 @@ pub(crate) fn alarms(person: &Person) -> Vec<String> {
     alarms.into_iter().filter(|text| !text.starts_with("The server was restored")).collect()
 }
 
-fn was_told(person: &Person) -> bool {
+pub(crate) fn was_told(person: &Person) -> bool {
     person.status().alarms.iter().any(|text| text.starts_with("The server was restored"))
 }
 

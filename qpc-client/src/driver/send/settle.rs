@@ -1,7 +1,7 @@
 //! What the server's answers mean for the outbox.
 
 use qpc_proto::{
-    chain::ChainValue,
+    chain::{ChainValue, EntryContent, LogEntry},
     error::Code,
     id::{Counter, MessageId, Seq},
     v1,
@@ -12,7 +12,7 @@ use crate::{
     api::{Event, OutboxState},
     apply::{self, Applied, ApplyError},
     store::{
-        Local,
+        Local, answered,
         conversation::{self, State},
         entry,
         outbox::{self, Outgoing, Sealed},
@@ -89,6 +89,21 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
         // Who leaves reads what was said before that: it is out when the log has brought it.
         if outgoing.leave && conversation.state == State::Active && conversation.seq < seq {
             continue;
+        }
+        if let Some(chain) = chain.filter(|_| conversation.seq < seq) {
+            let entry = LogEntry {
+                conversation: conversation.named()?.clone(),
+                seq,
+                kind: outgoing.kind,
+                epoch: sealed.epoch,
+                sender: Some(me.identity.device),
+                counter: sealed.counter,
+                id: outgoing.id,
+                stored_ms: answer.stored_ms,
+                chain,
+                content: EntryContent::Body(sealed.body.clone()),
+            };
+            answered::put(tx, conversation.local, &entry, &outgoing.content)?;
         }
         apply::sent(tx, &conversation, &outgoing, sealed.counter, seq, &mut out)?;
         if outgoing.leave {
