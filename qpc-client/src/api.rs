@@ -9,6 +9,7 @@ mod file;
 mod group;
 mod link;
 mod picture;
+mod search;
 mod verification;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use self::{
     group::{GroupSuite, LeftOut, Member, Moved, Role},
     link::{GroupLink, LinkText, NewLink},
     picture::{GroupPicture, Picture, PictureFormat},
+    search::{Found, Part, Search},
     verification::{Compared, SafetyNumber, Standing, Verification},
 };
 
@@ -191,6 +193,8 @@ pub enum Command {
         #[serde(default)]
         before: Option<i64>,
     },
+    /// Messages by their words, and by who said them, where and when.
+    Search(Search),
     /// All contacts.
     Contacts,
     /// Accepts a request, so that they can write.
@@ -419,6 +423,11 @@ pub enum Outcome {
     Messages {
         /// Oldest first.
         messages: Vec<Message>,
+    },
+    /// Of [`Command::Search`].
+    Found {
+        /// Newest first.
+        found: Vec<Found>,
     },
     /// Of [`Command::Contacts`] and [`Command::ChangedKeys`].
     Contacts {

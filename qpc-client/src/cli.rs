@@ -24,6 +24,7 @@ mod password;
 mod picture;
 mod render;
 mod screen;
+mod search;
 mod seat;
 mod send;
 mod settings;
@@ -132,6 +133,7 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
             picture::write(&seat, screen, group, (output, force)).await
         }
         Verb::History { to, limit, ids } => history::history(&mut seat, screen, to, (limit, ids)).await,
+        Verb::Search(asked) => search::search(&mut seat, screen, asked).await,
         Verb::Listen { follow, changes } => {
             let what = if changes { listen::What::Changes } else { listen::What::Messages };
             listen::listen(&mut seat, screen, follow, what, &mut Stop::listen()?).await

@@ -15,6 +15,7 @@ mod mention;
 mod poll;
 mod problem;
 mod refer;
+mod search;
 mod talk;
 mod target;
 mod verify;
@@ -57,6 +58,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::Unshown { limit, to } => talk::unshown(core, limit, to).await,
         Command::MarkShown { to, local } => talk::mark_shown(core, to, local).await,
         Command::History { to, limit, before } => talk::history(core, to, limit, before).await,
+        Command::Search(asked) => search::search(core, asked).await,
         Command::Contacts => contacts::list(core).await,
         Command::Accept { who } => contacts::accept(core, who).await,
         Command::Decline { who } => contacts::decline(core, who).await,

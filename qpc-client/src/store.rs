@@ -41,6 +41,7 @@ pub(crate) mod returned;
 mod revision;
 mod row;
 pub(crate) mod schema;
+pub(crate) mod search;
 pub(crate) mod undescribed;
 pub(crate) mod unheard;
 pub(crate) mod unjoined;

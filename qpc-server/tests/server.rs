@@ -127,6 +127,8 @@ mod roots;
 mod sabotage;
 #[path = "server/safety.rs"]
 mod safety;
+#[path = "server/searching.rs"]
+mod searching;
 #[path = "server/setups.rs"]
 mod setups;
 #[path = "server/stopping.rs"]

@@ -5,6 +5,7 @@
 
 mod file;
 mod message;
+mod search;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 pub(super) use self::{
     file::FileVerb,
     message::{Ballot, Of},
+    search::Search,
 };
 use super::exit::Exit;
 
@@ -220,6 +222,9 @@ pub(super) enum Verb {
         #[arg(long)]
         ids: bool,
     },
+    /// Find messages in the local store, by their words, who said them, where and when.
+    #[command(after_help = "Example: qpc-client search dinner --from bob --since 2026-11-01")]
+    Search(Search),
     /// Files in conversations: encrypted before they leave, kept by the server as long as it keeps messages.
     File {
         #[command(subcommand)]

@@ -99,6 +99,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         | Verb::Listen { .. }
         | Verb::File { .. }
         | Verb::History { .. }
+        | Verb::Search(_)
         | Verb::Verify { .. }
         | Verb::Completions { .. }
         | Verb::Man => return Ok(None),
@@ -139,6 +140,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
     match outcome {
         Outcome::Conversations { conversations } => conversations.iter().try_for_each(|c| screen.object(c)),
         Outcome::Messages { messages } => messages.iter().try_for_each(|m| screen.object(m)),
+        Outcome::Found { found } => found.iter().try_for_each(|found| screen.object(found)),
         Outcome::Alarms { alarms } => alarms.iter().try_for_each(|a| screen.object(a)),
         Outcome::Contacts { contacts } => contacts.iter().try_for_each(|c| screen.object(c)),
         Outcome::Members { members, .. } => members.iter().try_for_each(|m| screen.object(m)),

@@ -1,6 +1,6 @@
 //! Times for people: local, short today, with the date otherwise.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// What "now" and "here" are, so that rendering is a function of its arguments.
 #[derive(Debug, Clone)]
@@ -31,6 +31,16 @@ impl Clock {
         time.strftime(format).to_string()
     }
 
+    /// A day (its beginning here) or a time of day as a person writes it, or an RFC 3339 time, in milliseconds since 1970; `None` for
+    /// what is neither, and for what is before then.
+    pub(super) fn read(&self, text: &str) -> Option<u64> {
+        let at = match text.parse::<Timestamp>() {
+            Ok(at) => at,
+            Err(_) => text.parse::<DateTime>().ok()?.to_zoned(self.zone.clone()).ok()?.timestamp(),
+        };
+        u64::try_from(at.as_millisecond()).ok()
+    }
+
     /// The day of an RFC 3339 time; text that is none is given back.
     pub(super) fn day(&self, time: &str) -> String {
         let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
@@ -49,5 +59,16 @@ mod tests {
         assert_eq!(clock.local("2026-11-19T23:59:00+00:00"), "2026-11-19 23:59");
         assert_eq!(clock.local("today"), "today");
         assert_eq!(clock.day("2026-11-19T23:59:00Z"), "2026-11-19");
+    }
+
+    #[test]
+    fn a_day_or_a_time_is_read_as_it_is_here() {
+        let clock = Clock { zone: TimeZone::fixed(jiff::tz::offset(2)), ..Clock::fixed("2026-11-20T15:00:00Z") };
+        assert_eq!(clock.read("1970-01-02"), Some(22 * 3_600_000));
+        assert_eq!(clock.read("1970-01-02T03:00"), Some(25 * 3_600_000));
+        assert_eq!(clock.read("1970-01-02T03:00:00Z"), Some(27 * 3_600_000));
+        for none in ["", "yesterday", "1970-13-01", "1969-12-31T00:00:00Z", "10"] {
+            assert_eq!(clock.read(none), None, "{none:?}");
+        }
     }
 }

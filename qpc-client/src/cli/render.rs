@@ -72,6 +72,7 @@ impl Render {
             Outcome::Queued { .. } => Vec::new(),
             Outcome::Flushed { waiting } => waiting.iter().map(|waiting| self.waiting(waiting)).collect(),
             Outcome::Messages { messages } => messages.iter().map(|message| self.message(message)).collect(),
+            Outcome::Found { found } => found.iter().map(|found| self.found(found)).collect(),
             Outcome::Contacts { contacts } => self.contacts(contacts),
             Outcome::SafetyNumber(number) => self.safety_number(number),
             Outcome::Members { members, picture } => self.members(members, *picture),

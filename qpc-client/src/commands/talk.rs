@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Messages in one answer, at most.
-const PAGE_MAX: u32 = 1_000;
+pub(super) const PAGE_MAX: u32 = 1_000;
 
 /// Puts a message into the outbox.
 pub(super) async fn send(core: &Arc<Core>, to: String, text: String) -> Result<Outcome, CommandError> {

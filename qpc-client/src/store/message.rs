@@ -26,7 +26,8 @@ pub(crate) struct New<'a> {
     pub(crate) shown: bool,
 }
 
-const SHOWN: &str = "m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title, \
+/// Columns of a message as it is shown, and where they come from.
+pub(super) const SHOWN: &str = "m.local, m.seq, m.id, m.sender, m.own, m.time_ms, m.kind, m.body, c.name, c.title, \
                      a.file_name, a.media_type, a.size \
                      FROM message m JOIN conversation c ON c.local = m.conversation \
                      LEFT JOIN attachment a ON a.conversation = m.conversation AND a.id = m.id";
@@ -281,7 +282,7 @@ fn collect(tx: &Transaction<'_>, filter: &str, values: impl rusqlite::Params) ->
     })
 }
 
-fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Message, StoreError> {
+pub(super) fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Message, StoreError> {
     let file = match row.get::<_, Option<String>>("file_name")? {
         Some(name) => {
             let (size, media_type) = (row::number(row, "size")?, row.get("media_type")?);

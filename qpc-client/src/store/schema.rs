@@ -3,6 +3,7 @@
 
 mod answered;
 mod changes;
+mod search;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
 
@@ -465,6 +466,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(LOST),
         M::up(changes::CHANGES),
         M::up(answered::ANSWERED),
+        M::up(search::SEARCH),
     ])
 }
 

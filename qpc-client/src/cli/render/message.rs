@@ -2,7 +2,7 @@
 //!
 //! Every piece that somebody else wrote is made safe and, where it could be long, cut: names of emoji and answers as well.
 
-use qpc_client::api::{Details, Message, Poll, Quote};
+use qpc_client::api::{Details, Found, Message, Part, Poll, Quote};
 use unicode_width::UnicodeWidthStr;
 
 use super::{Render, short};
@@ -41,39 +41,59 @@ impl Render {
 
     /// A message among those of other conversations.
     pub(in crate::cli) fn message_anywhere(&self, message: &Message) -> String {
-        let conversation = if message.own {
+        self.spoken(message, Place { conversation: self.elsewhere(message), named: false })
+    }
+
+    /// A message that was found, with the words around what was looked for.
+    pub(in crate::cli) fn found(&self, found: &Found) -> String {
+        let place = Place { conversation: self.elsewhere(&found.message), named: true };
+        if found.excerpt.is_empty() {
+            return self.spoken(&found.message, place);
+        }
+        let part = |part: &Part| {
+            let safe = terminal::line(&part.text);
+            if part.found { self.paint.loud(&safe) } else { safe.into_owned() }
+        };
+        self.worded(&found.message, place, &found.excerpt.iter().map(part).collect::<String>())
+    }
+
+    /// What to call a message's conversation among those of others.
+    fn elsewhere(&self, message: &Message) -> Option<String> {
+        if message.own {
             Some(format!("to {}", self.name(&message.title)))
         } else if message.title == message.sender {
             None
         } else {
             Some(format!("in {}", self.name(&message.title)))
-        };
-        self.spoken(message, Place { conversation, named: false })
+        }
     }
 
     fn spoken(&self, message: &Message, place: Place) -> String {
+        self.worded(message, place, &terminal::body(&message.body, INDENT))
+    }
+
+    fn worded(&self, message: &Message, place: Place, body: &str) -> String {
         let time = self.paint.dim(&self.clock.local(&message.time));
         let id = match place.named && message.kind != "notice" {
             true => format!(" {}", self.paint.dim(&named(&message.id))),
             false => String::new(),
         };
         let where_ = place.conversation.map(|place| format!(" {}", self.paint.dim(&place))).unwrap_or_default();
-        let body = terminal::body(&message.body, INDENT);
         let sender = if message.own { "you".to_owned() } else { self.name(&message.sender) };
         let calls = if message.details.mentioned { self.paint.loud(" [@you]") } else { String::new() };
         let sender = format!("{}{where_}{calls}", self.paint.bold(&sender));
         let details = &message.details;
         let said = match message.kind.as_str() {
-            "text" => format!("{sender}: {}", self.said(&body, details)),
+            "text" => format!("{sender}: {}", self.said(body, details)),
             "attachment" if message.file.is_some() => {
-                format!("{sender} [file {}]: {}", short(&message.id), self.said(&body, details))
+                format!("{sender} [file {}]: {}", short(&message.id), self.said(body, details))
             }
             "notice" => return format!("{time}{where_} {}", self.paint.dim(&format!("* {body}"))),
             "deleted" => format!("{sender}: {}", self.paint.dim(&self.deleted(message))),
             "edit" if details.edits.is_some() => {
                 format!("{sender} [edit of a message that is not here]: {body}")
             }
-            kind => format!("{sender} [{}]: {}", terminal::line(kind), self.said(&body, details)),
+            kind => format!("{sender} [{}]: {}", terminal::line(kind), self.said(body, details)),
         };
         format!("{time}{id} {said}{}", self.below(details))
     }
