@@ -7,6 +7,7 @@ mod error;
 mod event;
 mod file;
 mod group;
+mod lifetime;
 mod link;
 mod picture;
 mod search;
@@ -21,6 +22,7 @@ pub use self::{
     event::{Event, OutboxState},
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
     group::{GroupSuite, LeftOut, Member, Moved, Role},
+    lifetime::{Lifetime, span},
     link::{GroupLink, LinkText, NewLink},
     picture::{GroupPicture, Picture, PictureFormat},
     search::{Found, Part, Search},
@@ -192,6 +194,14 @@ pub enum Command {
         /// Only messages that came to this home before this one, as in [`Message::local`].
         #[serde(default)]
         before: Option<i64>,
+    },
+    /// How long what is said in a conversation from here on stays before it disappears from all homes.
+    Lifetime {
+        /// A person or a group.
+        to: String,
+        /// Seconds, at most 366 days; 0 for ever; absent to ask how long.
+        #[serde(default)]
+        seconds: Option<u32>,
     },
     /// Messages by their words, and by who said them, where and when.
     Search(Search),
@@ -424,6 +434,8 @@ pub enum Outcome {
         /// Oldest first.
         messages: Vec<Message>,
     },
+    /// Of [`Command::Lifetime`], where it asks.
+    Lifetime(Lifetime),
     /// Of [`Command::Search`].
     Found {
         /// Newest first.

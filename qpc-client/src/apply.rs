@@ -85,6 +85,8 @@ pub(crate) struct Applied {
     pub(crate) described: bool,
     /// Somebody may wait to be let in by a link.
     pub(crate) links: bool,
+    /// There may be a message that disappears sooner than others.
+    pub(crate) expiring: bool,
     /// A key package was used.
     pub(crate) welcomed: bool,
     /// Suites whose last-resort key package was used.
@@ -103,6 +105,7 @@ impl Applied {
             || self.own
             || self.described
             || self.links
+            || self.expiring
             || self.welcomed
     }
 

@@ -20,7 +20,7 @@ use crate::{
     api::{Command, CommandError, Outcome},
     commands,
     core::{Core, Line},
-    driver,
+    driver, expiry,
     files::Files,
     home::{HomeError, LockedHome},
     identity::Identity,
@@ -124,6 +124,7 @@ impl Client {
         home: Option<LockedHome>,
         (stop, mut tasks): (CancellationToken, JoinSet<()>),
     ) -> Self {
+        tasks.spawn(expiry::run(Arc::clone(&core), stop.clone()));
         tasks.spawn(driver::run(Arc::clone(&core), first, stop.clone()));
         Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(home) }))
     }
@@ -235,6 +236,8 @@ async fn read_home(locked: LockedHome) -> Result<(LockedHome, Store, Option<Iden
 
 /// Removes files that a program which was killed has left in the home.
 async fn tidy(locked: &LockedHome, store: &Store) -> Result<(), OpenError> {
+    // What came to its end while nobody drove the home is shown to nobody.
+    store.run(expiry::all).await?;
     let files = locked.files();
     let lying = files.spools();
     let known = store.run(move |tx| {

@@ -10,6 +10,7 @@ mod emoji;
 mod files;
 mod forward;
 mod groups;
+mod lifetime;
 mod links;
 mod mention;
 mod poll;
@@ -50,6 +51,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::Poll { to, question, options, several } => poll::ask(core, to, question, (options, several)).await,
         Command::Vote { to, message, choices } => changes::vote(core, to, message, choices).await,
         Command::ClosePoll { to, message } => changes::close_poll(core, to, message).await,
+        Command::Lifetime { to, seconds } => lifetime::lifetime(core, to, seconds).await,
         Command::FileSend { to, path, caption } => files::send(core, to, &path, caption).await,
         Command::Files { to } => files::list(core, to).await,
         Command::FileGet { id, place } => files::get(core, &id, place).await,

@@ -90,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) described: Notify,
     /// Somebody may wait to be let into a group by a link, or this device does.
     pub(crate) links: Notify,
+    /// There may be a message that disappears sooner than others.
+    pub(crate) expiring: Notify,
     /// There may be files to send.
     pub(crate) uploads: Notify,
     /// Files that are fetched at once.
@@ -127,6 +129,7 @@ impl Core {
             own: Notify::new(),
             described: Notify::new(),
             links: Notify::new(),
+            expiring: Notify::new(),
             uploads: Notify::new(),
             fetches: Semaphore::new(FETCHES_MAX),
             fetching: Mutex::default(),
@@ -156,6 +159,7 @@ impl Core {
             (applied.own, &self.own),
             (applied.described, &self.described),
             (applied.links, &self.links),
+            (applied.expiring, &self.expiring),
         ] {
             if due {
                 who.notify_one();

@@ -13,6 +13,7 @@ mod commands;
 mod core;
 mod driver;
 mod events;
+mod expiry;
 mod files;
 mod fresh;
 pub mod home;

@@ -22,6 +22,7 @@ pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod join_due;
 pub(crate) mod key_packages;
+pub(crate) mod lifetime;
 pub(crate) mod lost;
 pub(crate) mod message;
 pub(crate) mod missed;

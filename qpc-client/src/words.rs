@@ -2,7 +2,10 @@
 
 use qpc_proto::{address::Address, content::Kind, v1::ContactState};
 
-use crate::{api::shown_size, fresh};
+use crate::{
+    api::{shown_size, span},
+    fresh,
+};
 
 /// For what this version does not understand.
 pub(crate) const KNOWN_NOT: &str = "(a message that this version can't show)";
@@ -34,6 +37,8 @@ pub(crate) fn describe(kind: &Kind) -> String {
         Kind::Poll(poll) => poll.question.clone(),
         Kind::Vote(..) => "(voted)".to_owned(),
         Kind::PollClose(_) => "(closed a poll)".to_owned(),
+        Kind::Lifetime(0) => "(messages stay from here on)".to_owned(),
+        Kind::Lifetime(seconds) => format!("(messages disappear {} after they are sent from here on)", span(*seconds)),
         Kind::Unknown => KNOWN_NOT.to_owned(),
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     id::MessageId,
     limits::{
         ACCOUNT_NAME_MAX, DOMAIN_MAX, EMOJI_MAX, FILE_NAME_MAX, GROUP_NAME_MAX, GROUP_PICTURE_MAX, GROUP_TOPIC_MAX,
-        LINKS_KNOWN_MAX, MEDIA_TYPE_MAX, OWN_DEVICES_MAX, POLL_OPTION_MAX, POLL_OPTIONS_MAX, POLL_QUESTION_MAX,
-        PREVIEW_MAX, TEXT_MAX,
+        LIFETIME_MAX_S, LINKS_KNOWN_MAX, MEDIA_TYPE_MAX, OWN_DEVICES_MAX, POLL_OPTION_MAX, POLL_OPTIONS_MAX,
+        POLL_QUESTION_MAX, PREVIEW_MAX, TEXT_MAX,
     },
     v1::{self, content::Kind as Wire},
 };
@@ -33,6 +33,8 @@ pub struct Content {
     pub reply_to: Option<MessageId>,
     /// It was said before, in another place perhaps.
     pub forwarded: bool,
+    /// Seconds from when its hub has stored it until it disappears; 0: it stays.
+    pub lifetime_s: u32,
     /// What it says or does.
     pub kind: Kind,
 }
@@ -78,6 +80,8 @@ pub enum Kind {
     Vote(MessageId, Vec<u32>),
     /// Ends a poll of the same sender.
     PollClose(MessageId),
+    /// What is said from here on disappears after so many seconds; 0: it stays.
+    Lifetime(u32),
     /// A kind of a later version.
     Unknown,
 }
@@ -100,7 +104,7 @@ impl Content {
     /// Something that is said at this moment of the sender's clock, answers nothing and is no copy.
     #[must_use]
     pub const fn new(sent_ms: u64, kind: Kind) -> Self {
-        Self { sent_ms, reply_to: None, forwarded: false, kind }
+        Self { sent_ms, reply_to: None, forwarded: false, lifetime_s: 0, kind }
     }
 
     /// The bytes to encrypt.
@@ -137,11 +141,12 @@ impl Content {
                 Some(Wire::Vote(v1::Vote { message_id: id.to_bytes(), choices: choices.clone() }))
             }
             Kind::PollClose(id) => Some(Wire::PollClose(v1::PollClose { message_id: id.to_bytes() })),
+            Kind::Lifetime(seconds) => Some(Wire::Lifetime(v1::Lifetime { seconds: *seconds })),
             Kind::Unknown => None,
         };
         let reply_to = self.reply_to.as_ref().map(MessageId::to_bytes).unwrap_or_default();
-        let forwarded = self.forwarded;
-        Ok(v1::Content { version: VERSION, sent_ms: self.sent_ms, reply_to, forwarded, kind }.encode_to_vec())
+        let Self { sent_ms, forwarded, lifetime_s, .. } = *self;
+        Ok(v1::Content { version: VERSION, sent_ms, reply_to, forwarded, lifetime_s, kind }.encode_to_vec())
     }
 
     /// Reads decrypted bytes.
@@ -167,11 +172,14 @@ impl Content {
             Some(Wire::Poll(poll)) => Kind::Poll(poll),
             Some(Wire::Vote(vote)) => Kind::Vote(id(&vote.message_id)?, vote.choices),
             Some(Wire::PollClose(close)) => Kind::PollClose(id(&close.message_id)?),
+            Some(Wire::Lifetime(lifetime)) => Kind::Lifetime(lifetime.seconds),
             None => Kind::Unknown,
         };
         kind.check()?;
         let reply_to = if wire.reply_to.is_empty() { None } else { Some(id(&wire.reply_to)?) };
-        Ok(Self { sent_ms: wire.sent_ms, reply_to, forwarded: wire.forwarded, kind })
+        // Above the longest there is it is the longest: what its sender wanted to disappear shall not stay.
+        let lifetime_s = wire.lifetime_s.min(LIFETIME_MAX_S);
+        Ok(Self { sent_ms: wire.sent_ms, reply_to, forwarded: wire.forwarded, lifetime_s, kind })
     }
 }
 
@@ -193,6 +201,7 @@ impl Kind {
             Self::Poll(_) => "poll",
             Self::Vote(..) => "vote",
             Self::PollClose(_) => "poll_close",
+            Self::Lifetime(_) => "lifetime",
             Self::Unknown => "unknown",
         }
     }
@@ -222,6 +231,7 @@ impl Kind {
                     && poll.options.iter().all(|option| option.len() <= POLL_OPTION_MAX)
             }
             Self::Vote(_, choices) => choices.len() <= POLL_OPTIONS_MAX,
+            Self::Lifetime(seconds) => *seconds <= LIFETIME_MAX_S,
             Self::Delete(_) | Self::Receipt(..) | Self::Pin { .. } | Self::PollClose(_) | Self::Unknown => true,
         };
         if fits { Ok(()) } else { Err(ContentError::TooLong) }
@@ -259,10 +269,23 @@ mod tests {
             Kind::Poll(v1::Poll { question: "tea?".into(), options: vec!["yes".into(), "no".into()], several: true }),
             Kind::Vote(id, vec![0, 1]),
             Kind::PollClose(id),
+            Kind::Lifetime(LIFETIME_MAX_S),
         ] {
-            let content = Content { reply_to: Some(id), forwarded: true, ..Content::new(5, kind) };
+            let content = Content { reply_to: Some(id), forwarded: true, lifetime_s: 60, ..Content::new(5, kind) };
             assert!(Content::decode(&content.encode().unwrap()).unwrap() == content);
         }
+    }
+
+    #[test]
+    fn a_lifetime_beyond_the_longest_is_the_longest() {
+        let wire =
+            |lifetime_s| v1::Content { version: 1, sent_ms: 5, lifetime_s, ..Default::default() }.encode_to_vec();
+        for (seconds, read) in
+            [(LIFETIME_MAX_S, LIFETIME_MAX_S), (LIFETIME_MAX_S + 1, LIFETIME_MAX_S), (u32::MAX, LIFETIME_MAX_S)]
+        {
+            assert_eq!(Content::decode(&wire(seconds)).unwrap().lifetime_s, read);
+        }
+        assert_eq!(Content::new(5, Kind::Lifetime(LIFETIME_MAX_S + 1)).encode(), Err(ContentError::TooLong));
     }
 
     #[test]

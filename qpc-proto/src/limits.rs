@@ -88,6 +88,8 @@ pub const OWN_DEVICES_MAX: usize = 48 * 1024;
 pub const MENTIONS_MAX: usize = 50;
 /// Longest emoji of a reaction, in bytes.
 pub const EMOJI_MAX: usize = 32;
+/// Longest time after which messages disappear, in seconds.
+pub const LIFETIME_MAX_S: u32 = 366 * 86_400;
 /// Longest question of a poll, in bytes.
 pub const POLL_QUESTION_MAX: usize = 1_024;
 /// Options of one poll.

@@ -205,6 +205,11 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("Content.vote", content(Kind::Vote(message(), vec![1]))),
         ("Content.poll_close", content(Kind::PollClose(message()))),
+        ("Content.lifetime", content(Kind::Lifetime(86_400))),
+        (
+            "Content.text that disappears",
+            Content { lifetime_s: 60, ..Content::new(1_700_000_000_000, Kind::Text("hello".into())) }.encode().unwrap(),
+        ),
         ("Content.receipt", content(Kind::Receipt(message(), v1::ReceiptKind::Read))),
         (
             "Content.attachment",
@@ -270,6 +275,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                         kind: v1::ConversationKind::Direct.into(),
                         title: alice().to_string(),
                         peer: alice().to_string(),
+                        lifetime_s: 0,
                     }],
                     messages: vec![v1::HistoryMessage {
                         conversation: name().to_string(),
@@ -305,6 +311,7 @@ fn inner() -> Vec<(&'static str, Vec<u8>)> {
                             pinned: true,
                             votes: vec![v1::VoteState { account: alice().to_string(), choices: vec![1] }],
                             poll_closed: true,
+                            ..Default::default()
                         }),
                         ..Default::default()
                     }],

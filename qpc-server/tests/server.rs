@@ -34,6 +34,8 @@ mod circle;
 mod claims;
 #[path = "server/devices.rs"]
 mod devices;
+#[path = "server/disappearing.rs"]
+mod disappearing;
 #[path = "server/doctor.rs"]
 mod doctor;
 #[path = "server/door.rs"]

@@ -35,6 +35,9 @@ pub struct Conversation {
     /// Has the group a picture?
     #[serde(default)]
     pub picture: bool,
+    /// Seconds that messages stay before they disappear; 0 for ever.
+    #[serde(default)]
+    pub lifetime_s: u32,
     /// `id@domain` of the group that this one continues, because its server is gone.
     #[serde(default)]
     pub continues: Option<String>,

@@ -21,6 +21,9 @@ pub struct Details {
     /// It was said before, in another place perhaps; by whom is not told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
+    /// When it disappears from all homes, RFC 3339; absent for one that stays, or that waits to be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disappears: Option<String>,
     /// Who is named in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<Mention>,

@@ -12,6 +12,13 @@ pub enum Event {
     Message(Message),
     /// A message is another one than before: its words, its reactions, its pin, its poll, or it was deleted. As it is now.
     Changed(Message),
+    /// A message has come to its end and is gone from this home.
+    Disappeared {
+        /// `id@domain` of its conversation.
+        conversation: String,
+        /// Its id.
+        id: String,
+    },
     /// What became of a message of the outbox.
     Outbox {
         /// Its id.

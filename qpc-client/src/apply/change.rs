@@ -24,7 +24,7 @@ use crate::{
     store::{
         Local, StoreError,
         conversation::{self, Conversation, Kind, State, Trusted},
-        ending, group_link, message, missed, outbox, own_change, pending, picture, release, report, reported,
+        ending, group_link, lifetime, message, missed, outbox, own_change, pending, picture, release, report, reported,
         returned::{self, Left},
         undescribed, unheard, unjoined,
     },
@@ -399,6 +399,11 @@ pub(crate) fn refuse(
     out: &mut Applied,
 ) -> Result<(), StoreError> {
     release::note(tx, id)?;
+    if let Some(refused) = outbox::by_id(tx, id)?
+        && matches!(Content::decode(&refused.content), Ok(Content { kind: Said::Lifetime(_), .. }))
+    {
+        lifetime::want(tx, refused.conversation, None)?;
+    }
     outbox::remove(tx, id)?;
     super::changed::refused(tx, id, out)?;
     // Nobody gets what they change.

@@ -57,7 +57,8 @@ impl<'b> Batch<'b> {
                 if !history::is_whole(self.tx)? {
                     orphan::put(self.tx, log.conversation.local, (entry.id, content), target, by)?;
                 }
-                return Ok(!matches!(change, Change::Edit(_)));
+                // An edit of what has disappeared is none; of another it is shown as a message of its own.
+                return Ok(!matches!(change, Change::Edit(_)) || content.lifetime_s > 0);
             }
         }
         Ok(true)

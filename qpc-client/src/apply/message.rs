@@ -14,11 +14,13 @@ use rusqlite::Transaction;
 use super::{Applied, ApplyError, Batch, Open, change, inbox::untitled, log::Step};
 use crate::{
     api::{Event, OutboxState},
+    fresh,
     mls::{Group, GroupError, ProcessError, Processed, ProposalKind, Proposed, Proposer},
     store::{
         StoreError, attachment, contact,
         conversation::{self, Conversation, Kind, State, Trusted},
         entry::Promise,
+        lifetime,
         message::{self, New},
         outbox::{self, Outgoing},
         own_change, poll, release, undescribed,
@@ -85,6 +87,13 @@ impl<'b> Batch<'b> {
                 return if among_us { self.own_devices(log, from.device(), told) } else { Ok(()) };
             }
             Ok(Content { kind: Said::GroupLinks(told), .. }) => return self.group_links(log, &sender, told),
+            Ok(Content { kind: Said::Lifetime(seconds), .. }) => {
+                if log.conversation.kind == Kind::Group && !may_be_described_by(&mut log.group, &sender)? {
+                    return Ok(());
+                }
+                lifetime::set(self.tx, log.conversation.local, entry.seq, *seconds)?;
+                (Said::Lifetime(0).name(), describe(&Said::Lifetime(*seconds)))
+            }
             Ok(content) => {
                 if self.changes(log, entry, content, &sender)? {
                     return if own { Ok(()) } else { Ok(self.peer_spoke(log)?) };
@@ -93,7 +102,8 @@ impl<'b> Batch<'b> {
             }
             Err(_) => (Said::Unknown.name(), KNOWN_NOT.to_owned()),
         };
-        let mut shown = own;
+        // What happens to a conversation is nothing to be read.
+        let mut shown = own || matches!(&content, Ok(Content { kind: Said::Lifetime(_), .. }));
         if let Ok(Content { kind: Said::GroupState(state), .. }) = &content {
             // The title of a conversation of two is the other's name.
             if log.conversation.kind != Kind::Group || !may_be_described_by(&mut log.group, &sender)? {
@@ -114,6 +124,16 @@ impl<'b> Batch<'b> {
                 PICTURED.clone_into(&mut body);
             }
             shown = true;
+        }
+        let lifetime_s = content.as_ref().map_or(0, |content| content.lifetime_s);
+        if !matches!(&content, Ok(Content { kind: Said::Lifetime(_), .. })) {
+            lifetime::learn(self.tx, log.conversation.local, lifetime_s)?;
+        }
+        let now_ms = fresh::now_ms();
+        let end_ms = lifetime::end(lifetime_s, entry.stored_ms, now_ms);
+        // It disappeared before it came: whoever was away so long does not see it, as if they had seen it then.
+        if end_ms.is_some_and(|end_ms| end_ms <= now_ms) {
+            return if own { Ok(()) } else { Ok(self.peer_spoke(log)?) };
         }
         let inserted = message::insert(
             self.tx,
@@ -138,6 +158,10 @@ impl<'b> Batch<'b> {
                     poll::put(self.tx, log.conversation.local, entry.id, poll)?;
                 }
                 message::refer(self.tx, local, content, &self.me.address().to_string())?;
+            }
+            if let Some(end_ms) = end_ms {
+                lifetime::put_end(self.tx, local, lifetime_s, end_ms)?;
+                self.out.expiring = true;
             }
             self.out.events.push(Event::Message(message::get(self.tx, local)?));
         }
@@ -297,7 +321,13 @@ pub(crate) fn sent(
     {
         conversation::describe(tx, conversation.local, Some(seq), &state)?;
     }
+    if let Ok(Content { kind: Said::Lifetime(seconds), .. }) = Content::decode(&outgoing.content) {
+        lifetime::want(tx, conversation.local, None)?;
+        lifetime::set(tx, conversation.local, seq, seconds)?;
+    }
     own_change::stored(tx, outgoing.id, seq)?;
+    // It may be one that disappears.
+    out.expiring = true;
     if let Some(told) = message::stored(tx, conversation.local, outgoing.id, seq)? {
         out.events.push(Event::Message(told));
     }

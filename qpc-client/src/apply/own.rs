@@ -13,7 +13,7 @@ use crate::{
     store::{
         StoreError, contact,
         conversation::{self, Kind, New, State},
-        history, message as messages, missed, verification,
+        history, lifetime, message as messages, missed, verification,
     },
     trust,
 };
@@ -116,9 +116,10 @@ impl<'b> Batch<'b> {
         };
         match conversation::by_name(self.tx, &name)? {
             Some(known) if known.kind == Kind::Group && known.title == super::inbox::untitled(&name) => {
-                conversation::set_title(self.tx, known.local, &told.title)
+                conversation::set_title(self.tx, known.local, &told.title)?;
+                lifetime::learn(self.tx, known.local, told.lifetime_s)
             }
-            Some(_) => Ok(()),
+            Some(known) => lifetime::learn(self.tx, known.local, told.lifetime_s),
             None => {
                 let peer = Address::parse(&told.peer).ok();
                 let title = told.title.clone();
@@ -137,6 +138,10 @@ impl<'b> Batch<'b> {
         let Some(conversation) = conversation::by_name(self.tx, &name)? else { return Ok(false) };
         // It is still to come, in its place.
         if conversation.is_read() && Seq(told.seq) > conversation.seq {
+            return Ok(false);
+        }
+        // It has disappeared meanwhile.
+        if told.state.as_ref().is_some_and(|state| state.expires_ms > 0 && state.expires_ms <= fresh::now_ms()) {
             return Ok(false);
         }
         // It was heard, and is nothing to be shown.

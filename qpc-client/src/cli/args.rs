@@ -6,6 +6,7 @@
 mod file;
 mod message;
 mod search;
+mod span;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(super) use self::{
     file::FileVerb,
     message::{Ballot, Of},
     search::Search,
+    span::seconds,
 };
 use super::exit::Exit;
 
@@ -221,6 +223,19 @@ pub(super) enum Verb {
         /// With the end of each message's id, by which other commands name it.
         #[arg(long)]
         ids: bool,
+    },
+    /// Make messages disappear from everybody's homes so long after they are sent; without TIME, say how long they stay.
+    ///
+    /// It counts for what is said from then on, and is told to everybody in the conversation. In a group owners and admins may.
+    /// Nothing is taken back from who has read, copied or saved it.
+    #[command(after_help = "Example: qpc-client lifetime bob 1w")]
+    Lifetime {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+        /// 30s, 5m, 2h, 1d, 1w, or off for messages that stay.
+        #[arg(value_name = "TIME", value_parser = seconds)]
+        time: Option<u32>,
     },
     /// Find messages in the local store, by their words, who said them, where and when.
     #[command(after_help = "Example: qpc-client search dinner --from bob --since 2026-11-01")]

@@ -27,6 +27,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         Verb::Alarms { verb: AlarmsVerb::List } => Command::Alarms,
         Verb::Alarms { verb: AlarmsVerb::Acknowledge { numbers } } => Command::AcknowledgeAlarms { numbers },
         Verb::Conversations => Command::Conversations,
+        Verb::Lifetime { to, .. } => Command::Lifetime { to: to.clone(), seconds: None },
         Verb::Contacts { verb } => match verb {
             ContactsVerb::List => Command::Contacts,
             ContactsVerb::Accept(who) => Command::Accept { who: who.who },
@@ -141,6 +142,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Conversations { conversations } => conversations.iter().try_for_each(|c| screen.object(c)),
         Outcome::Messages { messages } => messages.iter().try_for_each(|m| screen.object(m)),
         Outcome::Found { found } => found.iter().try_for_each(|found| screen.object(found)),
+        Outcome::Lifetime(lifetime) => screen.object(lifetime),
         Outcome::Alarms { alarms } => alarms.iter().try_for_each(|a| screen.object(a)),
         Outcome::Contacts { contacts } => contacts.iter().try_for_each(|c| screen.object(c)),
         Outcome::Members { members, .. } => members.iter().try_for_each(|m| screen.object(m)),

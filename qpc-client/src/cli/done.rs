@@ -71,6 +71,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::MarkShown { .. }
         | Command::History { .. }
         | Command::Search(_)
+        | Command::Lifetime { .. }
         | Command::Contacts
         | Command::SafetyNumber { .. }
         | Command::ChangedKeys { .. }

@@ -138,7 +138,7 @@ impl Listening<'_> {
             self.alarms.push(text.clone());
         }
         if self.screen.json {
-            let changed = self.what == What::Changes && matches!(event, Event::Changed(_));
+            let changed = self.what == What::Changes && matches!(event, Event::Changed(_) | Event::Disappeared { .. });
             if self.what == What::Everything || changed {
                 self.screen.object(&event)?;
             } else if let Event::Alarm { text } = event {

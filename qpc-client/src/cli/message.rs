@@ -54,6 +54,10 @@ pub(super) fn change(verb: &Verb) -> Option<(String, Command, &'static str)> {
         Verb::Poll { to, question, options, several } => {
             (to.clone(), Command::Poll { to, question, options, several }, "asked")
         }
+        Verb::Lifetime { to, time: Some(seconds) } => {
+            let done = if seconds == 0 { "messages stay from here on" } else { "messages disappear from here on" };
+            (to.clone(), Command::Lifetime { to, seconds: Some(seconds) }, done)
+        }
         Verb::Vote(Ballot { of: Of { to, message }, close: true, .. }) => {
             (to.clone(), Command::ClosePoll { to, message }, "closed the poll")
         }

@@ -7,8 +7,8 @@ mod qr;
 mod verification;
 
 use qpc_client::api::{
-    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Moved, OutboxState,
-    Outcome, Status, Waiting, Whoami, shown_size,
+    Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Lifetime, Member, Moved,
+    OutboxState, Outcome, Status, Waiting, Whoami, shown_size, span,
 };
 
 use super::{
@@ -72,6 +72,7 @@ impl Render {
             Outcome::Queued { .. } => Vec::new(),
             Outcome::Flushed { waiting } => waiting.iter().map(|waiting| self.waiting(waiting)).collect(),
             Outcome::Messages { messages } => messages.iter().map(|message| self.message(message)).collect(),
+            Outcome::Lifetime(lifetime) => vec![self.lifetime(lifetime)],
             Outcome::Found { found } => found.iter().map(|found| self.found(found)).collect(),
             Outcome::Contacts { contacts } => self.contacts(contacts),
             Outcome::SafetyNumber(number) => self.safety_number(number),
@@ -91,6 +92,14 @@ impl Render {
             Outcome::Moved(moved) => self.moved(moved),
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
+        }
+    }
+
+    fn lifetime(&self, lifetime: &Lifetime) -> String {
+        let title = self.name(&lifetime.title);
+        match lifetime.seconds {
+            0 => format!("messages stay in the conversation with {title}"),
+            seconds => format!("messages of {title} disappear {} after they are sent", span(seconds)),
         }
     }
 
@@ -173,6 +182,7 @@ impl Render {
             Event::Message(_)
             | Event::Transfer(_)
             | Event::Read { .. }
+            | Event::Disappeared { .. }
             | Event::History { complete: false, .. }
             | Event::Outbox { state: OutboxState::Sent | OutboxState::Queued, .. } => None,
             Event::Changed(message) if message.own => None,

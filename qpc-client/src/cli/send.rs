@@ -209,6 +209,7 @@ impl<'a> Sending<'a> {
             | Notice::Event(
                 Event::Message(_)
                 | Event::Changed(_)
+                | Event::Disappeared { .. }
                 | Event::Transfer(_)
                 | Event::Contact { .. }
                 | Event::Verification { .. }

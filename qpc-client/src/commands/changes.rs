@@ -20,7 +20,7 @@ use crate::{
         StoreError, attachment,
         change::{self, By, Change},
         conversation::{Conversation, Kind},
-        message, outbox,
+        lifetime, message, outbox,
         own_change::{self, May},
         upload,
     },
@@ -191,7 +191,10 @@ async fn change(
                 can_be_changed(tx, &of, &target)?;
                 let may = may(tx, &me, &of)?;
                 let changing = Changing { tx, me: &me, of: &of, target: &target, id: refer::id(&target)?, may };
-                let content = Content::new(fresh::now_ms(), make(&changing)?);
+                let mut content = Content::new(fresh::now_ms(), make(&changing)?);
+                if matches!(content.kind, Said::Edit(..)) {
+                    content.lifetime_s = lifetime::of_message(tx, target.local)?;
+                }
                 let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
                 outbox::put(tx, of.local, id, &encoded)?;
                 let account = me.address().to_string();

@@ -24,7 +24,7 @@ use crate::{
     store::{
         StoreError, contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
-        message, outbox, picture,
+        lifetime, message, outbox, picture,
     },
     trust::{self, Me},
     words::describe,
@@ -79,7 +79,10 @@ pub(super) async fn queue(
         .run_and(
             move |tx| {
                 let conversation = writable(tx, &me, &to, most)?;
-                let content = naming(tx, &me, &conversation, content)?;
+                let mut content = naming(tx, &me, &conversation, content)?;
+                if !matches!(content.kind, Said::Lifetime(_)) {
+                    content.lifetime_s = lifetime::of(tx, conversation.local)?;
+                }
                 let encoded = content.encode().map_err(|error| usage(error.to_string()))?;
                 let inserted = message::insert(
                     tx,
@@ -97,6 +100,7 @@ pub(super) async fn queue(
                 )?;
                 if let Some(local) = inserted {
                     message::refer(tx, local, &content, &me.address().to_string())?;
+                    lifetime::put(tx, local, content.lifetime_s)?;
                 }
                 outbox::put(tx, conversation.local, id, &encoded)?;
                 beside(tx, &conversation)?;
@@ -276,6 +280,7 @@ fn shown(
         standing,
         post_quantum,
         picture: picture::exists(tx, conversation.local)?,
+        lifetime_s: lifetime::of(tx, conversation.local)?,
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title,
         topic: conversation.topic,

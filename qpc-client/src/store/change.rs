@@ -73,6 +73,7 @@ impl Change {
             | Said::OwnDevices(_)
             | Said::GroupLinks(_)
             | Said::Poll(_)
+            | Said::Lifetime(_)
             | Said::Unknown => return None,
         })
     }

@@ -18,7 +18,7 @@ const TOLD_MAX: usize = 8 * 1024;
 
 /// Columns of a message that are read here.
 pub(super) const COLUMNS: &str =
-    "m.conversation, m.reply_to, m.forwarded, m.mentions, m.mentioned, m.edited_ms, m.deleted_by";
+    "m.conversation, m.reply_to, m.forwarded, m.mentions, m.mentioned, m.edited_ms, m.deleted_by, m.expires_ms";
 
 /// Of a message whose row this is.
 pub(super) fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Details, StoreError> {
@@ -33,6 +33,7 @@ pub(super) fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Details, 
         None => {}
     }
     let edited_ms: Option<i64> = row.get("edited_ms")?;
+    let expires_ms: Option<i64> = row.get("expires_ms")?;
     let body: String = row.get("body")?;
     let mentions = mentions(&row.get::<_, Vec<u8>>("mentions")?, body)?;
     let (reactions, other_reactions) = reaction::shown(tx, conversation, &id)?;
@@ -42,6 +43,7 @@ pub(super) fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Details, 
         edited: edited_ms.map(|ms| fresh::rfc3339(u64::try_from(ms).unwrap_or_default())),
         deleted_by: row.get("deleted_by")?,
         forwarded: row.get("forwarded")?,
+        disappears: expires_ms.map(|ms| fresh::rfc3339(u64::try_from(ms).unwrap_or_default())),
         mentions,
         mentioned: row.get("mentioned")?,
         reactions,
@@ -107,6 +109,7 @@ pub(super) fn told(
             .mentions,
         reactions: reaction::told(tx, conversation, &id, TOLD_MAX)?,
         pinned: pin::is_pinned(tx, conversation, &id)?,
+        expires_ms: u64::try_from(row.get::<_, Option<i64>>("expires_ms")?.unwrap_or_default()).unwrap_or_default(),
         ..Default::default()
     };
     if told.kind == "poll"
@@ -134,10 +137,19 @@ pub(super) fn take(
     let reply_to = MessageId::parse(&state.reply_to).ok();
     let edited_ms = (state.edited_ms > 0).then(|| row::signed(state.edited_ms));
     let deleted_by = (!state.deleted_by.is_empty()).then_some(&state.deleted_by);
+    let expires_ms = (state.expires_ms > 0).then(|| row::signed(state.expires_ms));
     tx.prepare_cached(
-        "UPDATE message SET reply_to = ?2, forwarded = ?3, edited_ms = ?4, deleted_by = ?5 WHERE local = ?1",
+        "UPDATE message SET reply_to = ?2, forwarded = ?3, edited_ms = ?4, deleted_by = ?5, expires_ms = ?6 \
+         WHERE local = ?1",
     )?
-    .execute((local, reply_to.as_ref().map(MessageId::as_bytes), state.forwarded, edited_ms, deleted_by))?;
+    .execute((
+        local,
+        reply_to.as_ref().map(MessageId::as_bytes),
+        state.forwarded,
+        edited_ms,
+        deleted_by,
+        expires_ms,
+    ))?;
     super::message::name(tx, local, &Words::read(told.body.clone(), state.mentions), me)?;
     reaction::take(tx, conversation, id, &state.reactions)?;
     if state.pinned {

@@ -169,7 +169,7 @@ fn conversations(
     room: &mut Room,
 ) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached(
-        "SELECT local, name, kind, title, peer FROM conversation \
+        "SELECT local, name, kind, title, peer, lifetime_s FROM conversation \
          WHERE local > ?1 AND kind IN (1, 2) AND name IS NOT NULL ORDER BY local",
     )?;
     let mut rows = select.query([at.conversation])?;
@@ -179,6 +179,7 @@ fn conversations(
             kind: Kind::read(row.get("kind")?)?.to_wire().into(),
             title: row.get("title")?,
             peer: row.get::<_, Option<String>>("peer")?.unwrap_or_default(),
+            lifetime_s: row.get("lifetime_s")?,
         };
         if !room.take(&told, page.conversations.is_empty()) {
             return Ok(false);
@@ -214,7 +215,7 @@ fn messages(
 ) -> Result<bool, StoreError> {
     let mut select = tx.prepare_cached(
         "SELECT m.local, m.conversation, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name, \
-             m.reply_to, m.forwarded, m.mentions, m.edited_ms, m.deleted_by FROM message m \
+             m.reply_to, m.forwarded, m.mentions, m.edited_ms, m.deleted_by, m.expires_ms FROM message m \
          JOIN conversation c ON c.local = m.conversation \
          WHERE m.local < ?1 AND m.seq > 0 AND c.name IS NOT NULL ORDER BY m.local DESC",
     )?;

@@ -161,16 +161,17 @@ pub(crate) fn stored(
 ) -> Result<Option<api::Message>, StoreError> {
     let local: Option<i64> = tx
         .prepare_cached(
-            "UPDATE message SET seq = ?3 WHERE conversation = ?1 AND id = ?2 AND own = 1 AND seq = 0 RETURNING local",
+            "UPDATE message SET seq = ?3, expires_ms = iif(lifetime_s > 0, ?4 + lifetime_s * 1000, NULL) \
+             WHERE conversation = ?1 AND id = ?2 AND own = 1 AND seq = 0 RETURNING local",
         )?
-        .query_one((conversation, id.as_bytes(), row::signed(seq.0)), |row| row.get(0))
+        .query_one((conversation, id.as_bytes(), row::signed(seq.0), row::signed(fresh::now_ms())), |row| row.get(0))
         .optional()?;
     local.map(|local| get(tx, local)).transpose()
 }
 
 /// The server may have lost a message of ours that it had stored: it waits again.
 pub(super) fn unsent(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE message SET seq = 0 WHERE conversation = ?1 AND id = ?2 AND own = 1")?
+    tx.prepare_cached("UPDATE message SET seq = 0, expires_ms = NULL WHERE conversation = ?1 AND id = ?2 AND own = 1")?
         .execute((conversation, id.as_bytes()))?;
     Ok(())
 }

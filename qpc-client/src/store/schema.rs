@@ -3,6 +3,7 @@
 
 mod answered;
 mod changes;
+mod lifetime;
 mod search;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
@@ -467,6 +468,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(changes::CHANGES),
         M::up(answered::ANSWERED),
         M::up(search::SEARCH),
+        M::up(lifetime::LIFETIME),
     ])
 }
 

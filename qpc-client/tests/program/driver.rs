@@ -158,6 +158,7 @@ impl State {
             active: true,
             post_quantum: false,
             picture: false,
+            lifetime_s: 0,
             continues: None,
             continued_in: None,
         }

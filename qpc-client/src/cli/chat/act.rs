@@ -88,6 +88,14 @@ impl Room<'_> {
                 let command = |to| Command::Poll { to, question, options, several };
                 self.here(console, command, Said::new(said)).await?;
             }
+            Typed::Lifetime(Some(seconds)) => {
+                let command = |to| Command::Lifetime { to, seconds: Some(seconds) };
+                self.here(console, command, Said::new("(how long messages stay)".to_owned())).await?;
+            }
+            Typed::Lifetime(None) => match &self.place {
+                Some(place) => self.answer(console, Command::Lifetime { to: place.to.clone(), seconds: None }).await?,
+                None => self.say(console, "/open a conversation first")?,
+            },
             Typed::Pins => match &self.place {
                 Some(place) => {
                     let pins = self.seat.execute(Command::Pins { to: place.to.clone() }).await?;

@@ -113,6 +113,7 @@ mod tests {
             active,
             post_quantum: false,
             picture: false,
+            lifetime_s: 0,
             continues: None,
             continued_in: None,
         }

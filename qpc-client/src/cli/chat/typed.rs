@@ -1,6 +1,7 @@
 //! What a line typed in a chat means: words to say, or a command that begins with a slash.
 
 use super::deed::{self, Deed};
+use crate::cli::args::seconds;
 
 /// A line, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(super) enum Typed {
     Do { message: String, deed: Deed },
     /// `/poll QUESTION | ANSWER | ANSWER`
     Poll { question: String, options: Vec<String>, several: bool },
+    /// `/lifetime [TIME]`
+    Lifetime(Option<u32>),
     /// `/pins`
     Pins,
     /// `/contacts`
@@ -60,7 +63,7 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 29] = [
+pub(super) const COMMANDS: [(&str, &str); 30] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
@@ -84,6 +87,7 @@ pub(super) const COMMANDS: [(&str, &str); 29] = [
     ("/pins", "what is pinned here"),
     ("/poll Q | A | B", "ask a question with answers; +Q: several can be chosen"),
     ("/vote MSG NUMBER", "choose in a poll; also none, or close"),
+    ("/lifetime [TIME]", "make messages disappear after 1h, 1d, 1w; off: they stay"),
     ("/file PATH [CAPTION]", "send a file; a path with spaces in \"quotes\""),
     ("/get ID [PATH]", "fetch a file, to here or to a path"),
     ("/contacts", "all contacts and requests"),
@@ -149,6 +153,8 @@ pub(super) fn understand(line: &str) -> Typed {
             Ok((question, options, several)) => Typed::Poll { question, options, several },
             Err(why) => Typed::Wrong(why),
         },
+        ("lifetime", None) => Typed::Lifetime(None),
+        ("lifetime", Some(time)) => seconds(&time).map_or_else(Typed::Wrong, |time| Typed::Lifetime(Some(time))),
         ("pins", None) => Typed::Pins,
         ("contacts", None) => Typed::Contacts,
         ("status", None) => Typed::Status,

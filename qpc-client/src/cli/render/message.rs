@@ -89,6 +89,7 @@ impl Render {
                 format!("{sender} [file {}]: {}", short(&message.id), self.said(body, details))
             }
             "notice" => return format!("{time}{where_} {}", self.paint.dim(&format!("* {body}"))),
+            "lifetime" => format!("{sender} {}", self.paint.dim(body)),
             "deleted" => format!("{sender}: {}", self.paint.dim(&self.deleted(message))),
             "edit" if details.edits.is_some() => {
                 format!("{sender} [edit of a message that is not here]: {body}")
@@ -114,6 +115,9 @@ impl Render {
             if there {
                 marks.push_str(&self.paint.dim(mark));
             }
+        }
+        if let Some(when) = &details.disappears {
+            marks.push_str(&self.paint.dim(&format!(" (until {})", self.clock.local(when))));
         }
         format!("{quote}{forwarded}{body}{marks}")
     }

@@ -155,6 +155,7 @@ fn the_list_of_conversations() {
         standing: (kind == ConversationKind::Direct).then(|| standing(Verification::Verified)),
         post_quantum: title == "old",
         picture: title == "old",
+        lifetime_s: 0,
         continues: None,
         continued_in: (title == "moved").then(|| "0198@b.example".to_owned()),
         request,
