@@ -10,6 +10,7 @@ mod group;
 mod lifetime;
 mod link;
 mod picture;
+mod scheduled;
 mod search;
 mod verification;
 
@@ -25,6 +26,7 @@ pub use self::{
     lifetime::{Lifetime, span},
     link::{GroupLink, LinkText, NewLink},
     picture::{GroupPicture, Picture, PictureFormat},
+    scheduled::Scheduled,
     search::{Found, Part, Search},
     verification::{Compared, SafetyNumber, Standing, Verification},
 };
@@ -194,6 +196,25 @@ pub enum Command {
         /// Only messages that came to this home before this one, as in [`Message::local`].
         #[serde(default)]
         before: Option<i64>,
+    },
+    /// Says something when it is time, if somebody has this home open then, or as soon as somebody has after that.
+    Schedule {
+        /// A person or a group.
+        to: String,
+        /// The words.
+        text: String,
+        /// The message that it answers, as in [`Command::Reply`].
+        #[serde(default)]
+        message: Option<String>,
+        /// When, milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// What waits for its time.
+    Scheduled,
+    /// Does not send it.
+    Unschedule {
+        /// As in [`Scheduled::number`].
+        number: i64,
     },
     /// How long what is said in a conversation from here on stays before it disappears from all homes.
     Lifetime {
@@ -433,6 +454,11 @@ pub enum Outcome {
     Messages {
         /// Oldest first.
         messages: Vec<Message>,
+    },
+    /// Of [`Command::Schedule`] and [`Command::Scheduled`].
+    Scheduled {
+        /// In the order of their times.
+        scheduled: Vec<Scheduled>,
     },
     /// Of [`Command::Lifetime`], where it asks.
     Lifetime(Lifetime),

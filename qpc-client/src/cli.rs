@@ -16,6 +16,7 @@ mod file;
 mod hint;
 mod history;
 mod input;
+mod later;
 mod listen;
 mod message;
 mod open;
@@ -126,7 +127,12 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
     let mut seat = Seat::take(settings.clone()).await?;
     let done = match verb {
         Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
-        Verb::Send { to, text, reply_to } => send::send(&mut seat, screen, to, (text, reply_to)).await,
+        Verb::Send { to, text, reply_to, at: None, after: None } => {
+            send::send(&mut seat, screen, to, (text, reply_to)).await
+        }
+        Verb::Send { to, text, reply_to, at, after } => {
+            later::put(&seat, screen, to, (text, reply_to), later::When { at, after }).await
+        }
         Verb::File { verb } => file::file(&mut seat, screen, verb).await,
         Verb::Verify { who, verdict } => verify::verify(&mut seat, screen, who, verdict).await,
         Verb::Group { verb: GroupVerb::Picture { group, output, force } } => {

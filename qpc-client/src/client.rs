@@ -24,7 +24,7 @@ use crate::{
     files::Files,
     home::{HomeError, LockedHome},
     identity::Identity,
-    local, mls,
+    local, mls, scheduled,
     store::{Store, StoreError, identity, upload},
     transport::{Endpoints, Link, Transport},
     trust::Me,
@@ -124,6 +124,7 @@ impl Client {
         home: Option<LockedHome>,
         (stop, mut tasks): (CancellationToken, JoinSet<()>),
     ) -> Self {
+        tasks.spawn(scheduled::run(Arc::clone(&core), stop.clone()));
         tasks.spawn(expiry::run(Arc::clone(&core), stop.clone()));
         tasks.spawn(driver::run(Arc::clone(&core), first, stop.clone()));
         Self(Arc::new(Inner { core, stop, tasks: Mutex::new(tasks), home: Mutex::new(home) }))

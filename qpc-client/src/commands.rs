@@ -16,6 +16,7 @@ mod mention;
 mod poll;
 mod problem;
 mod refer;
+mod scheduled;
 mod search;
 mod talk;
 mod target;
@@ -24,7 +25,7 @@ mod wait;
 
 use std::sync::Arc;
 
-pub(crate) use self::account::revoke_own;
+pub(crate) use self::{account::revoke_own, scheduled::send as send_scheduled};
 use crate::{
     EventStream,
     api::{Command, CommandError, Outcome},
@@ -51,6 +52,9 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::Poll { to, question, options, several } => poll::ask(core, to, question, (options, several)).await,
         Command::Vote { to, message, choices } => changes::vote(core, to, message, choices).await,
         Command::ClosePoll { to, message } => changes::close_poll(core, to, message).await,
+        Command::Schedule { to, text, message, at_ms } => scheduled::put(core, to, text, (message, at_ms)).await,
+        Command::Scheduled => scheduled::list(core).await,
+        Command::Unschedule { number } => scheduled::remove(core, number).await,
         Command::Lifetime { to, seconds } => lifetime::lifetime(core, to, seconds).await,
         Command::FileSend { to, path, caption } => files::send(core, to, &path, caption).await,
         Command::Files { to } => files::list(core, to).await,

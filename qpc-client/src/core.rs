@@ -90,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) described: Notify,
     /// Somebody may wait to be let into a group by a link, or this device does.
     pub(crate) links: Notify,
+    /// There may be a message whose time comes sooner than others'.
+    pub(crate) scheduled: Notify,
     /// There may be a message that disappears sooner than others.
     pub(crate) expiring: Notify,
     /// There may be files to send.
@@ -129,6 +131,7 @@ impl Core {
             own: Notify::new(),
             described: Notify::new(),
             links: Notify::new(),
+            scheduled: Notify::new(),
             expiring: Notify::new(),
             uploads: Notify::new(),
             fetches: Semaphore::new(FETCHES_MAX),

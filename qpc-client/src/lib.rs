@@ -22,6 +22,7 @@ mod local;
 pub mod mls;
 mod opaque;
 mod options;
+mod scheduled;
 mod session;
 #[cfg(feature = "simulation")]
 pub mod simulation;

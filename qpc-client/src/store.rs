@@ -41,6 +41,7 @@ pub(crate) mod restore;
 pub(crate) mod returned;
 mod revision;
 mod row;
+pub(crate) mod scheduled;
 pub(crate) mod schema;
 pub(crate) mod search;
 pub(crate) mod undescribed;

@@ -73,6 +73,8 @@ mod kept_files;
 #[cfg(feature = "s3")]
 #[path = "server/kept_in_buckets.rs"]
 mod kept_in_buckets;
+#[path = "server/later.rs"]
+mod later;
 #[path = "server/lies.rs"]
 mod lies;
 #[path = "server/links.rs"]

@@ -4,6 +4,7 @@
 //! shells); [`settings`](super::settings) resolves the rest. Nothing is hidden.
 
 mod file;
+mod later;
 mod message;
 mod search;
 mod span;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 
 pub(super) use self::{
     file::FileVerb,
+    later::LaterVerb,
     message::{Ballot, Of},
     search::Search,
     span::seconds,
@@ -130,6 +132,19 @@ pub(super) enum Verb {
         /// The message that it answers: `last`, `mine`, or the end of its id.
         #[arg(long, value_name = "MSG")]
         reply_to: Option<String>,
+        /// Send it then: a time of the next 24 hours (18:30), a day, or a time of one (2026-11-30T18:30). It waits in this home, and
+        /// goes as soon as some program has the home open after that.
+        #[arg(long, value_name = "TIME", conflicts_with = "after")]
+        at: Option<String>,
+        /// Send it so much later: 30s, 5m, 2h, 1d, 1w.
+        #[arg(long, value_name = "TIME", value_parser = seconds)]
+        after: Option<u32>,
+    },
+    /// What was written to be sent later.
+    #[command(after_help = "Example: qpc-client later list")]
+    Later {
+        #[command(subcommand)]
+        verb: LaterVerb,
     },
     /// Replace the words of a message of yours, or the caption of a file.
     #[command(after_help = "Example: qpc-client edit bob mine 'see you at eight'")]

@@ -3,7 +3,10 @@
 use qpc_client::api::{Command, GroupSuite, LinkText, Outcome, Role};
 
 use super::{
-    args::{AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, PasswordVerb, RoleWord, SuiteWord, Verb},
+    args::{
+        AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, LaterVerb, PasswordVerb, RoleWord, SuiteWord,
+        Verb,
+    },
     done,
     failure::Failure,
     hint, input,
@@ -27,6 +30,8 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         Verb::Alarms { verb: AlarmsVerb::List } => Command::Alarms,
         Verb::Alarms { verb: AlarmsVerb::Acknowledge { numbers } } => Command::AcknowledgeAlarms { numbers },
         Verb::Conversations => Command::Conversations,
+        Verb::Later { verb: LaterVerb::List } => Command::Scheduled,
+        Verb::Later { verb: LaterVerb::Cancel { number } } => Command::Unschedule { number },
         Verb::Lifetime { to, .. } => Command::Lifetime { to: to.clone(), seconds: None },
         Verb::Contacts { verb } => match verb {
             ContactsVerb::List => Command::Contacts,
@@ -143,6 +148,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Messages { messages } => messages.iter().try_for_each(|m| screen.object(m)),
         Outcome::Found { found } => found.iter().try_for_each(|found| screen.object(found)),
         Outcome::Lifetime(lifetime) => screen.object(lifetime),
+        Outcome::Scheduled { scheduled } => scheduled.iter().try_for_each(|one| screen.object(one)),
         Outcome::Alarms { alarms } => alarms.iter().try_for_each(|a| screen.object(a)),
         Outcome::Contacts { contacts } => contacts.iter().try_for_each(|c| screen.object(c)),
         Outcome::Members { members, .. } => members.iter().try_for_each(|m| screen.object(m)),

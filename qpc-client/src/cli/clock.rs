@@ -1,6 +1,10 @@
 //! Times for people: local, short today, with the date otherwise.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{DateTime, Time},
+    tz::TimeZone,
+};
 
 /// What "now" and "here" are, so that rendering is a function of its arguments.
 #[derive(Debug, Clone)]
@@ -25,7 +29,7 @@ impl Clock {
     /// An RFC 3339 time as a person reads it; text that is none is given back.
     pub(super) fn local(&self, time: &str) -> String {
         let Ok(time) = time.parse::<Timestamp>() else { return time.to_owned() };
-        let now = self.fixed.unwrap_or_else(Timestamp::now).to_zoned(self.zone.clone());
+        let now = self.now().to_zoned(self.zone.clone());
         let time = time.to_zoned(self.zone.clone());
         let format = if time.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
         time.strftime(format).to_string()
@@ -39,6 +43,33 @@ impl Clock {
             Err(_) => text.parse::<DateTime>().ok()?.to_zoned(self.zone.clone()).ok()?.timestamp(),
         };
         u64::try_from(at.as_millisecond()).ok()
+    }
+
+    /// Now, milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.now().as_millisecond()).unwrap_or_default()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.fixed.unwrap_or_else(Timestamp::now)
+    }
+
+    /// A time that is to come, as [`Self::read`] reads it, or as a time of the next 24 hours (`18:30`).
+    pub(super) fn coming(&self, text: &str) -> Option<u64> {
+        let now = self.now().to_zoned(self.zone.clone());
+        let at = match text.parse::<Time>() {
+            Ok(time) if !text.contains('-') => {
+                let today = now.date().to_datetime(time).to_zoned(self.zone.clone()).ok()?;
+                let at = if today <= now {
+                    now.date().tomorrow().ok()?.to_datetime(time).to_zoned(self.zone.clone()).ok()?
+                } else {
+                    today
+                };
+                u64::try_from(at.timestamp().as_millisecond()).ok()?
+            }
+            _ => self.read(text)?,
+        };
+        (at > self.now_ms()).then_some(at)
     }
 
     /// The day of an RFC 3339 time; text that is none is given back.
@@ -59,6 +90,20 @@ mod tests {
         assert_eq!(clock.local("2026-11-19T23:59:00+00:00"), "2026-11-19 23:59");
         assert_eq!(clock.local("today"), "today");
         assert_eq!(clock.day("2026-11-19T23:59:00Z"), "2026-11-19");
+    }
+
+    #[test]
+    fn a_time_to_come_is_of_today_or_tomorrow_and_never_past() {
+        let clock = Clock::fixed("1970-01-02T12:00:00Z");
+        let hours = |count: u64| Some(count * 3_600_000);
+        assert_eq!(clock.coming("18:00"), hours(42));
+        assert_eq!(clock.coming("11:00"), hours(59));
+        assert_eq!(clock.coming("12:00"), hours(60), "now is past");
+        assert_eq!(clock.coming("1970-01-04"), hours(72));
+        assert_eq!(clock.coming("1970-01-02T13:00"), hours(37));
+        for none in ["1970-01-02", "25:00", "soon", "", "1970-01-01T18:00"] {
+            assert_eq!(clock.coming(none), None, "{none:?}");
+        }
     }
 
     #[test]

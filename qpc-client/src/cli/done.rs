@@ -19,6 +19,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         Command::Decline { who } => format!("declined {}; they are not told", name(who)),
         Command::Block { who } => format!("blocked {}; they are not told", name(who)),
         Command::Unblock { who } => format!("unblocked {}", name(who)),
+        Command::Unschedule { number } => format!("message {number} is not sent"),
         Command::TrustKey { who, .. } => format!("the new key of {} is accepted", name(who)),
         Command::Verify { who, .. } => format!("{} is verified: you both have the same", name(who)),
         Command::Unverify { who } => format!("{} is not marked as verified any more", name(who)),
@@ -72,6 +73,8 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::History { .. }
         | Command::Search(_)
         | Command::Lifetime { .. }
+        | Command::Schedule { .. }
+        | Command::Scheduled
         | Command::Contacts
         | Command::SafetyNumber { .. }
         | Command::ChangedKeys { .. }

@@ -8,7 +8,7 @@ mod verification;
 
 use qpc_client::api::{
     Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Lifetime, Member, Moved,
-    OutboxState, Outcome, Status, Waiting, Whoami, shown_size, span,
+    OutboxState, Outcome, Scheduled, Status, Waiting, Whoami, shown_size, span,
 };
 
 use super::{
@@ -21,6 +21,10 @@ use super::{
 
 /// Longest piece of a last message in a list, in terminal columns.
 const LAST_WIDTH: usize = 40;
+/// Longest piece of a message that waits for its time, in terminal columns.
+const LATER_WIDTH: usize = 60;
+/// What stands before each further line of a message.
+const INDENT: &str = "      ";
 /// Longest list of members in a list, in terminal columns.
 const MEMBERS_WIDTH: usize = 40;
 
@@ -73,6 +77,7 @@ impl Render {
             Outcome::Flushed { waiting } => waiting.iter().map(|waiting| self.waiting(waiting)).collect(),
             Outcome::Messages { messages } => messages.iter().map(|message| self.message(message)).collect(),
             Outcome::Lifetime(lifetime) => vec![self.lifetime(lifetime)],
+            Outcome::Scheduled { scheduled } => scheduled.iter().map(|one| self.scheduled(one)).collect(),
             Outcome::Found { found } => found.iter().map(|found| self.found(found)).collect(),
             Outcome::Contacts { contacts } => self.contacts(contacts),
             Outcome::SafetyNumber(number) => self.safety_number(number),
@@ -93,6 +98,16 @@ impl Render {
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
+    }
+
+    fn scheduled(&self, one: &Scheduled) -> String {
+        let (time, to) = (self.clock.local(&one.at), self.name(&one.to));
+        let text = cut(&terminal::line(&one.text), LATER_WIDTH);
+        let problem = one.problem.as_deref().map(|problem| {
+            let problem = format!("not sent: {}", terminal::body(problem, INDENT));
+            format!("\n{INDENT}{}", self.paint.loud(&problem))
+        });
+        format!("{} {} to {to}: {text}{}", one.number, self.paint.dim(&time), problem.unwrap_or_default())
     }
 
     fn lifetime(&self, lifetime: &Lifetime) -> String {
@@ -378,6 +393,7 @@ pub(super) fn nothing(outcome: &Outcome) -> Option<String> {
         Outcome::Contacts { contacts } if contacts.is_empty() => "no contacts yet".to_owned(),
         Outcome::Messages { messages } if messages.is_empty() => "no messages".to_owned(),
         Outcome::Files { files } if files.is_empty() => "no files".to_owned(),
+        Outcome::Scheduled { scheduled } if scheduled.is_empty() => "nothing waits for its time".to_owned(),
         Outcome::Links { links } if links.is_empty() => "no links into this group".to_owned(),
         _ => return None,
     })

@@ -56,6 +56,8 @@ async fn set(core: &Arc<Core>, to: String, seconds: u32) -> Result<Outcome, Comm
         .await?;
     let id = fresh::message_id().map_err(|error| internal(&error))?;
     let content = Content::new(fresh::now_ms(), Said::Lifetime(seconds));
-    talk::queue(core, to, id, content, move |tx, conversation| lifetime::want(tx, conversation.local, Some(seconds)))
-        .await
+    talk::queue(core, to, id, content, move |tx, conversation| {
+        Ok(lifetime::want(tx, conversation.local, Some(seconds))?)
+    })
+    .await
 }

@@ -37,5 +37,5 @@ pub(super) async fn ask(
     let id = fresh::message_id().map_err(|error| internal(&error))?;
     let asked = v1::Poll { question, options, several };
     let content = Content::new(fresh::now_ms(), Said::Poll(asked.clone()));
-    talk::queue(core, to, id, content, move |tx, conversation| poll::put(tx, conversation.local, id, &asked)).await
+    talk::queue(core, to, id, content, move |tx, conversation| Ok(poll::put(tx, conversation.local, id, &asked)?)).await
 }

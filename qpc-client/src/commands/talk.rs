@@ -22,7 +22,7 @@ use crate::{
     fresh,
     mls::{GroupError, Mls},
     store::{
-        StoreError, contact, continuation,
+        contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
         lifetime, message, outbox, picture,
     },
@@ -72,7 +72,7 @@ pub(super) async fn queue(
     to: String,
     id: MessageId,
     content: Content,
-    beside: impl FnOnce(&Transaction<'_>, &Conversation) -> Result<(), StoreError> + Send + 'static,
+    beside: impl FnOnce(&Transaction<'_>, &Conversation) -> Result<(), CommandError> + Send + 'static,
 ) -> Result<Outcome, CommandError> {
     let (me, teller, most) = (core.me.clone(), Arc::clone(core), core.outbox_max);
     core.store
@@ -161,7 +161,8 @@ fn full(most: u64) -> CommandError {
     }
 }
 
-fn may_write(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), CommandError> {
+/// May this account write into it?
+pub(super) fn may_write(tx: &Transaction<'_>, conversation: &Conversation) -> Result<(), CommandError> {
     if let Some(peer) = conversation.peer.as_ref().filter(|_| !conversation.is_over())
         && let Some(contact) = contact::get(tx, peer)?.filter(|contact| contact.offered_key.is_some())
         // A conversation that goes on is with the key that was known, one that is to begin would be with the other. But

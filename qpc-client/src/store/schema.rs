@@ -4,6 +4,7 @@
 mod answered;
 mod changes;
 mod lifetime;
+mod scheduled;
 mod search;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
@@ -469,6 +470,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(answered::ANSWERED),
         M::up(search::SEARCH),
         M::up(lifetime::LIFETIME),
+        M::up(scheduled::SCHEDULED),
     ])
 }
 

@@ -5,11 +5,9 @@
 use qpc_client::api::{Details, Found, Message, Part, Poll, Quote};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Render, short};
+use super::{INDENT, Render, short};
 use crate::cli::{table::cut, terminal};
 
-/// What stands before each further line of a message.
-const INDENT: &str = "      ";
 /// Longest quote, in terminal columns.
 const QUOTE_WIDTH: usize = 60;
 /// Longest emoji, in terminal columns: what takes more is none.

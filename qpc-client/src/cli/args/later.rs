@@ -1,0 +1,16 @@
+//! What `later` takes.
+
+use clap::Subcommand;
+
+/// What was written to be sent later.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LaterVerb {
+    /// What waits for its time, and what could not be sent when it came.
+    List,
+    /// Do not send it.
+    Cancel {
+        /// Its number, as `later list` shows it.
+        #[arg(value_name = "NUMBER")]
+        number: i64,
+    },
+}
