@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -86,9 +87,15 @@ impl From<StoreError> for OpenError {
 impl Client {
     /// Opens a home that has an account, and begins to drive it. Does not wait for the server.
     ///
+    /// The future is a boxed one, as all of a handle are: so the library's code is compiled once, and not with each program.
+    ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(home: Home, options: Options) -> Result<Self, OpenError> {
+    pub fn open(home: Home, options: Options) -> BoxFuture<'static, Result<Self, OpenError>> {
+        Self::open_home(home, options).boxed()
+    }
+
+    async fn open_home(home: Home, options: Options) -> Result<Self, OpenError> {
         if !home.has_account() {
             return Err(OpenError::NoAccount);
         }
@@ -134,8 +141,8 @@ impl Client {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn execute(&self, command: Command) -> Result<Outcome, CommandError> {
-        commands::execute(&self.0.core, command).await
+    pub fn execute(&self, command: Command) -> BoxFuture<'_, Result<Outcome, CommandError>> {
+        commands::execute(&self.0.core, command).boxed()
     }
 
     /// What happens from now on.

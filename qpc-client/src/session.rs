@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::{FutureExt, future::BoxFuture};
+
 use crate::{
     Client, EventStream, Home, OpenError, Options,
     api::{Command, CommandError, Outcome},
@@ -28,7 +30,11 @@ impl Session {
     ///
     /// # Errors
     /// [`OpenError`]; [`OpenError::Busy`] only where the process that drives it can't be joined.
-    pub async fn open(home: Home, options: Options) -> Result<Self, OpenError> {
+    pub fn open(home: Home, options: Options) -> BoxFuture<'static, Result<Self, OpenError>> {
+        Self::open_or_join(home, options).boxed()
+    }
+
+    async fn open_or_join(home: Home, options: Options) -> Result<Self, OpenError> {
         for attempt in 0..JOIN_ATTEMPTS {
             match Client::open(home.clone(), options.clone()).await {
                 Err(OpenError::Busy) => {}
@@ -54,10 +60,10 @@ impl Session {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn execute(&self, command: Command) -> Result<Outcome, CommandError> {
+    pub fn execute(&self, command: Command) -> BoxFuture<'_, Result<Outcome, CommandError>> {
         match &self.0 {
-            Seat::Driver(client) => client.execute(command).await,
-            Seat::Joined(joined) => joined.execute(command).await,
+            Seat::Driver(client) => client.execute(command),
+            Seat::Joined(joined) => joined.execute(command).boxed(),
         }
     }
 

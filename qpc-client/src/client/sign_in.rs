@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{FutureExt, future::BoxFuture};
 use qpc_proto::{error::CloseCode, id::ConversationName, v1::AuthenticateAnswer};
 
 use super::{Client, OpenError, core, off_runtime, read_home, transport};
@@ -72,9 +73,12 @@ impl Client {
     ///
     /// # Errors
     /// [`SignInError`].
-    pub async fn register(home: Home, options: Options, registration: Registration) -> Result<Self, SignInError> {
-        let meeting = meet(home, &options).await?;
-        sign_in(meeting, &options, Way::Register(registration)).await
+    pub fn register(
+        home: Home,
+        options: Options,
+        registration: Registration,
+    ) -> BoxFuture<'static, Result<Self, SignInError>> {
+        Self::enter(home, options, Way::Register(registration)).boxed()
     }
 
     /// As [`Self::register`]; gives `None` where `unless` happens before the server is reached. Whoever wants the
@@ -100,9 +104,13 @@ impl Client {
     ///
     /// # Errors
     /// [`SignInError`].
-    pub async fn login(home: Home, options: Options, login: Login) -> Result<Self, SignInError> {
+    pub fn login(home: Home, options: Options, login: Login) -> BoxFuture<'static, Result<Self, SignInError>> {
+        Self::enter(home, options, Way::Login(login)).boxed()
+    }
+
+    async fn enter(home: Home, options: Options, way: Way) -> Result<Self, SignInError> {
         let meeting = meet(home, &options).await?;
-        sign_in(meeting, &options, Way::Login(login)).await
+        sign_in(meeting, &options, way).await
     }
 }
 
