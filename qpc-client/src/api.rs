@@ -9,9 +9,11 @@ mod file;
 mod group;
 mod lifetime;
 mod link;
+mod message;
 mod picture;
 mod scheduled;
 mod search;
+mod status;
 mod verification;
 
 use serde::{Deserialize, Serialize};
@@ -25,9 +27,11 @@ pub use self::{
     group::{GroupSuite, LeftOut, Member, Moved, Role},
     lifetime::{Lifetime, span},
     link::{GroupLink, LinkText, NewLink},
+    message::{Message, Waiting},
     picture::{GroupPicture, Picture, PictureFormat},
     scheduled::Scheduled,
     search::{Found, Part, Search},
+    status::{Alarm, Status, Whoami},
     verification::{Compared, SafetyNumber, Standing, Verification},
 };
 
@@ -507,96 +511,6 @@ pub enum Outcome {
         /// In order of enrolment.
         devices: Vec<Device>,
     },
-}
-
-/// Who a home belongs to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Whoami {
-    /// `name@domain`.
-    pub address: String,
-    /// The device id.
-    pub device: String,
-    /// Fingerprint of the account key, hex in groups of four.
-    pub account_key: String,
-    /// `host:port`.
-    pub server: String,
-}
-
-/// How the client is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Status {
-    /// Whose.
-    pub whoami: Whoami,
-    /// Connected and authenticated?
-    pub online: bool,
-    /// Why not, for a person.
-    pub problem: Option<String>,
-    /// The TLS key exchange group in use, such as X25519MLKEM768.
-    pub key_exchange: Option<String>,
-    /// Fingerprint of the server's certificate, `sha256:HEX`.
-    pub fingerprint: Option<String>,
-    /// Messages in the outbox.
-    pub outbox: u64,
-    /// Things a person should know and has not acknowledged: a server that forked or rolled back, a changed key.
-    pub alarms: Vec<String>,
-}
-
-/// Something a person must know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// Its number in this home, for [`Command::AcknowledgeAlarms`].
-    pub number: u64,
-    /// When it was raised, RFC 3339.
-    pub raised: String,
-    /// When a person said that they know, RFC 3339.
-    pub acknowledged: Option<String>,
-    /// For a person.
-    pub text: String,
-}
-
-/// One message as it is shown: an object of `listen --json`, whose fields stand in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `id@domain` of the conversation.
-    pub conversation: String,
-    /// Place in the conversation's log.
-    pub seq: u64,
-    /// The message's id.
-    pub id: String,
-    /// The MLS sender's address.
-    pub sender: String,
-    /// The sender's clock, RFC 3339.
-    pub time: String,
-    /// `text`, `edit`, ... or `unknown`; `notice` for what the client itself has to say.
-    pub kind: String,
-    /// The words, or a description of what is no text.
-    pub body: String,
-    /// The person's address or the group's title.
-    pub title: String,
-    /// Sent by this account?
-    pub own: bool,
-    /// Order of arrival in this home, for [`Command::MarkShown`].
-    pub local: i64,
-    /// The file that it tells of, which [`Command::FileGet`] fetches by the message's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<Box<Attached>>,
-    /// What it refers to and what has become of it.
-    #[serde(flatten)]
-    pub details: Box<Details>,
-}
-
-/// A message that can't be sent yet.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Waiting {
-    /// To whom.
-    pub to: String,
-    /// How many.
-    pub messages: u64,
-    /// For what, for a person.
-    pub reason: String,
-    /// Its own server has it, and sends it without this program.
-    #[serde(default)]
-    pub queued: bool,
 }
 
 /// A contact.
