@@ -13,6 +13,7 @@ mod done;
 mod exit;
 mod failure;
 mod file;
+mod help;
 mod hint;
 mod history;
 mod input;
@@ -42,7 +43,6 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use self::{
@@ -60,7 +60,7 @@ const LAST_WORK: Duration = Duration::from_millis(500);
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    let typed = match Typed::try_parse() {
+    let typed = match help::parse() {
         Ok(typed) => typed,
         Err(asked) => {
             // Help and version are answers, not mistakes: clap knows which stream and code they want.

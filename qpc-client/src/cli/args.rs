@@ -557,22 +557,11 @@ pub(super) enum AccountVerb {
     Delete,
 }
 
-/// A time as people type it, in seconds.
+/// How long a link counts, in seconds.
 fn lifetime(text: &str) -> Result<u64, String> {
-    let unit = |name| match name {
-        'm' => Some(60),
-        'h' => Some(60 * 60),
-        'd' => Some(24 * 60 * 60),
-        'w' => Some(7 * 24 * 60 * 60),
-        _ => None,
-    };
-    let (last, number) = (text.chars().last(), text.get(..text.len().saturating_sub(1)));
-    let seconds = last.and_then(unit).zip(number.and_then(|number| number.parse::<u64>().ok()));
-    let seconds = seconds.and_then(|(unit, number): (u64, u64)| number.checked_mul(unit));
-    match seconds {
-        Some(seconds) if (60..=365 * 24 * 60 * 60).contains(&seconds) => Ok(seconds),
-        Some(_) => Err("a link counts for a minute to 365 days".to_owned()),
-        None => Err("a number and m, h, d or w, such as 7d".to_owned()),
+    match seconds(text)? {
+        lifetime @ 60..=31_536_000 => Ok(lifetime.into()),
+        _ => Err("a link counts for a minute to 365 days".to_owned()),
     }
 }
 
