@@ -20,6 +20,8 @@ mod backups;
 mod beside;
 #[path = "server/blobs.rs"]
 mod blobs;
+#[path = "server/bots.rs"]
+mod bots;
 #[path = "server/broken_files.rs"]
 mod broken_files;
 #[path = "server/canary.rs"]

@@ -8,6 +8,7 @@ mod completion;
 mod console;
 mod deed;
 mod files;
+mod object;
 mod place;
 mod room;
 mod typed;

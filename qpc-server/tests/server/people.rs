@@ -257,7 +257,7 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// The next messages of others, so many.
-    fn hears(&mut self, count: usize) -> Vec<Value> {
+    pub(crate) fn hears(&mut self, count: usize) -> Vec<Value> {
         let lines = self.lines.by_ref().map(|line| parse(&line));
         lines.filter(is_text).take(count).collect()
     }

@@ -5,6 +5,7 @@ use qpc_client::api::{Command, ConversationKind, LinkText, Outcome};
 use super::{
     console::Console,
     deed::Deed,
+    object,
     place::{self, Place},
     room::{Flow, Room, Said},
     typed::{self, COMMANDS, Typed},
@@ -21,6 +22,12 @@ impl Room<'_> {
     /// # Errors
     /// A [`Failure`] that ends the chat; what can't be done is told and ends nothing.
     pub(super) async fn typed(&mut self, console: &Console, line: &str) -> Result<Flow, Failure> {
+        if self.screen.json
+            && let Some(asked) = object::read(line)
+        {
+            self.answer_program(asked).await?;
+            return Ok(Flow::Stay);
+        }
         match self.act(console, typed::understand(line)).await {
             Ok(flow) => Ok(flow),
             Err(failure) if failure.is_silent() => Err(failure),
@@ -29,6 +36,16 @@ impl Room<'_> {
                 Ok(Flow::Stay)
             }
         }
+    }
+
+    /// Does what a program wants, and prints the answer.
+    async fn answer_program(&self, asked: object::Asked) -> Result<(), Failure> {
+        let (reference, command) = asked.into_parts();
+        let outcome = match command {
+            Ok(command) => self.seat.execute(command).await,
+            Err(error) => Err(error),
+        };
+        Ok(self.screen.object(&object::Answer::new(reference, outcome))?)
     }
 
     /// Tells what could not be done.
