@@ -12,12 +12,13 @@ use qpc_proto::{
     v1::{self, answer},
 };
 
+use super::ephemeral::Ephemerals;
 use crate::{
     clock::Clock,
     metrics::Metrics,
     registry::{Offer, Registry},
     remote::Remote,
-    store::{Audience, CommitSink, Committed, Waiting},
+    store::{Audience, CommitSink, Committed, HearersChanged, Waiting},
 };
 
 /// Told of what has become durable, after the commit: by the runtime, or by the store's thread.
@@ -26,6 +27,7 @@ pub(super) struct Publisher {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     abroad: Option<Arc<dyn Remote>>,
+    ephemerals: Arc<Ephemerals>,
 }
 
 impl Publisher {
@@ -33,9 +35,9 @@ impl Publisher {
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        abroad: Option<Arc<dyn Remote>>,
+        (abroad, ephemerals): (Option<Arc<dyn Remote>>, Arc<Ephemerals>),
     ) -> Self {
-        Self { registry, clock, metrics, abroad }
+        Self { registry, clock, metrics, abroad, ephemerals }
     }
 }
 
@@ -77,6 +79,10 @@ impl CommitSink for Publisher {
         if let Some(abroad) = &self.abroad {
             abroad.devices_gone();
         }
+    }
+
+    fn hearers_changed(&self, changed: &HearersChanged) {
+        self.ephemerals.hearers_changed(changed);
     }
 }
 
@@ -160,7 +166,7 @@ mod tests {
         let (alice, bob) = (AccountId::new(1, [1; 10]), AccountId::new(1, [2; 10]));
         let sessions =
             [alice, bob].map(|account| registry.enter(account, DeviceId::new(1, *b"0123456789"), Box::new(NoLine)));
-        let [alices, bobs] = sessions.each_ref().map(crate::registry::Registration::subscribe);
+        let [alices, bobs] = sessions.each_ref().map(|session| session.subscribe(false));
         let publisher = Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics), None);
         let entry = Arc::new(entry());
         publisher.committed(vec![Committed {
