@@ -118,6 +118,7 @@ impl Dialer {
                 trust: Trust::Pin(pin),
                 known: KnownServers::none(),
                 program: concat!("qpc-wire/", env!("CARGO_PKG_VERSION")).into(),
+                datagrams: true,
                 timeout: longest_call,
                 endpoints: Endpoints::from_source(*source)?,
             })

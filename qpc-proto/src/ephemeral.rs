@@ -182,6 +182,8 @@ pub struct Presently {
     pub read: Seq,
     /// Whether its person is there, where that is told.
     pub availability: v1::Availability,
+    /// It has just come, and may have missed what others said: they say it again.
+    pub asks: bool,
 }
 
 impl Presently {
@@ -193,8 +195,9 @@ impl Presently {
             delivered_seq: self.delivered.0,
             read_seq: self.read.0,
             availability: self.availability.into(),
+            asks: self.asks,
         };
-        // At most 26 bytes: two of typing, eleven of each position, two of the last field.
+        // At most 28 bytes: eleven of each position, two of each other field.
         let message = wire.encode_to_vec();
         let mut plain = [0; PLAIN_LEN];
         let length = u8::try_from(message.len()).unwrap_or_default();
@@ -218,6 +221,7 @@ impl Presently {
             delivered: Seq(wire.delivered_seq),
             read: Seq(wire.read_seq),
             availability: wire.availability(),
+            asks: wire.asks,
         })
     }
 }
@@ -251,13 +255,19 @@ mod tests {
 
     #[test]
     fn all_that_is_said_is_equally_long_and_the_longest_fits() {
-        let nothing =
-            Presently { typing: false, delivered: Seq(0), read: Seq(0), availability: v1::Availability::Unspecified };
+        let nothing = Presently {
+            typing: false,
+            delivered: Seq(0),
+            read: Seq(0),
+            availability: v1::Availability::Unspecified,
+            asks: false,
+        };
         let all = Presently {
             typing: true,
             delivered: Seq(u64::MAX),
             read: Seq(u64::MAX),
             availability: v1::Availability::Away,
+            asks: true,
         };
         for said in [nothing, all] {
             assert_eq!(Presently::decode(&said.encode()), Ok(said));

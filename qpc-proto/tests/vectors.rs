@@ -69,7 +69,7 @@ fn cursor() -> v1::Cursor {
 fn presently() -> (EphemeralHeader, Presently) {
     let header = EphemeralHeader { epoch: Epoch(3), leaf: 2, counter: 1_700_000_000_000_000, salt: [0x5a; 12] };
     let availability = v1::Availability::Online;
-    (header, Presently { typing: true, delivered: Seq(41), read: Seq(40), availability })
+    (header, Presently { typing: true, delivered: Seq(41), read: Seq(40), availability, asks: true })
 }
 
 fn ephemeral() -> v1::Ephemeral {

@@ -65,9 +65,9 @@ impl Delivery {
 
     /// What the store is to tell of every committed entry ([`Store::set_sink`]), which tells other domains of theirs.
     #[must_use]
-    pub fn sink(&self, abroad: Option<Arc<dyn Remote>>, ephemerals: &Arc<Ephemerals>) -> Arc<dyn CommitSink> {
+    pub fn sink(&self, abroad: Option<Arc<dyn Remote>>, ephemerals: Option<Arc<Ephemerals>>) -> Arc<dyn CommitSink> {
         let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        Arc::new(Publisher::new(registry, clock, Arc::clone(&self.metrics), (abroad, Arc::clone(ephemerals))))
+        Arc::new(Publisher::new(registry, clock, Arc::clone(&self.metrics), (abroad, ephemerals)))
     }
 
     /// Stores a message or a failure report.

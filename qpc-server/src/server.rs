@@ -275,7 +275,7 @@ async fn open(
         let (ephemerals, stopping) = (Arc::clone(&ephemerals), tasks.stopping().clone());
         async move { ephemerals.look_up(lookups, stopping).await }
     });
-    store.set_sink(delivery.sink(federation.as_ref().map(federation::Door::remote), &ephemerals));
+    store.set_sink(delivery.sink(federation.as_ref().map(federation::Door::remote), Some(Arc::clone(&ephemerals))));
     let (book, every, stopping) = (Arc::clone(&delivery), limits.session.cursor_flush, tasks.stopping().clone());
     tasks.share("cursors", info_span!("cursors"), async move { book.keep_cursors(every, stopping).await });
     if let Some(aftermath) = aftermath {

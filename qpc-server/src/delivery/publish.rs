@@ -27,7 +27,7 @@ pub(super) struct Publisher {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     abroad: Option<Arc<dyn Remote>>,
-    ephemerals: Arc<Ephemerals>,
+    ephemerals: Option<Arc<Ephemerals>>,
 }
 
 impl Publisher {
@@ -35,7 +35,7 @@ impl Publisher {
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        (abroad, ephemerals): (Option<Arc<dyn Remote>>, Arc<Ephemerals>),
+        (abroad, ephemerals): (Option<Arc<dyn Remote>>, Option<Arc<Ephemerals>>),
     ) -> Self {
         Self { registry, clock, metrics, abroad, ephemerals }
     }
@@ -82,7 +82,9 @@ impl CommitSink for Publisher {
     }
 
     fn hearers_changed(&self, changed: &HearersChanged) {
-        self.ephemerals.hearers_changed(changed);
+        if let Some(ephemerals) = &self.ephemerals {
+            ephemerals.hearers_changed(changed);
+        }
     }
 }
 
@@ -167,7 +169,8 @@ mod tests {
         let sessions =
             [alice, bob].map(|account| registry.enter(account, DeviceId::new(1, *b"0123456789"), Box::new(NoLine)));
         let [alices, bobs] = sessions.each_ref().map(|session| session.subscribe(false));
-        let publisher = Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics), None);
+        let publisher =
+            Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics), (None, None));
         let entry = Arc::new(entry());
         publisher.committed(vec![Committed {
             entry: Arc::clone(&entry),

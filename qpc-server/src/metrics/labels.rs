@@ -91,6 +91,8 @@ labels! {
 labels! {
     /// Why an ephemeral event went no further.
     EphemeralDrop {
+        /// This server hands none on.
+        Off = "off",
         /// No event, or too long.
         Malformed = "malformed",
         /// More than the device's rate allows.

@@ -33,8 +33,11 @@ impl Client {
         let mut first = true;
         for some in cursors.chunks(CURSORS_PER_FRAME_MAX) {
             let cursors = some.to_vec();
-            let method =
-                if first { Method::Sync(v1::Sync { cursors }) } else { Method::Follow(v1::Follow { cursors }) };
+            let method = if first {
+                Method::Sync(v1::Sync { cursors, ephemerals: false })
+            } else {
+                Method::Follow(v1::Follow { cursors })
+            };
             requests.send(method).await?;
             first = false;
         }
