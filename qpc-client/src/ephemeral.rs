@@ -34,6 +34,8 @@ pub(crate) const TYPING: Duration = Duration::from_secs(7);
 const TYPING_AGAIN: Duration = Duration::from_secs(4);
 /// How long a contact is there who does not say so again.
 const PRESENT: Duration = Duration::from_secs(300);
+/// How often one who asks is answered in a conversation.
+const ANSWER_EVERY: Duration = Duration::from_secs(5);
 /// Receipts wait so long for others, once to twice this.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -221,7 +223,10 @@ impl State {
 
     /// Another device has just come, and asks.
     pub(crate) fn asked(&mut self, conversation: &ConversationName) {
-        self.mark(conversation, Due { again: true, ..soon() });
+        let rested = self.said.get(conversation).map(|said| later(said.at, ANSWER_EVERY));
+        let due = soon();
+        let at = rested.map_or(due.at, |rested| rested.max(due.at));
+        self.mark(conversation, Due { at, again: true, asks: false });
     }
 
     /// When the next look is due.

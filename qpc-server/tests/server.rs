@@ -87,6 +87,8 @@ mod manuals;
 mod meeting;
 #[path = "server/messages.rs"]
 mod messages;
+#[path = "server/moments.rs"]
+mod moments;
 #[path = "../src/blob_store/objects/tests/bucket/named.rs"]
 mod named;
 #[path = "server/net.rs"]

@@ -85,6 +85,13 @@ impl Keys {
         news
     }
 
+    /// As if a key of this epoch were known.
+    #[cfg(test)]
+    pub(crate) fn know(&mut self, name: &ConversationName, epoch: Epoch) {
+        let now = Arc::new(EphemeralKey::for_tests(name.clone(), epoch));
+        self.0.insert(name.clone(), Known { now, before: None, counters: HashMap::new(), used: Instant::now() });
+    }
+
     fn make_room(&mut self, name: &ConversationName) {
         if self.0.len() >= KEYS_MAX && !self.0.contains_key(name) {
             let oldest = self.0.iter().min_by_key(|(_, known)| known.used).map(|(name, _)| name.clone());

@@ -44,6 +44,12 @@ impl EphemeralKey {
         Self { conversation, epoch, own, secret, leaves: leaves.collect() }
     }
 
+    /// One that opens nothing.
+    #[cfg(test)]
+    pub(crate) fn for_tests(conversation: ConversationName, epoch: Epoch) -> Self {
+        Self::new(conversation, (epoch, 0), Zeroizing::new(vec![0; 32]), Vec::new())
+    }
+
     /// Of which epoch it is.
     #[must_use]
     pub fn epoch(&self) -> Epoch {

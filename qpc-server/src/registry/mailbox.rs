@@ -50,7 +50,8 @@ pub(super) struct Mailbox(Mutex<State>);
 #[derive(Default)]
 struct State {
     offers: VecDeque<Arc<Offer>>,
-    behind: Behind,
+    /// Boxed, because most sessions never are; `None` is [`Behind::No`].
+    behind: Option<Box<Behind>>,
     /// Grows with each sync call on this session.
     generation: u32,
     open: bool,
@@ -68,7 +69,7 @@ impl Mailbox {
             if !state.open {
                 return false;
             }
-            let fell_behind = if state.behind == Behind::No && state.offers.len() < offers_max {
+            let fell_behind = if state.behind.is_none() && state.offers.len() < offers_max {
                 state.offers.push_back(Arc::clone(offer));
                 false
             } else {
@@ -86,7 +87,7 @@ impl Mailbox {
     pub(super) fn offer_ephemeral(&self, event: &Arc<Ephemeral>, most: usize) -> Option<EphemeralDrop> {
         let (lost, waiter) = {
             let mut state = self.lock();
-            let behind = state.behind != Behind::No;
+            let behind = state.behind.is_some();
             let waiting = state.ephemerals.as_mut()?;
             if behind {
                 return Some(EphemeralDrop::Behind);
@@ -102,10 +103,10 @@ impl Mailbox {
     /// How far the sync call is behind, where one is open.
     pub(super) fn lag(&self) -> Option<Lag> {
         let state = self.lock();
-        let behind = match &state.behind {
-            Behind::No => Some(0),
-            Behind::Logs(logs) => Some(logs.len()),
-            Behind::All => None,
+        let behind = match state.behind.as_deref() {
+            None | Some(Behind::No) => Some(0),
+            Some(Behind::Logs(logs)) => Some(logs.len()),
+            Some(Behind::All) => None,
         };
         state.open.then(|| Lag { offers: state.offers.len(), behind })
     }
@@ -147,12 +148,13 @@ impl Mailbox {
             return Poll::Ready(News::Replaced);
         }
         let whispered = state.ephemerals.as_ref().is_some_and(|waiting| !waiting.is_empty());
-        if state.offers.is_empty() && state.behind == Behind::No && !whispered {
+        if state.offers.is_empty() && state.behind.is_none() && !whispered {
             state.waiter = Some(context.waker().clone());
             return Poll::Pending;
         }
         // From here offers are taken again, before the store is read: nothing falls between.
-        let (offers, behind) = (mem::take(&mut state.offers), mem::take(&mut state.behind));
+        let offers = mem::take(&mut state.offers);
+        let behind = state.behind.take().map(|behind| *behind).unwrap_or_default();
         let ephemerals = state.ephemerals.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
         Poll::Ready(News::Offers { offers, behind, ephemerals })
     }
@@ -165,15 +167,15 @@ impl Mailbox {
 
 impl State {
     fn drop_offer(&mut self, offer: &Offer, behind_max: usize) -> bool {
-        match &mut self.behind {
-            Behind::No => {
-                self.behind = Behind::Logs(vec![offer.log.clone()]);
+        match self.behind.as_deref_mut() {
+            None | Some(Behind::No) => {
+                self.behind = Some(Box::new(Behind::Logs(vec![offer.log.clone()])));
                 return true;
             }
-            Behind::Logs(logs) if logs.contains(&offer.log) => {}
-            Behind::Logs(logs) if logs.len() < behind_max => logs.push(offer.log.clone()),
-            Behind::Logs(_) => self.behind = Behind::All,
-            Behind::All => {}
+            Some(Behind::Logs(logs)) if logs.contains(&offer.log) => {}
+            Some(Behind::Logs(logs)) if logs.len() < behind_max => logs.push(offer.log.clone()),
+            Some(logs @ Behind::Logs(_)) => *logs = Behind::All,
+            Some(Behind::All) => {}
         }
         false
     }

@@ -1,6 +1,6 @@
 //! What others say: opened, looked at, told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use qpc_proto::{
     ephemeral::{EphemeralError, Event as Wire, Sealed},
@@ -8,7 +8,6 @@ use qpc_proto::{
     v1::Availability,
 };
 use rusqlite::Transaction;
-use tokio::time::Instant;
 
 use super::{End, say::is_open};
 use crate::{
@@ -27,8 +26,6 @@ use crate::{
 const FRESH_MS: u64 = 5 * 60 * 1_000;
 /// Accounts of a group up to which devices answer one that has just come: each answer goes to all.
 const ANSWERING_MAX: usize = 16;
-/// How often one answers in a conversation.
-const ANSWER_EVERY: Duration = Duration::from_secs(10);
 
 /// Hears one event. One that is not understood is nothing.
 pub(super) async fn hear(core: &Arc<Core>, event: Result<Wire, EphemeralError>) -> Result<(), End> {
@@ -89,9 +86,7 @@ fn receive(tx: &Transaction<'_>, core: &Core, event: &Wire) -> Result<Option<Vec
             events.extend(state.is_there(&account, said.availability == Availability::Online));
         }
     }
-    let answered = state.last_said(name).map(|said| said.at.checked_add(ANSWER_EVERY));
-    let rested = answered.flatten().is_none_or(|until| until <= Instant::now());
-    if said.asks && rested && key.accounts() <= ANSWERING_MAX {
+    if said.asks && key.accounts() <= ANSWERING_MAX {
         state.asked(name);
         core.ephemerals.woken.notify_one();
     }
