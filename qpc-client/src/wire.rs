@@ -222,6 +222,20 @@ impl Wire {
         Ok((Requests(requests), Answers(answers)))
     }
 
+    /// Sends a datagram, if the connection carries such; says whether it does.
+    #[must_use]
+    pub fn send_datagram(&self, datagram: &Bytes) -> bool {
+        self.link.send_datagram(datagram)
+    }
+
+    /// The next datagram. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`WireError::Unknown`].
+    pub async fn datagram(&self) -> Result<Bytes, WireError> {
+        Ok(self.link.datagram().await?)
+    }
+
     /// Waits until the connection has ended, and says why.
     pub async fn closed(&self) -> WireError {
         self.link.closed().await.into()

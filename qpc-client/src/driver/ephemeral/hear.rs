@@ -9,7 +9,10 @@ use qpc_proto::{
 };
 use rusqlite::Transaction;
 
-use super::{End, say::is_open};
+use super::{
+    End,
+    say::{RECEIPTS_MAX, is_open},
+};
 use crate::{
     api::Event,
     apply::ApplyError,
@@ -24,8 +27,6 @@ use crate::{
 
 /// By how much an event's time may differ from this machine's for what passes: one that is older was kept back.
 const FRESH_MS: u64 = 5 * 60 * 1_000;
-/// Accounts of a group up to which devices answer one that has just come: each answer goes to all.
-const ANSWERING_MAX: usize = 16;
 
 /// Hears one event. One that is not understood is nothing.
 pub(super) async fn hear(core: &Arc<Core>, event: Result<Wire, EphemeralError>) -> Result<(), End> {
@@ -86,7 +87,7 @@ fn receive(tx: &Transaction<'_>, core: &Core, event: &Wire) -> Result<Option<Vec
             events.extend(state.is_there(&account, said.availability == Availability::Online));
         }
     }
-    if said.asks && key.accounts() <= ANSWERING_MAX {
+    if said.asks && key.accounts() <= RECEIPTS_MAX {
         state.asked(name);
         core.ephemerals.woken.notify_one();
     }

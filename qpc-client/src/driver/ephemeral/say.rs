@@ -5,7 +5,6 @@ use std::sync::Arc;
 use qpc_proto::{
     ephemeral::{Event, Presently},
     id::{ConversationName, Seq},
-    limits::EPHEMERAL_MEMBERS_MAX,
     v1::{Availability, ContactState},
 };
 use rusqlite::Transaction;
@@ -22,6 +21,11 @@ use crate::{
     },
     transport::Link,
 };
+
+/// Accounts of a conversation up to which receipts are said there: each of all is handed to all others.
+pub(super) const RECEIPTS_MAX: usize = 8;
+/// Accounts up to which it is said that somebody is writing.
+const TYPING_MAX: usize = 16;
 
 /// Says what is due.
 pub(super) async fn say(core: &Arc<Core>, link: &Link) -> Result<(), End> {
@@ -53,6 +57,8 @@ fn compose(tx: &Transaction<'_>, core: &Core, name: &ConversationName, due: Due)
     let told = tell::told(tx)?;
     let here = receipt::own(tx, conversation.local)?;
     let mut state = core.ephemerals.lock();
+    let Some(key) = state.keys.current(tx, &core.me, (name, conversation.epoch))? else { return Ok(None) };
+    let (few, some) = (key.accounts() <= RECEIPTS_MAX, key.accounts() <= TYPING_MAX);
     let last = state.last_said(name);
     let availability = match &conversation.peer {
         Some(peer) if told.presence && conversation.kind == Kind::Direct => {
@@ -65,11 +71,11 @@ fn compose(tx: &Transaction<'_>, core: &Core, name: &ConversationName, due: Due)
         _ => Availability::Unspecified,
     };
     let said = Presently {
-        typing: told.typing && state.is_typing(name),
-        delivered: if told.delivered { here.delivered } else { Seq(0) },
-        read: if told.read { here.read } else { Seq(0) },
+        typing: told.typing && some && state.is_typing(name),
+        delivered: if told.delivered && few { here.delivered } else { Seq(0) },
+        read: if told.read && few { here.read } else { Seq(0) },
         availability,
-        asks: due.asks,
+        asks: due.asks && few,
     };
     let nothing = Presently {
         typing: false,
@@ -82,10 +88,6 @@ fn compose(tx: &Transaction<'_>, core: &Core, name: &ConversationName, due: Due)
     // Where only that is withdrawn which was told of messages, there is nothing to withdraw.
     let same = said == before;
     if same && (!due.again || said == nothing) {
-        return Ok(None);
-    }
-    let Some(key) = state.keys.current(tx, &core.me, (name, conversation.epoch))? else { return Ok(None) };
-    if key.accounts() > EPHEMERAL_MEMBERS_MAX {
         return Ok(None);
     }
     let counter = state.says(name, said);
