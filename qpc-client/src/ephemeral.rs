@@ -147,7 +147,7 @@ impl Ephemerals {
     /// What a person tells has changed.
     pub(crate) fn say_again(&self) {
         let mut state = self.lock();
-        let all: Vec<_> = state.said.keys().cloned().collect();
+        let all: Vec<ConversationName> = state.said.keys().cloned().collect();
         let due = Due { at: Instant::now(), again: false, asks: false };
         all.iter().for_each(|conversation| state.mark(conversation, due));
         drop(state);
@@ -238,7 +238,10 @@ impl State {
     /// Takes what is due.
     pub(crate) fn take_due(&mut self) -> Vec<(ConversationName, Due)> {
         let now = Instant::now();
-        self.due.extract_if(|_, due| due.at <= now).collect()
+        let mut due: Vec<_> = self.due.extract_if(|_, due| due.at <= now).collect();
+        // In the same order each time, so that a simulation is.
+        due.sort_by_cached_key(|(conversation, _)| conversation.to_string());
+        due
     }
 
     /// Is this person writing there?

@@ -5,7 +5,7 @@
 
 use std::{
     array,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -34,7 +34,8 @@ pub(super) struct Audiences {
     known: Mutex<LruCache<ConversationName, Known>>,
     all: AtomicU64,
     counters: [AtomicU64; COUNTERS],
-    hasher: RandomState,
+    /// The same in each run: who brings about that counters are shared has some read again, and no more.
+    hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 impl Audiences {
@@ -44,7 +45,7 @@ impl Audiences {
             known: Mutex::new(LruCache::new(most)),
             all: AtomicU64::new(0),
             counters: array::from_fn(|_| AtomicU64::new(0)),
-            hasher: RandomState::new(),
+            hasher: BuildHasherDefault::default(),
         }
     }
 
