@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Messages that carry secrets or people's words get their `Debug` from `redacted.rs`,
 /// which prints the type's name alone.
-const REDACTED: [&str; 32] = [
+const REDACTED: [&str; 33] = [
     ".qpc.v1.RegisterStart",
     ".qpc.v1.RegisterFinish",
     ".qpc.v1.LoginStart",
@@ -47,4 +47,5 @@ const REDACTED: [&str; 32] = [
     ".qpc.v1.MessageState",
     ".qpc.v1.EmojiState",
     ".qpc.v1.VoteState",
+    ".qpc.v1.Presently",
 ];

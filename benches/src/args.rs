@@ -255,6 +255,9 @@ pub(super) enum Command {
         /// Files sent in a minute, of all users; otherwise as many as the profile has.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=6_000))]
         files_per_minute: Option<u32>,
+        /// Whether they say that they are writing, and what they have read.
+        #[arg(long, value_enum, default_value = "on")]
+        ephemeral: Switch,
     },
     /// What stored messages cost: sending, catching up, reading history, starting again.
     History {
@@ -280,6 +283,15 @@ pub(super) enum Command {
         #[arg(long)]
         stop: bool,
     },
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// What users do.
@@ -385,6 +397,7 @@ impl Cli {
             mls_percent: of.mls,
             mls_per_second: of.mls_per_second,
             text: of.text,
+            ephemeral: false,
             seed: of.random,
         })
     }

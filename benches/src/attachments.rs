@@ -160,7 +160,7 @@ impl Pair {
         let (Some(receiver), Some(sender)) = (seats.pop(), seats.pop()) else { bail!("not two people") };
         let (mut syncing, mut arrivals) = receiver.wire.open().await?;
         let cursor = v1::Cursor { conversation: Some(room.name.to_wire()), seq: room.seq };
-        syncing.send(Method::Sync(v1::Sync { cursors: vec![cursor] })).await?;
+        syncing.send(Method::Sync(v1::Sync { cursors: vec![cursor], ephemerals: false })).await?;
         while !matches!(arrivals.next().await?, Some(Answer::CaughtUp(_))) {}
         let counter = room.counters.first().copied().unwrap_or_default();
         Ok(Self { sender, receiver, arrivals, _syncing: syncing, epoch: room.epoch, counter, found })

@@ -213,7 +213,7 @@ impl Pair {
     ) -> anyhow::Result<()> {
         let (mut syncing, mut arrivals) = self.receiver.open().await?;
         let cursor = v1::Cursor { conversation: Some(self.room.to_wire()), seq: self.seq };
-        syncing.send(Method::Sync(v1::Sync { cursors: vec![cursor] })).await?;
+        syncing.send(Method::Sync(v1::Sync { cursors: vec![cursor], ephemerals: false })).await?;
         while !matches!(arrivals.next().await?, Some(Answer::CaughtUp(_))) {}
         let (mut requests, mut answers) = self.sender.open().await?;
         let begins = Instant::now().checked_add(first).context("no time")?;

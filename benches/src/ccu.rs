@@ -2,7 +2,8 @@
 //!
 //! The `seed` profile, in proportion to 20,000 users: 80,000 messages a minute; three of four users talk, by
 //! chance; of their messages 70 % go to one person, the rest to groups; 1 % of users come back a minute; 15 % of those who
-//! talk send a file an hour. Receipts and typing are not in it, because the server has none yet.
+//! talk send a file an hour. Unless it is switched off, each says that it is writing three seconds before a message, and what it
+//! has read a second or two after one came, in conversations that are small enough for either.
 
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub async fn run(common: &Common, users: u32, measured: u32, files: Option<u32>)
     scenario.attachments = Some(Plan { pairs: PAIRS_WITH_FILES, every });
     let mut report = talk::run(common, scenario).await?;
     describe(&mut report);
+    report.note_setting("ephemeral", if common.ephemeral { "typing, receipts" } else { "none" });
     Ok(report)
 }
 
@@ -93,7 +95,6 @@ pub fn describe(report: &mut Report) {
         "groups",
         "30 % of conversations and messages, each group as many; 3 to 100 members, log-uniform; some of 500",
     );
-    report.note_setting("absent", "receipts, typing: the server has none yet");
     report.note_setting("mls_group_members_max", MLS_MEMBERS);
 }
 

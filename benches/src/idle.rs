@@ -32,6 +32,7 @@ pub async fn run(common: &Common, users: u32, quiet: Duration) -> anyhow::Result
         sockets: common.sockets,
         sizes: Sizes::of_text(common.text, &prepared.users)?,
         churn: None,
+        ephemeral: false,
         storms: false,
         seed: common.seed,
     };

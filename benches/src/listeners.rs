@@ -68,7 +68,7 @@ impl Listeners {
         let store = Arc::new(MemoryStore::new());
         let sink =
             Delivery::new(store, Arc::clone(&registry), Arc::new(FixedClock), metrics, &SessionLimits::default())
-                .sink(None);
+                .sink(None, None);
         let audience: Arc<[AccountId]> = (0..number).map(account).collect();
         let taken = Arc::new(AtomicU64::new(0));
         let (mut tasks, mut sessions) = (JoinSet::new(), Vec::new());
@@ -117,7 +117,7 @@ fn account(number: u32) -> AccountId {
 }
 
 async fn listen(session: Arc<Registration>, taken: Arc<AtomicU64>) {
-    let news = session.subscribe();
+    let news = session.subscribe(false);
     // It listens from here.
     taken.fetch_add(1, Ordering::Relaxed);
     while let News::Offers { offers, .. } = news.news().await {

@@ -99,6 +99,10 @@ pub struct Counts {
     pub acknowledged: Arc<AtomicU64>,
     /// Messages, whenever they were due.
     pub made: AtomicU64,
+    /// Ephemeral events that were said.
+    pub whispered: AtomicU64,
+    /// Those that came.
+    pub overheard: AtomicU64,
     /// Connections that ended and were made again, as was planned.
     pub planned_reconnects: AtomicU64,
     /// Connections that were lost.
@@ -150,6 +154,8 @@ pub struct Shared {
     shaking: Semaphore,
     /// Losing connections is part of the plan.
     storms: bool,
+    /// Clients say that they are writing, and what they have read.
+    ephemeral: bool,
 }
 
 /// How a load behaves.
@@ -165,6 +171,8 @@ pub struct Manner {
     pub churn: Option<Duration>,
     /// Whether connections may be lost.
     pub storms: bool,
+    /// Whether clients say that they are writing, and what they have read.
+    pub ephemeral: bool,
     /// For all that is random.
     pub seed: u64,
 }
@@ -229,6 +237,7 @@ impl Load {
             connecting: Semaphore::new(TOGETHER),
             shaking: Semaphore::new(SHAKING),
             storms: manner.storms,
+            ephemeral: manner.ephemeral,
         });
         let (stage, listen) = watch::channel(Stage::Gathering);
         let mut tasks = JoinSet::new();

@@ -13,12 +13,13 @@ use qpc_bench::{
     report::Report,
     stored,
     storm::{self, Ending},
+    talk::Common,
     timing, torture,
 };
 use qpc_proto::suite::Suite;
 use tokio::time::timeout;
 
-use self::args::{Cli, Command, Profile};
+use self::args::{Cli, Command, Profile, Switch};
 
 /// How long threads have to end after a bench.
 const LAST_WORK: Duration = Duration::from_secs(5);
@@ -107,8 +108,9 @@ async fn bench(cli: &Cli) -> anyhow::Result<Report> {
             let suite = if *post_quantum { Suite::PostQuantum } else { Suite::Classical };
             changes::run(&cli.common()?, *members, suite).await
         }
-        Command::Ccu { users, profile: Profile::Seed, duration, files_per_minute } => {
-            ccu::run(&cli.common()?, *users, *duration, *files_per_minute).await
+        Command::Ccu { users, profile: Profile::Seed, duration, files_per_minute, ephemeral } => {
+            let common = Common { ephemeral: *ephemeral == Switch::On, ..cli.common()? };
+            ccu::run(&common, *users, *duration, *files_per_minute).await
         }
         Command::History { messages, pairs, rate, duration } => {
             let (messages, pairs) = (*messages, *pairs);

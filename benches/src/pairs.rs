@@ -305,7 +305,9 @@ impl Talk {
 /// Reads what the other one says.
 async fn read(person: &Person, room: &Room, after: Seq, shared: &Shared) -> anyhow::Result<()> {
     let (mut requests, mut answers) = person.wire.open().await?;
-    requests.send(Method::Sync(v1::Sync { cursors: vec![crowd::cursor(&room.name, after)] })).await?;
+    requests
+        .send(Method::Sync(v1::Sync { cursors: vec![crowd::cursor(&room.name, after)], ephemerals: false }))
+        .await?;
     loop {
         let Outcome::Entry(entry) = answers.next().await?.context("the sync call ended")? else { continue };
         if entry.sender_device == person.device.id().to_bytes() {

@@ -197,7 +197,7 @@ async fn catch_up(bed: &Bed, dialer: &Dialer, prepared: &Prepared, after: u64) -
     let wire = user(dialer, prepared, 0).await?;
     let (mut requests, mut answers) = wire.open().await?;
     let cursors = vec![crowd::cursor(&room.name, qpc_proto::id::Seq(after))];
-    requests.send(Method::Sync(v1::Sync { cursors })).await?;
+    requests.send(Method::Sync(v1::Sync { cursors, ephemerals: false })).await?;
     let mut last = after;
     let read = async {
         while last < room.seq {

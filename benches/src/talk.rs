@@ -47,6 +47,8 @@ pub struct Common {
     pub mls_per_second: u32,
     /// Bytes of a text, where a scenario has no mix of its own.
     pub text: usize,
+    /// Clients say that they are writing, and what they have read.
+    pub ephemeral: bool,
     /// For all that is random.
     pub seed: u64,
 }
@@ -121,6 +123,7 @@ pub async fn gather<F: Fn(u32) -> Script>(
         sockets: common.sockets,
         sizes,
         churn: scenario.churn,
+        ephemeral: common.ephemeral,
         storms,
         seed: common.seed,
     };
@@ -254,6 +257,8 @@ pub async fn finish(outcome: &mut Outcome, load: Load) -> anyhow::Result<()> {
     let answers = shared.answers.summary();
     outcome.setting("send_to_answer_ms", answers.json());
     outcome.setting("messages_in_all", count(&shared.counts.made));
+    outcome.setting("ephemeral_said", count(&shared.counts.whispered));
+    outcome.setting("ephemeral_heard", count(&shared.counts.overheard));
     outcome.setting("reconnects_planned", count(&shared.counts.planned_reconnects));
     outcome.setting("connections_lost", count(&shared.counts.lost_connections));
     let engines = shared.engines().map_or_else(|| "none".to_owned(), Engines::said);

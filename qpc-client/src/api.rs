@@ -3,6 +3,7 @@
 
 mod conversation;
 mod details;
+mod ephemeral;
 mod error;
 mod event;
 mod file;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     conversation::{Conversation, ConversationKind},
     details::{Details, Mention, Poll, PollOption, Quote, Reaction},
+    ephemeral::{Ephemeral, Reader, Tell, Told},
     error::CommandError,
     event::{Event, OutboxState},
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
@@ -400,6 +402,8 @@ pub enum Command {
         /// A person or a group.
         to: Option<String>,
     },
+    /// About what people do at this moment, and who has read what.
+    Ephemeral(Ephemeral),
 }
 
 /// A password on its way; never printed.
@@ -506,6 +510,13 @@ pub enum Outcome {
     Moved(Moved),
     /// Of [`Command::GroupPicture`].
     Picture(GroupPicture),
+    /// Of [`Ephemeral::Readers`].
+    Readers {
+        /// In order of address.
+        readers: Vec<Reader>,
+    },
+    /// Of [`Ephemeral::Tell`].
+    Told(Told),
     /// Of [`Command::Devices`].
     Devices {
         /// In order of enrolment.

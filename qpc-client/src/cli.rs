@@ -140,9 +140,9 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
         }
         Verb::History { to, limit, ids } => history::history(&mut seat, screen, to, (limit, ids)).await,
         Verb::Search(asked) => search::search(&mut seat, screen, asked).await,
-        Verb::Listen { follow, changes } => {
+        Verb::Listen { follow, changes, moments } => {
             let what = if changes { listen::What::Changes } else { listen::What::Messages };
-            listen::listen(&mut seat, screen, follow, what, &mut Stop::listen()?).await
+            listen::listen(&mut seat, screen, follow, (what, moments), &mut Stop::listen()?).await
         }
         Verb::Forward { from, message, to } => message::forward(&mut seat, screen, (from, message), to).await,
         verb => match message::change(&verb) {

@@ -226,6 +226,7 @@ fn transport(home: &LockedHome, server: ServerAddress, options: &Options) -> Tra
         trust: options.trust.clone(),
         known: home.known_servers(),
         program: options.program.clone(),
+        datagrams: options.datagrams,
         timeout: options.timeout,
         endpoints: Endpoints::default(),
     }

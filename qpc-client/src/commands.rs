@@ -7,6 +7,7 @@ mod claim;
 mod contacts;
 mod continuation;
 mod emoji;
+mod ephemeral;
 mod files;
 mod forward;
 mod groups;
@@ -95,6 +96,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::Verify { who, compared } => verify::verify(core, who, compared).await,
         Command::Unverify { who } => verify::unverify(core, who).await,
         Command::ChangedKeys { to } => verify::changed(core, to).await,
+        Command::Ephemeral(about) => ephemeral::execute(core, about).await,
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     api::{CommandError, Event, OutboxState},
     apply::{Applied, ApplyError},
+    ephemeral::Ephemerals,
     events::Events,
     files::Files,
     mls,
@@ -96,6 +97,8 @@ pub(crate) struct Core {
     pub(crate) expiring: Notify,
     /// There may be files to send.
     pub(crate) uploads: Notify,
+    /// What this person and others do at this moment.
+    pub(crate) ephemerals: Ephemerals,
     /// Files that are fetched at once.
     pub(crate) fetches: Semaphore,
     /// Their digests.
@@ -134,6 +137,7 @@ impl Core {
             scheduled: Notify::new(),
             expiring: Notify::new(),
             uploads: Notify::new(),
+            ephemerals: Ephemerals::default(),
             fetches: Semaphore::new(FETCHES_MAX),
             fetching: Mutex::default(),
             one_change: tokio::sync::Mutex::new(()),
@@ -149,6 +153,7 @@ impl Core {
         for event in &applied.events {
             self.events.tell(event.clone());
         }
+        self.ephemerals.applied(applied).into_iter().for_each(|event| self.events.tell(event));
         for suite in &applied.last_resort {
             self.set_last_resort_used(*suite, true);
         }

@@ -7,6 +7,7 @@ pub(crate) mod change;
 pub(crate) mod contacts;
 pub(crate) mod describe;
 pub(crate) mod elsewhere;
+mod ephemeral;
 pub(crate) mod join;
 pub(crate) mod key_packages;
 pub(crate) mod links;

@@ -12,6 +12,7 @@ mod client;
 mod commands;
 mod core;
 mod driver;
+mod ephemeral;
 mod events;
 mod expiry;
 mod files;

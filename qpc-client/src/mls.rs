@@ -22,6 +22,7 @@ mod change;
 mod config;
 mod credential;
 mod device;
+mod ephemeral;
 mod error;
 mod external;
 mod group;
@@ -44,6 +45,7 @@ pub use self::{
     config::{COMMIT_SLACK_SECONDS, HubSender, KEY_PACKAGE_LIFETIME_SECONDS, PADDING, PAST_EPOCHS_MAX},
     credential::{Refusal, Trust, Verdict},
     device::{Device, DeviceError},
+    ephemeral::EphemeralKey,
     error::{
         CommitError, CreateError, EncryptError, ExportError, Fault, GroupError, JoinError, KeyPackageError, MergeError,
         ProcessError,

@@ -19,6 +19,8 @@ pub struct Options {
     pub outbox_max: u64,
     /// Name and version of the program, for the server's traces.
     pub program: String,
+    /// Have what is ephemeral in datagrams; otherwise it comes and goes on a stream.
+    pub datagrams: bool,
     /// Longest wait for the server's answer to one call, and for a connection.
     pub timeout: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for Options {
             ksf: KsfParams::default(),
             outbox_max: OUTBOX_MAX,
             program: concat!("qpc-client/", env!("CARGO_PKG_VERSION")).into(),
+            datagrams: true,
             timeout: Duration::from_secs(15),
         }
     }

@@ -111,6 +111,8 @@ pub(crate) struct Transport {
     pub(crate) program: String,
     /// For one call, and for a handshake.
     pub(crate) timeout: Duration,
+    /// Take and send what is ephemeral in datagrams, where the server does?
+    pub(crate) datagrams: bool,
     pub(crate) endpoints: Endpoints,
 }
 
@@ -192,7 +194,9 @@ impl Transport {
 
     async fn dial(&self, policy: Policy) -> Result<Link, DialError> {
         let (connection, fingerprint) = dial::dial(self, policy).await?;
-        Link::greet(connection, fingerprint, &self.program, self.timeout).await.map_err(DialError::Greeting)
+        Link::greet(connection, fingerprint, &self.program, (self.timeout, self.datagrams))
+            .await
+            .map_err(DialError::Greeting)
     }
 
     fn explain(&self, error: DialError) -> ConnectError {

@@ -118,6 +118,7 @@ impl Dialer {
                 trust: Trust::Pin(pin),
                 known: KnownServers::none(),
                 program: concat!("qpc-wire/", env!("CARGO_PKG_VERSION")).into(),
+                datagrams: true,
                 timeout: longest_call,
                 endpoints: Endpoints::from_source(*source)?,
             })
@@ -219,6 +220,20 @@ impl Wire {
     pub async fn open(&self) -> Result<(Requests, Answers), WireError> {
         let (requests, answers) = self.link.open().await?;
         Ok((Requests(requests), Answers(answers)))
+    }
+
+    /// Sends a datagram, if the connection carries such; says whether it does.
+    #[must_use]
+    pub fn send_datagram(&self, datagram: &Bytes) -> bool {
+        self.link.send_datagram(datagram)
+    }
+
+    /// The next datagram. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`WireError::Unknown`].
+    pub async fn datagram(&self) -> Result<Bytes, WireError> {
+        Ok(self.link.datagram().await?)
     }
 
     /// Waits until the connection has ended, and says why.

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod content;
 pub mod continuation;
 pub mod credential;
+pub mod ephemeral;
 pub mod error;
 pub mod frame;
 pub mod id;

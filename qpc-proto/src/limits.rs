@@ -103,5 +103,12 @@ pub const GROUP_TOPIC_MAX: usize = 1_024;
 /// Longest picture of a group, in bytes: with name and topic it fits into one message.
 pub const GROUP_PICTURE_MAX: usize = 48 * 1024;
 
+/// Longest ephemeral event, in bytes of the encoded message: it fits into a datagram at the smallest MTU of QUIC (RFC 9000
+/// section 14).
+pub const EPHEMERAL_MAX: usize = 1_100;
+/// Members of a conversation up to which ephemeral events are handed on in it: what each of them does at every moment
+/// goes to all others.
+pub const EPHEMERAL_MEMBERS_MAX: usize = 64;
+
 /// Longest name and version of a server's program in a hello between servers, in bytes.
 pub const PEER_PROGRAM_MAX: usize = 64;

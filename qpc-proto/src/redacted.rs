@@ -50,4 +50,5 @@ redacted!(
     v1::MessageState,
     v1::EmojiState,
     v1::VoteState,
+    v1::Presently,
 );

@@ -26,6 +26,7 @@ use qpc_proto::{
     chain::{ChainValue, Digest, EntryContent, EntryKind, Header, LogEntry},
     content::{Content, Kind, Mention, Words},
     continuation::Continued,
+    ephemeral::{Header as EphemeralHeader, Presently},
     frame,
     id::{ConversationId, ConversationName, Counter, DeviceId, Epoch, MessageId, Seq},
     link::{Asker, InviteLink},
@@ -62,6 +63,20 @@ fn name() -> ConversationName {
 
 fn cursor() -> v1::Cursor {
     v1::Cursor { conversation: Some(name().to_wire()), seq: 41 }
+}
+
+/// What is sealed in an ephemeral event, and its header.
+fn presently() -> (EphemeralHeader, Presently) {
+    let header = EphemeralHeader { epoch: Epoch(3), leaf: 2, counter: 1_700_000_000_000_000, salt: [0x5a; 12] };
+    let availability = v1::Availability::Online;
+    (header, Presently { typing: true, delivered: Seq(41), read: Seq(40), availability, asks: true })
+}
+
+fn ephemeral() -> v1::Ephemeral {
+    let (header, said) = presently();
+    // Not encrypted: the tag is made up.
+    let sealed = [header.encode().as_slice(), &said.encode(), &[0x7a; 16]].concat();
+    v1::Ephemeral { conversation: Some(name().to_wire()), sealed: sealed.into(), sender_device: device().to_bytes() }
 }
 
 fn blob() -> v1::Blob {
@@ -416,6 +431,10 @@ fn derived() -> Vec<(&'static str, Vec<u8>)> {
             "failure report transcript",
             transcript::failure_report(&name(), Seq(7), &ChainValue([0xcc; 32]), &b(0x4e, 4)),
         ),
+        ("what is sealed in an ephemeral event, padded", presently().1.encode().to_vec()),
+        ("header of an ephemeral event", presently().0.encode().to_vec()),
+        ("nonce of an ephemeral event", presently().0.nonce().to_vec()),
+        ("associated data of an ephemeral event", presently().0.associated_data(&name())),
         ("OPAQUE context", transcript::opaque_context(&[0xb1; 32], &domain())),
     ]
 }

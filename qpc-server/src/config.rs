@@ -33,8 +33,8 @@ pub use self::{
     limits::{Limits, Rate, Transport},
     profile::{PROFILES, Profile, UnknownProfile},
     section::{
-        Backup, BlobBackend, Blobs, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics, Retention,
-        Runtime, Server, Storage,
+        Backup, BlobBackend, Blobs, Ephemeral, Federation, FederationAccess, FederationPeer, Log, LogFormat, Metrics,
+        Retention, Runtime, Server, Storage,
     },
     source::{FileFault, keys, values},
     value::{Period, PeriodError, Secret},
@@ -65,6 +65,8 @@ pub struct Config {
     pub transport: Transport,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[ephemeral]`.
+    pub ephemeral: Ephemeral,
     /// `[acme]`.
     pub acme: Acme,
     /// `[federation]`.

@@ -6,6 +6,7 @@
 
 mod book;
 mod depth;
+mod ephemeral;
 mod publish;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use qpc_proto::{
 };
 
 use self::{book::Book, depth::Depth, publish::Publisher};
-pub use self::{depth::DepthShare, publish::entry_frame};
+pub use self::{depth::DepthShare, ephemeral::Ephemerals, publish::entry_frame};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -64,9 +65,9 @@ impl Delivery {
 
     /// What the store is to tell of every committed entry ([`Store::set_sink`]), which tells other domains of theirs.
     #[must_use]
-    pub fn sink(&self, abroad: Option<Arc<dyn Remote>>) -> Arc<dyn CommitSink> {
+    pub fn sink(&self, abroad: Option<Arc<dyn Remote>>, ephemerals: Option<Arc<Ephemerals>>) -> Arc<dyn CommitSink> {
         let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        Arc::new(Publisher::new(registry, clock, Arc::clone(&self.metrics), abroad))
+        Arc::new(Publisher::new(registry, clock, Arc::clone(&self.metrics), (abroad, ephemerals)))
     }
 
     /// Stores a message or a failure report.

@@ -5,6 +5,7 @@
 //! Prometheus is [`Metrics::text`].
 
 mod acme;
+mod ephemeral;
 mod federation;
 mod flow;
 pub mod labels;
@@ -22,6 +23,7 @@ use qpc_proto::error::{CloseCode, Code};
 use self::labels::Label;
 pub use self::{
     acme::AcmeMetrics,
+    ephemeral::EphemeralMetrics,
     federation::FederationMetrics,
     flow::{Flow, Transfer},
     machine::MachineLimits,
@@ -112,6 +114,8 @@ pub struct Metrics {
     pub acme: AcmeMetrics,
     /// After a restore.
     pub restore: RestoreMetrics,
+    /// Of what is never stored.
+    pub ephemeral: EphemeralMetrics,
     /// From a `Send` being read to its entry being handed to the readers' sessions.
     pub send_to_delivery: Histogram,
     request: HistogramVec,
@@ -216,6 +220,7 @@ impl Metrics {
             joins_admitted: new.counter("qpc_join_admitted_total", "Accounts let into a group by a link.")?,
             acme: AcmeMetrics::new(&new)?,
             restore: RestoreMetrics::new(&new)?,
+            ephemeral: EphemeralMetrics::new(&new)?,
             send_to_delivery: new.histogram(
                 "qpc_send_to_delivery_seconds",
                 "From a Send being read to its entry being handed to sessions, in whole milliseconds.",

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use qpc_proto::{
     address::{Address, Domain},
-    id::AccountId,
+    id::{AccountId, DeviceId},
 };
 
 use self::{access::Pace, keyed::Keyed};
@@ -55,6 +55,7 @@ pub struct Policy {
     lookup: Keyed<AccountId>,
     blob: Keyed<AccountId>,
     transfer: Keyed<AccountId>,
+    ephemeral: Keyed<DeviceId>,
     request: Keyed<AccountId>,
 }
 
@@ -77,6 +78,7 @@ impl Policy {
             lookup: Keyed::new(Limit::Lookup, rates.lookup, rates.keys_max, metrics),
             blob: Keyed::new(Limit::Blob, rates.blob, rates.keys_max, metrics),
             transfer: Keyed::new(Limit::Transfer, rates.transfer, rates.keys_max, metrics),
+            ephemeral: Keyed::new(Limit::Ephemeral, rates.ephemeral, rates.keys_max, metrics),
             request: Keyed::new(Limit::Request, rates.request, rates.keys_max, metrics),
         }
     }
@@ -96,6 +98,7 @@ impl Policy {
         self.lookup.set(rates.lookup);
         self.blob.set(rates.blob);
         self.transfer.set(rates.transfer);
+        self.ephemeral.set(rates.ephemeral);
         self.request.set(rates.request);
         self.peer_claim_requester.set(rates.claim_requester);
     }
@@ -188,6 +191,14 @@ impl Policy {
         self.blob.check(&account)
     }
 
+    /// One ephemeral event of a device.
+    ///
+    /// # Errors
+    /// [`Wait`]: it is dropped.
+    pub fn ephemeral(&self, device: DeviceId) -> Result<(), Wait> {
+        self.ephemeral.check(&device)
+    }
+
     /// Any other request.
     ///
     /// # Errors
@@ -212,6 +223,7 @@ impl Policy {
         self.lookup.clean();
         self.blob.clean();
         self.transfer.clean();
+        self.ephemeral.clean();
         self.request.clean();
     }
 }

@@ -5,6 +5,7 @@
 //! call undo their registration when they are dropped.
 
 mod departures;
+mod ephemeral;
 mod mailbox;
 mod seen;
 mod sessions;
@@ -23,6 +24,7 @@ use qpc_proto::{
 
 pub use self::{
     departures::AsOf,
+    ephemeral::Ephemeral,
     mailbox::{Behind, News},
     seen::{Lag, Peer, Seen},
 };
@@ -121,6 +123,20 @@ impl Registry {
         }
     }
 
+    /// Offers an ephemeral event to every session of these accounts that wants such, `waiting` at most of them to one
+    /// session. What finds no room is lost.
+    pub fn offer_ephemeral(&self, accounts: impl Iterator<Item = AccountId>, event: &Arc<Ephemeral>, waiting: usize) {
+        for account in accounts {
+            if let Some(sessions) = self.accounts.get(&account) {
+                for session in sessions.as_slice() {
+                    if let Some(lost) = session.mailbox.offer_ephemeral(event, waiting) {
+                        self.metrics.ephemeral.drop(lost);
+                    }
+                }
+            }
+        }
+    }
+
     fn put(&self, session: &Session, offer: &Arc<Offer>) {
         if session.mailbox.offer(offer, self.limits.offers, self.limits.behind_logs) {
             self.metrics.behind.inc();
@@ -174,9 +190,9 @@ pub struct Registration {
 
 impl Registration {
     /// Opens the queue of this session's sync call. An older sync call of the same device ends: on this
-    /// connection by [`News::Replaced`], elsewhere with its connection.
+    /// connection by [`News::Replaced`], elsewhere with its connection. It may want ephemeral events as well.
     #[must_use]
-    pub fn subscribe(&self) -> Subscription {
+    pub fn subscribe(&self, ephemerals: bool) -> Subscription {
         let siblings: Vec<Arc<Session>> = self.registry.accounts.get(&self.account).map_or_else(Vec::new, |sessions| {
             let others = sessions.as_slice().iter().filter(|other| {
                 other.device == self.session.device && !Arc::ptr_eq(other, &self.session) && other.mailbox.is_open()
@@ -187,7 +203,7 @@ impl Registration {
             older.line.cut(CloseCode::Replaced);
         }
         self.registry.metrics.syncs_active.inc();
-        let generation = self.session.mailbox.open();
+        let generation = self.session.mailbox.open(ephemerals);
         Subscription { registry: Arc::clone(&self.registry), session: Arc::clone(&self.session), generation }
     }
 }
@@ -279,7 +295,7 @@ mod tests {
         let alice = registry.enter(account(1), device(1), Box::new(Wire::default()));
         let bob = registry.enter(account(2), device(2), Box::new(Wire::default()));
         let eve = registry.enter(account(3), device(3), Box::new(Wire::default()));
-        let (alice, bob, eve) = (alice.subscribe(), bob.subscribe(), eve.subscribe());
+        let (alice, bob, eve) = (alice.subscribe(false), bob.subscribe(false), eve.subscribe(false));
         let (whole, withheld) = (offer(1), offer(2));
         registry.offer(&[account(1), account(2)], &whole, Some((account(2), &withheld)));
         registry.offer_device(account(3), device(3), &offer(3));
@@ -337,13 +353,13 @@ mod tests {
         let (first, second) = (Wire::default(), Wire::default());
         let one = registry.enter(account(1), device(1), Box::new(first.clone()));
         let two = registry.enter(account(1), device(1), Box::new(second.clone()));
-        let older = one.subscribe();
-        let same_connection = one.subscribe();
+        let older = one.subscribe(false);
+        let same_connection = one.subscribe(false);
         assert!(matches!(older.news().await, News::Replaced));
         drop(older);
         registry.offer(&[account(1)], &offer(1), None);
         assert_eq!(offers(&same_connection).await, [1]);
-        let _newest = two.subscribe();
+        let _newest = two.subscribe(false);
         assert_eq!((first.code(), second.code()), (Some(CloseCode::Replaced), None));
     }
 

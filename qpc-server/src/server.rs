@@ -28,7 +28,7 @@ use crate::{
     clock::Clock,
     config::{Config, FederationAccess},
     data_dir::ServerCertificate,
-    delivery::Delivery,
+    delivery::{Delivery, Ephemerals},
     federation::{self, FederationError},
     group::{Groups, HubKey, public::NoRandomness},
     metrics::Metrics,
@@ -268,7 +268,14 @@ async fn open(
         &limits.session,
     );
     let delivery = Arc::new(delivery);
-    store.set_sink(delivery.sink(federation.as_ref().map(federation::Door::remote)));
+    let policy = Arc::new(Policy::new(&limits.rates, &metrics));
+    let parts = (Arc::clone(&registry), Arc::clone(&policy), Arc::clone(&metrics));
+    let (ephemerals, lookups) = Ephemerals::new(Arc::clone(&store), parts, &limits.ephemerals);
+    tasks.share("ephemerals", info_span!("ephemerals"), {
+        let (ephemerals, stopping) = (Arc::clone(&ephemerals), tasks.stopping().clone());
+        async move { ephemerals.look_up(lookups, stopping).await }
+    });
+    store.set_sink(delivery.sink(federation.as_ref().map(federation::Door::remote), Some(Arc::clone(&ephemerals))));
     let (book, every, stopping) = (Arc::clone(&delivery), limits.session.cursor_flush, tasks.stopping().clone());
     tasks.share("cursors", info_span!("cursors"), async move { book.keep_cursors(every, stopping).await });
     if let Some(aftermath) = aftermath {
@@ -281,9 +288,9 @@ async fn open(
         renewed: metrics.opaque_renewed.clone(),
         ..LoginMeter::default()
     };
-    let policy = registration(config);
+    let admits = registration(config);
     let accounts =
-        Accounts::new(Arc::clone(&store), setups, domain.clone(), policy, Arc::clone(&clock), Arc::clone(&rng))
+        Accounts::new(Arc::clone(&store), setups, domain.clone(), admits, Arc::clone(&clock), Arc::clone(&rng))
             .with_limits(config.login_limits())
             .with_meter(logins.clone());
     let accounts = Arc::new(accounts);
@@ -310,11 +317,11 @@ async fn open(
     let (leaves, stopping) = (Arc::clone(&groups), tasks.stopping().clone());
     tasks.share("leaves", info_span!("leaves"), async move { leaves.keep_leaves(stopping).await });
     let health = Arc::new(Health::new(Arc::clone(&store), tasks.stopping().clone()));
-    let policy = Arc::new(Policy::new(&limits.rates, &metrics));
     let certificate_rng = Arc::clone(&rng);
     let context = Arc::new(Context {
         accounts: Arc::clone(&accounts),
         delivery: Arc::clone(&delivery),
+        ephemerals,
         groups: Arc::clone(&groups),
         blobs: Arc::clone(&files),
         registry: Arc::clone(&registry),

@@ -6,6 +6,7 @@
 
 mod calls;
 mod dispatch;
+mod ephemeral;
 mod files;
 mod link;
 mod outbound;
@@ -22,7 +23,7 @@ pub(crate) use self::{link::run, wire_error::WireError};
 use crate::{
     account::Accounts,
     blob::Blobs,
-    delivery::Delivery,
+    delivery::{Delivery, Ephemerals},
     group::Groups,
     metrics::Metrics,
     policy::{Limits, Policy},
@@ -37,6 +38,8 @@ pub struct Context {
     pub accounts: Arc<Accounts>,
     /// Messages.
     pub delivery: Arc<Delivery>,
+    /// What is never stored.
+    pub ephemerals: Arc<Ephemerals>,
     /// Conversations, contacts, key packages.
     pub groups: Arc<Groups>,
     /// Attachments, as the ciphertext that they are here.

@@ -93,6 +93,9 @@ pub trait CommitSink: Send + Sync + 'static {
 
     /// Devices that no longer exist: their sessions end (invariant 12).
     fn devices_gone(&self, devices: &[DeviceId]);
+
+    /// What was read of hearers before is not true any more.
+    fn hearers_changed(&self, changed: &HearersChanged);
 }
 
 /// What a transaction has a sink told of.
@@ -101,6 +104,7 @@ struct WakeUps {
     committed: Vec<Committed>,
     queued: Vec<(Domain, Waiting)>,
     gone: Vec<DeviceId>,
+    hearers: HearersChanged,
 }
 
 impl WakeUps {
@@ -108,6 +112,9 @@ impl WakeUps {
     fn tell(self, sink: &dyn CommitSink) {
         if !self.gone.is_empty() {
             sink.devices_gone(&self.gone);
+        }
+        if self.hearers != HearersChanged::default() {
+            sink.hearers_changed(&self.hearers);
         }
         if !self.queued.is_empty() {
             sink.queued(self.queued);
@@ -250,6 +257,8 @@ pub trait Store: OperatorStore + Send + Sync + 'static {
     fn read_log(&self, actor: &Actor, read: ReadLog) -> Reply<LogPage, ReadError>;
     /// Is the actor in a conversation now, and may it send there?
     fn presence(&self, actor: &Actor, conversation: &ConversationName) -> Reply<Presence, ReadError>;
+    /// Who hears what the actor says in a conversation that is not stored.
+    fn hearers(&self, actor: &Actor, conversation: &ConversationName) -> Reply<Hearers, ReadError>;
     /// Where logs stand, all at one moment, for a reader that starts to follow each after an entry: in the order
     /// asked, `None` for one that the actor may not read. It takes a reader's time for each; the caller bounds them.
     fn positions(

@@ -112,6 +112,7 @@ pub fn server_config(identity: Identity, limits: &Limits) -> Result<ServerConfig
 fn transport(limits: &Limits) -> Result<TransportConfig, BindError> {
     let (settings, stranger) = (&limits.transport, &limits.admission);
     let idle = IdleTimeout::try_from(settings.max_idle_timeout).map_err(|_| BindError::IdleTimeout)?;
+    let datagrams = limits.ephemerals.enabled.then_some(limits.ephemerals.datagram_buffer);
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(Some(idle))
@@ -124,6 +125,7 @@ fn transport(limits: &Limits) -> Result<TransportConfig, BindError> {
         .keep_alive_interval(settings.keep_alive_interval)
         .mtu_discovery_config(settings.mtu_discovery.then(MtuDiscoveryConfig::default))
         .ack_frequency_config(Some(ack_delay::asked(settings.ack_packets, settings.ack_delay)))
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(datagrams)
+        .datagram_send_buffer_size(limits.ephemerals.datagram_buffer);
     Ok(transport)
 }

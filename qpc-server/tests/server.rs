@@ -44,6 +44,8 @@ mod doctor;
 mod door;
 #[path = "server/edge.rs"]
 mod edge;
+#[path = "server/ephemerals.rs"]
+mod ephemerals;
 #[path = "server/false_follower.rs"]
 mod false_follower;
 #[path = "server/false_hub.rs"]
@@ -93,6 +95,8 @@ mod manuals;
 mod meeting;
 #[path = "server/messages.rs"]
 mod messages;
+#[path = "server/moments.rs"]
+mod moments;
 #[path = "../src/blob_store/objects/tests/bucket/named.rs"]
 mod named;
 #[path = "server/net.rs"]

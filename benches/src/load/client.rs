@@ -6,6 +6,7 @@
 mod hear;
 mod seat;
 mod speak;
+mod whisper;
 
 use std::{collections::VecDeque, pin::Pin, sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 pub(super) use self::seat::Seat;
-use self::seat::Seats;
+use self::{seat::Seats, whisper::Whispers};
 use super::{Script, Shared, Stage, add};
 use crate::{ledger::Place, mark::Mark, random::Random};
 
@@ -70,6 +71,7 @@ pub(super) struct Client {
     next_due: Option<Instant>,
     leave_at: Option<Instant>,
     acknowledge_at: Option<Instant>,
+    whispers: Whispers,
     inbox_is_new: bool,
     window: (u64, u64),
     talking: bool,
@@ -101,6 +103,7 @@ impl Client {
             next_due: None,
             leave_at: None,
             acknowledge_at: None,
+            whispers: Whispers::default(),
             inbox_is_new: false,
             window: (u64::MAX, u64::MAX),
             talking: false,
@@ -173,6 +176,7 @@ impl Client {
                 Stage::Over => return Ok(End::Over),
             }
             if self.talking && *online {
+                self.whisper(&wire);
                 self.talk(&mut requests).await?;
             }
             self.set(&mut timer);
@@ -205,6 +209,10 @@ impl Client {
                         self.answered(&bytes, now)?;
                         frame = answers.ready_frame()?;
                     }
+                }
+                datagram = wire.datagram(), if shared.ephemeral => {
+                    drop(datagram?);
+                    add(&shared.counts.overheard);
                 }
                 () = &mut timer => {}
             }
@@ -258,7 +266,8 @@ impl Client {
     fn set(&self, timer: &mut Pin<&mut Sleep>) {
         let may_talk = self.talking && self.pending.len() < self.script.window();
         let due = self.next_due.filter(|_| may_talk);
-        let next = [self.acknowledge_at, due, self.leave_at].into_iter().flatten().min();
+        let whisper = self.next_whisper().filter(|_| may_talk);
+        let next = [self.acknowledge_at, due, self.leave_at, whisper].into_iter().flatten().min();
         let next = next.or_else(|| Instant::now().checked_add(NEVER));
         match next {
             Some(next) if timer.is_elapsed() || timer.deadline() > next => timer.as_mut().reset(next),

@@ -49,7 +49,7 @@ impl Reader {
         }
         let (mut requests, mut answers) = wire.open().await?;
         let cursors = self.cursors.iter().map(|(name, (seq, _))| crowd::cursor(name, *seq)).collect();
-        requests.send(Method::Sync(v1::Sync { cursors })).await?;
+        requests.send(Method::Sync(v1::Sync { cursors, ephemerals: false })).await?;
         let mut until_acknowledged = self.random.below(ACKNOWLEDGE);
         loop {
             match answers.next().await?.context("the sync call ended")? {

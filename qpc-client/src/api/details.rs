@@ -39,6 +39,12 @@ pub struct Details {
     /// Does everybody have it in view?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
+    /// How many of the others have it, of a message of one's own: accounts that have said so.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delivered_to: u64,
+    /// How many of them have read it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub read_by: u64,
     /// What can be chosen, where it is a poll; the question is its body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,

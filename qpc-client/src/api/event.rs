@@ -61,6 +61,37 @@ pub enum Event {
         /// Of which conversation.
         conversation: String,
     },
+    /// Somebody is writing something, or no more. It comes again while it lasts.
+    Typing {
+        /// In which conversation.
+        conversation: String,
+        /// Its title.
+        title: String,
+        /// Who.
+        address: String,
+        /// Are they?
+        typing: bool,
+    },
+    /// Somebody has received or read more than before.
+    Receipt {
+        /// In which conversation.
+        conversation: String,
+        /// Its title.
+        title: String,
+        /// Who.
+        address: String,
+        /// They have all messages up to this place in its log.
+        delivered: u64,
+        /// They have read all up to this one.
+        read: u64,
+    },
+    /// A contact who tells that is there, or is not any more.
+    Presence {
+        /// Who.
+        address: String,
+        /// Are they?
+        online: bool,
+    },
     /// A person has marked somebody's key as compared, accepted another, or taken a mark back.
     Verification {
         /// Whose.

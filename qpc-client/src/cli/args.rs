@@ -3,6 +3,7 @@
 //! Values keep the form they were typed in except where one word has one meaning (numbers,
 //! shells); [`settings`](super::settings) resolves the rest. Nothing is hidden.
 
+mod ephemeral;
 mod file;
 mod later;
 mod message;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(super) use self::{
+    ephemeral::{Switch, TellWord},
     file::FileVerb,
     later::LaterVerb,
     message::{Ballot, Of},
@@ -218,6 +220,19 @@ pub(super) enum Verb {
     /// Choose in a poll; your last vote counts.
     #[command(after_help = "Example: qpc-client vote friends last 2")]
     Vote(Ballot),
+    /// List who has a message of yours, and who has read it.
+    #[command(after_help = "Example: qpc-client readers friends mine")]
+    Readers(Of),
+    /// Show what you tell others of what you do at the moment, or switch a part of it on or off.
+    #[command(after_help = "Example: qpc-client tell presence on")]
+    Tell {
+        /// What.
+        #[arg(value_name = "WHAT", requires = "switch")]
+        what: Option<TellWord>,
+        /// From now on, or no longer.
+        #[arg(value_name = "SWITCH")]
+        switch: Option<Switch>,
+    },
     /// Print the messages that are waiting, and end.
     Listen {
         /// Go on printing messages as they arrive, until stopped.
@@ -226,6 +241,9 @@ pub(super) enum Verb {
         /// With --json, print a message once more when it is changed, as it is then, with `"event":"changed"`.
         #[arg(long, requires = "follow")]
         changes: bool,
+        /// With --json, print also who is writing, who has received and read messages, and which contacts are there.
+        #[arg(long, requires = "follow")]
+        moments: bool,
     },
     /// Print the last messages of a conversation from the local store.
     History {

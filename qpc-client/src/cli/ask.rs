@@ -1,11 +1,10 @@
 //! The commands that are one question and one answer.
 
-use qpc_client::api::{Command, GroupSuite, LinkText, Outcome, Role};
+use qpc_client::api::{Command, Ephemeral, GroupSuite, LinkText, Outcome, Role};
 
 use super::{
     args::{
-        AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, LaterVerb, PasswordVerb, RoleWord, SuiteWord,
-        Verb,
+        AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, LaterVerb, Of, PasswordVerb, RoleWord, SuiteWord, Verb,
     },
     done,
     failure::Failure,
@@ -89,6 +88,11 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             password: passwords(1).await?.existing("The password, to delete the account for good: ").await?,
         },
         Verb::Pins { to } => Command::Pins { to },
+        Verb::Readers(Of { to, message }) => Command::Ephemeral(Ephemeral::Readers { to, message }),
+        Verb::Tell { what, switch } => {
+            let change = what.zip(switch).map(|(what, switch)| (what.into(), switch.is_on()));
+            Command::Ephemeral(Ephemeral::Tell { change })
+        }
         Verb::Register { .. }
         | Verb::Login { .. }
         | Verb::Logout
@@ -163,6 +167,8 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Files { files } => files.iter().try_for_each(|file| screen.object(file)),
         Outcome::Saved(saved) => screen.object(saved),
         Outcome::Moved(moved) => screen.object(moved),
+        Outcome::Readers { readers } => readers.iter().try_for_each(|reader| screen.object(reader)),
+        Outcome::Told(told) => screen.object(told),
         Outcome::Done { .. } | Outcome::Queued { .. } | Outcome::Joining { .. } => screen.object(outcome),
     }
 }

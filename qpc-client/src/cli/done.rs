@@ -85,6 +85,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::GroupInvite { .. }
         | Command::GroupInvites { .. }
         | Command::GroupJoin { .. }
+        | Command::Ephemeral(_)
         | Command::Devices => return None,
     })
 }

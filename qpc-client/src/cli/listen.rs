@@ -34,13 +34,24 @@ pub(super) async fn listen(
     seat: &mut Seat,
     screen: &Screen,
     follow: bool,
-    what: What,
+    (what, moments): (What, bool),
     stop: &mut Stop,
 ) -> Result<(), Failure> {
     let render = Render::new(screen, &seat.address().await);
     let notes = render.clone().noting(screen);
-    let mut listening =
-        Listening { seat, screen, render, notes, what, stop, follow, online: true, printed: false, alarms: Vec::new() };
+    let mut listening = Listening {
+        seat,
+        screen,
+        render,
+        notes,
+        what,
+        moments,
+        stop,
+        follow,
+        online: true,
+        printed: false,
+        alarms: Vec::new(),
+    };
     if follow { listening.follow().await } else { listening.catch_up().await }
 }
 
@@ -50,6 +61,8 @@ struct Listening<'a> {
     render: Render,
     notes: Render,
     what: What,
+    /// In JSON, what people do at the moment as well.
+    moments: bool,
     stop: &'a mut Stop,
     follow: bool,
     online: bool,
@@ -139,7 +152,8 @@ impl Listening<'_> {
         }
         if self.screen.json {
             let changed = self.what == What::Changes && matches!(event, Event::Changed(_) | Event::Disappeared { .. });
-            if self.what == What::Everything || changed {
+            let moment = matches!(event, Event::Typing { .. } | Event::Receipt { .. } | Event::Presence { .. });
+            if (self.what == What::Everything && !moment) || changed || (moment && self.moments) {
                 self.screen.object(&event)?;
             } else if let Event::Alarm { text } = event {
                 self.screen.note(&text);

@@ -2,6 +2,7 @@
 //!
 //! Every piece of text that a person or a server wrote goes through [`terminal`] here, once.
 
+mod ephemeral;
 mod message;
 mod qr;
 mod verification;
@@ -95,6 +96,8 @@ impl Render {
             Outcome::Files { files } => self.files(files),
             Outcome::Saved(saved) => vec![terminal::line(&saved.path).into_owned()],
             Outcome::Moved(moved) => self.moved(moved),
+            Outcome::Readers { readers } => self.readers(readers),
+            Outcome::Told(told) => self.told(*told),
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
@@ -198,6 +201,9 @@ impl Render {
             | Event::Transfer(_)
             | Event::Read { .. }
             | Event::Disappeared { .. }
+            | Event::Typing { .. }
+            | Event::Receipt { .. }
+            | Event::Presence { .. }
             | Event::History { complete: false, .. }
             | Event::Outbox { state: OutboxState::Sent | OutboxState::Queued, .. } => None,
             Event::Changed(message) if message.own => None,
@@ -392,6 +398,7 @@ pub(super) fn nothing(outcome: &Outcome) -> Option<String> {
         Outcome::Alarms { alarms } if alarms.is_empty() => "no alarms".to_owned(),
         Outcome::Contacts { contacts } if contacts.is_empty() => "no contacts yet".to_owned(),
         Outcome::Messages { messages } if messages.is_empty() => "no messages".to_owned(),
+        Outcome::Readers { readers } if readers.is_empty() => "nobody has said so".to_owned(),
         Outcome::Files { files } if files.is_empty() => "no files".to_owned(),
         Outcome::Scheduled { scheduled } if scheduled.is_empty() => "nothing waits for its time".to_owned(),
         Outcome::Links { links } if links.is_empty() => "no links into this group".to_owned(),

@@ -214,6 +214,9 @@ impl<'a> Sending<'a> {
                 | Event::Contact { .. }
                 | Event::Verification { .. }
                 | Event::History { .. }
+                | Event::Typing { .. }
+                | Event::Receipt { .. }
+                | Event::Presence { .. }
                 | Event::Read { .. },
             ) => {}
         }

@@ -65,7 +65,7 @@ async fn at_home(mut settings: Settings, screen: &Screen) -> Result<Home, Failur
     let mut stop = Stop::listen()?;
     let Some(session) = open::inhabited(&mut settings).await? else { return Ok(Home::Empty) };
     let mut seat = Seat::of(session, settings);
-    let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
+    let ended = listen::listen(&mut seat, screen, true, (What::Everything, true), &mut stop).await;
     seat.leave().await;
     ended.map(|()| Home::Left)
 }
@@ -89,7 +89,7 @@ async fn throw_away(settings: Settings, screen: &Screen) -> Result<(), Failure> 
     let Some(client) = made else { return Ok(()) };
     let mut seat = Seat::of(client.into(), settings);
     screen.note(&format!("online as {}, for as long as this runs", seat.address().await));
-    let ended = listen::listen(&mut seat, screen, true, What::Everything, &mut stop).await;
+    let ended = listen::listen(&mut seat, screen, true, (What::Everything, true), &mut stop).await;
     let farewell = seat.execute(Command::AccountDelete { password: Password(password) });
     if !matches!(tokio::time::timeout(FAREWELL, farewell).await, Ok(Ok(_))) {
         screen.note("the throw-away account could not be deleted; nobody has its password");

@@ -43,6 +43,7 @@ impl Place {
             trust: options.trust.clone(),
             known: KnownServers::none(),
             program: options.program.clone(),
+            datagrams: options.datagrams,
             timeout: options.timeout,
             endpoints: Endpoints::simulated(self.endpoint.clone()),
         })

@@ -24,7 +24,7 @@ use crate::{
     store::{
         contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
-        lifetime, message, outbox, picture,
+        lifetime, message, outbox, picture, receipt,
     },
     trust::{self, Me},
     words::describe,
@@ -114,6 +114,7 @@ pub(super) async fn queue(
                     let (id, state) = (id.to_string(), OutboxState::Waiting);
                     teller.events.tell(Event::Outbox { id, state, reason: Some(reason) });
                 }
+                conversation.name.iter().for_each(|name| teller.ephemerals.said(name));
                 teller.outbox.notify_one();
                 teller.uploads.notify_one();
             },
@@ -206,12 +207,13 @@ pub(super) async fn unshown(core: &Arc<Core>, limit: u32, to: Option<String>) ->
 /// Marks messages as shown.
 pub(super) async fn mark_shown(core: &Arc<Core>, to: Option<String>, local: i64) -> Result<Outcome, CommandError> {
     let me = core.me.clone();
-    core.store
-        .run(move |tx| {
-            let of = to.map(|to| target::existing(tx, &me, &to)).transpose()?;
-            Ok::<_, CommandError>(message::mark_shown(tx, of.map(|of| of.local), local)?)
-        })
-        .await?;
+    let read = core.store.run(move |tx| {
+        let of = to.map(|to| target::existing(tx, &me, &to)).transpose()?.map(|of| of.local);
+        let read = receipt::to_be_shown(tx, of, local)?;
+        message::mark_shown(tx, of, local)?;
+        Ok::<_, CommandError>(read)
+    });
+    core.ephemerals.read(read.await?);
     core.own.notify_one();
     Ok(done())
 }

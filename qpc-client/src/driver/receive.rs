@@ -65,10 +65,14 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link) -> Result<Infallible, End
                 reader.acknowledge().await?;
                 continue;
             }
+            () = core.ephemerals.to_stream.notified() => {
+                reader.whisper().await?;
+                continue;
+            }
             // Last: where there is always more to read, the others must have their turn.
             outcome = answers.next() => outcome?.ok_or(CallError::Protocol("the sync call ended"))?,
         };
-        let (items, go_away) = collect(first, &mut answers)?;
+        let (items, go_away) = collect(core, first, &mut answers)?;
         if !items.is_empty() {
             reader.apply(items).await?;
         }
@@ -118,8 +122,11 @@ impl Reader<'_> {
         }
         for cursors in cursors.chunks(CURSORS_PER_FRAME_MAX) {
             let cursors = cursors.to_vec();
-            let method =
-                if self.opened { Method::Follow(v1::Follow { cursors }) } else { Method::Sync(v1::Sync { cursors }) };
+            let method = if self.opened {
+                Method::Follow(v1::Follow { cursors })
+            } else {
+                Method::Sync(v1::Sync { cursors, ephemerals: true })
+            };
             self.opened = true;
             self.requests.write_chunk(request_frame(method)).await.map_err(CallError::from)?;
         }
@@ -184,6 +191,14 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Sends what is ephemeral and has no datagram to go in.
+    async fn whisper(&mut self) -> Result<(), End> {
+        for event in self.core.ephemerals.take_outgoing() {
+            self.requests.write_chunk(request_frame(Method::Ephemeral(event))).await.map_err(CallError::from)?;
+        }
+        Ok(())
+    }
+
     fn judge_caught_up(&self) {
         let caught_up = self.opened && self.behind.is_empty();
         self.core.caught_up.send_if_modified(|was| std::mem::replace(was, caught_up) != caught_up);
@@ -199,12 +214,13 @@ async fn at(time: Option<Instant>) {
 }
 
 /// What has come, as far as it is there already.
-fn collect(first: Outcome, answers: &mut Frames) -> Result<(Vec<Item>, Option<Duration>), CallError> {
+fn collect(core: &Core, first: Outcome, answers: &mut Frames) -> Result<(Vec<Item>, Option<Duration>), CallError> {
     let mut items = Vec::new();
     let mut next = Some(first);
     while let Some(outcome) = next.take() {
         match outcome {
             Outcome::GoAway(go) => return Ok((items, Some(Duration::from_millis(go.reconnect_after_ms.into())))),
+            Outcome::Ephemeral(event) => core.ephemerals.came(event),
             Outcome::Error(error) => return Err(CallError::Refused(Box::new(Refused::parse(error)))),
             outcome => items.push(read(outcome)?),
         }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Greeted, describe, join, key_packages, links, lost, offer, own, pending, proposals, receive, renew, send, uploads,
+    Greeted, describe, ephemeral, join, key_packages, links, lost, offer, own, pending, proposals, receive, renew,
+    send, uploads,
 };
 use crate::{
     apply::ApplyError,
@@ -75,6 +76,7 @@ pub(super) async fn run(core: &Arc<Core>, link: &Link, greeted: Option<Greeted>)
         ended = renew::run(core, link) => ended,
         ended = uploads::run(core, link) => ended,
         ended = lost::run(core, link) => ended,
+        ended = ephemeral::run(core, link) => ended,
         lost = link.closed() => Err(End::Call(lost)),
     };
     match ended {

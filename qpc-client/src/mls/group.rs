@@ -12,6 +12,7 @@ use openmls_traits::OpenMlsProvider as _;
 use qpc_proto::{
     address::Address,
     credential::VerifiedDevice,
+    ephemeral::{KEY_LABEL, KEY_LEN},
     id::{ConversationName, Epoch, MessageId},
     role::{ROLES_EXTENSION, RoleTable},
     suite::Suite,
@@ -19,7 +20,8 @@ use qpc_proto::{
 use zeroize::Zeroizing;
 
 use super::{
-    EncryptError, ExportError, Fault, GroupError, Mls, config, credential::identify, judge::Judge, storage::key,
+    EncryptError, EphemeralKey, ExportError, Fault, GroupError, Mls, config, credential::identify, judge::Judge,
+    storage::key,
 };
 
 /// A message, encrypted.
@@ -223,6 +225,18 @@ impl<'m> Group<'m> {
         let crypto = self.mls.provider.crypto();
         let secret = self.active()?.export_secret(crypto, label, context, length).map_err(Fault::engine)?;
         Ok(Zeroizing::new(secret))
+    }
+
+    /// The key of ephemeral events of the current epoch, and whose leaves are whose.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn ephemeral_key(&mut self) -> Result<EphemeralKey, ExportError> {
+        let context = self.name.canonical();
+        let secret = self.export_secret(KEY_LABEL, &context, KEY_LEN)?;
+        let group = self.active()?;
+        let (epoch, own, members) = (epoch_of(group), group.own_leaf_index().u32(), members_of(group)?);
+        Ok(EphemeralKey::new(self.name.clone(), (epoch, own), secret, members))
     }
 
     /// Deletes the group and all its keys from this device, if it is there.

@@ -4,6 +4,7 @@
 mod altered;
 mod chat;
 mod crash;
+mod ephemeral;
 mod external;
 mod ghosts;
 mod members;

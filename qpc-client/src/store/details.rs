@@ -8,7 +8,7 @@ use qpc_proto::{
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 
-use super::{Local, StoreError, pin, poll, reaction, row};
+use super::{Local, StoreError, pin, poll, reaction, receipt, row};
 use crate::{api, fresh};
 
 /// Characters of a quoted message.
@@ -37,7 +37,10 @@ pub(super) fn read(tx: &Transaction<'_>, row: &Row<'_>) -> Result<api::Details, 
     let body: String = row.get("body")?;
     let mentions = mentions(&row.get::<_, Vec<u8>>("mentions")?, body)?;
     let (reactions, other_reactions) = reaction::shown(tx, conversation, &id)?;
+    let (delivered_to, read_by) = receipt::counts(tx, conversation, row)?;
     Ok(api::Details {
+        delivered_to,
+        read_by,
         reply_to,
         edits,
         edited: edited_ms.map(|ms| fresh::rfc3339(u64::try_from(ms).unwrap_or_default())),

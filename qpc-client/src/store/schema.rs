@@ -7,6 +7,7 @@ mod lifetime;
 mod scheduled;
 mod search;
 mod tables;
+mod ephemeral;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
 
@@ -362,6 +363,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(search::SEARCH),
         M::up(lifetime::LIFETIME),
         M::up(scheduled::SCHEDULED),
+        M::up(ephemeral::RECEIPTS),
     ])
 }
 

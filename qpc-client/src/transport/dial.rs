@@ -34,6 +34,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// After so much silence the server is taken to be gone.
 const IDLE_MAX: Duration = Duration::from_secs(75);
 
+/// Bytes of datagrams that wait, either way: what is ephemeral, of which the oldest goes.
+const DATAGRAM_BUFFER: usize = 16 * 1024;
 /// Bytes that may wait to be read from a socket that thousands of connections share.
 const SHARED_BUFFER: usize = 4 * 1024 * 1024;
 
@@ -118,7 +120,7 @@ pub(super) async fn dial(transport: &Transport, policy: Policy) -> Result<(Conne
     let addresses = resolve(&transport.server).await?;
     let (crypto, judge) = tls::client_config(policy).map_err(DialError::Setup)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    config.transport_config(Arc::new(transport_config()));
+    config.transport_config(Arc::new(transport_config(transport.datagrams)));
 
     let longest = transport.timeout.min(HANDSHAKE_MAX);
     let attempt = |address: SocketAddr| {
@@ -217,13 +219,14 @@ impl Failure {
     }
 }
 
-fn transport_config() -> TransportConfig {
+fn transport_config(datagrams: bool) -> TransportConfig {
     let mut config = TransportConfig::default();
     config.keep_alive_interval(Some(KEEP_ALIVE));
     config.max_idle_timeout(IdleTimeout::try_from(IDLE_MAX).ok());
     config.max_concurrent_bidi_streams(VarInt::from_u32(0));
     config.max_concurrent_uni_streams(VarInt::from_u32(0));
-    config.datagram_receive_buffer_size(None);
+    config.datagram_receive_buffer_size(datagrams.then_some(DATAGRAM_BUFFER));
+    config.datagram_send_buffer_size(DATAGRAM_BUFFER);
     // Its probes are padding, which the server reads byte by byte: a tenth of what a connection costs to open.
     config.mtu_discovery_config(None);
     config

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use qpc_proto::{
     address::Domain,
     suite::Suite,
@@ -29,6 +30,10 @@ pub(crate) struct Link {
     pub(crate) hub: Option<HubSender>,
     /// Does the server tell key packages of the post-quantum suite apart, and follow such groups?
     pub(crate) post_quantum: bool,
+    /// Does the server hand on what is ephemeral?
+    pub(crate) ephemerals: bool,
+    /// May it go in datagrams?
+    datagrams: bool,
     /// To be signed.
     pub(crate) nonce: [u8; 32],
     /// The key stretching the server's new registrations use.
@@ -46,7 +51,7 @@ impl Link {
         connection: Connection,
         fingerprint: Fingerprint,
         program: &str,
-        timeout: Duration,
+        (timeout, datagrams): (Duration, bool),
     ) -> Result<Self, CallError> {
         let mut binding = [0; EXPORTER_LEN];
         connection
@@ -63,6 +68,8 @@ impl Link {
             connection,
             timeout,
             door,
+            ephemerals: hello.ephemerals,
+            datagrams,
             post_quantum: hello.suites.contains(&Suite::PostQuantum.to_wire()),
             hub: hub_key.map(|signature_key| HubSender { domain: domain.clone(), signature_key }),
             domain,
@@ -97,6 +104,22 @@ impl Link {
     pub(crate) async fn open(&self) -> Result<(Requests, Frames), CallError> {
         let (requests, answers) = self.connection.open_bi().await?;
         Ok((requests, Frames::new(answers)))
+    }
+
+    /// The next datagram; waits for ever where the connection carries none.
+    pub(crate) async fn datagram(&self) -> Result<Bytes, CallError> {
+        Ok(self.connection.read_datagram().await?)
+    }
+
+    /// Sends a datagram, if the connection carries such; says whether it does.
+    pub(crate) fn send_datagram(&self, datagram: &Bytes) -> bool {
+        let fits = self.connection.max_datagram_size().is_some_and(|size| datagram.len() <= size);
+        if !self.datagrams || !fits {
+            return false;
+        }
+        // One that can't be sent now is lost, as any may be.
+        drop(self.connection.send_datagram(datagram.clone()));
+        true
     }
 
     /// Waits until the connection has ended.

@@ -9,7 +9,9 @@ use qpc_proto::{
     v1::{self, answer::Result as Ans, request::Method as Req},
 };
 
-use crate::{alice, b, blob, bundle, certificate, cursor, device, join_request, link, log_entry, message, name};
+use crate::{
+    alice, b, blob, bundle, certificate, cursor, device, ephemeral, join_request, link, log_entry, message, name,
+};
 
 /// Every request; the match below does not compile when one is missing.
 pub(crate) fn requests() -> Vec<Req> {
@@ -94,9 +96,10 @@ pub(crate) fn requests() -> Vec<Req> {
             answer: v1::ContactAnswer::Accept.into(),
         }),
         Req::ListContacts(v1::ListContacts { after: "bob@chat.example".into() }),
-        Req::Sync(v1::Sync { cursors: vec![cursor()] }),
+        Req::Sync(v1::Sync { cursors: vec![cursor()], ephemerals: true }),
         Req::Follow(v1::Follow { cursors: vec![cursor()] }),
         Req::Acknowledge(v1::Acknowledge { cursors: vec![cursor()] }),
+        Req::Ephemeral(v1::Ephemeral { sender_device: Bytes::new(), ..ephemeral() }),
         Req::BeginUpload(v1::BeginUpload { blob: Some(blob()), size: 600_000 }),
         Req::UploadPart(v1::UploadPart { blob: Some(blob()), number: 2, data: b(0xb1, 4) }),
         Req::FinishUpload(v1::FinishUpload { blob: Some(blob()) }),
@@ -105,7 +108,7 @@ pub(crate) fn requests() -> Vec<Req> {
     ];
     let kinds: BTreeSet<&str> = all.iter().map(request_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 35, "as many as request_name has arms");
+    assert_eq!(all.len(), 36, "as many as request_name has arms");
     all
 }
 
@@ -141,6 +144,7 @@ pub(crate) fn request_name(request: &Req) -> &'static str {
         Req::Sync(_) => "Sync",
         Req::Follow(_) => "Follow",
         Req::Acknowledge(_) => "Acknowledge",
+        Req::Ephemeral(_) => "Ephemeral",
         Req::BeginUpload(_) => "BeginUpload",
         Req::UploadPart(_) => "UploadPart",
         Req::FinishUpload(_) => "FinishUpload",
@@ -168,6 +172,7 @@ pub(crate) fn answers() -> Vec<Ans> {
             ksf_version: 1,
             hub_key: b(0x4b, 32),
             suites: vec![3, 0x4d],
+            ephemerals: true,
         }),
         Ans::RegisterStart(v1::RegisterStartAnswer { registration_response: b(13, 64) }),
         Ans::RegisterFinish(v1::RegisterFinishAnswer { address: alice().to_string() }),
@@ -244,6 +249,7 @@ pub(crate) fn answers() -> Vec<Ans> {
         Ans::CaughtUp(v1::CaughtUp { conversation: Some(name().to_wire()) }),
         Ans::NotFollowed(v1::NotFollowed { conversation: Some(name().to_wire()) }),
         Ans::GoAway(v1::GoAway { reconnect_after_ms: 2_500 }),
+        Ans::Ephemeral(ephemeral()),
         Ans::BeginUpload(v1::BeginUploadAnswer { parts: 2, complete: false }),
         Ans::UploadPart(v1::UploadPartAnswer {}),
         Ans::FinishUpload(v1::FinishUploadAnswer {}),
@@ -252,7 +258,7 @@ pub(crate) fn answers() -> Vec<Ans> {
     ];
     let kinds: BTreeSet<&str> = all.iter().map(answer_name).collect();
     assert_eq!(kinds.len(), all.len());
-    assert_eq!(all.len(), 38, "as many as answer_name has arms");
+    assert_eq!(all.len(), 39, "as many as answer_name has arms");
     all
 }
 
@@ -291,6 +297,7 @@ pub(crate) fn answer_name(answer: &Ans) -> &'static str {
         Ans::CaughtUp(_) => "CaughtUp",
         Ans::NotFollowed(_) => "NotFollowed",
         Ans::GoAway(_) => "GoAway",
+        Ans::Ephemeral(_) => "Ephemeral",
         Ans::BeginUpload(_) => "BeginUploadAnswer",
         Ans::UploadPart(_) => "UploadPartAnswer",
         Ans::FinishUpload(_) => "FinishUploadAnswer",

@@ -195,6 +195,7 @@ impl Loaded {
             ("limits.lookup", limits.lookup),
             ("limits.blob", limits.blob),
             ("limits.transfer", limits.transfer),
+            ("limits.ephemeral", limits.ephemeral),
             ("limits.request", limits.request),
         ] {
             must(rate.rate > 0 && rate.burst > 0, key, "rate and burst are at least 1");

@@ -199,6 +199,8 @@ limits! {
     blob,
     /// Parts and ranges of attachments of one account: more are slowed down, not refused.
     transfer,
+    /// Ephemeral events (typing, receipts, presence) of one device: more are dropped.
+    ephemeral,
     /// Everything else one account asks for.
     request,
 }
@@ -227,6 +229,10 @@ impl super::Config {
             },
             rates: of.rates(),
             groups: limits::GroupLimits::default(),
+            ephemerals: limits::EphemeralLimits {
+                enabled: self.ephemeral.enabled,
+                ..limits::EphemeralLimits::default()
+            },
             blobs: limits::BlobLimits { kept: Period::days(self.retention.blobs_days).0, ..(&self.blobs).into() },
             federation: limits::FederationLimits {
                 reload: self.federation.reload.0,

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::value::{Period, Secret};
-use crate::policy::limits::{BlobLimits, FederationLimits};
+use crate::policy::limits::{BlobLimits, EphemeralLimits, FederationLimits};
 
 /// Most threads of a kind that the defaults take: more cost more per operation than they give.
 const THREADS_MAX: usize = 4;
@@ -379,6 +379,20 @@ impl Federation {
         self.access = of.access;
         self.deny.clone_from(&of.deny);
         self.peers.clone_from(&of.peers);
+    }
+}
+
+/// `[ephemeral]`: what is handed on to those who are there and never stored: who is typing, what was read, who is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ephemeral {
+    /// Hand it on.
+    pub enabled: bool,
+}
+
+impl Default for Ephemeral {
+    fn default() -> Self {
+        Self { enabled: EphemeralLimits::default().enabled }
     }
 }
 

@@ -12,12 +12,13 @@ use qpc_proto::{
     v1::{self, answer},
 };
 
+use super::ephemeral::Ephemerals;
 use crate::{
     clock::Clock,
     metrics::Metrics,
     registry::{Offer, Registry},
     remote::Remote,
-    store::{Audience, CommitSink, Committed, Waiting},
+    store::{Audience, CommitSink, Committed, HearersChanged, Waiting},
 };
 
 /// Told of what has become durable, after the commit: by the runtime, or by the store's thread.
@@ -26,6 +27,7 @@ pub(super) struct Publisher {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     abroad: Option<Arc<dyn Remote>>,
+    ephemerals: Option<Arc<Ephemerals>>,
 }
 
 impl Publisher {
@@ -33,9 +35,9 @@ impl Publisher {
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        abroad: Option<Arc<dyn Remote>>,
+        (abroad, ephemerals): (Option<Arc<dyn Remote>>, Option<Arc<Ephemerals>>),
     ) -> Self {
-        Self { registry, clock, metrics, abroad }
+        Self { registry, clock, metrics, abroad, ephemerals }
     }
 }
 
@@ -76,6 +78,12 @@ impl CommitSink for Publisher {
         self.registry.cut(devices, CloseCode::Revoked);
         if let Some(abroad) = &self.abroad {
             abroad.devices_gone();
+        }
+    }
+
+    fn hearers_changed(&self, changed: &HearersChanged) {
+        if let Some(ephemerals) = &self.ephemerals {
+            ephemerals.hearers_changed(changed);
         }
     }
 }
@@ -160,8 +168,9 @@ mod tests {
         let (alice, bob) = (AccountId::new(1, [1; 10]), AccountId::new(1, [2; 10]));
         let sessions =
             [alice, bob].map(|account| registry.enter(account, DeviceId::new(1, *b"0123456789"), Box::new(NoLine)));
-        let [alices, bobs] = sessions.each_ref().map(crate::registry::Registration::subscribe);
-        let publisher = Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics), None);
+        let [alices, bobs] = sessions.each_ref().map(|session| session.subscribe(false));
+        let publisher =
+            Publisher::new(Arc::clone(&registry), Arc::new(SystemClock), Arc::clone(&metrics), (None, None));
         let entry = Arc::new(entry());
         publisher.committed(vec![Committed {
             entry: Arc::clone(&entry),

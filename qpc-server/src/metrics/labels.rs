@@ -79,10 +79,38 @@ labels! {
         Blob = "blob",
         /// Parts and ranges of blobs of an account: it is slowed down.
         Transfer = "transfer",
+        /// Ephemeral events of a device: more are dropped.
+        Ephemeral = "ephemeral",
         /// Everything else that one account asks for.
         Request = "request",
         /// A keyed store of the policy is full of other keys.
         Keys = "keys",
+    }
+}
+
+labels! {
+    /// Why an ephemeral event went no further.
+    EphemeralDrop {
+        /// This server hands none on.
+        Off = "off",
+        /// No event, or too long.
+        Malformed = "malformed",
+        /// More than the device's rate allows.
+        Rate = "rate",
+        /// The device is not in the conversation, or one of its two has not accepted the other, or has blocked them.
+        Forbidden = "forbidden",
+        /// The conversation has too many members.
+        Crowd = "crowd",
+        /// Too many wait until it is read who is in their conversations.
+        Busy = "busy",
+        /// A later one of the same device in the same conversation took its place before it left.
+        Replaced = "replaced",
+        /// Too many waited for one session.
+        Full = "full",
+        /// The session it was for is behind with what counts, or takes no more.
+        Behind = "behind",
+        /// It waited too long.
+        Stale = "stale",
     }
 }
 

@@ -120,6 +120,7 @@ rules! {
     Sync = "sync", Session, Takeover;
     Follow = "follow", SyncStream, Takeover;
     Acknowledge = "acknowledge", SyncStream, Takeover;
+    Ephemeral = "ephemeral", SyncStream, Takeover;
     BeginUpload = "begin_upload", Session, Pipelined;
     UploadPart = "upload_part", Session, Pipelined;
     FinishUpload = "finish_upload", Session, Pipelined;

@@ -18,6 +18,8 @@ pub struct Limits {
     pub groups: GroupLimits,
     /// Of blobs.
     pub blobs: BlobLimits,
+    /// Of what is ephemeral.
+    pub ephemerals: EphemeralLimits,
     /// Of other servers.
     pub federation: FederationLimits,
     /// How often.
@@ -260,6 +262,36 @@ impl Default for BlobLimits {
     }
 }
 
+/// Limits of ephemeral events, which are dropped before anything else is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EphemeralLimits {
+    /// Are they handed on at all?
+    pub enabled: bool,
+    /// Events that wait for one session; the oldest goes for one more.
+    pub waiting: usize,
+    /// How long an event may wait.
+    pub fresh: Duration,
+    /// Conversations whose members are known without reading them, about 150 bytes each.
+    pub audiences: usize,
+    /// Events that wait until it is read who is in their conversations, of all sessions.
+    pub lookups_waiting: usize,
+    /// Bytes of datagrams of one connection that wait to be read, and the same to be sent.
+    pub datagram_buffer: usize,
+}
+
+impl Default for EphemeralLimits {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            waiting: 32,
+            fresh: Duration::from_secs(5),
+            audiences: 65_536,
+            lookups_waiting: 1_024,
+            datagram_buffer: 8 * 1024,
+        }
+    }
+}
+
 /// Limits of what other servers may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FederationLimits {
@@ -419,6 +451,8 @@ pub struct Rates {
     pub blob: Rate,
     /// Parts and ranges of blobs of an account: more are slowed down.
     pub transfer: Rate,
+    /// Ephemeral events of a device: more are dropped.
+    pub ephemeral: Rate,
     /// Everything else that one account asks for.
     pub request: Rate,
     /// Keys in one store of rates; where it is full of busy ones, others wait.
@@ -444,6 +478,7 @@ impl Default for Rates {
             blob: Rate { per_minute: 600, burst: 200 },
             // At 256 KiB each, 1,000 a second are more than one server's thread carries.
             transfer: Rate { per_minute: 60_000, burst: 4_000 },
+            ephemeral: Rate { per_minute: 240, burst: 120 },
             request: Rate { per_minute: 600, burst: 300 },
             keys_max: 200_000,
             clean: Duration::from_secs(10),

@@ -13,7 +13,8 @@ use std::{
 
 use qpc_proto::id::ConversationName;
 
-use super::{Lag, Offer};
+use super::{Ephemeral, Lag, Offer, ephemeral::Waiting};
+use crate::metrics::labels::EphemeralDrop;
 
 /// The logs in which a session is behind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,6 +37,8 @@ pub enum News {
         offers: VecDeque<Arc<Offer>>,
         /// What to read from the store.
         behind: Behind,
+        /// What may be said when all else is.
+        ephemerals: Vec<Arc<Ephemeral>>,
     },
     /// A newer sync call has taken the queue over.
     Replaced,
@@ -47,10 +50,13 @@ pub(super) struct Mailbox(Mutex<State>);
 #[derive(Default)]
 struct State {
     offers: VecDeque<Arc<Offer>>,
-    behind: Behind,
+    /// Boxed, because most sessions never are; `None` is [`Behind::No`].
+    behind: Option<Box<Behind>>,
     /// Grows with each sync call on this session.
     generation: u32,
     open: bool,
+    /// There while the sync call wants ephemeral events.
+    ephemerals: Option<Box<Waiting>>,
     /// Of the sync call that waits.
     waiter: Option<Waker>,
 }
@@ -63,7 +69,7 @@ impl Mailbox {
             if !state.open {
                 return false;
             }
-            let fell_behind = if state.behind == Behind::No && state.offers.len() < offers_max {
+            let fell_behind = if state.behind.is_none() && state.offers.len() < offers_max {
                 state.offers.push_back(Arc::clone(offer));
                 false
             } else {
@@ -77,13 +83,30 @@ impl Mailbox {
         fell_behind
     }
 
+    /// Takes an ephemeral event, where one is wanted. Says why one was lost, if one was.
+    pub(super) fn offer_ephemeral(&self, event: &Arc<Ephemeral>, most: usize) -> Option<EphemeralDrop> {
+        let (lost, waiter) = {
+            let mut state = self.lock();
+            let behind = state.behind.is_some();
+            let waiting = state.ephemerals.as_mut()?;
+            if behind {
+                return Some(EphemeralDrop::Behind);
+            }
+            (waiting.put(event, most), state.waiter.take())
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        lost
+    }
+
     /// How far the sync call is behind, where one is open.
     pub(super) fn lag(&self) -> Option<Lag> {
         let state = self.lock();
-        let behind = match &state.behind {
-            Behind::No => Some(0),
-            Behind::Logs(logs) => Some(logs.len()),
-            Behind::All => None,
+        let behind = match state.behind.as_deref() {
+            None | Some(Behind::No) => Some(0),
+            Some(Behind::Logs(logs)) => Some(logs.len()),
+            Some(Behind::All) => None,
         };
         state.open.then(|| Lag { offers: state.offers.len(), behind })
     }
@@ -93,11 +116,12 @@ impl Mailbox {
     }
 
     /// Opens the queue for a new sync call, and tells an older one that it is replaced.
-    pub(super) fn open(&self) -> u32 {
+    pub(super) fn open(&self, ephemerals: bool) -> u32 {
         let (generation, waiter) = {
             let mut state = self.lock();
             let generation = state.generation.wrapping_add(1);
-            let older = mem::replace(&mut *state, State { generation, open: true, ..State::default() });
+            let ephemerals = ephemerals.then(Box::default);
+            let older = mem::replace(&mut *state, State { generation, open: true, ephemerals, ..State::default() });
             (generation, older.waiter)
         };
         if let Some(waiter) = waiter {
@@ -123,13 +147,16 @@ impl Mailbox {
         if state.generation != generation {
             return Poll::Ready(News::Replaced);
         }
-        if state.offers.is_empty() && state.behind == Behind::No {
+        let whispered = state.ephemerals.as_ref().is_some_and(|waiting| !waiting.is_empty());
+        if state.offers.is_empty() && state.behind.is_none() && !whispered {
             state.waiter = Some(context.waker().clone());
             return Poll::Pending;
         }
         // From here offers are taken again, before the store is read: nothing falls between.
-        let (offers, behind) = (mem::take(&mut state.offers), mem::take(&mut state.behind));
-        Poll::Ready(News::Offers { offers, behind })
+        let offers = mem::take(&mut state.offers);
+        let behind = state.behind.take().map(|behind| *behind).unwrap_or_default();
+        let ephemerals = state.ephemerals.as_mut().map(|waiting| waiting.take()).unwrap_or_default();
+        Poll::Ready(News::Offers { offers, behind, ephemerals })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -140,15 +167,15 @@ impl Mailbox {
 
 impl State {
     fn drop_offer(&mut self, offer: &Offer, behind_max: usize) -> bool {
-        match &mut self.behind {
-            Behind::No => {
-                self.behind = Behind::Logs(vec![offer.log.clone()]);
+        match self.behind.as_deref_mut() {
+            None | Some(Behind::No) => {
+                self.behind = Some(Box::new(Behind::Logs(vec![offer.log.clone()])));
                 return true;
             }
-            Behind::Logs(logs) if logs.contains(&offer.log) => {}
-            Behind::Logs(logs) if logs.len() < behind_max => logs.push(offer.log.clone()),
-            Behind::Logs(_) => self.behind = Behind::All,
-            Behind::All => {}
+            Some(Behind::Logs(logs)) if logs.contains(&offer.log) => {}
+            Some(Behind::Logs(logs)) if logs.len() < behind_max => logs.push(offer.log.clone()),
+            Some(logs @ Behind::Logs(_)) => *logs = Behind::All,
+            Some(Behind::All) => {}
         }
         false
     }
@@ -175,24 +202,24 @@ mod tests {
     async fn invariant_8_a_full_queue_never_waits_and_remembers_what_it_dropped() {
         let mailbox = Mailbox::default();
         assert!(!mailbox.offer(&offer(1, 1), 2, 2));
-        let generation = mailbox.open();
+        let generation = mailbox.open(false);
         assert!(!mailbox.offer(&offer(1, 1), 2, 2));
         assert!(!mailbox.offer(&offer(1, 2), 2, 2));
         assert!(mailbox.offer(&offer(1, 3), 2, 2));
         assert!(!mailbox.offer(&offer(2, 1), 2, 2));
-        let News::Offers { offers, behind } = mailbox.news(generation).await else { panic!() };
+        let News::Offers { offers, behind, .. } = mailbox.news(generation).await else { panic!() };
         assert_eq!(offers, [offer(1, 1), offer(1, 2)]);
         assert_eq!(behind, Behind::Logs(vec![offer(1, 0).log.clone(), offer(2, 0).log.clone()]));
         // It takes offers again from here on.
         assert!(!mailbox.offer(&offer(1, 4), 2, 2));
-        let News::Offers { offers, behind } = mailbox.news(generation).await else { panic!() };
+        let News::Offers { offers, behind, .. } = mailbox.news(generation).await else { panic!() };
         assert_eq!((offers.len(), behind), (1, Behind::No));
     }
 
     #[tokio::test]
     async fn more_logs_than_it_remembers_are_all_logs() {
         let mailbox = Mailbox::default();
-        let generation = mailbox.open();
+        let generation = mailbox.open(false);
         for log in 0..5 {
             mailbox.offer(&offer(log, 1), 0, 3);
         }
@@ -203,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_queue_holds_nothing() {
         let mailbox = Mailbox::default();
-        let generation = mailbox.open();
+        let generation = mailbox.open(false);
         mailbox.offer(&offer(1, 1), 2, 2);
         mailbox.close(generation);
         assert!(!mailbox.offer(&offer(1, 2), 2, 2));

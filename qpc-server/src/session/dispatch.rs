@@ -209,7 +209,7 @@ pub(super) fn start(link: &Arc<Link>, method: Method) -> Result<Started, WireErr
         | Method::FinishUpload(_)
         | Method::ReadBlob(_)
         | Method::ReleaseBlob(_)) => files::start(context, actor(link)?, file)?,
-        Method::Follow(_) | Method::Acknowledge(_) => {
+        Method::Follow(_) | Method::Acknowledge(_) | Method::Ephemeral(_) => {
             return Err(WireError::new(Code::WrongState, "the method belongs on a sync call"));
         }
     };

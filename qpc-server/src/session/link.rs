@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use qpc_proto::{
+    ephemeral::Event,
     error::{CloseCode, Code},
     limits::{FRAME_MAX, FRAME_MAX_UNAUTHENTICATED},
     transcript::{EXPORTER_LABEL, EXPORTER_LEN},
@@ -28,6 +31,7 @@ use tracing::Span;
 use super::{Context, state::Session, stream, wire_error::WireError};
 use crate::{
     account::{LoginStage, Recognised},
+    metrics::labels::EphemeralDrop,
     policy::{IpPrefix, admission::Place},
     registry::{Line, Peer},
     store::Refusal,
@@ -35,6 +39,19 @@ use crate::{
 
 /// How long a device that revokes itself has to receive the answer.
 const FAREWELL: Duration = Duration::from_millis(300);
+
+/// Datagrams that are taken before others have their turn.
+const DATAGRAMS_AT_ONCE: usize = 16;
+
+/// Whether a datagram was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carried {
+    Yes,
+    /// Too many before it have not left yet.
+    NotNow,
+    /// The connection carries no datagrams, or none of this length.
+    Never,
+}
 
 /// What the streams of a connection share.
 pub(super) struct Link {
@@ -93,6 +110,7 @@ impl Link {
         let mut deadline = Some(first_request);
         let mut draining = false;
         let mut login_due = None;
+        let ephemerals = limits.ephemerals.enabled;
         loop {
             // Every branch only waits: dropping the others loses nothing.
             tokio::select! {
@@ -121,7 +139,7 @@ impl Link {
                 () = at(deadline) => {
                     return self.close(if draining { CloseCode::ShuttingDown } else { CloseCode::TooSlow });
                 }
-                // Last: who opens one stream after the other keeps none of the above from being seen.
+                // Last: who opens one stream after the other, or sends one datagram, keeps none of the above from being seen.
                 stream = self.connection.accept_bi(), if !draining => match stream {
                     Ok((send, recv)) => {
                         if !begun && self.session().is_none() {
@@ -135,11 +153,48 @@ impl Link {
                         return;
                     }
                 },
+                datagram = self.connection.read_datagram(), if ephemerals && !draining => match datagram {
+                    Ok(datagram) => self.hear(datagram),
+                    Err(error) => {
+                        tracing::debug!(%error, "the connection has ended");
+                        return;
+                    }
+                },
                 _ = self.connection.closed(), if draining => return,
             }
             if draining && self.streams.load(Ordering::SeqCst) == 0 {
                 return self.close(CloseCode::ShuttingDown);
             }
+        }
+    }
+
+    /// Hands a datagram on, and those that are there already. Of a stranger it is nothing.
+    fn hear(&self, datagram: Bytes) {
+        let Some(session) = self.session() else { return };
+        let mut next = Some(datagram);
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            let Some(datagram) = next.take() else { return };
+            self.context.ephemerals.take(session.actor(), Event::decode(datagram));
+            next = self.connection.read_datagram().now_or_never().and_then(Result::ok);
+        }
+        if next.is_some() {
+            self.context.metrics.ephemeral.drop(EphemeralDrop::Rate);
+        }
+    }
+
+    /// Has a datagram sent, if the connection carries datagrams and those before it leave.
+    pub(super) fn send_datagram(&self, datagram: &Bytes) -> Carried {
+        match self.connection.max_datagram_size() {
+            Some(size) if datagram.len() <= size => {}
+            _ => return Carried::Never,
+        }
+        // Where more wait than a moment brings, the path keeps them back: what is ephemeral takes nothing of it from messages.
+        if self.connection.datagram_send_buffer_space() < self.context.limits.ephemerals.datagram_buffer / 2 {
+            return Carried::NotNow;
+        }
+        match self.connection.send_datagram(datagram.clone()) {
+            Ok(()) => Carried::Yes,
+            Err(_) => Carried::NotNow,
         }
     }
 

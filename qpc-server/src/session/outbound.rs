@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use prost::Message;
 use qpc_proto::{
+    ephemeral::Event,
     error::Code,
     frame,
     id::{ConversationName, Seq},
@@ -30,11 +31,11 @@ use self::{
     logs::Logs,
     opening::{Cursor, Opening},
 };
-use super::{link::Link, stream, wire_error::WireError};
+use super::{ephemeral, link::Link, stream, wire_error::WireError};
 use crate::{
     field::{self, FieldError},
     policy::Wait,
-    registry::{News, Subscription},
+    registry::{Behind, Ephemeral, News, Subscription},
     rng,
     store::{Actor, LogPage, Position, ReadError, ReadLog, Reply},
     transport::frames::{Frames, FramesEnd},
@@ -81,13 +82,15 @@ struct Outbound {
     held: Option<(Vec<v1::Cursor>, Instant)>,
     /// Frames that are to be written, in order.
     out: Vec<Bytes>,
+    /// What is ephemeral, and is said once nothing else waits.
+    whispers: Vec<Arc<Ephemeral>>,
 }
 
 /// Runs a sync call on its stream until either side ends it.
 pub(super) async fn run(link: Arc<Link>, mut send: SendStream, mut frames: Frames, sync: v1::Sync) {
     let Some(session) = link.session() else { return };
     // Registered before any position is read: what is committed from here on is offered (D6).
-    let news = session.subscribe();
+    let news = session.subscribe(sync.ephemerals && link.context.limits.ephemerals.enabled);
     let logs = Logs::new(link.context.delivery.depth_share());
     let mut outbound = Outbound {
         actor: session.actor().clone(),
@@ -98,6 +101,7 @@ pub(super) async fn run(link: Arc<Link>, mut send: SendStream, mut frames: Frame
         page: None,
         held: None,
         out: Vec::new(),
+        whispers: Vec::new(),
     };
     let end = match outbound.follow(sync.cursors) {
         Ok(()) => outbound.serve(&mut send, &mut frames).await,
@@ -142,6 +146,10 @@ impl Outbound {
     ) -> Result<(), End> {
         self.ask();
         self.write_now(send)?;
+        if !self.whispers.is_empty() {
+            self.whisper();
+            self.write_now(send)?;
+        }
         let idle = self.out.is_empty();
         let held = self.held.as_ref().map(|(_, until)| *until);
         // A client that floods the call is read no faster than it is answered.
@@ -153,11 +161,15 @@ impl Outbound {
             () = stopped => return Err(End::Stopping),
             written = send.write_chunks(&mut self.out), if !idle => self.wrote(written)?,
             news = self.news.news(), if idle => match news {
-                News::Offers { offers, behind } => {
+                News::Offers { offers, behind, ephemerals } => {
                     for offer in offers {
                         self.logs.offer(&offer, &mut self.out);
                     }
                     self.logs.fall_behind(&behind);
+                    self.whispers = ephemerals;
+                    if behind != Behind::No {
+                        ephemeral::forget(&self.link.context, &mut self.whispers);
+                    }
                 }
                 News::Replaced => return Err(End::Done),
             },
@@ -174,6 +186,15 @@ impl Outbound {
             }
         }
         Ok(())
+    }
+
+    /// Says what is ephemeral, where all that counts was written; else it is lost.
+    fn whisper(&mut self) {
+        if self.out.is_empty() {
+            self.out = ephemeral::say(&self.link, &mut self.whispers);
+        } else {
+            ephemeral::forget(&self.link.context, &mut self.whispers);
+        }
     }
 
     /// Writes what the stream takes at once, which mostly is all there is.
@@ -264,6 +285,7 @@ impl Outbound {
                     }
                 }
             }
+            Some(Method::Ephemeral(event)) => self.link.context.ephemerals.take(&self.actor, Event::parse(event)),
             Some(_) => return Err(WireError::new(Code::WrongState, "the stream is a sync call").into()),
             // A method of a later version, which the client can't rely on: said, and nothing ends.
             None => {

@@ -29,6 +29,7 @@ pub(super) async fn greet(link: Arc<Link>, hello: v1::Hello) -> Outcome {
         ksf_version: KSF_VERSION,
         hub_key: bytes::Bytes::copy_from_slice(&link.context.hub_key),
         suites: Suite::ALL.iter().map(|suite| suite.number().into()).collect(),
+        ephemerals: link.context.limits.ephemerals.enabled,
     }))
 }
 

@@ -25,7 +25,7 @@ impl Session {
     }
 
     /// Opens the queue of a sync call, which ends an older one.
-    pub(super) fn subscribe(&self) -> Subscription {
-        self.registration.subscribe()
+    pub(super) fn subscribe(&self, ephemerals: bool) -> Subscription {
+        self.registration.subscribe(ephemerals)
     }
 }

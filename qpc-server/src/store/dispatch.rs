@@ -267,6 +267,11 @@ impl<A: Transact> Store for A {
         self.read(move |tables| verbs::presence(tables, &actor, &conversation))
     }
 
+    fn hearers(&self, actor: &Actor, conversation: &ConversationName) -> Reply<Hearers, ReadError> {
+        let (actor, conversation) = (actor.clone(), conversation.clone());
+        self.read(move |tables| verbs::hearers(tables, &actor, &conversation))
+    }
+
     fn positions(
         &self,
         actor: &Actor,

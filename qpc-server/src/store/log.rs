@@ -382,6 +382,28 @@ pub enum Presence {
     Unanswered,
 }
 
+/// Who is in a conversation, for what is ephemeral in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hearers {
+    /// Which log it is.
+    pub place: LogPlace,
+    /// The accounts that are members now.
+    pub members: Arc<[AccountId]>,
+    /// The two of a direct conversation.
+    pub pair: Option<[AccountId; 2]>,
+    /// Of two, each has accepted the other, and neither has blocked the other.
+    pub open: bool,
+}
+
+/// What has changed about who hears what is ephemeral.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HearersChanged {
+    /// Somebody came into these, left them, or has another role.
+    pub logs: Vec<LogPlace>,
+    /// One of these has said something else of the other.
+    pub pairs: Vec<[AccountId; 2]>,
+}
+
 /// Why a log can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {

@@ -41,7 +41,7 @@ pub(super) use self::{
     key_package::{claim_key_packages, claim_key_packages_for_peer, count_key_packages, publish_key_packages},
     link::{ask_to_join, join_requests, set_link},
     outgoing::{announced, backlog, due, queue, settle, unqueue},
-    read::{list_conversations, positions, presence, read_log, record_cursors},
+    read::{hearers, list_conversations, positions, presence, read_log, record_cursors},
     reset::{delete_account, reset_account},
     restore::{await_offers, awaited, awaited_of, log_end, offer, restored, take_back},
     upkeep::{count_accounts, figures, probe, retention_step},

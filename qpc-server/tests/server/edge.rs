@@ -21,7 +21,7 @@ use qpc_server::{
     blob::Blobs,
     blob_store::{BlobStore, memory::MemoryBlobs},
     clock::{Clock, SystemClock},
-    delivery::Delivery,
+    delivery::{Delivery, Ephemerals},
     group::{Groups, HubKey},
     metrics::Metrics,
     policy::{Limits, Policy},
@@ -90,7 +90,10 @@ impl House {
             Arc::clone(&metrics),
             &limits.session,
         );
-        store.set_sink(delivery.sink(None));
+        let policy = Arc::new(Policy::new(&limits.rates, &metrics));
+        let parts = (Arc::clone(&registry), Arc::clone(&policy), Arc::clone(&metrics));
+        let (ephemerals, lookups) = Ephemerals::new(Arc::clone(&store), parts, &limits.ephemerals);
+        store.set_sink(delivery.sink(None, Some(Arc::clone(&ephemerals))));
         let accounts = Accounts::new(
             Arc::clone(&store),
             OpaqueSetups::generate(&SystemRng, 0),
@@ -118,10 +121,11 @@ impl House {
         let context = Arc::new(Context {
             accounts: Arc::new(accounts),
             delivery: Arc::new(delivery),
+            ephemerals: Arc::clone(&ephemerals),
             groups: Arc::new(groups),
             blobs: Arc::new(blobs),
             registry,
-            policy: Arc::new(Policy::new(&limits.rates, &metrics)),
+            policy,
             limits: Arc::new(limits),
             tasks,
             metrics,
@@ -135,6 +139,10 @@ impl House {
         let stopping = context.tasks.stopping().clone();
         context.tasks.share("cursors", tracing::Span::none(), async move {
             delivery.keep_cursors(every, stopping).await;
+        });
+        let stopping = context.tasks.stopping().clone();
+        context.tasks.share("ephemerals", tracing::Span::none(), async move {
+            ephemerals.look_up(lookups, stopping).await;
         });
         let dialer = Dialer::new(address, &certificate, "127.0.0.1:0", None);
         Self { trap, address, certificate, context, store, dialer }
@@ -250,7 +258,14 @@ impl Guest {
     /// Opens a sync call on these logs.
     pub(crate) async fn sync(&self, cursors: Vec<v1::Cursor>) -> Call {
         let mut call = self.wire.open().await;
-        call.request(Method::Sync(v1::Sync { cursors })).await;
+        call.request(Method::Sync(v1::Sync { cursors, ephemerals: false })).await;
+        call
+    }
+
+    /// The same, and what is ephemeral as well.
+    pub(crate) async fn hears(&self, cursors: Vec<v1::Cursor>) -> Call {
+        let mut call = self.wire.open().await;
+        call.request(Method::Sync(v1::Sync { cursors, ephemerals: true })).await;
         call
     }
 }

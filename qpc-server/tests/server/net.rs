@@ -392,6 +392,11 @@ impl Person {
         block(&self.runtime, session.close());
     }
 
+    /// From the next time on the home is opened with others.
+    pub(crate) fn set_options(&mut self, change: impl FnOnce(Options) -> Options) {
+        self.options = change(self.options.clone());
+    }
+
     /// Opens the home again.
     pub(crate) fn connect(&self) {
         let session = block(&self.runtime, Session::open(self.home.clone(), self.options.clone())).unwrap();

@@ -32,6 +32,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 pub(crate) struct Dialer {
     endpoint: Endpoint,
     server: SocketAddr,
+    config: ClientConfig,
 }
 
 impl Dialer {
@@ -53,15 +54,28 @@ impl Dialer {
         tls.alpn_protocols = vec![qpc_proto::ALPN.to_vec()];
         // It would send early data, were it given a ticket that allows it.
         tls.enable_early_data = true;
-        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let endpoint = Endpoint::client(from.parse().unwrap()).unwrap();
+        let mut dialer = Self { endpoint, server, config };
+        let mut transport = TransportConfig::default();
         if let Some(window) = window {
-            let mut transport = TransportConfig::default();
             transport.stream_receive_window(VarInt::from_u32(window)).receive_window(VarInt::from_u32(window));
-            config.transport_config(Arc::new(transport));
         }
-        let mut endpoint = Endpoint::client(from.parse().unwrap()).unwrap();
-        endpoint.set_default_client_config(config);
-        Self { endpoint, server }
+        dialer.set(transport);
+        dialer
+    }
+
+    /// The same, without datagrams.
+    pub(crate) fn without_datagrams(mut self) -> Self {
+        let mut transport = TransportConfig::default();
+        transport.datagram_receive_buffer_size(None);
+        self.set(transport);
+        self
+    }
+
+    fn set(&mut self, transport: TransportConfig) {
+        self.config.transport_config(Arc::new(transport));
+        self.endpoint.set_default_client_config(self.config.clone());
     }
 
     /// Could this client send something before the handshake, with what earlier connections have given it?

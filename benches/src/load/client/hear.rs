@@ -33,8 +33,11 @@ impl Client {
         let mut first = true;
         for some in cursors.chunks(CURSORS_PER_FRAME_MAX) {
             let cursors = some.to_vec();
-            let method =
-                if first { Method::Sync(v1::Sync { cursors }) } else { Method::Follow(v1::Follow { cursors }) };
+            let method = if first {
+                Method::Sync(v1::Sync { cursors, ephemerals: shared.ephemeral })
+            } else {
+                Method::Follow(v1::Follow { cursors })
+            };
             requests.send(method).await?;
             first = false;
         }
@@ -81,6 +84,7 @@ impl Client {
         if mark.tag.sender == self.number || !is_new {
             return Ok(());
         }
+        self.is_to_say(room_at);
         let counts = &shared.counts;
         add(&counts.arrived);
         if (self.window.0..self.window.1).contains(&mark.due) {

@@ -25,6 +25,11 @@ enum Kind {
 }
 
 impl Seat {
+    /// How many are in the conversation.
+    pub(super) fn members(&self) -> usize {
+        self.members
+    }
+
     pub(in crate::load) fn new(at: u32, room: &ReadyRoom, counter: u64) -> Self {
         let kind = match (room.used, room.members.len()) {
             (false, _) => Kind::Quiet,

@@ -44,7 +44,8 @@ impl Client {
     /// The next message, which waits for its answer from here on; nothing where there is nobody to talk with.
     async fn message(&mut self, due: Instant) -> anyhow::Result<Option<Bytes>> {
         let shared = Arc::clone(&self.shared);
-        let Some(at) = self.seats.choose(&mut self.random) else { return Ok(None) };
+        let chosen = self.whispers.chosen.take().or_else(|| self.seats.choose(&mut self.random));
+        let Some(at) = chosen else { return Ok(None) };
         let seat = self.seats.at_mut(at).context("a seat")?;
         let room = shared.room(seat.room).context("a conversation")?;
         let (text, length) = shared.sizes.draw(&mut self.random);

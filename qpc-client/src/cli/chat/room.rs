@@ -259,7 +259,11 @@ impl<'a> Room<'a> {
             Event::Message(message) => self.arrived(console, message).await,
             Event::Changed(message) => self.changed(console, message),
             event if self.screen.json => Ok(self.screen.object(&event)?),
-            Event::Transfer(_) | Event::Disappeared { .. } => Ok(()),
+            Event::Transfer(_)
+            | Event::Disappeared { .. }
+            | Event::Typing { .. }
+            | Event::Receipt { .. }
+            | Event::Presence { .. } => Ok(()),
             Event::Outbox { id, state, reason } => self.outbox(console, &id, state, reason),
             Event::Online { online, problem } => {
                 // The first connection is no news.

@@ -27,6 +27,7 @@ pub struct Recorder {
     pub committed: Mutex<Vec<Committed>>,
     pub queued: Mutex<Vec<(Domain, Waiting)>>,
     pub gone: Mutex<Vec<DeviceId>>,
+    pub changed: Mutex<Vec<HearersChanged>>,
 }
 
 impl CommitSink for Recorder {
@@ -40,6 +41,10 @@ impl CommitSink for Recorder {
 
     fn devices_gone(&self, devices: &[DeviceId]) {
         self.gone.lock().unwrap().extend_from_slice(devices);
+    }
+
+    fn hearers_changed(&self, changed: &HearersChanged) {
+        self.changed.lock().unwrap().push(changed.clone());
     }
 }
 

@@ -44,6 +44,7 @@ impl ContactTables for World {
         } else {
             of.insert(peer, stance);
         }
+        self.wake_ups.hearers.pairs.push([owner, peer]);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use qpc_proto::{
 
 use super::World;
 use crate::store::{
-    Departure, GroupState, StoreFault, TreePage,
+    Departure, GroupState, LogPlace, StoreFault, TreePage,
     tables::{Ends, EntryRow, Fallible, LogId, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -311,6 +311,7 @@ impl LogTables for World {
         } else {
             of.remove(&key)
         };
+        self.wake_ups.hearers.logs.push(LogPlace(log.0));
         Ok(())
     }
 

@@ -69,6 +69,7 @@ impl ContactTables for Rows<'_> {
         if let Some(cache) = self.cache.as_mut() {
             cache.stances.put((owner, peer), stance);
         }
+        self.effects.wake_ups.hearers.pairs.push([owner, peer]);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use super::{
     statements::{domain, id, maybe_id, number},
 };
 use crate::store::{
-    Departure, GroupState, TreePage,
+    Departure, GroupState, LogPlace, TreePage,
     tables::{Ends, EntryRow, Fallible, LogId, LogKind, LogRow, LogTables, LogView, MemberRow, Range},
 };
 
@@ -398,6 +398,7 @@ impl LogTables for Rows<'_> {
     }
 
     fn put_member(&mut self, log: LogId, member: MemberRow) -> Fallible<()> {
+        self.effects.wake_ups.hearers.logs.push(LogPlace(log.0));
         self.store_member(log, member)
     }
 

@@ -9,8 +9,8 @@ use qpc_proto::{
 
 use super::present;
 use crate::store::{
-    Acknowledged, Actor, ConversationInfo, ConversationKind, LogPage, LogPlace, Position, Presence, ReadError, ReadLog,
-    Refusal, StoreFault, rules,
+    Acknowledged, Actor, ConversationInfo, ConversationKind, Hearers, LogPage, LogPlace, Position, Presence, ReadError,
+    ReadLog, Refusal, StoreFault, rules,
     tables::{EntryRow, LogId, LogKind, LogView, MemberRow, Range, Say, Tables},
 };
 
@@ -104,6 +104,32 @@ pub(in crate::store) fn presence(
     let Some(other) = other else { return Ok(Presence::Unanswered) };
     let accepted = tables.stance(other, actor.account())?.say == Say::Accepted;
     Ok(if accepted { Presence::Member } else { Presence::Unanswered })
+}
+
+pub(in crate::store) fn hearers(
+    tables: &mut dyn Tables,
+    actor: &Actor,
+    name: &ConversationName,
+) -> Result<Hearers, ReadError> {
+    present(tables, actor)?;
+    let view = tables.log_view(name, actor.account())?.filter(|view| view.kind != LogKind::Inbox);
+    let inside = |view: &LogView| view.member.is_some_and(|member| member.until.is_none());
+    let view = view.filter(inside).ok_or(ReadError::NotFound)?;
+    let members = tables.audience(view.log)?;
+    let place = LogPlace(view.log.0);
+    if view.kind != LogKind::Direct {
+        return Ok(Hearers { place, members, pair: None, open: true });
+    }
+    // Who is alone in it has lost the other one.
+    let other = members.iter().copied().find(|account| *account != actor.account());
+    let Some(other) = other else { return Ok(Hearers { place, members, pair: None, open: false }) };
+    let pair = [actor.account(), other];
+    let mut open = true;
+    for [owner, peer] in [pair, [other, actor.account()]] {
+        let stance = tables.stance(owner, peer)?;
+        open &= stance.say == Say::Accepted && !stance.blocked;
+    }
+    Ok(Hearers { place, members, pair: Some(pair), open })
 }
 
 pub(in crate::store) fn positions(
