@@ -191,6 +191,15 @@ pub enum Command {
         #[serde(default)]
         before: Option<i64>,
     },
+    /// The first messages of a conversation that came to this home after one, oldest first.
+    HistoryAfter {
+        /// A person or a group.
+        to: String,
+        /// As in [`Message::local`].
+        after: i64,
+        /// At most this many, and at most 1,000.
+        limit: u32,
+    },
     /// All contacts.
     Contacts,
     /// Accepts a request, so that they can write.
@@ -415,7 +424,7 @@ pub enum Outcome {
         /// Messages that wait for something other than the connection.
         waiting: Vec<Waiting>,
     },
-    /// Of [`Command::Unshown`], [`Command::History`] and [`Command::Pins`].
+    /// Of [`Command::Unshown`], [`Command::History`], [`Command::HistoryAfter`] and [`Command::Pins`].
     Messages {
         /// Oldest first.
         messages: Vec<Message>,

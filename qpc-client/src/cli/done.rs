@@ -70,6 +70,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::Unshown { .. }
         | Command::MarkShown { .. }
         | Command::History { .. }
+        | Command::HistoryAfter { .. }
         | Command::Contacts
         | Command::SafetyNumber { .. }
         | Command::ChangedKeys { .. }

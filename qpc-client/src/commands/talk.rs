@@ -226,6 +226,21 @@ pub(super) async fn history(
     Ok(Outcome::Messages { messages: messages.await? })
 }
 
+/// The first messages of a conversation after one.
+pub(super) async fn history_after(
+    core: &Arc<Core>,
+    to: String,
+    after: i64,
+    limit: u32,
+) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    let messages = core.store.run(move |tx| {
+        let of = target::existing(tx, &me, &to)?;
+        Ok::<_, CommandError>(message::after(tx, of.local, after, limit.min(PAGE_MAX))?)
+    });
+    Ok(Outcome::Messages { messages: messages.await? })
+}
+
 /// All conversations, or the groups alone, newest activity first.
 pub(super) async fn conversations(core: &Arc<Core>, groups: bool) -> Result<Outcome, CommandError> {
     let me = core.me.clone();
