@@ -6,6 +6,8 @@
 
 #[path = "program/driver.rs"]
 mod driver;
+#[path = "program/full.rs"]
+mod full;
 #[path = "program/terminal.rs"]
 mod terminal;
 

@@ -6,6 +6,8 @@ mod message;
 mod qr;
 mod verification;
 
+pub(super) use self::message::{emoji, named};
+
 use qpc_client::api::{
     Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Member, Moved, OutboxState,
     Outcome, Status, Waiting, Whoami, shown_size,

@@ -117,6 +117,17 @@ impl Room<'_> {
         }
     }
 
+    /// Something is to be done to a message of the conversation that is open.
+    ///
+    /// # Errors
+    /// As [`Room::typed`].
+    pub(super) async fn typed_deed(&mut self, console: &Console, message: String, deed: Deed) -> Result<(), Failure> {
+        match self.deed(console, message, deed).await {
+            Err(failure) if !failure.is_silent() => self.tell(console, failure),
+            done => done,
+        }
+    }
+
     /// Does something to a message of the conversation that is open.
     async fn deed(&mut self, console: &Console, message: String, deed: Deed) -> Result<(), Failure> {
         let forwarded = match &deed {
@@ -215,7 +226,7 @@ impl Room<'_> {
         if self.screen.json {
             return Ok(self.screen.object(&number)?);
         }
-        let page = self.render.safety_page(&number, self.screen.columns());
+        let page = self.render.safety_page(&number, console.columns(self.screen));
         page.iter().try_for_each(|line| console.print(line))
     }
 

@@ -26,7 +26,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(conversation: &Conversation, render: &Render) -> Self {
+    /// Of a conversation of the list.
+    pub(super) fn of(conversation: &Conversation, render: &Render) -> Self {
         let id = &conversation.conversation;
         // To a person whose conversation has ended one writes in another.
         let anew = conversation.kind == ConversationKind::Direct && !conversation.active;
