@@ -1,8 +1,10 @@
 //! What can be asked of a client, and what it answers and tells: plain data, so that a
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
+mod contact;
 mod conversation;
 mod details;
+mod device;
 mod error;
 mod event;
 mod file;
@@ -14,8 +16,10 @@ mod verification;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    contact::Contact,
     conversation::{Conversation, ConversationKind},
     details::{Details, Mention, Poll, PollOption, Quote, Reaction},
+    device::Device,
     error::CommandError,
     event::{Event, OutboxState},
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
@@ -199,6 +203,14 @@ pub enum Command {
         after: i64,
         /// At most this many, and at most 1,000.
         limit: u32,
+    },
+    /// Has a conversation ring no bell any more, in this home alone; nobody is told.
+    Mute {
+        /// A person or a group.
+        to: String,
+        /// Has it ring again?
+        #[serde(default)]
+        removed: bool,
     },
     /// All contacts.
     Contacts,
@@ -559,35 +571,4 @@ pub struct Waiting {
     /// Its own server has it, and sends it without this program.
     #[serde(default)]
     pub queued: bool,
-}
-
-/// A contact.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Contact {
-    /// `name@domain`.
-    pub address: String,
-    /// `requested` (by us), `pending` (our answer is due), `accepted`, `declined`, `blocked`.
-    pub state: String,
-    /// Fingerprint of the account key, where it is known.
-    pub account_key: Option<String>,
-    /// The key changed and nobody has accepted the new one.
-    pub key_changed: bool,
-    /// The same in more words.
-    #[serde(flatten)]
-    pub standing: Standing,
-}
-
-/// A device of the account.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Device {
-    /// Its id.
-    pub device: String,
-    /// What its owner called it.
-    pub name: String,
-    /// RFC 3339.
-    pub enrolled: String,
-    /// A day.
-    pub last_seen: String,
-    /// This one?
-    pub current: bool,
 }

@@ -58,6 +58,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::MarkShown { to, local } => talk::mark_shown(core, to, local).await,
         Command::History { to, limit, before } => talk::history(core, to, limit, before).await,
         Command::HistoryAfter { to, after, limit } => talk::history_after(core, to, after, limit).await,
+        Command::Mute { to, removed } => talk::mute(core, to, !removed).await,
         Command::Contacts => contacts::list(core).await,
         Command::Accept { who } => contacts::accept(core, who).await,
         Command::Decline { who } => contacts::decline(core, who).await,

@@ -24,6 +24,7 @@ pub(crate) mod key_packages;
 pub(crate) mod lost;
 pub(crate) mod message;
 pub(crate) mod missed;
+pub(crate) mod muted;
 pub(crate) mod orphan;
 pub(crate) mod outbox;
 pub(crate) mod own_change;

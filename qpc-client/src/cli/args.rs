@@ -119,6 +119,20 @@ pub(super) enum Verb {
         #[arg(long)]
         lines: bool,
     },
+    /// Have a conversation ring no bell and tell the desktop nothing, in this home.
+    #[command(after_help = "Example: qpc-client mute friends")]
+    Mute {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+    /// Have it ring again.
+    #[command(after_help = "Example: qpc-client unmute friends")]
+    Unmute {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+    },
     /// List all conversations: unread counts, last message, members.
     Conversations,
     /// Send a message and wait until the server has stored it.

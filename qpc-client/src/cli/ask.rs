@@ -27,6 +27,8 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         Verb::Alarms { verb: AlarmsVerb::List } => Command::Alarms,
         Verb::Alarms { verb: AlarmsVerb::Acknowledge { numbers } } => Command::AcknowledgeAlarms { numbers },
         Verb::Conversations => Command::Conversations,
+        Verb::Mute { to } => Command::Mute { to, removed: false },
+        Verb::Unmute { to } => Command::Mute { to, removed: true },
         Verb::Contacts { verb } => match verb {
             ContactsVerb::List => Command::Contacts,
             ContactsVerb::Accept(who) => Command::Accept { who: who.who },

@@ -259,7 +259,8 @@ impl Render {
                 (None, _) => "",
             };
             let mark = Self::mark(conversation.standing.as_ref());
-            let title = format!("{}{mark}{suite}{picture}{moved}", self.title(conversation));
+            let muted = if conversation.muted { " (muted)" } else { "" };
+            let title = format!("{}{mark}{suite}{picture}{moved}{muted}", self.title(conversation));
             table.row([number.to_string(), title, unread, last, members]);
         }
         self.headed(table)

@@ -24,7 +24,7 @@ use crate::{
     store::{
         StoreError, contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
-        message, outbox, picture,
+        message, muted, outbox, picture,
     },
     trust::{self, Me},
     words::describe,
@@ -211,6 +211,18 @@ pub(super) async fn mark_shown(core: &Arc<Core>, to: Option<String>, local: i64)
     Ok(done())
 }
 
+/// Has a conversation ring no bell, or ring again.
+pub(super) async fn mute(core: &Arc<Core>, to: String, muted: bool) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            let of = target::existing(tx, &me, &to)?;
+            Ok::<_, CommandError>(muted::set(tx, of.local, muted)?)
+        })
+        .await?;
+    Ok(done())
+}
+
 /// The last messages of a conversation, or the last of those before one.
 pub(super) async fn history(
     core: &Arc<Core>,
@@ -303,6 +315,7 @@ fn shown(
         unread: message::unread(tx, conversation.local)?,
         last: message::last(tx, conversation.local, 1, None)?.pop(),
         request: conversation.request,
+        muted: conversation.muted,
         continues: continues.map(|own| own.continued.conversation.to_string()),
         continued_in,
         active,

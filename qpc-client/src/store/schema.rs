@@ -2,6 +2,7 @@
 //! overwrite what is deleted.
 
 mod changes;
+mod muted;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
 
@@ -463,6 +464,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(RESTORES),
         M::up(LOST),
         M::up(changes::CHANGES),
+        M::up(muted::MUTED),
     ])
 }
 

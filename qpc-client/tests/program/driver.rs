@@ -164,6 +164,7 @@ impl State {
             active: true,
             post_quantum: false,
             picture: false,
+            muted: false,
             continues: None,
             continued_in: None,
         }

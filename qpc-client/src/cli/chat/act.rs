@@ -95,6 +95,7 @@ impl Room<'_> {
                 }
                 None => self.say(console, "/open a conversation first")?,
             },
+            Typed::Mute { removed } => self.mute(console, removed).await?,
             Typed::Contacts => self.answer(console, Command::Contacts).await?,
             Typed::Status => self.answer(console, Command::Status).await?,
             Typed::Wrong(why) => self.say(console, &why)?,
@@ -171,6 +172,16 @@ impl Room<'_> {
             }
             _ => self.say(console, "nothing is pinned here"),
         }
+    }
+
+    /// Has the conversation that is open ring no bell, or ring again.
+    async fn mute(&mut self, console: &Console, removed: bool) -> Result<(), Failure> {
+        let Some(place) = &self.place else { return self.say(console, "/open a conversation first") };
+        let (to, shown) = (place.to.clone(), place.shown.clone());
+        self.seat.execute(Command::Mute { to, removed }).await?;
+        self.refresh().await?;
+        let what = if removed { "rings again" } else { "rings no bell any more; /unmute takes that back" };
+        self.say(console, &format!("{shown} {what}"))
     }
 
     /// Asks about the group that is open.

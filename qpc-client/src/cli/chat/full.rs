@@ -170,11 +170,16 @@ impl Full<'_, '_> {
             Asked::Redraw => self.stage.redraw()?,
             Asked::Suspend => self.stage.suspend(self.view.mouse)?,
             asked => {
+                // What a command does may show in the list: a mark, a mute.
+                let changes = matches!(&asked, Asked::Line(line) if line.starts_with('/'));
                 let Some(done) = self.library(asked, stop).await? else { return Ok(false) };
                 if matches!(done, Done::Leave) {
                     return Ok(false);
                 }
                 self.view.take(done);
+                if changes {
+                    self.view.want(Asked::Refresh);
+                }
                 self.view.waiting = self.waiting();
             }
         }

@@ -114,6 +114,7 @@ mod tests {
             active,
             post_quantum: false,
             picture: false,
+            muted: false,
             continues: None,
             continued_in: None,
         }

@@ -335,7 +335,9 @@ impl<'a> Room<'a> {
             return Ok(());
         }
         let elsewhere = format!("{}   (/open {})", self.render.message_anywhere(&message), self.open_as(&message));
-        console.ring(&self.note(&elsewhere))
+        let muted = self.list.iter().any(|one| one.muted && one.conversation == message.conversation);
+        let note = self.note(&elsewhere);
+        if muted { console.print(&note) } else { console.ring(&note) }
     }
 
     /// Notes news of a message, if it was typed here.

@@ -51,6 +51,8 @@ pub(super) enum Typed {
     Poll { question: String, options: Vec<String>, several: bool },
     /// `/pins`
     Pins,
+    /// `/mute` and `/unmute`
+    Mute { removed: bool },
     /// `/contacts`
     Contacts,
     /// `/status`
@@ -60,7 +62,7 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 29] = [
+pub(super) const COMMANDS: [(&str, &str); 31] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
@@ -86,6 +88,8 @@ pub(super) const COMMANDS: [(&str, &str); 29] = [
     ("/vote MSG NUMBER", "choose in a poll; also none, or close"),
     ("/file PATH [CAPTION]", "send a file; a path with spaces in \"quotes\""),
     ("/get ID [PATH]", "fetch a file, to here or to a path"),
+    ("/mute", "no bell of this conversation any more, in this home"),
+    ("/unmute", "a bell again"),
     ("/contacts", "all contacts and requests"),
     ("/status", "the connection, what waits to be sent, alarms"),
     ("/help", "this"),
@@ -150,6 +154,8 @@ pub(super) fn understand(line: &str) -> Typed {
             Err(why) => Typed::Wrong(why),
         },
         ("pins", None) => Typed::Pins,
+        ("mute", None) => Typed::Mute { removed: false },
+        ("unmute", None) => Typed::Mute { removed: true },
         ("contacts", None) => Typed::Contacts,
         ("status", None) => Typed::Status,
         (name, _) => {

@@ -45,7 +45,7 @@ impl Row {
             calls: conversation.unread > 0 && last.is_some_and(|last| last.details.mentioned),
             last: said,
             time: last.map(|last| last.time.clone()).unwrap_or_default(),
-            muted: false,
+            muted: conversation.muted,
         }
     }
 }

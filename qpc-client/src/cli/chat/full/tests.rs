@@ -64,6 +64,7 @@ fn conversation(title: &str, kind: ConversationKind, unread: u64, last: Option<M
         active: true,
         post_quantum: false,
         picture: false,
+        muted: false,
         continues: None,
         continued_in: None,
     }
