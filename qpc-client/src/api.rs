@@ -167,6 +167,13 @@ pub enum Command {
         /// or the file itself, which must not exist.
         place: Place,
     },
+    /// The small picture that came with a file; [`Outcome::Preview`].
+    FilePreview {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+    },
     /// Waits until the outbox has nothing left that can be sent now; files on their way have their own events.
     Flush,
     /// Waits until everything stored on the server for this device has been handled.
@@ -476,6 +483,11 @@ pub enum Outcome {
     Moved(Moved),
     /// Of [`Command::GroupPicture`].
     Picture(GroupPicture),
+    /// Of [`Command::FilePreview`]: as its sender sent it, or nothing. It was looked into by nobody.
+    Preview {
+        /// A JPEG, if it is what it should be.
+        preview: Picture,
+    },
     /// Of [`Command::Devices`].
     Devices {
         /// In order of enrolment.

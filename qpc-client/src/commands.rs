@@ -51,6 +51,7 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::ClosePoll { to, message } => changes::close_poll(core, to, message).await,
         Command::FileSend { to, path, caption } => files::send(core, to, &path, caption).await,
         Command::Files { to } => files::list(core, to).await,
+        Command::FilePreview { to, message } => files::preview(core, to, message).await,
         Command::FileGet { id, place } => files::get(core, &id, place).await,
         Command::Flush => wait::flush(core).await,
         Command::CatchUp => wait::catch_up(core).await,

@@ -152,6 +152,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Link(link) => screen.object(link),
         Outcome::Links { links } => links.iter().try_for_each(|link| screen.object(link)),
         Outcome::Picture(picture) => screen.object(picture),
+        Outcome::Preview { .. } => screen.object(outcome),
         Outcome::Files { files } => files.iter().try_for_each(|file| screen.object(file)),
         Outcome::Saved(saved) => screen.object(saved),
         Outcome::Moved(moved) => screen.object(moved),

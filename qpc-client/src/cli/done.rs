@@ -67,6 +67,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::FileSend { .. }
         | Command::Files { .. }
         | Command::FileGet { .. }
+        | Command::FilePreview { .. }
         | Command::Flush
         | Command::CatchUp
         | Command::Unshown { .. }

@@ -90,6 +90,7 @@ impl Render {
             Outcome::Files { files } => self.files(files),
             Outcome::Saved(saved) => vec![terminal::line(&saved.path).into_owned()],
             Outcome::Moved(moved) => self.moved(moved),
+            Outcome::Preview { .. } => Vec::new(),
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }

@@ -18,6 +18,7 @@ mod purpose;
 mod stage;
 mod state;
 mod theme;
+mod thumb;
 mod window;
 mod wrap;
 
@@ -36,6 +37,7 @@ use self::{
     stage::Stage,
     state::{Asked, Focus, View},
     theme::Theme,
+    thumb::Depth,
 };
 use super::{console::Console, place, room::Room};
 use crate::cli::{
@@ -69,6 +71,7 @@ pub(super) async fn chat(seat: &mut Seat, screen: &Screen, to: Option<String>) -
         render: room.render.clone(),
         clock: screen.clock.clone(),
         theme: Theme { colours: screen.paint.0 },
+        depth: Depth::of(screen.paint.0),
         me: room.seat.address().await,
     };
     let mut view = View::new(look, (0, 0));

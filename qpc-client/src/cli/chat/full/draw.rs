@@ -277,7 +277,7 @@ fn status(view: &View, areas: &Areas, buffer: &mut Buffer) {
     let (text, style) = match (&view.said, view.focus, &view.connection) {
         (_, Focus::Message, _) if selected.is_some() => {
             let called = selected.map(|message| lay::called(message, &view.look)).unwrap_or_default();
-            (format!("{called}: r e d + - p f v g  ?: help"), theme.fresh())
+            (format!("{called}: r e d + - p f v s g  ?: help"), theme.fresh())
         }
         (_, Focus::List, _) => ("Enter opens, type to find, Esc".to_owned(), theme.dim()),
         (Some(said), ..) => (said.text.clone(), if said.loud { theme.loud() } else { theme.fresh() }),

@@ -4,7 +4,7 @@ use super::state::Page;
 use crate::cli::chat::typed::COMMANDS;
 
 /// What keys do.
-pub(super) const KEYS: [(&str, &str); 24] = [
+pub(super) const KEYS: [(&str, &str); 25] = [
     ("F1, ? when nothing is typed", "this page"),
     ("Enter", "say it; Alt-Enter or Ctrl-J begins a new line"),
     ("Tab", "complete a command, @name or :emoji:; again: the next"),
@@ -23,6 +23,7 @@ pub(super) const KEYS: [(&str, &str); 24] = [
     ("  p", "pin it, or take the pin away"),
     ("  f", "send it on to somebody"),
     ("  v", "vote, if it is a poll"),
+    ("  s", "show the small picture that came with its file"),
     ("  g", "fetch its file to here"),
     ("Ctrl-A/E/W/U/K, Alt-B/F", "move and cut as in a shell"),
     ("F5", "leave the mouse to the terminal, or take it back"),

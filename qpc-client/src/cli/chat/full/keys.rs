@@ -332,6 +332,16 @@ fn selected(view: &mut View, key: KeyEvent) {
             }
             return;
         }
+        KeyCode::Char('s') => {
+            if open.window.is_pictured(&message.id) {
+                open.window.picture(&message.id, None);
+            } else if message.file.is_some() {
+                view.ask(Asked::Preview(message.id));
+            } else {
+                view.say("there is no picture in it");
+            }
+            return;
+        }
         KeyCode::Char('r') | KeyCode::Enter => What::Reply,
         KeyCode::Char('e') if message.own => What::Edit,
         KeyCode::Char('e') => return view.say("only who said it can change it"),

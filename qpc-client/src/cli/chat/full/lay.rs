@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     look::Look,
+    thumb::Thumb,
     wrap::{Piece, wrap},
 };
 use crate::cli::{
@@ -65,6 +66,8 @@ pub(super) struct Around<'a> {
     pub(super) delivery: Delivery,
     /// Of its file.
     pub(super) transfer: Option<&'a Transfer>,
+    /// The small picture of it that a person wants to see.
+    pub(super) thumb: Option<&'a Thumb>,
 }
 
 /// The rows of a message in so many columns.
@@ -103,6 +106,11 @@ pub(super) fn lay(message: &Message, around: Around<'_>, look: &Look, width: usi
         pieces.push(around.delivery.piece(look));
     }
     rows.extend(wrap(&pieces, width, INDENT));
+    let room = width.saturating_sub(INDENT);
+    for mut row in around.thumb.into_iter().flat_map(|thumb| thumb.rows(look.depth, room)) {
+        row.spans.insert(0, Span::raw(" ".repeat(INDENT)));
+        rows.push(row);
+    }
     for below in below(message, around.transfer, look) {
         let begin = Piece::new(" ".repeat(INDENT), Style::new());
         rows.extend(wrap(&[&[begin], below.as_slice()].concat(), width, INDENT.saturating_add(2)));

@@ -6,6 +6,7 @@ use qpc_client::api::{Command, Conversation, Message, Outcome};
 
 use super::{
     state::{Asked, Open, View},
+    thumb::Thumb,
     window::{PAGE, Window},
 };
 use crate::cli::{
@@ -32,6 +33,7 @@ pub(super) enum Done {
     Older(Vec<Message>),
     Newer(Vec<Message>),
     Listed(Vec<Conversation>),
+    Picture(String, Box<Thumb>),
     List,
     Help,
     Leave,
@@ -80,9 +82,26 @@ pub(super) async fn perform(room: &mut Room<'_>, console: &Console, asked: Asked
             room.fetch(console, id, None)?;
             Ok(Done::Nothing)
         }
+        Asked::Preview(id) => picture(room, console, id).await,
         Asked::Leave => Ok(Done::Leave),
         // These are the terminal's.
         Asked::Mouse(_) | Asked::Redraw | Asked::Suspend => Ok(Done::Nothing),
+    }
+}
+
+/// Looks at the small picture of a file, because a person wants to.
+async fn picture(room: &mut Room<'_>, console: &Console, id: String) -> Result<Done, Failure> {
+    let Some(to) = of(room) else { return Ok(Done::Nothing) };
+    let asked = Command::FilePreview { to, message: id.clone() };
+    let Outcome::Preview { preview } = room.seat.insist(asked).await? else { return Ok(Done::Nothing) };
+    // A thread of its own, whose end, good or bad, is no end of the chat.
+    let decoded = tokio::task::spawn_blocking(move || Thumb::decode(&preview.0)).await;
+    match decoded.ok().flatten() {
+        Some(thumb) => Ok(Done::Picture(id, Box::new(thumb))),
+        None => {
+            room.say(console, "no small picture came with it that can be shown")?;
+            Ok(Done::Nothing)
+        }
     }
 }
 
@@ -204,6 +223,11 @@ impl View {
                 }
             }
             Done::Listed(list) => self.listed(&list),
+            Done::Picture(id, thumb) => {
+                if let Some(open) = &mut self.open {
+                    open.window.picture(&id, Some(*thumb));
+                }
+            }
             Done::List => {
                 self.focus = super::state::Focus::List;
                 self.list.filter.clear();

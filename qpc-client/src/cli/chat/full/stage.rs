@@ -34,11 +34,11 @@ impl Stage {
         let before: Hook = Arc::from(panic::take_hook());
         let (told, owner) = (Arc::clone(&before), thread::current().id());
         panic::set_hook(Box::new(move |info| {
-            // Of another thread the chat lives on, and draws over what is told.
+            // Of another thread the chat lives on, and what is told would stand across it.
             if thread::current().id() == owner {
                 give_back();
+                told(info);
             }
-            told(info);
         }));
         let terminal = take(mouse).and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match terminal {

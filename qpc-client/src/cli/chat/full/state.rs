@@ -40,6 +40,8 @@ pub(super) enum Asked {
     Seen(i64),
     /// A file is fetched.
     Get(String),
+    /// The small picture of a file is shown, or not any more.
+    Preview(String),
     /// The mouse is taken, or left to the terminal.
     Mouse(bool),
     /// Everything is drawn anew.

@@ -14,6 +14,7 @@ use super::{
     look::Look,
     state::{Asked, Open, View},
     theme::Theme,
+    thumb::Depth,
     window::Window,
 };
 use crate::cli::{
@@ -29,7 +30,13 @@ const BOB: &str = "bob@localhost";
 fn look() -> Look {
     let clock = Clock::fixed("2026-11-20T15:00:00Z");
     let screen = Screen { clock: clock.clone(), paint: Paint(false), ..Screen::new(false) };
-    Look { render: Render::new(&screen, ALICE), clock, theme: Theme { colours: true }, me: ALICE.to_owned() }
+    Look {
+        render: Render::new(&screen, ALICE),
+        clock,
+        theme: Theme { colours: true },
+        depth: Depth::True,
+        me: ALICE.to_owned(),
+    }
 }
 
 /// A message of a conversation; its number is its place, and the end of its id.
@@ -125,14 +132,14 @@ fn rows(view: &mut View) -> Vec<String> {
     let buffer = terminal.backend().buffer();
     let row = |y| {
         let mut row = String::new();
-        let mut hidden = 0;
+        let mut hidden = 0_usize;
         for x in 0..buffer.area.width {
             let symbol = buffer[(x, y)].symbol();
             if hidden == 0 {
                 row.push_str(symbol);
                 hidden = unicode_width::UnicodeWidthStr::width(symbol).max(1);
             }
-            hidden -= 1;
+            hidden = hidden.saturating_sub(1);
         }
         row.trim_end().to_owned()
     };

@@ -11,6 +11,7 @@ use ratatui::text::Line;
 use super::{
     lay::{self, Around, Delivery},
     look::Look,
+    thumb::Thumb,
 };
 
 /// Messages in memory.
@@ -25,6 +26,7 @@ struct Entry {
     /// Its day where this person is, once it was laid out.
     day: Option<String>,
     delivery: Option<Delivery>,
+    thumb: Option<Thumb>,
     /// For which width, whether with a line for its day, and with one for what is new.
     laid: Option<(usize, bool, bool)>,
     rows: Vec<Line<'static>>,
@@ -129,7 +131,8 @@ impl Window {
             if entry.laid != Some((width, begins, new)) {
                 let delivery = entry.delivery.unwrap_or_else(|| Delivery::of(&entry.message));
                 let transfer = self.transfers.get(&entry.message.id);
-                entry.rows = lay::lay(&entry.message, Around { day: begins, new, delivery, transfer }, look, width);
+                let around = Around { day: begins, new, delivery, transfer, thumb: entry.thumb.as_ref() };
+                entry.rows = lay::lay(&entry.message, around, look, width);
                 entry.laid = Some((width, begins, new));
             }
             last = Some(day);
@@ -298,7 +301,8 @@ impl Window {
     pub(super) fn replace(&mut self, message: &Message) -> bool {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.message.id == message.id) else { return false };
         let delivery = entry.delivery.filter(|_| message.seq == 0);
-        *entry = Entry { delivery, ..Entry::new(message.clone()) };
+        let thumb = entry.thumb.take().filter(|_| message.file.is_some());
+        *entry = Entry { delivery, thumb, ..Entry::new(message.clone()) };
         true
     }
 
@@ -352,6 +356,19 @@ impl Window {
         }
     }
 
+    /// Shows the small picture of a file, or none.
+    pub(super) fn picture(&mut self, id: &str, thumb: Option<Thumb>) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.message.id == id) {
+            entry.thumb = thumb;
+            entry.laid = None;
+        }
+    }
+
+    /// Is the small picture of a file shown?
+    pub(super) fn is_pictured(&self, id: &str) -> bool {
+        self.entries.iter().any(|entry| entry.message.id == id && entry.thumb.is_some())
+    }
+
     /// What stood below is read.
     pub(super) fn nothing_new(&mut self) {
         self.new_from = None;
@@ -360,6 +377,6 @@ impl Window {
 
 impl Entry {
     fn new(message: Message) -> Self {
-        Self { message, day: None, delivery: None, laid: None, rows: Vec::new() }
+        Self { message, day: None, delivery: None, thumb: None, laid: None, rows: Vec::new() }
     }
 }

@@ -114,6 +114,30 @@ fn conversations_are_chosen_by_arrows_letters_and_order() {
 }
 
 #[test]
+fn a_picture_is_looked_into_when_it_is_asked_for() {
+    let mut with_file = message(3, BOB, BOB, "a.jpg (9 bytes)");
+    with_file.kind = "attachment".to_owned();
+    let file = qpc_client::api::Attached { name: "a.jpg".to_owned(), size: 9, media_type: "image/jpeg".to_owned() };
+    with_file.file = Some(Box::new(file));
+    let id = with_file.id.clone();
+    let mut view = chat(vec![message(2, BOB, BOB, "no file"), with_file], (60, 15));
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(40, 20).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    let thumb = crate::cli::chat::full::thumb::Thumb::decode(&jpeg.into_inner()).unwrap();
+    let pictures = |view: &mut View| rows(view).iter().filter(|row| row.contains("▀▀▀")).count();
+    key(&mut view, KeyCode::Esc);
+    key(&mut view, KeyCode::Char('s'));
+    assert_eq!((asked(&mut view), pictures(&mut view)), (vec![Asked::Preview(id.clone())], 0));
+    view.open.as_mut().unwrap().window.picture(&id, Some(thumb));
+    assert_eq!(pictures(&mut view), 10);
+    key(&mut view, KeyCode::Char('s'));
+    assert_eq!((asked(&mut view), pictures(&mut view)), (vec![], 0));
+    key(&mut view, KeyCode::Up);
+    key(&mut view, KeyCode::Char('s'));
+    assert!(view.said.take().unwrap().text.contains("no picture"));
+}
+
+#[test]
 fn what_is_half_written_waits_in_its_conversation() {
     let mut view = chat(few(), (60, 15));
     types(&mut view, "half to bob");
@@ -174,7 +198,8 @@ fn a_click_opens_a_conversation_or_selects_a_message_and_the_wheel_scrolls() {
     assert_eq!(asked(&mut view), opens("friends"));
     mouse(&mut view, click, 3, 40);
     assert!(asked(&mut view).is_empty());
-    let row = rows(&mut view).iter().position(|row| row.contains("number 70")).unwrap() as u16;
+    let row = rows(&mut view).iter().position(|row| row.contains("number 70")).unwrap();
+    let row = u16::try_from(row).unwrap();
     mouse(&mut view, click, 100, row);
     assert_eq!(view.open.as_ref().unwrap().window.selected().unwrap().body, "number 70");
     mouse(&mut view, MouseEventKind::ScrollUp, 100, 20);
@@ -243,7 +268,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn whatever_is_typed_the_cursor_stays_on_the_screen(events in prop::collection::vec(any_event(), 0..60)) {
-        let mut view = chat((0..40).map(|n| message(n, BOB, BOB, &"word ".repeat(n as usize))).collect(), (60, 15));
+        let mut view = chat((0..40).map(|n| message(n, BOB, BOB, &"word ".repeat(usize::try_from(n).unwrap()))).collect(), (60, 15));
         for (n, event) in (100..).zip(events) {
             view.prepare();
             given::take(&mut view, event);

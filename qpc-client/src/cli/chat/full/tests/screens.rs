@@ -117,7 +117,8 @@ fn names_have_colours_and_a_mention_stands_out() {
     let mut view = chat(said(), (60, 15));
     let (terminal, cursor) = drawn(&mut view);
     let buffer = terminal.backend().buffer();
-    let y = rows(&mut view).iter().position(|row| row.contains("ask @alice")).unwrap() as u16;
+    let y = rows(&mut view).iter().position(|row| row.contains("ask @alice")).unwrap();
+    let y = u16::try_from(y).unwrap();
     assert_eq!(buffer[(7, y)].fg, view.look.theme.name(BOB).fg.unwrap());
     assert!(buffer[(16, y)].modifier.contains(Modifier::REVERSED), "{:?}", buffer[(16, y)]);
     assert_eq!(cursor, Some(Position::new(2, 14)));
@@ -147,7 +148,7 @@ fn what_becomes_of_a_message_and_of_a_file_is_seen() {
     assert!(!rows(&mut view).iter().any(|row| row.contains('%')));
     let mut other = said().remove(2);
     other.body = "never mind".to_owned();
-    other.details = Box::default();
+    *other.details = Default::default();
     view.changed(&other);
     assert!(rows(&mut view).contains(&" 00:02 bob: never mind".to_owned()));
 }
