@@ -38,6 +38,8 @@ mod doctor;
 mod door;
 #[path = "server/edge.rs"]
 mod edge;
+#[path = "../../qpc-client/tests/program/emulator.rs"]
+mod emulator;
 #[path = "server/false_follower.rs"]
 mod false_follower;
 #[path = "server/false_hub.rs"]
@@ -48,6 +50,8 @@ mod far_files;
 mod federation;
 #[path = "server/files.rs"]
 mod files;
+#[path = "server/full_screen.rs"]
+mod full_screen;
 #[path = "server/garbage.rs"]
 mod garbage;
 #[path = "server/groups.rs"]

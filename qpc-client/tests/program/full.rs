@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::{
     driver::{ALICE, BOB, Driver, Home, State},
+    emulator::Emulator,
     terminal::Terminal,
 };
 
@@ -35,20 +36,24 @@ fn a_terminal_has_the_whole_screen_and_is_given_back() {
     let home = Home::taken();
     let driver = Driver::start(&home, said(&["hello alice"]));
     let mut chat = chat(&home, &["chat", "bob"]);
-    chat.sees("hello alice");
+    let mut screen = Emulator::new();
+    chat.shows(&mut screen, "03:04 bob: hello alice");
     driver.until("reading", |state| (state.shown == 1).then_some(()));
     chat.types("half a li");
-    chat.sees("li");
+    chat.shows(&mut screen, "> half a li");
     driver.receive(BOB, BOB, "are you \u{1b}]0;there\u{7}?");
-    chat.sees("␛]0;there␇?");
+    chat.shows(&mut screen, "03:04 bob: are you ␛]0;there␇?");
     chat.types("ne\r");
     let sent = driver.until("sending", |state| state.sent.first().cloned());
     assert_eq!(sent, (format!("conversation-{BOB}"), "half a line".to_owned()));
-    chat.sees("✓");
+    chat.shows(&mut screen, "03:04 you: half a line ✓");
     driver.receive("friends", BOB, "elsewhere");
-    chat.sees("has written");
+    chat.shows(&mut screen, "bob has written in friends");
     chat.types("/members\r");
-    chat.sees("bob and you");
+    chat.shows(&mut screen, "bob and you");
+    // Above it, everything stands as it stood.
+    chat.types("\u{c}");
+    chat.shows(&mut screen, "03:04 bob: hello alice");
     // Nothing is typed: the end.
     chat.types("\u{3}");
     let rest = chat.ends();

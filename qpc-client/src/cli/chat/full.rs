@@ -39,7 +39,7 @@ use self::{
     theme::Theme,
     thumb::Depth,
 };
-use super::{console::Console, place, room::Room};
+use super::{console::Console, deed::Deed, place, room::Room};
 use crate::cli::{
     failure::Failure,
     screen::{Paint, Screen},
@@ -81,13 +81,24 @@ pub(super) async fn chat(seat: &mut Seat, screen: &Screen, to: Option<String>) -
             let done = perform::open(&mut room, &console, place).await?;
             view.take(done);
         }
-        None => view.focus = Focus::List,
+        None => {
+            room.warn(&console).await?;
+            view.focus = Focus::List;
+        }
     }
     let notify = std::env::var_os("QPC_NOTIFY").is_some_and(|value| !value.is_empty() && value != "0");
     let mut stage = Stage::enter(view.mouse)?;
-    let ran = Full { room: &mut room, console: &console, view, stage: &mut stage, keys: EventStream::new(), notify }
-        .run(&mut stop)
-        .await;
+    let ran = Full {
+        room: &mut room,
+        console: &console,
+        view,
+        stage: &mut stage,
+        keys: EventStream::new(),
+        notify,
+        before: 0,
+    }
+    .run(&mut stop)
+    .await;
     drop(stage);
     ran?;
     let left = tokio::select! {
@@ -108,6 +119,8 @@ struct Full<'a, 'b> {
     stage: &'a mut Stage,
     keys: EventStream,
     notify: bool,
+    /// Messages that waited when the chat began.
+    before: u64,
 }
 
 impl Full<'_, '_> {
@@ -190,15 +203,25 @@ impl Full<'_, '_> {
     }
 
     async fn library(&mut self, asked: Asked, stop: &mut Stop) -> Result<Option<Done>, Failure> {
-        let says = matches!(asked, Asked::Line(_) | Asked::Do { .. });
+        let adds = matches!(asked, Asked::Line(_) | Asked::Do { .. });
+        // Who says something looks at it; who does something to an older message goes on looking at that.
+        let says = match &asked {
+            Asked::Line(line) => !line.starts_with('/') || line.starts_with("//"),
+            Asked::Do { deed, .. } => matches!(deed, Deed::Reply(_)),
+            _ => false,
+        };
+        if self.view.leaves() && !says {
+            return Ok(Some(Done::Nothing));
+        }
         let newest = self.view.open.as_ref().filter(|open| open.window.at_end).map(|open| open.window.newest());
         let done = {
             let (room, console) = (&mut *self.room, self.console);
             let work = async move {
                 match perform::perform(room, console, asked).await? {
                     // What was said stands there at once, whatever the server says of it.
-                    Done::Nothing if says => match newest {
+                    Done::Nothing if adds => match newest {
                         Some(newest) => perform::tail(room, newest).await,
+                        None if !says => Ok(Done::Nothing),
                         None => perform::perform(room, console, Asked::Reload { unread: false }).await,
                     },
                     done => Ok(done),
@@ -215,7 +238,8 @@ impl Full<'_, '_> {
                     key = self.keys.next() => {
                         let gone = || Failure::data("the terminal can't be read any more");
                         keys::take(&mut self.view, key.ok_or_else(gone)??);
-                        if self.view.leaves() {
+                        // What is said is kept first: that takes no time.
+                        if self.view.leaves() && !says {
                             return Ok(None);
                         }
                     }
@@ -239,14 +263,17 @@ impl Full<'_, '_> {
         }
     }
 
-    /// Messages of this chat that wait.
+    /// Messages that wait: of this chat, and of before it.
     fn waiting(&self) -> u64 {
-        u64::try_from(self.room.typed.values().filter(|said| !said.is_stored()).count()).unwrap_or(u64::MAX)
+        let typed = self.room.typed.values().filter(|said| !said.is_stored()).count();
+        u64::try_from(typed).unwrap_or(u64::MAX).saturating_add(self.before)
     }
 
     /// How the connection is when the chat begins: what happened before is told to nobody.
     async fn look_at_status(&mut self) {
         if let Ok(Outcome::Status(status)) = self.room.seat.execute(Command::Status).await {
+            self.before = status.outbox;
+            self.view.waiting = self.waiting();
             // One that is being made is no failure yet.
             if status.online || status.problem.is_some() {
                 self.view.connected(status.online, status.problem, &now());
@@ -273,12 +300,11 @@ impl Full<'_, '_> {
             Event::Transfer(transfer) => self.view.transfer(&transfer),
             Event::Outbox { id, state, reason } => {
                 self.view.delivered(&id, state);
-                let told = matches!(state, OutboxState::Refused | OutboxState::Waiting);
-                self.room.hear(self.console, Event::Outbox { id, state, reason }).await?;
-                if !told {
-                    // That it is there its mark says.
-                    self.console.take();
+                let over = matches!(state, OutboxState::Sent | OutboxState::Refused);
+                if over && !self.room.typed.contains_key(&id) {
+                    self.before = self.before.saturating_sub(1);
                 }
+                self.room.hear(self.console, Event::Outbox { id, state, reason }).await?;
                 self.view.waiting = self.waiting();
             }
             Event::Online { online, problem } => self.view.connected(online, problem, &now()),

@@ -15,6 +15,7 @@ use super::{
     lay,
     list::Row,
     state::{Connection, Focus, Open, Page, View},
+    theme::Theme,
     wrap::{Piece, wrap},
 };
 use crate::cli::{
@@ -125,6 +126,7 @@ fn list_row<'a>(view: &View, row: &Row, open: bool, width: usize, two: bool) -> 
         (n, true) => format!("@{n}"),
         (n, false) => n.to_string(),
     };
+    let name = format!("{}{}", row.shown, row.mark);
     let muted = if row.muted { "muted " } else { "" };
     let name_style = if row.unread > 0 && !row.muted { theme.bold() } else { Style::new() };
     let unread_style = if row.muted { theme.dim() } else { theme.fresh() };
@@ -141,7 +143,7 @@ fn list_row<'a>(view: &View, row: &Row, open: bool, width: usize, two: bool) -> 
         return vec![
             Line::from(vec![
                 bar.clone(),
-                Span::styled(pad(&cut(&row.shown, name_width), name_width), name_style),
+                Span::styled(pad(&cut(&name, name_width), name_width), name_style),
                 Span::styled(format!(" {time}"), theme.dim()),
             ]),
             Line::from(vec![
@@ -158,7 +160,7 @@ fn list_row<'a>(view: &View, row: &Row, open: bool, width: usize, two: bool) -> 
     let with_words = width >= 50;
     let name_width = if with_words { (rest / 3).min(24) } else { rest };
     let words_width = rest.saturating_sub(name_width).saturating_sub(TIME.saturating_add(2));
-    let mut spans = vec![bar, Span::styled(pad(&cut(&row.shown, name_width), name_width), name_style)];
+    let mut spans = vec![bar, Span::styled(pad(&cut(&name, name_width), name_width), name_style)];
     if with_words {
         spans.push(Span::styled(format!(" {}", pad(&cut(&row.last, words_width), words_width)), theme.dim()));
         spans.push(Span::styled(format!(" {time}"), theme.dim()));
@@ -233,14 +235,27 @@ fn welcome(view: &View, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The lines of a page in so many columns.
-pub(super) fn page_lines(page: &Page, width: usize) -> Vec<Line<'static>> {
-    page.lines.iter().flat_map(|line| wrap(&[Piece::new(line.clone(), Style::new())], width, 2)).collect()
+pub(super) fn page_lines(page: &Page, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    let line = |line: &String| {
+        let (code, words) = line.split_at(code_end(line));
+        wrap(&[Piece::new(code, theme.code()), Piece::new(words, Style::new())], width, 2)
+    };
+    page.lines.iter().flat_map(line).collect()
+}
+
+/// Where the row of a code to be scanned ends that a line begins with.
+fn code_end(line: &str) -> usize {
+    let blocks = ['█', '▀', '▄'];
+    if !line.starts_with(blocks) {
+        return 0;
+    }
+    line.char_indices().filter(|(_, c)| blocks.contains(c)).last().map_or(0, |(at, c)| at.saturating_add(c.len_utf8()))
 }
 
 fn page(view: &View, page: &Page, area: Rect, buffer: &mut Buffer) {
     let theme = view.look.theme;
     let width = usize::from(area.width);
-    let lines = page_lines(page, width);
+    let lines = page_lines(page, theme, width);
     let room = usize::from(area.height.saturating_sub(1));
     let top = page.top.min(lines.len().saturating_sub(room));
     let more = lines.len().saturating_sub(top.saturating_add(room));

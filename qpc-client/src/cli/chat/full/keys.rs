@@ -144,8 +144,9 @@ fn scroll(view: &mut View, up: bool, rows: usize) {
 fn paged(view: &mut View, key: KeyEvent) -> bool {
     let area = view.areas().page();
     let room = usize::from(area.height.saturating_sub(1)).max(1);
+    let theme = view.look.theme;
     let Some(page) = &mut view.page else { return false };
-    let last = draw::page_lines(page, usize::from(area.width)).len().saturating_sub(room);
+    let last = draw::page_lines(page, theme, usize::from(area.width)).len().saturating_sub(room);
     let top = page.top.min(last);
     page.top = match key.code {
         KeyCode::Up => top.saturating_sub(1),
@@ -208,8 +209,7 @@ fn typed(view: &mut View, key: KeyEvent, completing: Option<Cycle>) {
 }
 
 fn complete(view: &mut View, going_on: Option<Cycle>) {
-    let conversations: Vec<String> =
-        view.list.rows.iter().map(|row| row.shown.trim_end_matches([' ', '✓', '!']).to_owned()).collect();
+    let conversations: Vec<String> = view.list.rows.iter().map(|row| row.shown.clone()).collect();
     let people = view.open.as_ref().map(|open| open.people.as_slice()).unwrap_or_default();
     if matches!(view.purpose, Purpose::To { what: What::Forward, .. }) {
         let typed = view.input.before().to_owned();
@@ -369,6 +369,7 @@ fn moused(view: &mut View, mouse: MouseEvent) {
     let row = |area: Rect| mouse.row.saturating_sub(area.y);
     match mouse.kind {
         MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
+            let theme = view.look.theme;
             let up = mouse.kind == MouseEventKind::ScrollUp;
             if areas.list.contains(at) && (view.page.is_none() || areas.page() != areas.list) {
                 let marked = view.list.marked;
@@ -376,7 +377,7 @@ fn moused(view: &mut View, mouse: MouseEvent) {
             } else if let Some(page) = &mut view.page {
                 let area = areas.page();
                 let room = usize::from(area.height.saturating_sub(1));
-                let lines = draw::page_lines(page, usize::from(area.width)).len();
+                let lines = draw::page_lines(page, theme, usize::from(area.width)).len();
                 let last = lines.saturating_sub(room);
                 let top = if up { page.top.saturating_sub(WHEEL) } else { page.top.saturating_add(WHEEL) };
                 page.top = top.min(last);

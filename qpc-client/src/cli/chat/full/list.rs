@@ -17,8 +17,10 @@ pub(super) struct Row {
     pub(super) conversation: String,
     /// The person's address, or the group's title.
     pub(super) title: String,
-    /// As people see it, with the mark of its key.
+    /// As people see it, and type it.
     pub(super) shown: String,
+    /// How things stand with its key.
+    pub(super) mark: &'static str,
     pub(super) unread: u64,
     /// Somebody names this account in what is unread.
     pub(super) calls: bool,
@@ -40,13 +42,20 @@ impl Row {
         Self {
             conversation: conversation.conversation.clone(),
             title: conversation.title.clone(),
-            shown: format!("{}{}", look.render.title(conversation), Render::mark(conversation.standing.as_ref())),
+            shown: look.render.title(conversation),
+            mark: Render::mark(conversation.standing.as_ref()),
             unread: conversation.unread,
             calls: conversation.unread > 0 && last.is_some_and(|last| last.details.mentioned),
             last: said,
             time: last.map(|last| last.time.clone()).unwrap_or_default(),
             muted: conversation.muted,
         }
+    }
+}
+
+impl Row {
+    fn key(&self) -> (String, String) {
+        (self.conversation.clone(), self.title.clone())
     }
 }
 
@@ -79,12 +88,19 @@ pub(super) struct List {
 impl List {
     /// The list as the store has it.
     pub(super) fn set(&mut self, conversations: &[Conversation], look: &Look) {
+        let marked = self.marked().map(Row::key);
         self.rows = conversations.iter().map(|one| Row::of(one, look)).collect();
         self.called.retain(|id| self.rows.iter().any(|row| row.conversation == *id && row.unread > 0));
         for row in &mut self.rows {
             row.calls |= self.called.contains(&row.conversation);
         }
-        self.mark(self.marked);
+        self.mark_again(marked);
+    }
+
+    /// What was marked is, wherever it stands now.
+    fn mark_again(&mut self, marked: Option<(String, String)>) {
+        let place = self.fitting().iter().position(|(_, row)| Some(row.key()) == marked);
+        self.mark(place.unwrap_or(self.marked));
     }
 
     /// Those that fit the filter, with their numbers in the whole.
@@ -141,6 +157,7 @@ impl List {
     /// Something was said; says whether its conversation is in the list.
     pub(super) fn arrive(&mut self, message: &Message, seen: bool, look: &Look) -> bool {
         let Some(at) = self.place(&message.conversation, &message.title) else { return false };
+        let marked = self.marked().map(Row::key);
         let mut row = self.rows.remove(at);
         row.last = words(message, look);
         row.time.clone_from(&message.time);
@@ -152,6 +169,7 @@ impl List {
             }
         }
         self.rows.insert(0, row);
+        self.mark_again(marked);
         true
     }
 

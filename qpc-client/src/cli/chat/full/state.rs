@@ -4,11 +4,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use qpc_client::api::{Conversation, ConversationKind, Message, OutboxState, Transfer};
+use qpc_client::api::{Conversation, Message, OutboxState, Transfer};
 
 use super::{areas::Areas, complete::Cycle, editor::Editor, list::List, look::Look, purpose::Purpose, window::Window};
 use crate::cli::{
-    chat::{console::Kept, deed::Deed, place::Place},
+    chat::{
+        console::Kept,
+        deed::Deed,
+        place::{self, Place},
+    },
     terminal,
 };
 
@@ -87,10 +91,7 @@ pub(super) struct Open {
 impl Open {
     /// Does this belong here?
     fn has(&self, message: &Message) -> bool {
-        match &self.place.conversation {
-            Some(id) => *id == message.conversation,
-            None => self.place.kind == ConversationKind::Direct && self.place.title == message.title,
-        }
+        self.place.conversation.as_ref() == Some(&message.conversation)
     }
 }
 
@@ -267,6 +268,16 @@ impl View {
     pub(super) fn listed(&mut self, conversations: &[Conversation]) {
         self.list.set(conversations, &self.look);
         let Some(open) = &mut self.open else { return };
+        // One that began while its place was open has its name now.
+        let begun = match open.place.conversation {
+            None => place::find(conversations, &self.look.render, &open.place.title).ok(),
+            Some(_) => None,
+        };
+        if let Some(begun) = begun.filter(|begun| begun.conversation.is_some()) {
+            open.place = Place { through: open.place.through, ..begun };
+            self.ask(Asked::Reload { unread: false });
+        }
+        let Some(open) = &mut self.open else { return };
         let known = conversations.iter().find(|one| Some(&one.conversation) == open.place.conversation.as_ref());
         if let Some(known) = known {
             open.request = known.request;
@@ -282,12 +293,12 @@ impl View {
 
     /// Something was said somewhere.
     pub(super) fn arrived(&mut self, message: Message) {
-        let here = self.open.as_mut().filter(|open| open.has(&message));
-        let known = here.as_ref().is_some_and(|open| open.place.conversation.is_some());
+        let here = self.open.as_ref().filter(|open| open.has(&message));
+        let begins = self.open.as_ref().is_some_and(|open| open.place.conversation.is_none());
         let is_here = here.is_some();
-        let seen = here.as_ref().is_some_and(|open| open.window.follows());
+        let seen = here.is_some_and(|open| open.window.follows());
         let calls = message.details.mentioned;
-        if !self.list.arrive(&message, seen, &self.look) || (is_here && !known) {
+        if !self.list.arrive(&message, seen, &self.look) || begins {
             self.ask(Asked::Refresh);
         }
         let muted = self.list.rows.iter().any(|row| row.conversation == message.conversation && row.muted);

@@ -48,6 +48,11 @@ impl Theme {
         if own { self.fresh().add_modifier(Modifier::REVERSED) } else { self.bold() }
     }
 
+    /// For a code that is scanned: its light parts are drawn, and what is behind them is dark, whatever the terminal's colours.
+    pub(super) const fn code(self) -> Style {
+        if self.colours { Style::new().fg(Color::Indexed(231)).bg(Color::Indexed(16)) } else { Style::new() }
+    }
+
     /// For a quote.
     pub(super) const fn quote(self) -> Style {
         Style::new().add_modifier(Modifier::DIM.union(Modifier::ITALIC))

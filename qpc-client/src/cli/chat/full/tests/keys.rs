@@ -138,6 +138,42 @@ fn a_picture_is_looked_into_when_it_is_asked_for() {
 }
 
 #[test]
+fn what_is_marked_stays_marked_while_others_write() {
+    let mut view = chat(few(), (60, 15));
+    control(&mut view, 'o');
+    key(&mut view, KeyCode::Down);
+    view.arrived(message(90, "carol@localhost", "carol@localhost", "hi"));
+    view.listed(&conversations());
+    view.arrived(message(91, BOB, BOB, "hi"));
+    key(&mut view, KeyCode::Enter);
+    assert_eq!(asked(&mut view), opens("friends"));
+}
+
+#[test]
+fn a_conversation_that_begins_is_the_one_that_is_open() {
+    let mut view = chat(Vec::new(), (60, 15));
+    let mut opened = open(Vec::new(), None);
+    opened.place = crate::cli::chat::place::find(&[], &view.look.render, "dave").unwrap();
+    view.opened(opened);
+    let said = message(1, "dave@localhost", ALICE, "hello dave");
+    view.arrived(said.clone());
+    assert_eq!(asked(&mut view), [Asked::Refresh]);
+    let mut list = conversations();
+    list.insert(0, conversation("dave@localhost", ConversationKind::Direct, 0, Some(said.clone())));
+    view.listed(&list);
+    assert_eq!(asked(&mut view), [Asked::Reload { unread: false }]);
+    view.arrived(said);
+    assert!(rows(&mut view).iter().any(|row| row.ends_with("you: hello dave ✓")));
+    assert!(asked(&mut view).iter().all(|asked| matches!(asked, Asked::Seen(_))));
+}
+
+#[test]
+fn a_notification_names_the_sender_safely_and_nothing_more() {
+    let said = crate::cli::chat::full::notification("bob;x\u{1b}\\\u{7}");
+    assert_eq!(said, "\u{1b}]9;quicprochat: bob x␛\\␇ has written\u{7}");
+}
+
+#[test]
 fn what_is_half_written_waits_in_its_conversation() {
     let mut view = chat(few(), (60, 15));
     types(&mut view, "half to bob");

@@ -184,6 +184,17 @@ fn a_long_answer_of_a_command_is_a_page_and_a_word_is_none() {
 }
 
 #[test]
+fn a_code_to_be_scanned_is_light_on_dark_whatever_the_terminal_is() {
+    let mut view = chat(said(), (60, 15));
+    let lines = ["████ ▄▄▄ ██   12345".to_owned(), "words ██".to_owned()];
+    view.printed(crate::cli::chat::console::Kept { lines: lines.into(), ..Default::default() });
+    let (terminal, _) = drawn(&mut view);
+    let buffer = terminal.backend().buffer();
+    let dark = |x, y| buffer[(x, y)].bg == ratatui::style::Color::Indexed(16);
+    assert_eq!([dark(0, 2), dark(4, 2), dark(10, 2), dark(14, 2), dark(6, 3)], [true, true, true, false, false]);
+}
+
+#[test]
 fn the_help_fits_a_small_screen_by_scrolling() {
     let mut view = chat(said(), (60, 15));
     key(&mut view, KeyCode::Char('?'));
