@@ -1,9 +1,11 @@
 //! What can be asked of a client, and what it answers and tells: plain data, so that a
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
+mod contact;
 mod conversation;
 mod details;
 mod ephemeral;
+mod device;
 mod error;
 mod event;
 mod file;
@@ -20,9 +22,11 @@ mod verification;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    contact::Contact,
     conversation::{Conversation, ConversationKind},
     details::{Details, Mention, Poll, PollOption, Quote, Reaction},
     ephemeral::{Ephemeral, Reader, Tell, Told},
+    device::Device,
     error::CommandError,
     event::{Event, OutboxState},
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
@@ -175,6 +179,13 @@ pub enum Command {
         /// or the file itself, which must not exist.
         place: Place,
     },
+    /// The small picture that came with a file; [`Outcome::Preview`].
+    FilePreview {
+        /// A person or a group.
+        to: String,
+        /// As in [`Command::Reply`].
+        message: String,
+    },
     /// Waits until the outbox has nothing left that can be sent now; files on their way have their own events.
     Flush,
     /// Waits until everything stored on the server for this device has been handled.
@@ -232,6 +243,23 @@ pub enum Command {
     },
     /// Messages by their words, and by who said them, where and when.
     Search(Search),
+    /// The first messages of a conversation that came to this home after one, oldest first.
+    HistoryAfter {
+        /// A person or a group.
+        to: String,
+        /// As in [`Message::local`].
+        after: i64,
+        /// At most this many, and at most 1,000.
+        limit: u32,
+    },
+    /// Has a conversation ring no bell any more, in this home alone; nobody is told.
+    Mute {
+        /// A person or a group.
+        to: String,
+        /// Has it ring again?
+        #[serde(default)]
+        removed: bool,
+    },
     /// All contacts.
     Contacts,
     /// Accepts a request, so that they can write.
@@ -458,7 +486,7 @@ pub enum Outcome {
         /// Messages that wait for something other than the connection.
         waiting: Vec<Waiting>,
     },
-    /// Of [`Command::Unshown`], [`Command::History`] and [`Command::Pins`].
+    /// Of [`Command::Unshown`], [`Command::History`], [`Command::HistoryAfter`] and [`Command::Pins`].
     Messages {
         /// Oldest first.
         messages: Vec<Message>,
@@ -517,6 +545,11 @@ pub enum Outcome {
     },
     /// Of [`Ephemeral::Tell`].
     Told(Told),
+    /// Of [`Command::FilePreview`]: as its sender sent it, or nothing. It was looked into by nobody.
+    Preview {
+        /// A JPEG, if it is what it should be.
+        preview: Picture,
+    },
     /// Of [`Command::Devices`].
     Devices {
         /// In order of enrolment.
@@ -524,33 +557,4 @@ pub enum Outcome {
     },
 }
 
-/// A contact.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Contact {
-    /// `name@domain`.
-    pub address: String,
-    /// `requested` (by us), `pending` (our answer is due), `accepted`, `declined`, `blocked`.
-    pub state: String,
-    /// Fingerprint of the account key, where it is known.
-    pub account_key: Option<String>,
-    /// The key changed and nobody has accepted the new one.
-    pub key_changed: bool,
-    /// The same in more words.
-    #[serde(flatten)]
-    pub standing: Standing,
-}
-
-/// A device of the account.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Device {
-    /// Its id.
-    pub device: String,
-    /// What its owner called it.
-    pub name: String,
-    /// RFC 3339.
-    pub enrolled: String,
-    /// A day.
-    pub last_seen: String,
-    /// This one?
-    pub current: bool,
 }

@@ -99,7 +99,7 @@ fn act(typed: Typed, screen: &Screen) -> Result<(), Failure> {
 async fn perform(verb: Option<Verb>, settings: Settings, screen: &Screen) -> Result<(), Failure> {
     let verb = match verb {
         None if !screen.interactive => return unattended::run(settings, screen).await,
-        None => Verb::Chat { to: None },
+        None => Verb::Chat { to: None, lines: false },
         Some(verb) => verb,
     };
     // These go on until they are told to stop: that is how they end well.
@@ -126,7 +126,7 @@ async fn obey(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), Fai
 async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), Failure> {
     let mut seat = Seat::take(settings.clone()).await?;
     let done = match verb {
-        Verb::Chat { to } => chat::chat(&mut seat, screen, to).await,
+        Verb::Chat { to, lines } => chat::chat(&mut seat, screen, (to, lines)).await,
         Verb::Send { to, text, reply_to, at: None, after: None } => {
             send::send(&mut seat, screen, to, (text, reply_to)).await
         }

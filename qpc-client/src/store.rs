@@ -26,6 +26,7 @@ pub(crate) mod lifetime;
 pub(crate) mod lost;
 pub(crate) mod message;
 pub(crate) mod missed;
+pub(crate) mod muted;
 pub(crate) mod orphan;
 pub(crate) mod outbox;
 pub(crate) mod own_change;

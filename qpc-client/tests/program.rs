@@ -6,6 +6,10 @@
 
 #[path = "program/driver.rs"]
 mod driver;
+#[path = "program/emulator.rs"]
+mod emulator;
+#[path = "program/full.rs"]
+mod full;
 #[path = "program/terminal.rs"]
 mod terminal;
 

@@ -46,6 +46,8 @@ mod door;
 mod edge;
 #[path = "server/ephemerals.rs"]
 mod ephemerals;
+#[path = "../../qpc-client/tests/program/emulator.rs"]
+mod emulator;
 #[path = "server/false_follower.rs"]
 mod false_follower;
 #[path = "server/false_hub.rs"]
@@ -56,6 +58,8 @@ mod far_files;
 mod federation;
 #[path = "server/files.rs"]
 mod files;
+#[path = "server/full_screen.rs"]
+mod full_screen;
 #[path = "server/garbage.rs"]
 mod garbage;
 #[path = "server/groups.rs"]

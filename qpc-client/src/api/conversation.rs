@@ -29,6 +29,9 @@ pub struct Conversation {
     pub request: bool,
     /// Is this account still in it?
     pub active: bool,
+    /// Does it ring no bell in this home?
+    #[serde(default)]
+    pub muted: bool,
     /// Are its keys exchanged by the post-quantum suite?
     #[serde(default)]
     pub post_quantum: bool,

@@ -115,11 +115,31 @@ pub(super) enum Verb {
     },
     /// Revoke this device and empty the home.
     Logout,
-    /// Chat: with TO, its last 20 messages, then lines both ways; without, all conversations.
+    /// Chat: on the whole screen of a terminal, in lines elsewhere.
+    #[command(
+        after_help = "Example: qpc-client chat bob\nKeys: F1 lists them. QPC_CHAT_LINES=1 is --lines, QPC_NOTIFY=1 tells the desktop by whom something came."
+    )]
     Chat {
-        /// A name, name@domain, or a group's name.
+        /// A name, name@domain, or a group's name; without it the conversations are listed.
         #[arg(value_name = "TO")]
         to: Option<String>,
+        /// Lines both ways, as where there is no terminal: with TO, its last 20 messages first.
+        #[arg(long)]
+        lines: bool,
+    },
+    /// Have a conversation ring no bell and tell the desktop nothing, in this home.
+    #[command(after_help = "Example: qpc-client mute friends")]
+    Mute {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
+    },
+    /// Have it ring again.
+    #[command(after_help = "Example: qpc-client unmute friends")]
+    Unmute {
+        /// A name, name@domain, or a group's name.
+        #[arg(value_name = "TO")]
+        to: String,
     },
     /// List all conversations: unread counts, last message, members.
     Conversations,

@@ -32,6 +32,8 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         Verb::Later { verb: LaterVerb::List } => Command::Scheduled,
         Verb::Later { verb: LaterVerb::Cancel { number } } => Command::Unschedule { number },
         Verb::Lifetime { to, .. } => Command::Lifetime { to: to.clone(), seconds: None },
+        Verb::Mute { to } => Command::Mute { to, removed: false },
+        Verb::Unmute { to } => Command::Mute { to, removed: true },
         Verb::Contacts { verb } => match verb {
             ContactsVerb::List => Command::Contacts,
             ContactsVerb::Accept(who) => Command::Accept { who: who.who },
@@ -164,6 +166,7 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Link(link) => screen.object(link),
         Outcome::Links { links } => links.iter().try_for_each(|link| screen.object(link)),
         Outcome::Picture(picture) => screen.object(picture),
+        Outcome::Preview { .. } => screen.object(outcome),
         Outcome::Files { files } => files.iter().try_for_each(|file| screen.object(file)),
         Outcome::Saved(saved) => screen.object(saved),
         Outcome::Moved(moved) => screen.object(moved),

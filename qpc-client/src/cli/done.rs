@@ -15,6 +15,8 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
             1 => "acknowledged 1 alarm".to_owned(),
             n => format!("acknowledged {n} alarms"),
         },
+        Command::Mute { to, removed: false } => format!("{} rings no bell any more", name(to)),
+        Command::Mute { to, removed: true } => format!("{} rings again", name(to)),
         Command::Accept { who } => format!("accepted {}: you can write to each other", name(who)),
         Command::Decline { who } => format!("declined {}; they are not told", name(who)),
         Command::Block { who } => format!("blocked {}; they are not told", name(who)),
@@ -66,6 +68,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::FileSend { .. }
         | Command::Files { .. }
         | Command::FileGet { .. }
+        | Command::FilePreview { .. }
         | Command::Flush
         | Command::CatchUp
         | Command::Unshown { .. }
@@ -75,6 +78,7 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::Lifetime { .. }
         | Command::Schedule { .. }
         | Command::Scheduled
+        | Command::HistoryAfter { .. }
         | Command::Contacts
         | Command::SafetyNumber { .. }
         | Command::ChangedKeys { .. }

@@ -41,7 +41,7 @@ pub(super) fn manual() -> std::io::Result<Vec<u8>> {
 }
 
 /// What the environment can say.
-const ENVIRONMENT: [(&str, &str); 9] = [
+const ENVIRONMENT: [(&str, &str); 11] = [
     ("QPC_SERVER", "as --server"),
     ("QPC_HOME", "as --home"),
     ("QPC_AUTH_TOKEN", "as --auth-token"),
@@ -49,6 +49,8 @@ const ENVIRONMENT: [(&str, &str); 9] = [
     ("QPC_PASSWORD_FILE", "as --password-file"),
     ("QPC_PASSPHRASE_FILE", "as --passphrase-file"),
     ("QPC_GROUP_SUITE", "as --suite of group create"),
+    ("QPC_CHAT_LINES", "set to anything but 0: as --lines of chat"),
+    ("QPC_NOTIFY", "set to anything but 0: a full-screen chat tells the desktop by whom something came (OSC 9)"),
     ("QPC_LOG", "what to log on standard error, such as qpc_client=debug; nothing unless set"),
     ("NO_COLOR", "set and not empty: no colours"),
 ];

@@ -7,6 +7,8 @@ mod message;
 mod qr;
 mod verification;
 
+pub(super) use self::message::{emoji, named};
+
 use qpc_client::api::{
     Alarm, Contact, Conversation, ConversationKind, Device, Event, File, GroupLink, Lifetime, Member, Moved,
     OutboxState, Outcome, Scheduled, Status, Waiting, Whoami, shown_size, span,
@@ -98,6 +100,7 @@ impl Render {
             Outcome::Moved(moved) => self.moved(moved),
             Outcome::Readers { readers } => self.readers(readers),
             Outcome::Told(told) => self.told(*told),
+            Outcome::Preview { .. } => Vec::new(),
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }
@@ -289,7 +292,8 @@ impl Render {
                 (None, _) => "",
             };
             let mark = Self::mark(conversation.standing.as_ref());
-            let title = format!("{}{mark}{suite}{picture}{moved}", self.title(conversation));
+            let muted = if conversation.muted { " (muted)" } else { "" };
+            let title = format!("{}{mark}{suite}{picture}{moved}{muted}", self.title(conversation));
             table.row([number.to_string(), title, unread, last, members]);
         }
         self.headed(table)

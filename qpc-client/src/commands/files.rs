@@ -18,9 +18,9 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{talk, target, usage};
+use super::{refer, talk, target, usage};
 use crate::{
-    api::{CommandError, Direction, Outcome, Place, Saved},
+    api::{CommandError, Direction, Outcome, Picture, Place, Saved},
     blob::{Checker, FORMAT, Opener},
     core::{Core, Line, internal},
     files::{self, Files, SaveError, SpoolError, Spooled},
@@ -118,6 +118,17 @@ fn opener(file: &Attachment) -> Result<Opener, CommandError> {
     opener.ok_or_else(|| {
         denied("it can't be opened: what was said of it is wrong, or of a later version of this program")
     })
+}
+
+/// The small picture that came with a file.
+pub(super) async fn preview(core: &Arc<Core>, to: String, message: String) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    let preview = core.store.run(move |tx| {
+        let of = target::existing(tx, &me, &to)?;
+        let message = refer::find(tx, &of, &message)?;
+        Ok::<_, CommandError>(attachment::preview(tx, of.local, refer::id(&message)?)?)
+    });
+    Ok(Outcome::Preview { preview: Picture(preview.await?) })
 }
 
 /// The last files of a conversation.

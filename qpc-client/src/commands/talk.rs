@@ -24,7 +24,7 @@ use crate::{
     store::{
         contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
-        lifetime, message, outbox, picture, receipt,
+        lifetime, message, muted, outbox, picture, receipt,
     },
     trust::{self, Me},
     words::describe,
@@ -218,6 +218,18 @@ pub(super) async fn mark_shown(core: &Arc<Core>, to: Option<String>, local: i64)
     Ok(done())
 }
 
+/// Has a conversation ring no bell, or ring again.
+pub(super) async fn mute(core: &Arc<Core>, to: String, muted: bool) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    core.store
+        .run(move |tx| {
+            let of = target::existing(tx, &me, &to)?;
+            Ok::<_, CommandError>(muted::set(tx, of.local, muted)?)
+        })
+        .await?;
+    Ok(done())
+}
+
 /// The last messages of a conversation, or the last of those before one.
 pub(super) async fn history(
     core: &Arc<Core>,
@@ -229,6 +241,21 @@ pub(super) async fn history(
     let messages = core.store.run(move |tx| {
         let of = target::existing(tx, &me, &to)?;
         Ok::<_, CommandError>(message::last(tx, of.local, limit.min(PAGE_MAX), before)?)
+    });
+    Ok(Outcome::Messages { messages: messages.await? })
+}
+
+/// The first messages of a conversation after one.
+pub(super) async fn history_after(
+    core: &Arc<Core>,
+    to: String,
+    after: i64,
+    limit: u32,
+) -> Result<Outcome, CommandError> {
+    let me = core.me.clone();
+    let messages = core.store.run(move |tx| {
+        let of = target::existing(tx, &me, &to)?;
+        Ok::<_, CommandError>(message::after(tx, of.local, after, limit.min(PAGE_MAX))?)
     });
     Ok(Outcome::Messages { messages: messages.await? })
 }
@@ -296,6 +323,7 @@ fn shown(
         unread: message::unread(tx, conversation.local)?,
         last: message::last(tx, conversation.local, 1, None)?.pop(),
         request: conversation.request,
+        muted: conversation.muted,
         continues: continues.map(|own| own.continued.conversation.to_string()),
         continued_in,
         active,

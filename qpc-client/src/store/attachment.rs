@@ -79,6 +79,13 @@ pub(crate) fn told(tx: &Transaction<'_>, conversation: Local, id: &[u8]) -> Resu
     }))
 }
 
+/// The small picture that came with a file; empty where none did.
+pub(crate) fn preview(tx: &Transaction<'_>, conversation: Local, id: MessageId) -> Result<Vec<u8>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT preview FROM attachment WHERE conversation = ?1 AND id = ?2")?;
+    let mut rows = select.query((conversation, id.as_bytes()))?;
+    Ok(rows.next()?.map(|row| row.get("preview")).transpose()?.unwrap_or_default())
+}
+
 /// The files of messages whose id, without dashes, begins so; a few where there are several.
 pub(crate) fn beginning(tx: &Transaction<'_>, digits: &str) -> Result<Vec<Attachment>, StoreError> {
     let mut select = tx.prepare_cached(

@@ -101,6 +101,8 @@ pub(crate) struct Conversation {
     pub(crate) waiting: Option<String>,
     pub(crate) request: bool,
     pub(crate) trusted: Trusted,
+    /// Does it ring no bell?
+    pub(crate) muted: bool,
 }
 
 impl Conversation {
@@ -427,5 +429,6 @@ fn read(row: &Row<'_>) -> Result<Conversation, StoreError> {
             2 => Trusted::OnceKeyAccepted,
             _ => Trusted::Never,
         },
+        muted: row.get("muted")?,
     })
 }

@@ -264,6 +264,16 @@ pub(crate) fn last(
     Ok(messages)
 }
 
+/// The first messages of a conversation after one, oldest first.
+pub(crate) fn after(
+    tx: &Transaction<'_>,
+    conversation: Local,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<api::Message>, StoreError> {
+    collect(tx, "WHERE m.conversation = ?1 AND m.local > ?3 ORDER BY m.local LIMIT ?2", (conversation, limit, after))
+}
+
 /// How many of a conversation nobody has been shown.
 pub(crate) fn unread(tx: &Transaction<'_>, conversation: Local) -> Result<u64, StoreError> {
     let mut select = tx.prepare_cached("SELECT count(*) AS n FROM message WHERE shown = 0 AND conversation = ?1")?;

@@ -8,6 +8,7 @@ mod scheduled;
 mod search;
 mod tables;
 mod ephemeral;
+mod muted;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
 
@@ -364,6 +365,7 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(lifetime::LIFETIME),
         M::up(scheduled::SCHEDULED),
         M::up(ephemeral::RECEIPTS),
+        M::up(muted::MUTED),
     ])
 }
 

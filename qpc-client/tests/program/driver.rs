@@ -137,6 +137,12 @@ impl State {
                 let skip = of.len().saturating_sub((limit as usize).min(1_000));
                 Outcome::Messages { messages: of.into_iter().skip(skip).collect() }
             }
+            Command::HistoryAfter { to, after, limit } => {
+                let mut of = self.of(&to);
+                of.retain(|message| message.local > after);
+                of.truncate(limit as usize);
+                Outcome::Messages { messages: of }
+            }
             other => {
                 self.done.push(other);
                 Outcome::Done { note: None }
@@ -159,6 +165,7 @@ impl State {
             post_quantum: false,
             picture: false,
             lifetime_s: 0,
+            muted: false,
             continues: None,
             continued_in: None,
         }
@@ -216,6 +223,8 @@ pub(crate) fn program(home: &Path, arguments: &[&str]) -> Process {
         program.env_remove(name);
     }
     program.env("QPC_HOME", home).env("TZ", "UTC").env("NO_COLOR", "1").env("TERM", "xterm").args(arguments);
+    // What a full screen shows is looked at by tests of its own.
+    program.env("QPC_CHAT_LINES", "1");
     program
 }
 

@@ -11,10 +11,13 @@ use std::{
 
 use ptyprocess::{PtyProcess, WaitStatus};
 
+use crate::emulator::Emulator;
+
 /// Longest wait for anything to be seen.
 const SOON: Duration = Duration::from_secs(30);
 /// Wide enough that nothing wraps.
-const COLUMNS: u16 = 200;
+pub(crate) const COLUMNS: u16 = 200;
+pub(crate) const ROWS: u16 = 50;
 
 /// The lines of a pipe, as they come; a line that does not come soon fails the test.
 pub(crate) fn lines(pipe: impl Read + Send + 'static) -> impl Iterator<Item = String> {
@@ -57,7 +60,7 @@ impl Terminal {
     pub(crate) fn open(mut command: Command) -> Self {
         command.stdin(Stdio::inherit());
         let mut process = PtyProcess::spawn(command).unwrap();
-        process.set_window_size(COLUMNS, 50).unwrap();
+        process.set_window_size(COLUMNS, ROWS).unwrap();
         let (keys, mut output) = (process.get_raw_handle().unwrap(), process.get_raw_handle().unwrap());
         process.set_terminate_delay(Duration::from_millis(10));
         let screen = Arc::new(Screen::default());
@@ -91,6 +94,21 @@ impl Terminal {
             let after = state.text.split_off(at + what.len());
             Some(std::mem::replace(&mut state.text, after))
         })
+    }
+
+    /// Waits until the screen, as this emulator has it, shows a text; what was written is fed to it.
+    pub(crate) fn shows(&self, screen: &mut Emulator, what: &str) {
+        self.until(&format!("a screen with {what:?}"), |state| {
+            screen.feed(&std::mem::take(&mut state.text));
+            if screen.text().contains(what) {
+                return Some(Vec::new());
+            }
+            // For whoever reads of a failure.
+            if state.ended {
+                state.text = screen.text().into_bytes();
+            }
+            None
+        });
     }
 
     /// Waits for the program's end, which is good, and gives what it still wrote.

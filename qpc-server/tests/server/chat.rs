@@ -255,6 +255,14 @@ fn a_thousand_messages_come_in_order_once() {
     };
     let newest = page(None);
     let older = page(newest.first().map(|oldest| oldest.local));
+    // And onwards from one.
+    let after = newest.first().map_or(0, |oldest| oldest.local);
+    let onwards = match bob.do_it(Command::HistoryAfter { to: "alice".into(), after, limit: 10 }) {
+        Outcome::Messages { messages } => messages,
+        other => panic!("{other:?}"),
+    };
+    let expected: Vec<_> = newest.iter().skip(1).take(10).map(|message| message.local).collect();
+    assert_eq!(onwards.iter().map(|message| message.local).collect::<Vec<_>>(), expected);
     for messages in [newest, older] {
         assert_eq!(messages.iter().map(|message| &message.body).collect::<Vec<_>>(), texts.iter().collect::<Vec<_>>());
     }

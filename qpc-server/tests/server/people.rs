@@ -94,7 +94,7 @@ impl Town {
     /// The client's program, in an environment that decides nothing.
     pub(crate) fn client(&self, home: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(client());
-        command.env_clear().env("TZ", "UTC").env("NO_COLOR", "1").env("TERM", "xterm");
+        command.env_clear().env("TZ", "UTC").env("NO_COLOR", "1").env("TERM", "xterm").env("QPC_CHAT_LINES", "1");
         command.env("QPC_HOME", self.path(home)).env("TMPDIR", self.dir.path()).stdin(Stdio::null()).args(arguments);
         command
     }

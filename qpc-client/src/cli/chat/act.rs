@@ -120,6 +120,7 @@ impl Room<'_> {
                 }
                 None => self.say(console, "/open a conversation first")?,
             },
+            Typed::Mute { removed } => self.mute(console, removed).await?,
             Typed::Contacts => self.answer(console, Command::Contacts).await?,
             Typed::Status => self.answer(console, Command::Status).await?,
             Typed::Wrong(why) => self.say(console, &why)?,
@@ -139,6 +140,17 @@ impl Room<'_> {
             }
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Something is to be done to a message of the conversation that is open.
+    ///
+    /// # Errors
+    /// As [`Room::typed`].
+    pub(super) async fn typed_deed(&mut self, console: &Console, message: String, deed: Deed) -> Result<(), Failure> {
+        match self.deed(console, message, deed).await {
+            Err(failure) if !failure.is_silent() => self.tell(console, failure),
+            done => done,
         }
     }
 
@@ -185,6 +197,16 @@ impl Room<'_> {
             }
             _ => self.say(console, "nothing is pinned here"),
         }
+    }
+
+    /// Has the conversation that is open ring no bell, or ring again.
+    async fn mute(&mut self, console: &Console, removed: bool) -> Result<(), Failure> {
+        let Some(place) = &self.place else { return self.say(console, "/open a conversation first") };
+        let (to, shown) = (place.to.clone(), place.shown.clone());
+        self.seat.execute(Command::Mute { to, removed }).await?;
+        self.refresh().await?;
+        let what = if removed { "rings again" } else { "rings no bell any more; /unmute takes that back" };
+        self.say(console, &format!("{shown} {what}"))
     }
 
     /// Asks about the group that is open.
@@ -240,7 +262,7 @@ impl Room<'_> {
         if self.screen.json {
             return Ok(self.screen.object(&number)?);
         }
-        let page = self.render.safety_page(&number, self.screen.columns());
+        let page = self.render.safety_page(&number, console.columns(self.screen));
         page.iter().try_for_each(|line| console.print(line))
     }
 

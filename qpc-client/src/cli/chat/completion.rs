@@ -14,7 +14,8 @@ pub(super) struct Completion {
 }
 
 impl Completion {
-    fn candidates(&self, typed: &str) -> Vec<String> {
+    /// What a line up to the cursor may become.
+    pub(super) fn candidates(&self, typed: &str) -> Vec<String> {
         let commands = COMMANDS.iter().map(|(usage, _)| usage.split_once(' ').map_or(*usage, |(word, _)| word));
         match typed.split_once(' ') {
             None if typed.starts_with('/') => {

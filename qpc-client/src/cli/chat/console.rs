@@ -1,9 +1,11 @@
-//! Where a chat's lines come from and go to: a terminal with line editing, or plain streams.
+//! Where a chat's lines come from and go to: a terminal with line editing, plain streams, or a full screen, which reads for
+//! itself and shows what was printed where it has room.
 //!
 //! On a terminal, what is printed appears above the line being typed, which stays as it is. Printing
 //! never waits for the terminal: a stopped one (Ctrl-S) loses lines, and is told how many.
 
 use std::{
+    collections::VecDeque,
     io::{self, Write},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -20,6 +22,8 @@ use crate::cli::{failure::Failure, input, screen::Screen};
 
 /// Text that waits for a terminal, in bytes.
 const UNPRINTED_MAX: usize = 1024 * 1024;
+/// Lines that are kept for a full screen.
+const KEPT_MAX: usize = 1000;
 
 /// What was typed.
 #[derive(Debug)]
@@ -38,13 +42,59 @@ pub(super) enum Console {
     Terminal(Terminal),
     /// A line in, a line out.
     Plain(Screen, mpsc::Receiver<Result<String, input::LineError>>),
+    /// Nothing is read here, and what is printed is kept for whoever shows it.
+    Kept(Mutex<Kept>),
+}
+
+/// What was printed and not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Lines, the oldest first; the oldest go where there are too many.
+    pub(super) lines: VecDeque<String>,
+    /// Was one of them to be noticed?
+    pub(super) rang: bool,
+    /// Columns that there are for them.
+    pub(super) columns: usize,
 }
 
 impl Console {
     /// The terminal if there is one that can edit lines.
     pub(super) fn open(screen: &Screen) -> Self {
-        let terminal = if screen.interactive { Terminal::open().ok() } else { None };
+        let edits = screen.interactive && !super::is_dumb(std::env::var_os("TERM").as_deref());
+        let terminal = if edits { Terminal::open().ok() } else { None };
         terminal.map_or_else(|| Self::Plain(screen.clone(), input::stdin()), Self::Terminal)
+    }
+
+    /// One that keeps what is printed.
+    pub(super) fn kept() -> Self {
+        Self::Kept(Mutex::default())
+    }
+
+    /// What was printed since this was asked last; nothing of a console that prints.
+    pub(super) fn take(&self) -> Kept {
+        match self {
+            Self::Kept(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let columns = kept.columns;
+                std::mem::replace(&mut *kept, Kept { columns, ..Kept::default() })
+            }
+            Self::Terminal(_) | Self::Plain(..) => Kept::default(),
+        }
+    }
+
+    /// What is printed will have so many columns.
+    pub(super) fn set_columns(&self, columns: usize) {
+        if let Self::Kept(kept) = self {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).columns = columns;
+        }
+    }
+
+    /// How many columns what is printed has, where it is for people.
+    pub(super) fn columns(&self, screen: &Screen) -> Option<usize> {
+        match self {
+            Self::Kept(kept) => Some(kept.lock().unwrap_or_else(PoisonError::into_inner).columns),
+            Self::Terminal(_) | Self::Plain(..) => screen.columns(),
+        }
     }
 
     /// Is there somebody to ring a bell for?
@@ -73,6 +123,7 @@ impl Console {
                 Some(Err(error)) => Input::Failed(error.to_string()),
                 None => Input::End,
             },
+            Self::Kept(_) => std::future::pending().await,
         }
     }
 
@@ -84,6 +135,15 @@ impl Console {
         match self {
             Self::Terminal(terminal) => terminal.unprinted.push(line),
             Self::Plain(screen, _) => screen.data(line)?,
+            Self::Kept(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                for line in line.split('\n') {
+                    if kept.lines.len() >= KEPT_MAX {
+                        kept.lines.pop_front();
+                    }
+                    kept.lines.push_back(line.to_owned());
+                }
+            }
         }
         Ok(())
     }
@@ -93,6 +153,9 @@ impl Console {
     /// # Errors
     /// A [`Failure`] where nobody can read it.
     pub(super) fn ring(&self, line: &str) -> Result<(), Failure> {
+        if let Self::Kept(kept) = self {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).rang = true;
+        }
         self.print(&if self.is_terminal() { format!("\u{7}{line}") } else { line.to_owned() })
     }
 }

@@ -26,7 +26,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn of(conversation: &Conversation, render: &Render) -> Self {
+    /// Of a conversation of the list.
+    pub(super) fn of(conversation: &Conversation, render: &Render) -> Self {
         let id = &conversation.conversation;
         // To a person whose conversation has ended one writes in another.
         let anew = conversation.kind == ConversationKind::Direct && !conversation.active;
@@ -114,6 +115,7 @@ mod tests {
             post_quantum: false,
             picture: false,
             lifetime_s: 0,
+            muted: false,
             continues: None,
             continued_in: None,
         }

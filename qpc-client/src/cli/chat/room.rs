@@ -51,6 +51,11 @@ impl Said {
         Self { text: what, stored: false, arrived: true, file: false }
     }
 
+    /// Has the server stored it?
+    pub(super) const fn is_stored(&self) -> bool {
+        self.stored
+    }
+
     pub(super) const fn file(name: String) -> Self {
         Self { text: name, stored: false, arrived: false, file: true }
     }
@@ -82,18 +87,7 @@ impl<'a> Room<'a> {
         console: &Console,
         to: Option<String>,
     ) -> Result<Self, Failure> {
-        let render = Render::new(screen, &seat.address().await);
-        let mut room = Self {
-            seat,
-            screen,
-            render,
-            list: Vec::new(),
-            place: None,
-            typed: HashMap::new(),
-            fetching: Fetching::default(),
-            told: None,
-            online: true,
-        };
+        let mut room = Self::empty(seat, screen).await;
         match to {
             None => room.show_list(console).await?,
             Some(to) => {
@@ -110,6 +104,22 @@ impl<'a> Room<'a> {
         Ok(room)
     }
 
+    /// One in which nothing is open and nothing was looked at.
+    pub(super) async fn empty(seat: &'a mut Seat, screen: &'a Screen) -> Self {
+        let render = Render::new(screen, &seat.address().await);
+        Self {
+            seat,
+            screen,
+            render,
+            list: Vec::new(),
+            place: None,
+            typed: HashMap::new(),
+            fetching: Fetching::default(),
+            told: None,
+            online: true,
+        }
+    }
+
     /// What stands before the line being typed.
     pub(super) fn prompt(&self) -> String {
         let Some(place) = &self.place else { return "> ".to_owned() };
@@ -117,13 +127,13 @@ impl<'a> Room<'a> {
     }
 
     /// How things stand with the key of the person whose conversation is open.
-    fn standing(&self) -> Option<&Standing> {
+    pub(super) fn standing(&self) -> Option<&Standing> {
         let open = self.place.as_ref()?.conversation.as_ref()?;
         self.list.iter().find(|conversation| conversation.conversation == *open)?.standing.as_ref()
     }
 
     /// Tells loudly whose key is another one: in the open conversation, or anywhere.
-    async fn warn(&mut self, console: &Console) -> Result<(), Failure> {
+    pub(super) async fn warn(&mut self, console: &Console) -> Result<(), Failure> {
         let mut alarms: Vec<String> = Vec::new();
         match (&self.place, self.standing()) {
             (Some(place), Some(standing)) => alarms.extend(self.render.key_alarm(&place.title, standing)),
@@ -243,7 +253,8 @@ impl<'a> Room<'a> {
         console.print(&self.note(&format!("now: {}", self.render.message_named(&message))))
     }
 
-    async fn shown(&mut self, local: i64) -> Result<(), Failure> {
+    /// Messages up to here were seen.
+    pub(super) async fn shown(&mut self, local: i64) -> Result<(), Failure> {
         let Some(place) = self.place.as_mut().filter(|place| place.through < local) else { return Ok(()) };
         place.through = local;
         self.seat.insist(Command::MarkShown { to: Some(place.to.clone()), local }).await?;
@@ -328,7 +339,9 @@ impl<'a> Room<'a> {
             return Ok(());
         }
         let elsewhere = format!("{}   (/open {})", self.render.message_anywhere(&message), self.open_as(&message));
-        console.ring(&self.note(&elsewhere))
+        let muted = self.list.iter().any(|one| one.muted && one.conversation == message.conversation);
+        let note = self.note(&elsewhere);
+        if muted { console.print(&note) } else { console.ring(&note) }
     }
 
     /// Notes news of a message, if it was typed here.
@@ -339,6 +352,11 @@ impl<'a> Room<'a> {
             self.typed.remove(id);
         }
         true
+    }
+
+    /// Notes that a message came back as one of the conversation, if it was typed here.
+    pub(super) fn news_arrived(&mut self, id: &str) {
+        self.news(id, |said| said.arrived = true);
     }
 
     /// What to type to open the conversation of a message.

@@ -54,6 +54,8 @@ pub(super) enum Typed {
     Lifetime(Option<u32>),
     /// `/pins`
     Pins,
+    /// `/mute` and `/unmute`
+    Mute { removed: bool },
     /// `/contacts`
     Contacts,
     /// `/status`
@@ -63,7 +65,7 @@ pub(super) enum Typed {
 }
 
 /// The commands: what is typed, and what it does.
-pub(super) const COMMANDS: [(&str, &str); 30] = [
+pub(super) const COMMANDS: [(&str, &str); 32] = [
     ("/open NAME", "talk to somebody or in a group; also the number in the list"),
     ("/list", "all conversations"),
     ("/history [N]", "the last N messages (20)"),
@@ -90,6 +92,8 @@ pub(super) const COMMANDS: [(&str, &str); 30] = [
     ("/lifetime [TIME]", "make messages disappear after 1h, 1d, 1w; off: they stay"),
     ("/file PATH [CAPTION]", "send a file; a path with spaces in \"quotes\""),
     ("/get ID [PATH]", "fetch a file, to here or to a path"),
+    ("/mute", "no bell of this conversation any more, in this home"),
+    ("/unmute", "a bell again"),
     ("/contacts", "all contacts and requests"),
     ("/status", "the connection, what waits to be sent, alarms"),
     ("/help", "this"),
@@ -156,6 +160,8 @@ pub(super) fn understand(line: &str) -> Typed {
         ("lifetime", None) => Typed::Lifetime(None),
         ("lifetime", Some(time)) => seconds(&time).map_or_else(Typed::Wrong, |time| Typed::Lifetime(Some(time))),
         ("pins", None) => Typed::Pins,
+        ("mute", None) => Typed::Mute { removed: false },
+        ("unmute", None) => Typed::Mute { removed: true },
         ("contacts", None) => Typed::Contacts,
         ("status", None) => Typed::Status,
         (name, _) => {

@@ -97,7 +97,8 @@ impl Render {
         format!("{time}{id} {said}{}", self.below(details))
     }
 
-    fn deleted(&self, message: &Message) -> String {
+    /// What is left of a message that was deleted.
+    pub(in crate::cli) fn deleted(&self, message: &Message) -> String {
         match &message.details.deleted_by {
             Some(who) if *who != message.sender => format!("(deleted by {})", self.name(who)),
             _ => "(deleted)".to_owned(),
@@ -121,14 +122,18 @@ impl Render {
     }
 
     fn quote(&self, quote: &Quote) -> String {
-        let said = match (&quote.sender, &quote.body) {
+        format!("{}\n{INDENT}", self.paint.dim(&format!("> {}", self.quoted(quote))))
+    }
+
+    /// The beginning of what a message answers, on one line.
+    pub(in crate::cli) fn quoted(&self, quote: &Quote) -> String {
+        match (&quote.sender, &quote.body) {
             (Some(sender), Some(body)) => {
                 let sender = if quote.own { "you".to_owned() } else { self.name(sender) };
                 cut(&format!("{sender}: {}", terminal::line(body)), QUOTE_WIDTH)
             }
             _ => "(a message that is not here)".to_owned(),
-        };
-        format!("{}\n{INDENT}", self.paint.dim(&format!("> {said}")))
+        }
     }
 
     /// Answers of a poll, and reactions.
@@ -148,7 +153,8 @@ impl Render {
         lines.iter().map(|line| format!("\n{INDENT}{}", self.paint.dim(line))).collect()
     }
 
-    fn poll(&self, poll: &Poll) -> Vec<String> {
+    /// The answers of a poll, and how it stands.
+    pub(in crate::cli) fn poll(&self, poll: &Poll) -> Vec<String> {
         let mut lines: Vec<String> = (1_usize..)
             .zip(&poll.options)
             .map(|(number, option)| {
@@ -172,12 +178,12 @@ impl Render {
 }
 
 /// The end of an id, as people name a message.
-fn named(id: &str) -> String {
+pub(in crate::cli) fn named(id: &str) -> String {
     format!("#{}", id.chars().skip(id.len().saturating_sub(ID_DIGITS)).collect::<String>())
 }
 
 /// An emoji, whatever its sender calls one.
-fn emoji(sent: &str) -> String {
+pub(in crate::cli) fn emoji(sent: &str) -> String {
     let safe = terminal::line(sent);
     if safe.width() == 0 { "?".to_owned() } else { cut(&safe, EMOJI_WIDTH) }
 }

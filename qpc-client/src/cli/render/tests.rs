@@ -160,6 +160,7 @@ fn the_list_of_conversations() {
         continued_in: (title == "moved").then(|| "0198@b.example".to_owned()),
         request,
         active,
+        muted: false,
     };
     let (direct, group) = (ConversationKind::Direct, ConversationKind::Group);
     let bob = message("bob@localhost", "bob@localhost", "a long message that goes on\nand on and on");
