@@ -4,8 +4,8 @@
 mod contact;
 mod conversation;
 mod details;
-mod ephemeral;
 mod device;
+mod ephemeral;
 mod error;
 mod event;
 mod file;
@@ -25,8 +25,8 @@ pub use self::{
     contact::Contact,
     conversation::{Conversation, ConversationKind},
     details::{Details, Mention, Poll, PollOption, Quote, Reaction},
-    ephemeral::{Ephemeral, Reader, Tell, Told},
     device::Device,
+    ephemeral::{Ephemeral, Reader, Tell, Told},
     error::CommandError,
     event::{Event, OutboxState},
     file::{Attached, Direction, File, FileState, Place, Saved, Transfer, shown_size},
@@ -555,6 +555,4 @@ pub enum Outcome {
         /// In order of enrolment.
         devices: Vec<Device>,
     },
-}
-
 }

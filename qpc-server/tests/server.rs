@@ -44,10 +44,10 @@ mod doctor;
 mod door;
 #[path = "server/edge.rs"]
 mod edge;
-#[path = "server/ephemerals.rs"]
-mod ephemerals;
 #[path = "../../qpc-client/tests/program/emulator.rs"]
 mod emulator;
+#[path = "server/ephemerals.rs"]
+mod ephemerals;
 #[path = "server/false_follower.rs"]
 mod false_follower;
 #[path = "server/false_hub.rs"]

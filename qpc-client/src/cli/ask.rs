@@ -4,7 +4,8 @@ use qpc_client::api::{Command, Ephemeral, GroupSuite, LinkText, Outcome, Role};
 
 use super::{
     args::{
-        AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, LaterVerb, Of, PasswordVerb, RoleWord, SuiteWord, Verb,
+        AccountVerb, AlarmsVerb, ContactsVerb, DevicesVerb, GroupVerb, LaterVerb, Of, PasswordVerb, RoleWord,
+        SuiteWord, Verb,
     },
     done,
     failure::Failure,

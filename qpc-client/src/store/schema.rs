@@ -3,12 +3,12 @@
 
 mod answered;
 mod changes;
+mod ephemeral;
 mod lifetime;
+mod muted;
 mod scheduled;
 mod search;
 mod tables;
-mod ephemeral;
-mod muted;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
 
