@@ -157,7 +157,7 @@ impl State {
             title: title.to_owned(),
             kind: if title.contains('@') { ConversationKind::Direct } else { ConversationKind::Group },
             members: vec![ALICE.to_owned(), BOB.to_owned()],
-            unread: 0,
+            unread: self.of(title).iter().filter(|m| m.local > self.shown && !m.own).count() as u64,
             last: self.of(title).pop(),
             standing: None,
             request: false,

@@ -61,6 +61,29 @@ fn a_terminal_has_the_whole_screen_and_is_given_back() {
 }
 
 #[test]
+fn much_that_is_unread_is_read_from_its_beginning() {
+    let home = Home::taken();
+    let mut state = State::default();
+    for number in 1..=200 {
+        state.message(BOB, BOB, &format!("number {number}."));
+    }
+    state.shown = 50;
+    let driver = Driver::start(&home, state);
+    let mut chat = chat(&home, &["chat", "bob"]);
+    let mut screen = Emulator::new();
+    chat.shows(&mut screen, "number 51.");
+    let rows: Vec<String> = screen.text().lines().map(str::to_owned).collect();
+    assert!(rows[1].contains("─ new ─") && rows[2].contains("number 51."), "{rows:?}");
+    // Its end is not seen yet.
+    assert_eq!(driver.change(|state| state.shown), 50);
+    chat.types("\u{1b}[F");
+    chat.shows(&mut screen, "number 200.");
+    driver.until("reading", |state| (state.shown == 200).then_some(()));
+    chat.types("\u{4}");
+    chat.ends();
+}
+
+#[test]
 fn what_is_pasted_is_not_sent_line_by_line() {
     let home = Home::taken();
     let driver = Driver::start(&home, said(&["hello"]));

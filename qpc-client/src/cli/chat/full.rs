@@ -74,7 +74,9 @@ pub(super) async fn chat(seat: &mut Seat, screen: &Screen, to: Option<String>) -
         depth: Depth::of(screen.paint.0),
         me: room.seat.address().await,
     };
-    let mut view = View::new(look, (0, 0));
+    // What is opened is laid out before it is drawn; a terminal that knows no size is taken for one of the usual one.
+    let mut view = View::new(look, crossterm::terminal::size().unwrap_or((80, 24)));
+    console.set_columns(usize::from(view.areas().messages.width));
     view.listed(&room.list);
     match opened {
         Some(place) => {

@@ -20,6 +20,8 @@ use crate::cli::{
 const ASKED_MAX: usize = 32;
 /// Conversations in which something that is half written is kept.
 const DRAFTS_MAX: usize = 100;
+/// Notes at once of which the last is enough.
+const NOTES_MAX: usize = 2;
 /// Lines of a page over the messages.
 pub(super) const PAGE_LINES_MAX: usize = 1_000;
 
@@ -365,6 +367,11 @@ impl View {
             self.ring = Some(String::new());
         }
         let mut lines = kept.lines;
+        // Short notes that come one after the other are told by the last of them.
+        let notes = lines.len() <= NOTES_MAX && lines.iter().all(|line| line.starts_with("-- "));
+        if notes && !kept.rang && lines.len() > 1 {
+            lines.drain(..lines.len().saturating_sub(1));
+        }
         for line in &mut lines {
             // It is clean; once more costs nothing, and nothing else may come through.
             *line = terminal::line(line.strip_prefix("-- ").unwrap_or(line)).into_owned();

@@ -273,6 +273,16 @@ fn a_message_elsewhere_rings_and_one_here_does_not_unless_it_calls() {
     }
 }
 
+#[test]
+fn the_cursor_stays_on_the_screen_where_a_row_is_full() {
+    for length in 50..140 {
+        let mut view = chat(few(), (60, 15));
+        types(&mut view, &"x".repeat(length));
+        let (terminal, cursor) = drawn(&mut view);
+        assert!(terminal.backend().buffer().area.contains(cursor.unwrap()), "{length}: {cursor:?}");
+    }
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let code = prop_oneof![
         4 => any::<char>().prop_map(KeyCode::Char),

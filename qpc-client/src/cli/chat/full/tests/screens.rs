@@ -176,6 +176,8 @@ fn a_long_answer_of_a_command_is_a_page_and_a_word_is_none() {
     };
     view.printed(kept(&["-- accepted carol"]));
     assert_eq!(rows(&mut view)[13], "● online  accepted carol");
+    view.printed(kept(&["-- a.jpg is on its way", "-- a.jpg is there"]));
+    assert_eq!(rows(&mut view)[13], "● online  a.jpg is there");
     view.printed(kept(&["WHO  ROLE", "bob  owner"]));
     let shown = rows(&mut view);
     assert_eq!(shown[1..4], ["(Esc closes)", "WHO  ROLE", "bob  owner"]);
