@@ -169,6 +169,7 @@ impl Full<'_, '_> {
     /// Takes a key and those that came with it.
     async fn key(&mut self, key: Option<io::Result<crossterm::event::Event>>) -> Result<(), Failure> {
         let gone = || Failure::data("the terminal can't be read any more");
+        let before = self.view.input.text().to_owned();
         keys::take(&mut self.view, key.ok_or_else(gone)??);
         for _ in 0..BATCH_MAX {
             // Not polled with a waker that wakes nobody: the stream keeps the first that it gets.
@@ -176,6 +177,9 @@ impl Full<'_, '_> {
                 Ok(key) => keys::take(&mut self.view, key.ok_or_else(gone)??),
                 Err(_) => break,
             }
+        }
+        if self.view.input.text() != before {
+            self.view.writes_itself();
         }
         Ok(())
     }
@@ -300,6 +304,10 @@ impl Full<'_, '_> {
             }
             Event::Changed(message) => self.view.changed(&message),
             Event::Transfer(transfer) => self.view.transfer(&transfer),
+            Event::Disappeared { conversation, id } => self.view.disappeared(&conversation, &id),
+            Event::Typing { conversation, address, typing, .. } => self.view.writes(conversation, address, typing),
+            Event::Receipt { conversation, .. } => self.view.received(&conversation),
+            Event::Presence { .. } => {}
             Event::Outbox { id, state, reason } => {
                 self.view.delivered(&id, state);
                 let over = matches!(state, OutboxState::Sent | OutboxState::Refused);

@@ -297,6 +297,7 @@ fn status(view: &View, areas: &Areas, buffer: &mut Buffer) {
         (_, Focus::List, _) => ("Enter opens, type to find, Esc".to_owned(), theme.dim()),
         (Some(said), ..) => (said.text.clone(), if said.loud { theme.loud() } else { theme.fresh() }),
         _ if view.busy => ("working …".to_owned(), theme.dim()),
+        _ if view.writing().is_some() => (view.writing().unwrap_or_default(), theme.dim()),
         _ if came > 0 => (format!("↓ {came} new below: End"), theme.fresh()),
         _ if view.open.as_ref().is_some_and(|open| !open.window.follows()) => {
             ("↓ older messages: End goes to the last".to_owned(), theme.dim())

@@ -36,6 +36,10 @@ pub(super) enum Delivery {
     Queued,
     /// The server that orders the conversation has it.
     Sent,
+    /// It has come to some of the others.
+    Delivered,
+    /// So many of them have read it.
+    Read(u64),
     /// It will never be sent.
     Refused,
 }
@@ -43,7 +47,12 @@ pub(super) enum Delivery {
 impl Delivery {
     /// As the store has it.
     pub(super) const fn of(message: &Message) -> Self {
-        if message.seq == 0 { Self::Waiting } else { Self::Sent }
+        match message.details.read_by {
+            _ if message.seq == 0 => Self::Waiting,
+            0 if message.details.delivered_to > 0 => Self::Delivered,
+            0 => Self::Sent,
+            readers => Self::Read(readers),
+        }
     }
 
     fn piece(self, look: &Look) -> Piece {
@@ -51,6 +60,9 @@ impl Delivery {
             Self::Waiting => Piece::new(" …", look.theme.dim()),
             Self::Queued => Piece::new(" ·", look.theme.dim()),
             Self::Sent => Piece::new(" ✓", look.theme.good()),
+            Self::Delivered => Piece::new(" ✓✓", look.theme.good()),
+            Self::Read(1) => Piece::new(" ✓✓ read", look.theme.good()),
+            Self::Read(readers) => Piece::new(format!(" ✓✓ read by {readers}"), look.theme.good()),
             Self::Refused => Piece::new(" ✗ not sent", look.theme.loud()),
         }
     }
@@ -102,6 +114,9 @@ pub(super) fn lay(message: &Message, around: Around<'_>, look: &Look, width: usi
             pieces.push(Piece::new(mark, look.theme.dim()));
         }
     }
+    if let Some(when) = &details.disappears {
+        pieces.push(Piece::new(format!(" (until {})", look.clock.local(when)), look.theme.dim()));
+    }
     if message.own {
         pieces.push(around.delivery.piece(look));
     }
@@ -124,6 +139,10 @@ fn words(message: &Message, look: &Look, pieces: &mut Vec<Piece>) {
     match message.kind.as_str() {
         "deleted" => {
             pieces.push(Piece::new(look.render.deleted(message), look.theme.dim()));
+            return;
+        }
+        "lifetime" => {
+            pieces.push(Piece::new(terminal::body(&message.body, "").into_owned(), look.theme.dim()));
             return;
         }
         "edit" if details.edits.is_some() => {

@@ -2,7 +2,7 @@
 //!
 //! Commands are those of every chat: what they print is kept and shown where there is room.
 
-use qpc_client::api::{Command, Conversation, Message, Outcome};
+use qpc_client::api::{Command, Conversation, Ephemeral, Message, Outcome};
 
 use super::{
     state::{Asked, Open, View},
@@ -74,6 +74,11 @@ pub(super) async fn perform(room: &mut Room<'_>, console: &Console, asked: Asked
             Some(to) => Ok(Done::Window(Box::new(window(room, &to, unread).await?))),
             None => Ok(Done::Nothing),
         },
+        Asked::Typing { to, typing } => {
+            // It is of no use where it can't be said.
+            room.seat.execute(Command::Ephemeral(Ephemeral::Typing { to, typing })).await.ok();
+            Ok(Done::Nothing)
+        }
         Asked::Seen(local) => {
             room.shown(local).await?;
             Ok(Done::Nothing)

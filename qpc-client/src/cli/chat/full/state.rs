@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits or draws. What takes the library is put into a queue, which whoever drives this works off.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use qpc_client::api::{Conversation, Message, OutboxState, Transfer};
 
@@ -18,6 +18,8 @@ use crate::cli::{
 
 /// Things to do that wait, at most: what keys ask for beyond is not taken.
 const ASKED_MAX: usize = 32;
+/// People who are known to be writing, in all conversations.
+const WRITING_MAX: usize = 64;
 /// Conversations in which something that is half written is kept.
 const DRAFTS_MAX: usize = 100;
 /// Notes at once of which the last is enough.
@@ -44,6 +46,8 @@ pub(super) enum Asked {
     Reload { unread: bool },
     /// Everything up to here was seen.
     Seen(i64),
+    /// The person is writing, or no more.
+    Typing { to: String, typing: bool },
     /// A file is fetched.
     Get(String),
     /// The small picture of a file is shown, or not any more.
@@ -140,6 +144,8 @@ pub(super) struct View {
     pub(super) busy: bool,
     /// A bell is to be rung, and for whom.
     pub(super) ring: Option<String>,
+    /// Who is writing, and in which conversation.
+    writing: BTreeSet<(String, String)>,
     asked: VecDeque<Asked>,
     drafts: BTreeMap<String, String>,
 }
@@ -163,6 +169,7 @@ impl View {
             mouse: true,
             busy: false,
             ring: None,
+            writing: BTreeSet::new(),
             asked: VecDeque::new(),
             drafts: BTreeMap::new(),
         }
@@ -329,6 +336,57 @@ impl View {
     pub(super) fn changed(&mut self, message: &Message) {
         if let Some(open) = self.open.as_mut().filter(|open| open.has(message)) {
             open.window.replace(message);
+        }
+    }
+
+    /// A message has disappeared.
+    pub(super) fn disappeared(&mut self, conversation: &str, id: &str) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.place.conversation.as_deref() == Some(conversation)) {
+            open.window.remove(id);
+        }
+        self.ask(Asked::Refresh);
+    }
+
+    /// Somebody is writing, or no more. Of more than a few it is not known by whom.
+    pub(super) fn writes(&mut self, conversation: String, address: String, typing: bool) {
+        let who = (conversation, address);
+        if !typing {
+            self.writing.remove(&who);
+        } else if self.writing.len() < WRITING_MAX {
+            self.writing.insert(who);
+        }
+    }
+
+    /// Who is writing in the conversation that is open, in words.
+    pub(super) fn writing(&self) -> Option<String> {
+        let open = self.open.as_ref()?.place.conversation.as_ref()?;
+        let here = self.writing.iter().filter(|(conversation, _)| conversation == open);
+        let names: Vec<String> = here.map(|(_, address)| self.look.render.name(address)).collect();
+        match &names[..] {
+            [] => None,
+            [one] => Some(format!("{one} is writing …")),
+            [one, other] => Some(format!("{one} and {other} are writing …")),
+            many => Some(format!("{} are writing …", many.len())),
+        }
+    }
+
+    /// The words of the open conversation are other ones than before: whoever is in it may know that something is being written.
+    pub(super) fn writes_itself(&mut self) {
+        let words =
+            self.purpose == Purpose::Say && !self.input.text().is_empty() && !self.input.text().starts_with('/');
+        if let Some(to) = self.open.as_ref().map(|open| open.place.to.clone()) {
+            self.want(Asked::Typing { to, typing: words });
+        }
+    }
+
+    /// Others have received or read something: the marks of what is looked at may be other ones.
+    pub(super) fn received(&mut self, conversation: &str) {
+        let looks = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.place.conversation.as_deref() == Some(conversation) && open.window.follows());
+        if looks {
+            self.want(Asked::Reload { unread: false });
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod keys;
+mod moments;
 mod screens;
 mod windows;
 
@@ -72,6 +73,7 @@ fn conversation(title: &str, kind: ConversationKind, unread: u64, last: Option<M
         post_quantum: false,
         picture: false,
         muted: false,
+        lifetime_s: 0,
         continues: None,
         continued_in: None,
     }

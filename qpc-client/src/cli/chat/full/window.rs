@@ -344,6 +344,26 @@ impl Window {
         }
     }
 
+    /// A message has disappeared.
+    pub(super) fn remove(&mut self, id: &str) {
+        let Some(place) = self.entries.iter().position(|entry| entry.message.id == id) else { return };
+        let gone = self.entries.remove(place).map(|entry| entry.message.local);
+        if self.selected == gone {
+            self.selected = None;
+        }
+        // What is next to it is held in its place.
+        if let Anchor::At { local, .. } = self.anchor
+            && Some(local) == gone
+        {
+            let next = self.entries.get(place.min(self.entries.len().saturating_sub(1)));
+            self.anchor = next.map_or(Anchor::Bottom, |entry| Anchor::At { local: entry.message.local, hidden: 0 });
+        }
+        // The first of its day may be another one now.
+        for entry in &mut self.entries {
+            entry.laid = None;
+        }
+    }
+
     /// How far a file is. What has come is not told any more.
     pub(super) fn transfer(&mut self, transfer: &Transfer) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.message.id == transfer.id) {
