@@ -70,10 +70,9 @@ fn two_people_at_full_screens_see_what_the_other_does() {
     at_bob.shows("░░░░░░░░");
     at_bob.leaves();
     at_alice.leaves();
-    // What was said while nobody sat there stands below a line.
+    // What was said while nobody sat there comes to who sits down again.
     alice.does(&["send", "bob", "still there?"]);
     let mut at_bob = Sitting::of(&bob, "alice");
-    at_bob.shows("─ new ─");
     at_bob.shows("still there?");
     at_bob.leaves();
 }

@@ -249,7 +249,8 @@ fn code_end(line: &str) -> usize {
     if !line.starts_with(blocks) {
         return 0;
     }
-    line.char_indices().filter(|(_, c)| blocks.contains(c)).last().map_or(0, |(at, c)| at.saturating_add(c.len_utf8()))
+    let last = line.char_indices().rev().find(|(_, c)| blocks.contains(c));
+    last.map_or(0, |(at, c)| at.saturating_add(c.len_utf8()))
 }
 
 fn page(view: &View, page: &Page, area: Rect, buffer: &mut Buffer) {

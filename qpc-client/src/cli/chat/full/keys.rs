@@ -314,6 +314,12 @@ fn selected(view: &mut View, key: KeyEvent) {
             view.focus = Focus::Input;
             return;
         }
+        // Whoever begins a command has done with the message.
+        KeyCode::Char('/') if view.input.is_empty() => {
+            view.purpose_over();
+            view.focus = Focus::Input;
+            return insert(view, "/");
+        }
         KeyCode::Up | KeyCode::Char('k') => return open.window.select_next(true, height),
         KeyCode::Down | KeyCode::Char('j') => return open.window.select_next(false, height),
         KeyCode::PageUp => return scroll(view, true, height.saturating_sub(2).max(1)),

@@ -83,6 +83,8 @@ fn a_message_is_selected_and_something_is_done_to_it() {
     assert_eq!(asked(&mut view), [Asked::Do { message: id(3), deed: Deed::Pin { removed: false } }]);
     key(&mut view, KeyCode::Char('g'));
     assert!(asked(&mut view).is_empty());
+    types(&mut view, "/pins");
+    assert_eq!((view.focus, view.input.text()), (Focus::Input, "/pins"));
 }
 
 fn opens(conversation: &str) -> Vec<Asked> {
