@@ -273,7 +273,7 @@ mod tests {
             assert_eq!(Presently::decode(&said.encode()), Ok(said));
         }
         let mut long = all.encode();
-        long[0] = PLAIN_LEN as u8;
+        long[0] = u8::try_from(PLAIN_LEN).unwrap();
         assert_eq!(Presently::decode(&long), Err(EphemeralError::Malformed));
         assert_eq!(Presently::decode(&all.encode()[1..]), Err(EphemeralError::Length));
     }

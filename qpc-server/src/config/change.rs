@@ -138,6 +138,6 @@ mod tests {
     #[test]
     fn every_rate_is_taken_at_once() {
         let rates = source::keys().iter().filter(|(key, _)| is_rate(key));
-        assert_eq!(rates.count(), 28, "rate and burst of each");
+        assert_eq!(rates.count(), 30, "rate and burst of each");
     }
 }

@@ -1,10 +1,7 @@
 //! What people do at the moment, and what they have read: from one real client to the other, and what becomes of it when
 //! some of it is lost.
 
-use qpc_client::{
-    Options,
-    api::{Command, Details, Ephemeral, Event, Outcome, Reader, Tell, Told},
-};
+use qpc_client::api::{Command, Details, Ephemeral, Event, Outcome, Reader, Tell, Told};
 use qpc_server::metrics::labels::EphemeralDrop;
 
 use crate::net::{Net, Person, new_group};
@@ -112,7 +109,7 @@ fn without_datagrams_all_of_it_comes_on_the_stream() {
     let net = Net::start();
     let (alice, mut bob) = net.pair();
     bob.disconnect();
-    bob.set_options(|options| Options { datagrams: false, ..options });
+    bob.options.datagrams = false;
     bob.connect();
     bob.do_it(Command::CatchUp);
     alice.types("bob", true);

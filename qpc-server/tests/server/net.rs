@@ -376,7 +376,7 @@ pub(crate) struct Person {
     pub(crate) name: String,
     peer: RefCell<String>,
     home: Home,
-    options: Options,
+    pub(crate) options: Options,
     seat: RefCell<Option<(Session, EventStream)>>,
 }
 
@@ -390,11 +390,6 @@ impl Person {
     pub(crate) fn disconnect(&self) {
         let (session, _) = self.seat.borrow_mut().take().expect("somebody who is there");
         block(&self.runtime, session.close());
-    }
-
-    /// From the next time on the home is opened with others.
-    pub(crate) fn set_options(&mut self, change: impl FnOnce(Options) -> Options) {
-        self.options = change(self.options.clone());
     }
 
     /// Opens the home again.
