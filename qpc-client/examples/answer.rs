@@ -1,5 +1,7 @@
 //! A bot that reacts to what it is told and answers questions: `cargo run -p qpc-client --example answer -- HOME`.
 
+#![allow(clippy::print_stderr, reason = "what it is for")]
+
 use std::{env, error::Error};
 
 use qpc_client::{

@@ -1,5 +1,7 @@
 //! Prints what comes, each message once, until it is stopped: `cargo run -p qpc-client --example listen -- HOME`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it is for")]
+
 use std::{env, error::Error};
 
 use qpc_client::{

@@ -2,6 +2,8 @@
 //!
 //! The home is one that `qpc-client --home HOME register NAME` has made.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it is for")]
+
 use std::{env, error::Error};
 
 use qpc_client::{

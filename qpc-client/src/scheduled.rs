@@ -10,7 +10,7 @@ use crate::{
     commands,
     core::Core,
     fresh,
-    store::{StoreError, scheduled},
+    store::scheduled,
 };
 
 /// Clocks are set and machines sleep: it is looked at least so often.
@@ -50,6 +50,6 @@ async fn step(core: &Arc<Core>) -> Result<Option<Duration>, CommandError> {
             }
         }
     }
-    let next = core.store.run(|tx| Ok::<_, StoreError>(scheduled::next(tx)?)).await?;
+    let next = core.store.run(scheduled::next).await?;
     Ok(next.map(|at| Duration::from_millis(at.saturating_sub(fresh::now_ms())).min(LOOK)))
 }
