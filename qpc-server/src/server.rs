@@ -270,10 +270,11 @@ async fn open(
     let delivery = Arc::new(delivery);
     let policy = Arc::new(Policy::new(&limits.rates, &metrics));
     let parts = (Arc::clone(&registry), Arc::clone(&policy), Arc::clone(&metrics));
-    let (ephemerals, lookups) = Ephemerals::new(Arc::clone(&store), parts, &limits.ephemerals);
+    let (ephemerals, lookups) = Ephemerals::new(parts, &limits.ephemerals);
     tasks.share("ephemerals", info_span!("ephemerals"), {
-        let (ephemerals, stopping) = (Arc::clone(&ephemerals), tasks.stopping().clone());
-        async move { ephemerals.look_up(lookups, stopping).await }
+        let (ephemerals, store) = (Arc::clone(&ephemerals), Arc::clone(&store));
+        let stopping = tasks.stopping().clone();
+        async move { ephemerals.look_up(store, lookups, stopping).await }
     });
     store.set_sink(delivery.sink(federation.as_ref().map(federation::Door::remote), Some(Arc::clone(&ephemerals))));
     let (book, every, stopping) = (Arc::clone(&delivery), limits.session.cursor_flush, tasks.stopping().clone());

@@ -1,6 +1,6 @@
 //! What `--help` says of each command, so that it fits a screen: its own options, an example, and where the rest is told.
 
-use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
+use clap::{Arg, ArgAction, Command, CommandFactory, Error, FromArgMatches};
 
 use super::args::Typed;
 
@@ -8,7 +8,7 @@ use super::args::Typed;
 const COMMON: &str = "Options of every command (--server, --home, --json and others): qpc-client --help";
 
 /// An example for each command that has none of its own.
-const EXAMPLES: [(&str, &str); 40] = [
+const EXAMPLES: [(&str, &str); 43] = [
     ("account delete", "account delete"),
     ("alarms acknowledge", "alarms acknowledge 1 2"),
     ("alarms list", "alarms list"),
@@ -41,6 +41,7 @@ const EXAMPLES: [(&str, &str); 40] = [
     ("group uninvite", "group uninvite friends 1"),
     ("history", "history bob -n 100 --ids"),
     ("later cancel", "later cancel 3"),
+    ("later list", "later list"),
     ("listen", "listen --follow --json"),
     ("login", "--server chat.example.org login alice"),
     ("logout", "logout"),
@@ -49,19 +50,23 @@ const EXAMPLES: [(&str, &str); 40] = [
     ("register", "--server chat.example.org --auth-token TOKEN register alice"),
     ("send", "send bob 'see you at eight'"),
     ("status", "status"),
+    ("verify", "verify bob --confirm"),
+    ("whoami", "whoami"),
 ];
+
+/// Rows and columns that the help of a command has at most.
+const SCREEN: (usize, usize) = (24, 80);
 
 /// What was typed.
 ///
 /// # Errors
 /// Help, the version, or what is wrong with it, to be printed.
 pub(super) fn parse() -> Result<Typed, Error> {
-    Typed::from_arg_matches(&definition().try_get_matches()?)
+    Typed::from_arg_matches(&definition(Typed::command()).try_get_matches()?)
 }
 
-/// The definition as it is shown to people.
-fn definition() -> Command {
-    let mut definition = Typed::command();
+/// The definition as it is shown to people. The manual page has all that there is to say.
+fn definition(mut definition: Command) -> Command {
     // Only then each command has the options of all.
     definition.build();
     for command in definition.get_subcommands_mut() {
@@ -72,14 +77,29 @@ fn definition() -> Command {
 }
 
 fn fit(command: &mut Command, path: &str) {
-    let common = |arg: Arg| if arg.is_global_set() { arg.hide(true) } else { arg };
-    let own = std::mem::replace(command, Command::new("")).mut_args(common);
-    let own = match (own.get_after_help().is_some(), EXAMPLES.iter().find(|(of, _)| *of == path)) {
-        (false, Some((_, example))) => own.after_help(format!("Example: qpc-client {example}")),
-        _ => own,
+    let shown = |arg: Arg| {
+        let arg = arg.long_help(None::<&str>);
+        match arg.get_id().as_str() {
+            "help" => arg.action(ArgAction::HelpShort).help("Print help"),
+            _ if arg.is_global_set() => arg.hide(true),
+            _ => arg,
+        }
     };
-    let told = own.get_after_help().map(|told| format!("{told}\n")).unwrap_or_default();
-    *command = own.after_help(format!("{told}{COMMON}"));
+    let own = std::mem::replace(command, Command::new("")).mut_args(shown);
+    // What is said of it beyond its first paragraph stands below, where there is room.
+    let more = own.get_long_about().map(ToString::to_string);
+    let more = more.and_then(|long| long.split_once("\n\n").map(|(_, more)| more.to_owned()));
+    let example = own.get_after_help().map(ToString::to_string).or_else(|| {
+        EXAMPLES.iter().find(|(of, _)| *of == path).map(|(_, example)| format!("Example: qpc-client {example}"))
+    });
+    let below = |more: Option<String>| more.into_iter().chain(example.clone()).chain([COMMON.to_owned()]);
+    let short = own.long_about(None::<&str>);
+    let full = short.clone().after_help(below(more).collect::<Vec<_>>().join("\n\n"));
+    let rows = full.clone().term_width(SCREEN.1).render_help().to_string().trim_end().lines().count();
+    *command = match rows {
+        rows if rows <= SCREEN.0 => full,
+        _ => short.after_help(below(None).collect::<Vec<_>>().join("\n")),
+    };
     for below in command.get_subcommands_mut() {
         let path = format!("{path} {}", below.get_name());
         fit(below, &path);
@@ -90,8 +110,9 @@ fn fit(command: &mut Command, path: &str) {
 mod tests {
     use super::*;
 
-    /// Lines and columns of a small terminal.
-    const SCREEN: (usize, usize) = (24, 80);
+    fn on_a_small_screen() -> Command {
+        definition(Typed::command().term_width(SCREEN.1))
+    }
 
     fn leaves<'c>(command: &'c Command, path: &str, found: &mut Vec<(String, &'c Command)>) {
         let below = command.get_subcommands().filter(|below| below.get_name() != "help");
@@ -106,19 +127,18 @@ mod tests {
 
     #[test]
     fn the_help_of_each_command_fits_a_screen_and_has_an_example() {
-        let definition = definition();
+        let definition = on_a_small_screen();
         let mut all = Vec::new();
         leaves(&definition, "", &mut all);
         assert!(all.len() > 40);
         let mut wrong = Vec::new();
-        for (path, command) in all {
-            for (kind, help) in [
-                ("-h", command.clone().term_width(SCREEN.1).render_help().to_string()),
-                ("--help", command.clone().term_width(SCREEN.1).render_long_help().to_string()),
-            ] {
+        for (path, _) in all {
+            for asked in ["-h", "--help"] {
+                let words = ["qpc-client"].into_iter().chain(path.split(' ')).chain([asked]);
+                let help = definition.clone().try_get_matches_from(words).unwrap_err().render().to_string();
                 let lines = help.trim_end().lines().count();
                 if lines > SCREEN.0 || !help.contains("Example: qpc-client ") || help.contains("--passphrase-file <") {
-                    wrong.push(format!("{path} {kind}: {lines} lines"));
+                    wrong.push(format!("{path} {asked}: {lines} lines"));
                 }
             }
         }
@@ -129,16 +149,16 @@ mod tests {
     fn what_is_typed_is_understood_as_it_would_be_otherwise() {
         let typed = |line: &str| {
             let words = line.split_whitespace();
-            Typed::from_arg_matches(&definition().try_get_matches_from(words).unwrap()).unwrap()
+            Typed::from_arg_matches(&on_a_small_screen().try_get_matches_from(words).unwrap()).unwrap()
         };
         let typed = typed("qpc-client send bob hello --home somewhere --json");
         assert!(typed.common.json && typed.common.home.is_some_and(|home| home.ends_with("somewhere")));
-        assert!(definition().try_get_matches_from(["qpc-client", "fly"]).is_err());
+        assert!(on_a_small_screen().try_get_matches_from(["qpc-client", "fly"]).is_err());
     }
 
     #[test]
     fn each_example_is_of_a_command() {
-        let definition = definition();
+        let definition = on_a_small_screen();
         let mut all = Vec::new();
         leaves(&definition, "", &mut all);
         for (path, example) in EXAMPLES {

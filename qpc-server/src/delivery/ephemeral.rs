@@ -31,9 +31,9 @@ pub struct Lookup {
     event: Event,
 }
 
-/// Hands events on. See the module's text.
+/// Hands events on. See the module's text. It is part of what the store tells of its commits, so the store is none of its own:
+/// neither would ever be let go.
 pub struct Ephemerals {
-    store: Arc<dyn Store>,
     registry: Arc<Registry>,
     policy: Arc<Policy>,
     metrics: Arc<Metrics>,
@@ -47,14 +47,13 @@ impl Ephemerals {
     /// Puts the parts together. What is given besides is for [`Ephemerals::look_up`].
     #[must_use]
     pub fn new(
-        store: Arc<dyn Store>,
         (registry, policy, metrics): (Arc<Registry>, Arc<Policy>, Arc<Metrics>),
         limits: &EphemeralLimits,
     ) -> (Arc<Self>, Receiver<Lookup>) {
         let (lookups, due) = channel(limits.lookups_waiting.max(1));
         let audiences = Audiences::new(limits.audiences);
         let EphemeralLimits { enabled, waiting, .. } = *limits;
-        (Arc::new(Self { store, registry, policy, metrics, audiences, lookups, enabled, waiting }), due)
+        (Arc::new(Self { registry, policy, metrics, audiences, lookups, enabled, waiting }), due)
     }
 
     /// Takes what a device says, and hands it on or drops it. Never waits.
@@ -98,7 +97,7 @@ impl Ephemerals {
 
     /// Reads who is in conversations of which that is not known, until the server stops: one after the other, so that
     /// they take a single reader of the store at most.
-    pub async fn look_up(&self, mut due: Receiver<Lookup>, stopping: CancellationToken) {
+    pub async fn look_up(&self, store: Arc<dyn Store>, mut due: Receiver<Lookup>, stopping: CancellationToken) {
         loop {
             // Both branches only wait.
             let lookup = tokio::select! {
@@ -111,7 +110,7 @@ impl Ephemerals {
                 Some(hearers) => self.hand_on(&actor, event, &hearers),
                 None => {
                     let as_of = self.audiences.as_of();
-                    match self.store.hearers(&actor, &event.conversation).await {
+                    match store.hearers(&actor, &event.conversation).await {
                         Ok(hearers) => {
                             let hearers = Arc::new(hearers);
                             self.audiences.put(&event.conversation, &hearers, as_of);
@@ -146,7 +145,7 @@ mod tests {
     use crate::{
         policy::limits::{Rate, Rates, SessionLimits},
         registry::{Line, News, Registration},
-        store::{LogPlace, memory::MemoryStore},
+        store::LogPlace,
     };
 
     struct NoLine;
@@ -169,7 +168,7 @@ mod tests {
             let rates = Rates { ephemeral: Rate { per_minute: 1, burst }, ..Rates::default() };
             let policy = Arc::new(Policy::new(&rates, &metrics));
             let parts = (Arc::clone(&registry), policy, Arc::clone(&metrics));
-            let (ephemerals, due) = Ephemerals::new(Arc::new(MemoryStore::new()), parts, limits);
+            let (ephemerals, due) = Ephemerals::new(parts, limits);
             Self { ephemerals, registry, metrics, due }
         }
 

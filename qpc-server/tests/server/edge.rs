@@ -92,7 +92,7 @@ impl House {
         );
         let policy = Arc::new(Policy::new(&limits.rates, &metrics));
         let parts = (Arc::clone(&registry), Arc::clone(&policy), Arc::clone(&metrics));
-        let (ephemerals, lookups) = Ephemerals::new(Arc::clone(&store), parts, &limits.ephemerals);
+        let (ephemerals, lookups) = Ephemerals::new(parts, &limits.ephemerals);
         store.set_sink(delivery.sink(None, Some(Arc::clone(&ephemerals))));
         let accounts = Accounts::new(
             Arc::clone(&store),
@@ -140,9 +140,9 @@ impl House {
         context.tasks.share("cursors", tracing::Span::none(), async move {
             delivery.keep_cursors(every, stopping).await;
         });
-        let stopping = context.tasks.stopping().clone();
+        let (stopping, members) = (context.tasks.stopping().clone(), Arc::clone(&store));
         context.tasks.share("ephemerals", tracing::Span::none(), async move {
-            ephemerals.look_up(lookups, stopping).await;
+            ephemerals.look_up(members, lookups, stopping).await;
         });
         let dialer = Dialer::new(address, &certificate, "127.0.0.1:0", None);
         Self { trap, address, certificate, context, store, dialer }
