@@ -88,6 +88,8 @@ fn shared(who: &Person, with: &str) -> Vec<(String, String, String, Details)> {
     shared
         .map(|mut message| {
             message.details.mentioned = false;
+            // Each home knows what it has heard of the others.
+            (message.details.delivered_to, message.details.read_by) = (0, 0);
             message.details.reactions.iter_mut().for_each(|one| one.own = false);
             message.details.reply_to.iter_mut().for_each(|quote| quote.own = false);
             message.details.poll.iter_mut().flat_map(|poll| &mut poll.options).for_each(|option| option.own = false);
