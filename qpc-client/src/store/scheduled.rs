@@ -111,7 +111,7 @@ mod tests {
             reply_to: Some(MessageId::new(at_ms, [1; 10])),
             at_ms,
         };
-        for at_ms in [30, 10, 20] {
+        for at_ms in [30, 20, 10] {
             put(&tx, &later(at_ms)).unwrap().unwrap();
         }
         assert_eq!(next(&tx).unwrap(), Some(10));
