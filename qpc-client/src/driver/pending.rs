@@ -378,6 +378,9 @@ pub(crate) fn joined(
     }
     let chain = ChainValue::parse(chain).ok_or(StoreError::Corrupt("a chain value of the server"))?;
     conversation::set_position(tx, local, seq, &chain)?;
+    if conversation.kind != Kind::Personal && returned::last(tx, local)?.is_none() {
+        missed::begins_before_joining(tx, local)?;
+    }
     out.own |= missed::ends(tx, local, seq)?;
     keep_own(tx, me, &conversation, pending, (seq, chain))?;
     conversation::raise_counter(tx, local, pending.counter)?;

@@ -19,6 +19,15 @@ pub(crate) fn begins(tx: &Transaction<'_>, conversation: Local, read: Seq) -> Re
     Ok(())
 }
 
+/// This device comes into a conversation by itself, for the first time. Where it has yet to ask for what was said before it
+/// came, this is part of that; where it has asked, whoever answered may not have had it, and it is asked for again.
+pub(crate) fn begins_before_joining(tx: &Transaction<'_>, conversation: Local) -> Result<(), StoreError> {
+    match due::get(tx, What::History)? {
+        Some(_) => Ok(()),
+        None => begins(tx, conversation, Seq(0)),
+    }
+}
+
 /// It reads on after this place. Where the account has other devices, they are to be asked for what is between; says whether
 /// they are. Where it has none, nothing is to be had, and it is forgotten.
 pub(crate) fn ends(tx: &Transaction<'_>, conversation: Local, until: Seq) -> Result<bool, StoreError> {

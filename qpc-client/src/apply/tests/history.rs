@@ -311,6 +311,31 @@ fn a_file_of_before_this_device_came_can_be_fetched_by_it() {
 }
 
 #[test]
+fn what_was_said_before_a_device_came_in_is_asked_for_again_if_it_had_asked_before() {
+    let (mut log, mut desks) = devices::<2>();
+    let group = friends();
+    has(&mut desks[0], &group, &[(1, "one"), (2, "two"), (3, "three")]);
+    has(&mut desks[1], &group, &[]);
+    let local = desks[1].conversation(&group.name).local;
+    let comes_in = |desk: &mut Desk| {
+        desk.tx(|tx, _| {
+            missed::begins_before_joining(tx, local).unwrap();
+            conversation::set_position(tx, local, Seq(3), &ChainValue::genesis(&group.name)).unwrap();
+            missed::ends(tx, local, Seq(3)).unwrap()
+        })
+    };
+    desks[1].tx(|tx, _| due::put(tx, What::History).unwrap());
+    assert!(!comes_in(&mut desks[1]), "it is still to ask, for everything");
+    desks[1].tx(|tx, _| due::done(tx, What::History, due::get(tx, What::History).unwrap().unwrap()).unwrap());
+    // It was told before the others had anything of this conversation.
+    has(&mut desks[1], &group, &[(4, "four")]);
+    assert!(comes_in(&mut desks[1]));
+    talk(&mut log, &mut desks);
+    assert_eq!(desks[1].texts(&group.name), ["one", "two", "three", "four"]);
+    assert!(is_whole(&mut desks[1]));
+}
+
+#[test]
 fn who_has_no_other_device_forgets_what_was_missed() {
     let mut desk = Desk::of("alice");
     let group = friends();
