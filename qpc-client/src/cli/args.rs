@@ -91,6 +91,7 @@ pub(super) struct Common {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Verb {
     /// Make an account, with this home as its first device.
+    #[command(after_help = "Example: qpc-client --server chat.example.org --auth-token TOKEN register alice")]
     Register {
         /// The name to have: letters, digits, '.', '_' and '-'.
         #[arg(value_name = "NAME")]
@@ -99,6 +100,7 @@ pub(super) enum Verb {
         lock: Lock,
     },
     /// Make this home a device of an account there is.
+    #[command(after_help = "Example: qpc-client --server chat.example.org login alice")]
     Login {
         /// The account's name.
         #[arg(value_name = "NAME")]
@@ -107,8 +109,10 @@ pub(super) enum Verb {
         lock: Lock,
     },
     /// Show who this home belongs to, and the fingerprint of the account's key.
+    #[command(after_help = "Example: qpc-client whoami")]
     Whoami,
     /// Show the connection, what waits to be sent, and open alarms.
+    #[command(after_help = "Example: qpc-client status")]
     Status,
     /// What you have to know: a server that rewrites history, a changed key, a device nobody signed.
     Alarms {
@@ -116,6 +120,7 @@ pub(super) enum Verb {
         verb: AlarmsVerb,
     },
     /// Revoke this device and empty the home.
+    #[command(after_help = "Example: qpc-client logout")]
     Logout,
     /// Chat: on the whole screen of a terminal, in lines elsewhere.
     #[command(
@@ -144,8 +149,10 @@ pub(super) enum Verb {
         to: String,
     },
     /// List all conversations: unread counts, last message, members.
+    #[command(after_help = "Example: qpc-client conversations")]
     Conversations,
     /// Send a message and wait until the server has stored it.
+    #[command(after_help = "Example: qpc-client send bob 'see you at eight'")]
     Send {
         /// A name, name@domain, or a group's name.
         #[arg(value_name = "TO")]
@@ -256,6 +263,7 @@ pub(super) enum Verb {
         switch: Option<Switch>,
     },
     /// Print the messages that are waiting, and end.
+    #[command(after_help = "Example: qpc-client listen --follow --json")]
     Listen {
         /// Go on printing messages as they arrive, until stopped.
         #[arg(long, short)]
@@ -268,6 +276,7 @@ pub(super) enum Verb {
         moments: bool,
     },
     /// Print the last messages of a conversation from the local store.
+    #[command(after_help = "Example: qpc-client history bob -n 100 --ids")]
     History {
         /// A name, name@domain, or a group's name.
         #[arg(value_name = "TO")]
@@ -309,6 +318,7 @@ pub(super) enum Verb {
     ///
     /// Where both see the same, no server has put a key of its own between them. A contact who is marked as verified and
     /// whose key changes later is not written to until that key is compared or accepted, too.
+    #[command(after_help = "Example: qpc-client verify bob --confirm")]
     Verify {
         /// A name, or name@domain.
         #[arg(value_name = "CONTACT")]
@@ -337,12 +347,16 @@ pub(super) enum Verb {
         verb: AccountVerb,
     },
     /// Print the completions for a shell.
+    #[command(
+        after_help = "Example: qpc-client completions bash > ~/.local/share/bash-completion/completions/qpc-client"
+    )]
     Completions {
         /// Which.
         #[arg(value_name = "SHELL")]
         shell: Shell,
     },
     /// Print the manual page (roff): `qpc-client man | man -l -`.
+    #[command(after_help = "Example: qpc-client man > qpc-client.1")]
     Man,
 }
 
@@ -359,8 +373,10 @@ pub(super) struct Lock {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum AlarmsVerb {
     /// List all alarms with their numbers, those you have acknowledged too.
+    #[command(after_help = "Example: qpc-client alarms list")]
     List,
     /// Say that you know: `status` shows them no more. What they stopped stays stopped.
+    #[command(after_help = "Example: qpc-client alarms acknowledge 1 2")]
     Acknowledge {
         /// Their numbers.
         #[arg(value_name = "NUMBER", required = true)]
@@ -372,16 +388,22 @@ pub(super) enum AlarmsVerb {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum ContactsVerb {
     /// List all contacts and requests.
+    #[command(after_help = "Example: qpc-client contacts list --json")]
     List,
     /// Accept a request: they may write from now on.
+    #[command(after_help = "Example: qpc-client contacts accept bob")]
     Accept(Who),
     /// Put a request aside; they are not told.
+    #[command(after_help = "Example: qpc-client contacts decline bob")]
     Decline(Who),
     /// Have the server withhold what they send; they are not told.
+    #[command(after_help = "Example: qpc-client contacts block eve@evil.example")]
     Block(Who),
     /// End a block.
+    #[command(after_help = "Example: qpc-client contacts unblock bob")]
     Unblock(Who),
     /// Believe a contact's new account key unseen; one whose earlier key you had compared wants `verify`.
+    #[command(after_help = "Example: qpc-client contacts trust bob")]
     Trust(Who),
 }
 
@@ -416,8 +438,10 @@ pub(super) struct Who {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum DevicesVerb {
     /// List the devices.
+    #[command(after_help = "Example: qpc-client devices list")]
     List,
     /// Delete a device: its connections are cut within a second.
+    #[command(after_help = "Example: qpc-client devices revoke 01a2")]
     Revoke {
         /// Its id, or the beginning of it if that is enough.
         #[arg(value_name = "DEVICE")]
@@ -429,6 +453,7 @@ pub(super) enum DevicesVerb {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum PasswordVerb {
     /// Replace the password; asks for the old one and, twice, for the new one.
+    #[command(after_help = "Example: qpc-client password change")]
     Change,
 }
 
@@ -436,6 +461,7 @@ pub(super) enum PasswordVerb {
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum AccountVerb {
     /// Delete the account for good; asks for the password.
+    #[command(after_help = "Example: qpc-client account delete")]
     Delete,
 }
 

@@ -7,53 +7,6 @@ use super::args::Typed;
 /// Where the options are told that every command has.
 const COMMON: &str = "Options of every command (--server, --home, --json and others): qpc-client --help";
 
-/// An example for each command that has none of its own.
-const EXAMPLES: [(&str, &str); 43] = [
-    ("account delete", "account delete"),
-    ("alarms acknowledge", "alarms acknowledge 1 2"),
-    ("alarms list", "alarms list"),
-    ("completions", "completions bash > ~/.local/share/bash-completion/completions/qpc-client"),
-    ("contacts accept", "contacts accept bob"),
-    ("contacts block", "contacts block eve@evil.example"),
-    ("contacts decline", "contacts decline bob"),
-    ("contacts list", "contacts list --json"),
-    ("contacts trust", "contacts trust bob"),
-    ("contacts unblock", "contacts unblock bob"),
-    ("conversations", "conversations"),
-    ("devices list", "devices list"),
-    ("devices revoke", "devices revoke 01a2"),
-    ("file get", "file get 01a228b7 -o garden.jpg"),
-    ("file list", "file list bob"),
-    ("file send", "file send bob garden.jpg --caption 'the garden'"),
-    ("group add", "group add friends carol"),
-    ("group create", "group create friends bob carol@b.example"),
-    ("group describe", "group describe friends --topic 'hikes on Sundays'"),
-    ("group invite", "group invite friends --expires 2d --uses 5"),
-    ("group invites", "group invites friends"),
-    ("group join", "group join 'qpc://…'"),
-    ("group leave", "group leave friends"),
-    ("group list", "group list"),
-    ("group members", "group members friends"),
-    ("group move", "group move friends"),
-    ("group picture", "group picture friends -o friends.png"),
-    ("group remove", "group remove friends carol"),
-    ("group role", "group role friends carol admin"),
-    ("group uninvite", "group uninvite friends 1"),
-    ("history", "history bob -n 100 --ids"),
-    ("later cancel", "later cancel 3"),
-    ("later list", "later list"),
-    ("listen", "listen --follow --json"),
-    ("login", "--server chat.example.org login alice"),
-    ("logout", "logout"),
-    ("man", "man > qpc-client.1"),
-    ("password change", "password change"),
-    ("register", "--server chat.example.org --auth-token TOKEN register alice"),
-    ("send", "send bob 'see you at eight'"),
-    ("status", "status"),
-    ("verify", "verify bob --confirm"),
-    ("whoami", "whoami"),
-];
-
 /// Rows and columns that the help of a command has at most.
 const SCREEN: (usize, usize) = (24, 80);
 
@@ -69,14 +22,11 @@ pub(super) fn parse() -> Result<Typed, Error> {
 fn definition(mut definition: Command) -> Command {
     // Only then each command has the options of all.
     definition.build();
-    for command in definition.get_subcommands_mut() {
-        let path = command.get_name().to_owned();
-        fit(command, &path);
-    }
+    definition.get_subcommands_mut().for_each(fit);
     definition
 }
 
-fn fit(command: &mut Command, path: &str) {
+fn fit(command: &mut Command) {
     let shown = |arg: Arg| {
         let arg = arg.long_help(None::<&str>);
         match arg.get_id().as_str() {
@@ -89,9 +39,7 @@ fn fit(command: &mut Command, path: &str) {
     // What is said of it beyond its first paragraph stands below, where there is room.
     let more = own.get_long_about().map(ToString::to_string);
     let more = more.and_then(|long| long.split_once("\n\n").map(|(_, more)| more.to_owned()));
-    let example = own.get_after_help().map(ToString::to_string).or_else(|| {
-        EXAMPLES.iter().find(|(of, _)| *of == path).map(|(_, example)| format!("Example: qpc-client {example}"))
-    });
+    let example = own.get_after_help().map(ToString::to_string);
     let below = |more: Option<String>| more.into_iter().chain(example.clone()).chain([COMMON.to_owned()]);
     let short = own.long_about(None::<&str>);
     let full = short.clone().after_help(below(more).collect::<Vec<_>>().join("\n\n"));
@@ -100,10 +48,7 @@ fn fit(command: &mut Command, path: &str) {
         rows if rows <= SCREEN.0 => full,
         _ => short.after_help(below(None).collect::<Vec<_>>().join("\n")),
     };
-    for below in command.get_subcommands_mut() {
-        let path = format!("{path} {}", below.get_name());
-        fit(below, &path);
-    }
+    command.get_subcommands_mut().for_each(fit);
 }
 
 #[cfg(test)]
@@ -156,20 +101,31 @@ mod tests {
         assert!(on_a_small_screen().try_get_matches_from(["qpc-client", "fly"]).is_err());
     }
 
+    /// Words as a shell makes them of a line that quotes with `'` alone.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        let apart = parts.flat_map(|(nr, part)| match nr % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        });
+        apart.take_while(|word| word != ">").collect()
+    }
+
     #[test]
-    fn each_example_is_of_a_command() {
+    fn each_example_is_of_its_command() {
         let definition = on_a_small_screen();
         let mut all = Vec::new();
         leaves(&definition, "", &mut all);
-        for (path, example) in EXAMPLES {
-            assert!(all.iter().any(|(known, _)| known == path), "{path}");
-            let words = std::iter::once("qpc-client").chain(example.split_whitespace());
-            assert!(
-                example.contains('\'')
-                    || example.contains('>')
-                    || definition.clone().try_get_matches_from(words).is_ok(),
-                "{example}"
-            );
+        for (path, command) in all {
+            let help = command.get_after_help().unwrap().to_string();
+            let example = help.lines().find_map(|line| line.strip_prefix("Example: ")).expect(&path);
+            let mut found = Some(definition.clone().try_get_matches_from(words(example)).expect(example));
+            let mut names = Vec::new();
+            while let Some((name, below)) = found.as_ref().and_then(|found| found.subcommand()) {
+                names.push(name.to_owned());
+                found = Some(below.clone());
+            }
+            assert_eq!(names.join(" "), path, "{example}");
         }
     }
 }

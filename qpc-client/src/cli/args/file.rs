@@ -11,6 +11,7 @@ pub(in crate::cli) enum FileVerb {
     ///
     /// Each is encrypted into the home first: from then on it may be changed or deleted, and whatever ends this command, a
     /// later one goes on where it was.
+    #[command(after_help = "Example: qpc-client file send bob garden.jpg --caption 'the garden'")]
     Send {
         /// A name, name@domain, or a group's name.
         #[arg(value_name = "TO")]
@@ -23,12 +24,14 @@ pub(in crate::cli) enum FileVerb {
         caption: Option<String>,
     },
     /// List a conversation's files: their ids, and how it stands with them.
+    #[command(after_help = "Example: qpc-client file list bob")]
     List {
         /// A name, name@domain, or a group's name.
         #[arg(value_name = "TO")]
         to: String,
     },
     /// Fetch a file, and print where it is; broken off, the same again goes on where it was.
+    #[command(after_help = "Example: qpc-client file get 01a228b7 -o garden.jpg")]
     Get {
         /// Its id as `file list`, `listen` and `history` show it, or the beginning of it if that is enough.
         #[arg(value_name = "ID")]

@@ -1,6 +1,6 @@
 //! What `group` takes.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -10,6 +10,7 @@ use super::span::seconds;
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum GroupVerb {
     /// Make a group; its members must have accepted your contact.
+    #[command(after_help = "Example: qpc-client group create friends bob carol@b.example")]
     Create {
         /// Its name.
         #[arg(value_name = "NAME")]
@@ -24,10 +25,13 @@ pub(crate) enum GroupVerb {
         suite: SuiteWord,
     },
     /// Add members.
+    #[command(after_help = "Example: qpc-client group add friends carol")]
     Add(GroupMembers),
     /// Remove members.
+    #[command(after_help = "Example: qpc-client group remove friends carol")]
     Remove(GroupMembers),
     /// Say what a group is called or about, or give it a picture; owners and admins may.
+    #[command(after_help = "Example: qpc-client group describe friends --topic 'hikes on Sundays'")]
     Describe {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -39,6 +43,7 @@ pub(crate) enum GroupVerb {
     ///
     /// Whoever has the link and an account on this server comes in as a plain member, as soon as an owner or admin of the
     /// group is connected. It is shown once.
+    #[command(after_help = "Example: qpc-client group invite friends --expires 2d --uses 5")]
     Invite {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -51,8 +56,10 @@ pub(crate) enum GroupVerb {
         uses: u32,
     },
     /// List a group's links that count: their numbers, uses left, and when they end.
+    #[command(after_help = "Example: qpc-client group invites friends")]
     Invites(GroupName),
     /// End a link before its time: who waits by it is refused.
+    #[command(after_help = "Example: qpc-client group uninvite friends 1")]
     Uninvite {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -62,12 +69,14 @@ pub(crate) enum GroupVerb {
         number: u32,
     },
     /// Ask by a link to be let into a group. Where nobody is connected who may let you in, the request waits.
+    #[command(after_help = "Example: qpc-client group join 'qpc://…'")]
     Join {
         /// The link, in quotes; `-` reads it from standard input.
         #[arg(value_name = "LINK|-")]
         link: String,
     },
     /// Write a group's picture out: to FILE, or to standard output where that is no terminal.
+    #[command(after_help = "Example: qpc-client group picture friends -o friends.png")]
     Picture {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -80,6 +89,7 @@ pub(crate) enum GroupVerb {
         force: bool,
     },
     /// Give a member another role; only an owner may, and an owner's role is for good.
+    #[command(after_help = "Example: qpc-client group role friends carol admin")]
     Role {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -95,6 +105,7 @@ pub(crate) enum GroupVerb {
     ///
     /// Owners and admins may; where none of them is left outside the server that is gone, any member. Who can't be reached
     /// is named, and can be added later. What was said before stays in the other group. Cut off, the same command goes on.
+    #[command(after_help = "Example: qpc-client group move friends")]
     Move {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -104,10 +115,13 @@ pub(crate) enum GroupVerb {
         force: bool,
     },
     /// Leave a group. Its only owner makes somebody else an owner first.
+    #[command(after_help = "Example: qpc-client group leave friends")]
     Leave(GroupName),
     /// List the groups.
+    #[command(after_help = "Example: qpc-client group list")]
     List,
     /// List a group's members and their roles.
+    #[command(after_help = "Example: qpc-client group members friends")]
     Members(GroupName),
 }
 
@@ -164,10 +178,13 @@ pub(crate) struct GroupMembers {
     pub(crate) members: Vec<String>,
 }
 
+/// The shortest and the longest time that a link counts, in seconds.
+const LINK_S: RangeInclusive<u32> = 60..=365 * 24 * 60 * 60;
+
 /// How long a link counts, in seconds.
 fn lifetime(text: &str) -> Result<u64, String> {
     match seconds(text)? {
-        lifetime @ 60..=31_536_000 => Ok(lifetime.into()),
+        lifetime if LINK_S.contains(&lifetime) => Ok(lifetime.into()),
         _ => Err("a link counts for a minute to 365 days".to_owned()),
     }
 }
