@@ -47,6 +47,8 @@ pub(crate) mod scheduled;
 pub(crate) mod schema;
 pub(crate) mod search;
 pub(crate) mod tell;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod undescribed;
 pub(crate) mod unheard;
 pub(crate) mod unjoined;

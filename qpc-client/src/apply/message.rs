@@ -316,19 +316,19 @@ pub(crate) fn sent(
 ) -> Result<(), StoreError> {
     outbox::remove(tx, outgoing.id)?;
     conversation::raise_counter(tx, conversation.local, counter)?;
-    if let (Kind::Group, Ok(Content { kind: Said::GroupState(state), .. })) =
-        (conversation.kind, Content::decode(&outgoing.content))
-    {
-        conversation::describe(tx, conversation.local, Some(seq), &state)?;
-    }
-    if let Ok(Content { kind: Said::Lifetime(seconds), .. }) = Content::decode(&outgoing.content) {
-        lifetime::want(tx, conversation.local, None)?;
-        lifetime::set(tx, conversation.local, seq, seconds)?;
+    match Content::decode(&outgoing.content).map(|content| content.kind) {
+        Ok(Said::GroupState(state)) if conversation.kind == Kind::Group => {
+            conversation::describe(tx, conversation.local, Some(seq), &state)?;
+        }
+        Ok(Said::Lifetime(seconds)) => {
+            lifetime::want(tx, conversation.local, None)?;
+            lifetime::set(tx, conversation.local, seq, seconds)?;
+        }
+        _ => {}
     }
     own_change::stored(tx, outgoing.id, seq)?;
-    // It may be one that disappears.
-    out.expiring = true;
     if let Some(told) = message::stored(tx, conversation.local, outgoing.id, seq)? {
+        out.expiring |= told.details.disappears.is_some();
         out.events.push(Event::Message(told));
     }
     let id = outgoing.id.to_string();

@@ -38,9 +38,10 @@ pub(crate) fn set(tx: &Transaction<'_>, conversation: Local, seq: Seq, seconds: 
     Ok(())
 }
 
-/// A member's message tells whoever has heard nothing of it, because they came later, how long messages stay.
+/// A member's message tells whoever has heard nothing of it, because they came later, how long messages stay. One that stays
+/// says nothing: it may be of a kind that always does, or of a client that knows no lifetimes.
 pub(crate) fn learn(tx: &Transaction<'_>, conversation: Local, seconds: u32) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE conversation SET lifetime_s = ?2 WHERE local = ?1 AND lifetime_seq = 0")?
+    tx.prepare_cached("UPDATE conversation SET lifetime_s = ?2 WHERE local = ?1 AND lifetime_seq = 0 AND ?2 > 0")?
         .execute((conversation, seconds.min(LIFETIME_MAX_S)))?;
     Ok(())
 }
@@ -119,79 +120,34 @@ pub(crate) fn next(tx: &Transaction<'_>) -> Result<Option<u64>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        home::HomeKey,
-        store::{
-            conversation::{self, Kind, New, State},
-            message, schema, search,
-        },
-    };
+    use crate::store::{message, search, testing::Home};
 
-    struct Home {
-        database: rusqlite::Connection,
-        crew: Local,
-        _dir: tempfile::TempDir,
-    }
-
-    impl Home {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let mut database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
-            let tx = database.transaction().unwrap();
-            let new = New { name: None, kind: Kind::Group, peer: None, title: "crew".into(), state: State::Active };
-            let crew = conversation::insert(&tx, &new).unwrap();
-            tx.commit().unwrap();
-            Self { database, crew, _dir: dir }
-        }
-
-        fn tx<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> T) -> T {
-            let tx = self.database.transaction().unwrap();
-            let done = work(&tx);
-            tx.commit().unwrap();
-            done
-        }
-
-        fn said(&mut self, nr: u64, body: &str, own: bool) -> (i64, MessageId) {
-            let (conversation, id) = (self.crew, MessageId::new(nr, [7; 10]));
-            let new = message::New {
-                conversation,
-                seq: Seq(if own { 0 } else { nr }),
-                id,
-                sender: "bob@a.example",
-                own,
-                time_ms: nr,
-                kind: "text",
-                body,
-                shown: true,
-            };
-            (self.tx(|tx| message::insert(tx, &new).unwrap().unwrap()), id)
-        }
-    }
+    const BOB: &str = "bob@a.example";
 
     #[test]
     fn what_has_come_to_its_end_is_gone_with_all_that_belongs_to_it() {
         let mut home = Home::new();
-        let crew = home.crew;
+        let crew = home.local;
         let mut ids = Vec::new();
         for (nr, end_ms) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
-            let (local, id) = home.said(nr, "needle", false);
-            home.tx(|tx| {
-                put_end(tx, local, 1, end_ms).unwrap();
-                pin::put(tx, crew, id).unwrap();
+            let (local, id) = home.said(crew, BOB, nr, "needle");
+            home.with(|tx| {
+                put_end(tx, local, 1, end_ms)?;
+                pin::put(tx, crew, id)
             });
             ids.push(id);
         }
-        home.said(4, "needle that stays", false);
-        assert_eq!(home.tx(|tx| next(tx).unwrap()), Some(1_000));
-        assert_eq!(home.tx(|tx| expire(tx, 999, BATCH).unwrap()), []);
-        let gone = home.tx(|tx| expire(tx, 2_000, BATCH).unwrap());
+        home.said(crew, BOB, 4, "needle that stays");
+        assert_eq!(home.with(next), Some(1_000));
+        assert_eq!(home.with(|tx| expire(tx, 999, BATCH)), []);
+        let gone = home.with(|tx| expire(tx, 2_000, BATCH));
         assert_eq!(gone.iter().map(|gone| gone.id).collect::<Vec<_>>(), ids[..2]);
-        assert_eq!(home.tx(|tx| next(tx).unwrap()), Some(3_000));
-        assert_eq!(home.tx(|tx| expire(tx, 9_999, 0).unwrap()), [], "no more than it may at once");
-        home.tx(|tx| expire(tx, 3_000, BATCH).unwrap());
-        assert_eq!(home.tx(|tx| next(tx).unwrap()), None);
+        assert_eq!(home.with(next), Some(3_000));
+        assert_eq!(home.with(|tx| expire(tx, 9_999, 0)), [], "no more than it may at once");
+        home.with(|tx| expire(tx, 3_000, BATCH));
+        assert_eq!(home.with(next), None);
         let query = search::Query { words: "needle".into(), limit: 10, ..search::Query::default() };
-        assert_eq!(home.tx(|tx| search::find(tx, &query).unwrap().unwrap().len()), 1);
+        assert_eq!(home.with(|tx| search::find(tx, &query)).unwrap().len(), 1);
         let pins = |home: &Home| home.database.query_one("SELECT count(*) FROM pin", [], |row| row.get::<_, i64>(0));
         assert_eq!(pins(&home).unwrap(), 0);
     }
@@ -199,27 +155,28 @@ mod tests {
     #[test]
     fn our_own_ends_from_when_the_server_has_stored_it() {
         let mut home = Home::new();
-        let (local, id) = home.said(7, "mine", true);
-        let crew = home.crew;
-        home.tx(|tx| put(tx, local, 60).unwrap());
-        assert_eq!(home.tx(|tx| next(tx).unwrap()), None, "it waits in the outbox, and does not grow old there");
+        let crew = home.local;
+        let (local, id) = home.said(crew, "alice@a.example", 7, "mine");
+        home.with(|tx| put(tx, local, 60));
+        assert_eq!(home.with(next), None, "it waits in the outbox, and does not grow old there");
         let before = crate::fresh::now_ms();
-        let told = home.tx(|tx| message::stored(tx, crew, id, Seq(5)).unwrap().unwrap());
+        let told = home.with(|tx| message::stored(tx, crew, id, Seq(5))).unwrap();
         assert!(told.details.disappears.is_some());
-        let end_ms = home.tx(|tx| next(tx).unwrap()).unwrap();
+        let end_ms = home.with(next).unwrap();
         assert!((before + 60_000..=crate::fresh::now_ms() + 60_000).contains(&end_ms));
-        home.tx(|tx| message::unsent(tx, crew, id).unwrap());
-        assert_eq!(home.tx(|tx| next(tx).unwrap()), None);
+        home.with(|tx| message::unsent(tx, crew, id));
+        assert_eq!(home.with(next), None);
     }
 
     #[test]
     fn the_last_word_on_it_counts_and_ones_own_at_once() {
         let mut home = Home::new();
-        let crew = home.crew;
-        home.tx(|tx| {
+        let crew = home.local;
+        home.with(|tx| {
             let of = || of(tx, crew).unwrap();
             learn(tx, crew, 30).unwrap();
-            assert_eq!(of(), 30, "nobody has said so, and it is seen");
+            learn(tx, crew, 0).unwrap();
+            assert_eq!(of(), 30, "nobody has said so, and it is seen; what stays says nothing");
             set(tx, crew, Seq(5), 60).unwrap();
             learn(tx, crew, 30).unwrap();
             set(tx, crew, Seq(4), 90).unwrap();
@@ -232,6 +189,7 @@ mod tests {
             assert_eq!(of(), 120);
             set(tx, crew, Seq(7), u32::MAX).unwrap();
             assert_eq!(of(), LIFETIME_MAX_S);
+            Ok(())
         });
     }
 

@@ -88,7 +88,7 @@ pub(crate) fn remove(tx: &Transaction<'_>, id: MessageId) -> Result<(), StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{attachment, outbox, upload::tests::Home};
+    use crate::store::{attachment, outbox, testing::Home};
 
     /// Refuses a message, as `apply::refuse` does.
     fn refuse(home: &mut Home, id: MessageId) {

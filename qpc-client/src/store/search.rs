@@ -128,55 +128,10 @@ fn parts(marked: &str) -> Vec<api::Part> {
 
 #[cfg(test)]
 mod tests {
-    use qpc_proto::id::{MessageId, Seq};
-
     use super::*;
-    use crate::{
-        home::HomeKey,
-        store::{
-            conversation::{self, Kind, New, State},
-            schema,
-        },
-    };
-
-    struct Home {
-        database: rusqlite::Connection,
-        _dir: tempfile::TempDir,
-    }
+    use crate::store::{schema, testing::Home};
 
     impl Home {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
-            Self { database, _dir: dir }
-        }
-
-        fn conversation(&mut self, title: &str) -> Local {
-            let tx = self.database.transaction().unwrap();
-            let new = New { name: None, kind: Kind::Group, peer: None, title: title.to_owned(), state: State::Active };
-            let local = conversation::insert(&tx, &new).unwrap();
-            tx.commit().unwrap();
-            local
-        }
-
-        fn said(&mut self, conversation: Local, sender: &str, time_ms: u64, body: &str) -> i64 {
-            let tx = self.database.transaction().unwrap();
-            let new = message::New {
-                conversation,
-                seq: Seq(1),
-                id: MessageId::new(time_ms, [7; 10]),
-                sender,
-                own: false,
-                time_ms,
-                kind: "text",
-                body,
-                shown: true,
-            };
-            let local = message::insert(&tx, &new).unwrap().unwrap();
-            tx.commit().unwrap();
-            local
-        }
-
         fn find(&mut self, query: Query) -> Vec<String> {
             let tx = self.database.transaction().unwrap();
             let query = Query { limit: if query.limit == 0 { 100 } else { query.limit }, ..query };
@@ -221,7 +176,7 @@ mod tests {
         let (crew, other) = (home.conversation("crew"), home.conversation("other"));
         home.said(crew, "bob@a.example", 10, "one apple");
         home.said(other, "carol@a.example", 20, "two apples");
-        let last = home.said(crew, "carol@a.example", 30, "three apples");
+        let (last, _) = home.said(crew, "carol@a.example", 30, "three apples");
         let apples = || Query { words: "apple".to_owned(), ..Query::default() };
         assert_eq!(home.find(Query { conversation: Some(crew), ..apples() }), ["three apples", "one apple"]);
         let carol = Some("carol@a.example".to_owned());
@@ -235,8 +190,8 @@ mod tests {
     fn the_index_follows_what_becomes_of_messages() {
         let mut home = Home::new();
         let crew = home.conversation("crew");
-        let first = home.said(crew, "bob@a.example", 1, "a secret of Ellen's");
-        let second = home.said(crew, "bob@a.example", 2, "nothing");
+        let (first, _) = home.said(crew, "bob@a.example", 1, "a secret of Ellen's");
+        let (second, _) = home.said(crew, "bob@a.example", 2, "nothing");
         home.database.execute("UPDATE message SET body = 'a mystery' WHERE local = ?1", [first]).unwrap();
         assert_eq!((home.words("secret").len(), home.words("mystery").len()), (0, 1));
         home.database.execute("UPDATE message SET local = -5 WHERE local = ?1", [second]).unwrap();

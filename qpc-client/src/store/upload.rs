@@ -100,81 +100,14 @@ pub(crate) fn has_spool(tx: &Transaction<'_>, spool: &str) -> Result<bool, Store
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use qpc_proto::id::{ConversationId, Seq};
-
+mod tests {
     use super::*;
     use crate::{
-        api, fresh,
-        home::HomeKey,
-        store::{
-            attachment,
-            conversation::{self, Kind, New, State},
-            message, outbox, schema,
-        },
+        api,
+        store::{attachment, outbox, testing::Home},
     };
 
-    /// A home with a group.
-    pub(crate) struct Home {
-        pub(crate) database: rusqlite::Connection,
-        pub(crate) local: Local,
-        _dir: tempfile::TempDir,
-    }
-
     impl Home {
-        pub(crate) fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let mut database = schema::open(&dir.path().join("client.db"), &HomeKey::for_tests()).unwrap();
-            let tx = database.transaction().unwrap();
-            let id = ConversationId::new(1, [1; 10]);
-            let name = Some(ConversationName { domain: "a.example".parse().unwrap(), id });
-            let new = New { name, kind: Kind::Group, peer: None, title: "tea".into(), state: State::Active };
-            let local = conversation::insert(&tx, &new).unwrap();
-            tx.commit().unwrap();
-            Self { database, local, _dir: dir }
-        }
-
-        /// Queues something to say, with a file or without.
-        pub(crate) fn queue(&mut self, file: bool) -> MessageId {
-            let (id, local) = (fresh::message_id().unwrap(), self.local);
-            let tx = self.database.transaction().unwrap();
-            let new = message::New {
-                conversation: local,
-                seq: Seq(0),
-                id,
-                sender: "alice@a.example",
-                own: true,
-                time_ms: 1,
-                kind: if file { "attachment" } else { "text" },
-                body: "x",
-                shown: true,
-            };
-            message::insert(&tx, &new).unwrap();
-            outbox::put(&tx, local, id, b"content").unwrap();
-            if file {
-                let told = v1::Attachment {
-                    file_name: "photo.jpg".into(),
-                    digest: vec![1; 32].into(),
-                    key: vec![2; 32].into(),
-                    size: 5,
-                    format: 1,
-                    blob_size: 272,
-                    ..Default::default()
-                };
-                attachment::put(&tx, local, id, &told).unwrap();
-                put(&tx, id, &id.to_string(), &[1; 32], 272).unwrap();
-            }
-            tx.commit().unwrap();
-            id
-        }
-
-        pub(crate) fn with<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> T {
-            let tx = self.database.transaction().unwrap();
-            let result = work(&tx).unwrap();
-            tx.commit().unwrap();
-            result
-        }
-
         fn leaving(&mut self) -> Vec<MessageId> {
             let next = self.with(|tx| outbox::next(tx, 10, |_, _| true));
             next.into_iter().map(|outgoing| outgoing.id).collect()
