@@ -76,6 +76,8 @@ mod hostile;
 mod house;
 #[path = "server/init.rs"]
 mod init;
+#[path = "server/inside.rs"]
+mod inside;
 #[path = "server/kept_files.rs"]
 mod kept_files;
 #[cfg(feature = "s3")]

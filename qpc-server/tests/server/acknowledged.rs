@@ -1,12 +1,13 @@
 //! What a server had acknowledged, to a client that ended before it came back, and lost with a restore.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use qpc_client::api::OutboxState;
 use qpc_proto::content::{Content, Kind};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::{
+    inside,
     net::{Net, Person},
     restored::{WAIT, alarms, back_up, restore, was_told},
 };
@@ -18,17 +19,9 @@ fn bodies(person: &Person, with: &str) -> Vec<String> {
     person.history(with).into_iter().map(|message| message.body).collect()
 }
 
-/// What a home holds that nobody drives.
-fn database(home: &Path) -> Connection {
-    let key = fs::read_to_string(home.join("key")).unwrap();
-    let database = Connection::open(home.join("client.db")).unwrap();
-    database.execute_batch(&format!("PRAGMA key = \"x'{}'\"", key.trim())).unwrap();
-    database
-}
-
 /// Makes of a home one that was closed before the last entry of a conversation, a text of its own, came back.
 fn before_it_came_back(home: &Path, peer: &str, text: &str) {
-    let database = database(home);
+    let database = inside::database(home);
     let (local, seq): (i64, i64) = database
         .query_one("SELECT local, seq FROM conversation WHERE kind = 1 AND peer = ?1", [peer], |row| {
             Ok((row.get(0)?, row.get(1)?))
@@ -82,7 +75,7 @@ fn what_was_acknowledged_and_had_not_come_back_is_sent_again() {
 
 /// How many such messages a home holds that nobody drives.
 fn count(net: &Net, person: &Person, which: &str) -> i64 {
-    let database = database(&net.home_dir(&person.name));
+    let database = inside::database(&net.home_dir(&person.name));
     database.query_one(&format!("SELECT count(*) FROM message WHERE {which}"), [], |row| row.get(0)).unwrap()
 }
 

@@ -1,20 +1,21 @@
 //! A member whose changes nobody can follow, though the server can find nothing wrong with them: what the others are told,
 //! and that they talk to each other again.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use qpc_client::api::{Command, Role};
 
-use crate::net::{Net, Person, new_group};
+use crate::{
+    inside,
+    net::{Net, Person, new_group},
+};
 
 const GROUP: &str = "tea";
 
 /// Gives every group of a home the epoch secrets of another one: what it commits is right in all that is public, and its
 /// confirmation is wrong.
 fn poison(home: &Path) {
-    let key = fs::read_to_string(home.join("key")).unwrap();
-    let database = rusqlite::Connection::open(home.join("client.db")).unwrap();
-    database.execute_batch(&format!("PRAGMA key = \"x'{}'\"", key.trim())).unwrap();
+    let database = inside::database(home);
     // `Kind::EpochSecrets` of the client's table of MLS values.
     let rows = {
         let mut query = database.prepare("SELECT rowid, value FROM mls_values WHERE kind = 9 ORDER BY rowid").unwrap();
