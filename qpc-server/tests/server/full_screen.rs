@@ -62,6 +62,12 @@ fn two_people_at_full_screens_see_what_the_other_does() {
     at_bob.shows("❤");
     at_bob.types("\u{1b}[1;5Ae\u{15}make it seven\r");
     at_alice.shows("make it seven (edited)");
+    // Found while it is typed, and gone to.
+    at_alice.types("\u{12}sev");
+    at_alice.shows("bob make it seven");
+    at_alice.types("\r");
+    at_alice.shows("r e d + - p f v s g");
+    at_alice.types("\u{1b}");
     // A picture, looked at by who wants to.
     fs::write(town.path("red.png"), PNG).unwrap();
     at_alice.types(&format!("/file {}\r", town.path("red.png").display()));

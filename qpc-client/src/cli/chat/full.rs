@@ -8,6 +8,7 @@ mod complete;
 mod draw;
 mod editor;
 mod emoji;
+mod find;
 mod help;
 mod keys;
 mod lay;

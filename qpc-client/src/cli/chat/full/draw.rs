@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     areas::{Areas, PROMPT},
-    lay,
+    find, lay,
     list::Row,
     state::{Connection, Focus, Open, Page, View},
     theme::Theme,
@@ -40,9 +40,11 @@ pub(super) fn draw(view: &View, buffer: &mut Buffer) -> Option<Position> {
         put(buffer, Rect { y, height: 1, ..areas.border }, 0, &Line::styled("│", view.look.theme.dim()));
     }
     header(view, areas.header, buffer);
-    match (&view.page, &view.open) {
-        (Some(shown), _) => page(view, shown, areas.page(), buffer),
-        (_, Some(open)) => messages(view, open, areas.messages, buffer),
+    let mut finding = None;
+    match (&view.page, &view.find, &view.open) {
+        (Some(shown), ..) => page(view, shown, areas.page(), buffer),
+        (_, Some(looked), _) => finding = find::draw(view, looked, areas.page(), buffer),
+        (.., Some(open)) => messages(view, open, areas.messages, buffer),
         _ => welcome(view, areas.messages, buffer),
     }
     status(view, &areas, buffer);
@@ -50,11 +52,11 @@ pub(super) fn draw(view: &View, buffer: &mut Buffer) -> Option<Position> {
         let heading = cut(&heading, usize::from(areas.heading.width));
         put(buffer, areas.heading, 0, &Line::styled(heading, view.look.theme.fresh()));
     }
-    input(view, areas.input, buffer)
+    input(view, areas.input, buffer).filter(|_| view.find.is_none()).or(finding)
 }
 
 /// A line in a row of an area, as much of it as fits.
-fn put(buffer: &mut Buffer, area: Rect, row: u16, line: &Line<'_>) {
+pub(super) fn put(buffer: &mut Buffer, area: Rect, row: u16, line: &Line<'_>) {
     let area = area.intersection(buffer.area);
     let y = area.y.saturating_add(row);
     if row < area.height && area.width > 0 {

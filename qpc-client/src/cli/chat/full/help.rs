@@ -4,7 +4,7 @@ use super::state::Page;
 use crate::cli::chat::typed::COMMANDS;
 
 /// What keys do.
-pub(super) const KEYS: [(&str, &str); 25] = [
+pub(super) const KEYS: [(&str, &str); 26] = [
     ("F1, ? when nothing is typed", "this page"),
     ("Enter", "say it; Alt-Enter or Ctrl-J begins a new line"),
     ("Tab", "complete a command, @name or :emoji:; again: the next"),
@@ -14,6 +14,7 @@ pub(super) const KEYS: [(&str, &str); 25] = [
     ("F4", "to the first message that was unread"),
     ("F2, Ctrl-O", "choose a conversation: arrows, letters find, Enter opens"),
     ("Ctrl-N, Ctrl-P", "the next conversation, the one before"),
+    ("F6, Ctrl-R", "find messages while you type; Tab: here alone, Enter goes there"),
     ("F3", "the next conversation with something unread"),
     ("Esc, Ctrl-Up", "select a message; Up and Down select others"),
     ("  r, Enter", "answer it"),

@@ -8,7 +8,7 @@ use ratatui::layout::{Position, Rect};
 use super::{
     areas::PROMPT,
     complete::{self, Cycle, Names},
-    draw, help,
+    draw, find, help,
     purpose::{Purpose, What},
     state::{Asked, Focus, View},
 };
@@ -22,7 +22,9 @@ pub(super) fn take(view: &mut View, event: Event) {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => pressed(view, key),
         Event::Paste(text) => {
-            if view.focus == Focus::Input || view.focus == Focus::Message {
+            if view.find.is_some() {
+                find::add(view, &text);
+            } else if view.focus == Focus::Input || view.focus == Focus::Message {
                 view.focus = Focus::Input;
                 insert(view, &text);
             }
@@ -51,6 +53,7 @@ fn pressed(view: &mut View, key: KeyEvent) {
         (KeyCode::F(2), _) | (KeyCode::Char('o'), true) => return choose(view),
         (KeyCode::F(3), _) => return open_next(view, false, true),
         (KeyCode::F(4), _) => return to_new(view),
+        (KeyCode::F(6), _) | (KeyCode::Char('r'), true) => return find::toggle(view),
         (KeyCode::F(5), _) => {
             view.mouse = !view.mouse;
             view.say(if view.mouse { "the mouse is taken" } else { "the mouse is the terminal's: select as ever" });
@@ -67,6 +70,9 @@ fn pressed(view: &mut View, key: KeyEvent) {
     if view.page.is_some() && paged(view, key) {
         return;
     }
+    if view.find.is_some() {
+        return find::pressed(view, key);
+    }
     match view.focus {
         Focus::Input => typed(view, key, completing),
         Focus::List => listed(view, key),
@@ -76,7 +82,7 @@ fn pressed(view: &mut View, key: KeyEvent) {
 
 /// Ctrl-C takes back one thing after another; the end comes last.
 fn interrupt(view: &mut View) {
-    if view.page.take().is_some() {
+    if view.page.take().is_some() || view.find.take().is_some() {
     } else if view.focus != Focus::Input {
         view.focus = Focus::Input;
         view.purpose_over();
@@ -91,6 +97,7 @@ fn interrupt(view: &mut View) {
 
 fn choose(view: &mut View) {
     view.page = None;
+    view.find = None;
     if view.focus == Focus::List {
         view.focus = Focus::Input;
     } else {
@@ -401,7 +408,9 @@ fn moused(view: &mut View, mouse: MouseEvent) {
                 view.ask(Asked::Open { conversation, title });
             }
         }
-        MouseEventKind::Down(MouseButton::Left) if areas.messages.contains(at) && view.page.is_none() => {
+        MouseEventKind::Down(MouseButton::Left)
+            if areas.messages.contains(at) && view.page.is_none() && view.find.is_none() =>
+        {
             let height = usize::from(areas.messages.height);
             let Some(open) = &mut view.open else { return };
             let empty = height.saturating_sub(open.window.shown(height).len());

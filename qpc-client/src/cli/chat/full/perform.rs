@@ -2,9 +2,10 @@
 //!
 //! Commands are those of every chat: what they print is kept and shown where there is room.
 
-use qpc_client::api::{Command, Conversation, Ephemeral, Message, Outcome};
+use qpc_client::api::{Command, Conversation, Ephemeral, Found, Message, Outcome, Search};
 
 use super::{
+    find::FOUND_MAX,
     state::{Asked, Open, View},
     thumb::Thumb,
     window::{PAGE, Window},
@@ -16,6 +17,7 @@ use crate::cli::{
         room::{Flow, Room},
         typed::{self, Typed},
     },
+    exit::Exit,
     failure::Failure,
     render::Render,
 };
@@ -29,6 +31,10 @@ const UNREAD: u32 = 300;
 pub(super) enum Done {
     Nothing,
     Opened(Box<Open>),
+    /// At this message.
+    OpenedAt(Box<Open>, i64),
+    /// What has these words, or what is wrong with them.
+    Found(String, Result<Vec<Found>, String>),
     Window(Box<Window>),
     Older(Vec<Message>),
     Newer(Vec<Message>),
@@ -56,6 +62,16 @@ pub(super) async fn perform(room: &mut Room<'_>, console: &Console, asked: Asked
                 Some(place) => open(room, console, place).await,
                 None => Ok(Done::Nothing),
             }
+        }
+        Asked::Find { words, to } => find(room, words, to).await,
+        Asked::GoTo { conversation, title, local } => {
+            let is = |one: &&Conversation| one.conversation == conversation && one.title == title;
+            let Some(place) = room.list.iter().find(is).map(|one| Place::of(one, &room.render)) else {
+                room.say(console, "its conversation is not in the list")?;
+                return Ok(Done::Nothing);
+            };
+            let window = around(room, &place.to, local).await?;
+            Ok(Done::OpenedAt(Box::new(opened(room, console, (place, window)).await?), local))
         }
         Asked::Refresh => {
             room.refresh().await?;
@@ -142,10 +158,15 @@ pub(super) async fn open(room: &mut Room<'_>, console: &Console, place: Place) -
         Some(known) => window(room, &place.to, known.unread > 0).await?,
         None => Window::new(Vec::new(), true, true, None),
     };
+    Ok(Done::Opened(Box::new(opened(room, console, (place, window)).await?)))
+}
+
+async fn opened(room: &mut Room<'_>, console: &Console, (place, window): (Place, Window)) -> Result<Open, Failure> {
+    let known = room.list.iter().find(|c| Some(&c.conversation) == place.conversation.as_ref()).cloned();
     room.place = Some(place.clone());
     room.warn(console).await?;
     let people = known.iter().flat_map(|known| &known.members).map(|who| room.render.name(who)).collect();
-    Ok(Done::Opened(Box::new(Open {
+    Ok(Open {
         topic: known.as_ref().map(|known| known.topic.clone()).unwrap_or_default(),
         people,
         request: known.as_ref().is_some_and(|known| known.request),
@@ -153,7 +174,30 @@ pub(super) async fn open(room: &mut Room<'_>, console: &Console, place: Place) -
         mark: Render::mark(room.standing()),
         place,
         window,
-    })))
+    })
+}
+
+/// A message and those around it.
+async fn around(room: &mut Room<'_>, to: &str, local: i64) -> Result<Window, Failure> {
+    let before = Command::History { to: to.to_owned(), limit: PAGE, before: Some(local.saturating_add(1)) };
+    let before = messages(room, before).await?;
+    let after = messages(room, Command::HistoryAfter { to: to.to_owned(), after: local, limit: PAGE }).await?;
+    let (at_start, at_end) = (is_last(&before, PAGE), is_last(&after, PAGE));
+    Ok(Window::new([before, after].concat(), at_start, at_end, None))
+}
+
+/// Looks for words. What is wrong with them is no failure: they are not typed to their end.
+async fn find(room: &mut Room<'_>, words: String, to: Option<String>) -> Result<Done, Failure> {
+    if words.trim().is_empty() {
+        return Ok(Done::Found(words, Ok(Vec::new())));
+    }
+    let search = Search { words: words.clone(), to, limit: FOUND_MAX, ..Search::default() };
+    match room.seat.insist(Command::Search(search)).await {
+        Ok(Outcome::Found { found }) => Ok(Done::Found(words, Ok(found))),
+        Ok(_) => Err(Failure::internal("the search gave an answer of another kind")),
+        Err(failure) if failure.exit == Exit::Usage => Ok(Done::Found(words, Err(failure.what))),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The newest messages of a conversation, or the first unread ones with a few before them.
@@ -200,6 +244,11 @@ impl View {
         match done {
             Done::Nothing => {}
             Done::Opened(open) => self.opened(*open),
+            Done::OpenedAt(open, local) => {
+                self.opened(*open);
+                self.goes_to(local);
+            }
+            Done::Found(words, found) => self.found(&words, found),
             Done::Window(window) => {
                 let height = self.height();
                 let Some(open) = &mut self.open else { return };

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use qpc_client::api::{Conversation, Message, OutboxState, Transfer};
 
-use super::{areas::Areas, complete::Cycle, editor::Editor, list::List, look::Look, purpose::Purpose, window::Window};
+use super::{
+    areas::Areas, complete::Cycle, editor::Editor, find::Find, list::List, look::Look, purpose::Purpose, window::Window,
+};
 use crate::cli::{
     chat::{
         console::Kept,
@@ -48,6 +50,10 @@ pub(super) enum Asked {
     Seen(i64),
     /// The person is writing, or no more.
     Typing { to: String, typing: bool },
+    /// Messages with these words are looked for, everywhere or in one conversation.
+    Find { words: String, to: Option<String> },
+    /// A conversation is opened at a message.
+    GoTo { conversation: String, title: String, local: i64 },
     /// A file is fetched.
     Get(String),
     /// The small picture of a file is shown, or not any more.
@@ -135,6 +141,8 @@ pub(super) struct View {
     pub(super) aside: String,
     pub(super) cycle: Option<Cycle>,
     pub(super) page: Option<Page>,
+    /// Messages are being looked for.
+    pub(super) find: Option<Find>,
     pub(super) said: Option<Said>,
     pub(super) connection: Connection,
     /// Messages of one's own that wait.
@@ -163,6 +171,7 @@ impl View {
             aside: String::new(),
             cycle: None,
             page: None,
+            find: None,
             said: None,
             connection: Connection::Connecting,
             waiting: 0,
@@ -191,6 +200,12 @@ impl View {
 
     /// The same, where it is no matter whether it will be.
     pub(super) fn want(&mut self, asked: Asked) {
+        self.ask(asked);
+    }
+
+    /// Wants something done instead of others like it that wait.
+    pub(super) fn ask_last(&mut self, asked: Asked, like: impl Fn(&Asked) -> bool) {
+        self.asked.retain(|waiting| !like(waiting));
         self.ask(asked);
     }
 
@@ -265,11 +280,21 @@ impl View {
         self.open = Some(opened);
         self.focus = Focus::Input;
         self.page = None;
+        self.find = None;
         self.said = None;
         let area = self.areas().messages;
         if let Some(open) = &mut self.open {
             open.window.prepare(usize::from(area.width.saturating_sub(1)), &self.look);
             open.window.show_new(usize::from(area.height));
+        }
+    }
+
+    /// A message of the open conversation is looked at.
+    pub(super) fn goes_to(&mut self, local: i64) {
+        let height = self.height();
+        if let Some(open) = &mut self.open {
+            open.window.show(local, height);
+            self.focus = if open.window.selected().is_some() { Focus::Message } else { Focus::Input };
         }
     }
 

@@ -1,5 +1,6 @@
 //! A whole screen in memory: what people see, and what their keys do.
 
+mod find;
 mod hostile;
 mod keys;
 mod moments;

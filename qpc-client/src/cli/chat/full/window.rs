@@ -268,6 +268,14 @@ impl Window {
         self.show_selected(height);
     }
 
+    /// Selects a message, and has it in the middle of the view.
+    pub(super) fn show(&mut self, local: i64, height: usize) {
+        self.selected = Some(local).filter(|local| self.end_of(*local).is_some());
+        if let Some(end) = self.end_of(local) {
+            self.set_bottom(end.saturating_add(height / 2), height);
+        }
+    }
+
     fn show_selected(&mut self, height: usize) {
         let Some(local) = self.selected else { return };
         let Some(end) = self.end_of(local) else { return };
