@@ -1,6 +1,7 @@
 //! What can be asked of a client, and what it answers and tells: plain data, so that a
 //! second program on the same home can ask through a local socket (D16), and `--json` can print it.
 
+mod archive;
 mod contact;
 mod conversation;
 mod details;
@@ -17,11 +18,16 @@ mod picture;
 mod scheduled;
 mod search;
 mod status;
+mod trace;
 mod verification;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    archive::{
+        ARCHIVE_FORMAT, Archive, ArchivedConversation, ArchivedFile, ArchivedMessage, ArchivedPoll, ArchivedReaction,
+        ArchivedVote, Record, Records, Shelf, Unreadable,
+    },
     contact::Contact,
     conversation::{Conversation, ConversationKind},
     details::{Details, Mention, Poll, PollOption, Quote, Reaction},
@@ -38,6 +44,7 @@ pub use self::{
     scheduled::Scheduled,
     search::{Found, Part, Search},
     status::{Alarm, Status, Whoami},
+    trace::{Step, StepKind, Trace},
     verification::{Compared, SafetyNumber, Standing, Verification},
 };
 
@@ -432,6 +439,13 @@ pub enum Command {
     },
     /// About what people do at this moment, and who has read what.
     Ephemeral(Ephemeral),
+    /// What happened to a message of one's own, and when.
+    Trace {
+        /// Its id, the beginning or end of that, or `last`.
+        message: String,
+    },
+    /// Writes out what this home holds, or takes such a thing in.
+    Archive(Archive),
 }
 
 /// A password on its way; never printed.
@@ -549,6 +563,24 @@ pub enum Outcome {
     Preview {
         /// A JPEG, if it is what it should be.
         preview: Picture,
+    },
+    /// Of [`Command::Trace`].
+    Trace(Trace),
+    /// Of [`Archive::Conversations`].
+    Shelves {
+        /// In the order in which they came to this home.
+        shelves: Vec<Shelf>,
+        /// What could not be read.
+        failed: Vec<Unreadable>,
+    },
+    /// Of [`Archive::Messages`].
+    Records(Records),
+    /// Of [`Archive::Import`].
+    Imported {
+        /// Messages that were not here.
+        messages: u64,
+        /// What can't be taken in.
+        failed: Vec<Unreadable>,
     },
     /// Of [`Command::Devices`].
     Devices {

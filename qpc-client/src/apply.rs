@@ -22,6 +22,7 @@ use qpc_proto::{
     chain::{ChainValue, LogEntry},
     id::{ConversationName, Seq},
     suite::Suite,
+    v1,
 };
 use rusqlite::Transaction;
 
@@ -132,6 +133,11 @@ pub(crate) enum ApplyError {
     Mls(#[from] Fault),
     #[error("the server left entries out")]
     Gap,
+}
+
+/// Takes in what a person has of what was said before, as if another device had told it; says how much was not known.
+pub(crate) fn import(tx: &Transaction<'_>, me: &Me, page: &v1::HistoryPage) -> Result<u64, ApplyError> {
+    me.with_mls(tx, |mls| Ok(Batch { tx, me, mls, out: Applied::default() }.before(page)?))
 }
 
 /// Applies a batch.

@@ -11,11 +11,13 @@ mod chat;
 mod clock;
 mod done;
 mod exit;
+mod export;
 mod failure;
 mod file;
 mod help;
 mod hint;
 mod history;
+mod import;
 mod input;
 mod later;
 mod listen;
@@ -139,6 +141,10 @@ async fn seated(verb: Verb, settings: Settings, screen: &Screen) -> Result<(), F
             picture::write(&seat, screen, group, (output, force)).await
         }
         Verb::History { to, limit, ids } => history::history(&mut seat, screen, to, (limit, ids)).await,
+        Verb::Export { directory, of, no_files } => {
+            export::export(&mut seat, screen, export::What { directory, of, files: !no_files }).await
+        }
+        Verb::Import { from } => import::import(&mut seat, screen, from).await,
         Verb::Search(asked) => search::search(&mut seat, screen, asked).await,
         Verb::Listen { follow, changes, moments } => {
             let what = if changes { listen::What::Changes } else { listen::What::Messages };

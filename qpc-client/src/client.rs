@@ -26,7 +26,7 @@ use crate::{
     home::{HomeError, LockedHome},
     identity::Identity,
     local, mls, scheduled,
-    store::{Store, StoreError, identity, upload},
+    store::{Store, StoreError, identity, trace, upload},
     transport::{Endpoints, Link, Transport},
     trust::Me,
 };
@@ -247,6 +247,7 @@ async fn read_home(locked: LockedHome) -> Result<(LockedHome, Store, Option<Iden
 async fn tidy(locked: &LockedHome, store: &Store) -> Result<(), OpenError> {
     // What came to its end while nobody drove the home is shown to nobody.
     store.run(expiry::all).await?;
+    store.run(trace::trim).await?;
     let files = locked.files();
     let lying = files.spools();
     let known = store.run(move |tx| {

@@ -2,6 +2,7 @@
 
 mod account;
 mod alarms;
+mod archive;
 mod changes;
 mod claim;
 mod contacts;
@@ -21,6 +22,7 @@ mod scheduled;
 mod search;
 mod talk;
 mod target;
+mod trace;
 mod verify;
 mod wait;
 
@@ -100,6 +102,8 @@ pub(crate) async fn execute(core: &Arc<Core>, command: Command) -> Result<Outcom
         Command::Unverify { who } => verify::unverify(core, who).await,
         Command::ChangedKeys { to } => verify::changed(core, to).await,
         Command::Ephemeral(about) => ephemeral::execute(core, about).await,
+        Command::Trace { message } => trace::trace(core, message).await,
+        Command::Archive(about) => archive::execute(core, about).await,
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use qpc_proto::{
     ephemeral::Presently,
-    id::{ConversationName, Seq},
+    id::{ConversationName, DeviceId, Seq},
     v1,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -67,6 +67,7 @@ struct Typist {
 pub(crate) struct Ahead {
     pub(crate) conversation: ConversationName,
     pub(crate) account: String,
+    pub(crate) device: DeviceId,
     pub(crate) delivered: Seq,
     pub(crate) read: Seq,
 }

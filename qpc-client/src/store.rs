@@ -6,6 +6,7 @@
 
 pub(crate) mod alarm;
 pub(crate) mod answered;
+pub(crate) mod archive;
 pub(crate) mod asked;
 pub(crate) mod attachment;
 pub(crate) mod change;
@@ -49,6 +50,7 @@ pub(crate) mod search;
 pub(crate) mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod trace;
 pub(crate) mod undescribed;
 pub(crate) mod unheard;
 pub(crate) mod unjoined;
@@ -56,7 +58,12 @@ pub(crate) mod upload;
 pub(crate) mod verification;
 pub(crate) mod welcome_tree;
 
-use std::{path::Path, sync::Arc, thread};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{
@@ -100,6 +107,20 @@ pub(crate) struct Store {
     // Goes first: the thread ends when all of these are gone.
     jobs: mpsc::Sender<Job>,
     _thread: Arc<Ended>,
+    /// Where the database is, and its key; `None` for one in memory.
+    apart: Option<Arc<Apart>>,
+}
+
+/// What a further connection needs.
+struct Apart {
+    path: PathBuf,
+    key: HomeKey,
+}
+
+impl fmt::Debug for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Apart").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// Waits for the thread: a process that exits while it still closes the database takes the
@@ -124,7 +145,11 @@ impl Store {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
         let serving = thread::Builder::new().name("qpc-store".into()).spawn(move || serve(connection, queue));
         let thread = serving.map_err(|_| StoreError::Closed)?;
-        Ok(Self { jobs, _thread: Arc::new(Ended(Some(thread))) })
+        Ok(Self {
+            jobs,
+            _thread: Arc::new(Ended(Some(thread))),
+            apart: Some(Arc::new(Apart { path: path.to_owned(), key: key.clone() })),
+        })
     }
 
     /// A home in memory, which a task has instead of a thread: it takes a moment before it does a transaction and
@@ -148,7 +173,24 @@ impl Store {
                 done.tell();
             }
         };
-        (Self { jobs, _thread: Arc::new(Ended(None)) }, task)
+        (Self { jobs, _thread: Arc::new(Ended(None)), apart: None }, task)
+    }
+
+    /// Reads by a connection of its own, which ends with it: where a part of the database is damaged, SQLCipher lets the
+    /// connection that came upon it do nothing more.
+    pub(crate) async fn read_apart<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let Some(apart) = self.apart.clone() else { return self.run(work).await };
+        let read = tokio::task::spawn_blocking(move || {
+            let mut connection = schema::open_apart(&apart.path, &apart.key)?;
+            let transaction = connection.transaction().map_err(StoreError::from)?;
+            work(&transaction)
+        });
+        read.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Runs `work` in a transaction and answers when that is on the disk. An error undoes what `work`

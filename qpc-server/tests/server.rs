@@ -48,6 +48,8 @@ mod edge;
 mod emulator;
 #[path = "server/ephemerals.rs"]
 mod ephemerals;
+#[path = "server/exported.rs"]
+mod exported;
 #[path = "server/false_follower.rs"]
 mod false_follower;
 #[path = "server/false_hub.rs"]
@@ -155,6 +157,8 @@ mod suites;
 mod supervised;
 #[path = "../../qpc-client/tests/program/terminal.rs"]
 mod terminal;
+#[path = "server/traced.rs"]
+mod traced;
 #[path = "server/verify.rs"]
 mod verify;
 #[path = "server/wire.rs"]

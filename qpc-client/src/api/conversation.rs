@@ -51,12 +51,13 @@ pub struct Conversation {
 }
 
 /// Two or many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConversationKind {
     /// Two people.
     Direct,
     /// A group.
+    #[default]
     Group,
     /// The account's own, with its devices alone: its title is the account's address.
     Personal,

@@ -23,7 +23,7 @@ use crate::{
         lifetime,
         message::{self, New},
         outbox::{self, Outgoing},
-        own_change, poll, release, undescribed,
+        own_change, poll, release, trace, undescribed,
     },
     words::{KNOWN_NOT, PICTURED, describe},
 };
@@ -193,6 +193,7 @@ impl<'b> Batch<'b> {
         promise: Promise,
     ) -> Result<Step, ApplyError> {
         release::remove(self.tx, entry.id)?;
+        trace::returned(self.tx, entry.id, entry.stored_ms)?;
         if let Some(outgoing) = outbox::by_id(self.tx, entry.id)? {
             let same = outgoing.sealed.as_ref().is_some_and(|sealed| {
                 let digest = match &entry.content {

@@ -87,17 +87,8 @@ impl<'b> Batch<'b> {
             // What one says that was not told everything takes nothing off the others.
             return if page.in_part { Ok(()) } else { Ok(history::leave_to_others(self.tx, &page.request)?) };
         }
-        for told in &page.conversations {
-            self.conversation_elsewhere(told)?;
-        }
-        let mut new: u64 = 0;
-        for told in &page.messages {
-            new = new.saturating_add(u64::from(self.said_before(told)?));
-        }
+        let new = self.before(page)?;
         let complete = page.last && !page.in_part;
-        if page.last {
-            history::in_order(self.tx)?;
-        }
         if complete {
             history::answered(self.tx, self.turn(log)?)?;
             self.out.own = true;
@@ -106,6 +97,21 @@ impl<'b> Batch<'b> {
         }
         self.out.events.push(Event::History { messages: new, complete });
         Ok(())
+    }
+
+    /// What was said before; tells how much of it was not known.
+    pub(super) fn before(&mut self, page: &v1::HistoryPage) -> Result<u64, StoreError> {
+        for told in &page.conversations {
+            self.conversation_elsewhere(told)?;
+        }
+        let mut new: u64 = 0;
+        for told in &page.messages {
+            new = new.saturating_add(u64::from(self.said_before(told)?));
+        }
+        if page.last {
+            history::in_order(self.tx)?;
+        }
+        Ok(new)
     }
 
     /// A conversation that another device knows: one that is over has its place here, too.

@@ -252,6 +252,13 @@ pub(super) enum Verb {
     /// List who has a message of yours, and who has read it.
     #[command(after_help = "Example: qpc-client readers friends mine")]
     Readers(Of),
+    /// Show the way of a message of yours: when it was encrypted, sent, stored, received by which device, and read.
+    #[command(after_help = "Example: qpc-client trace 9e44")]
+    Trace {
+        /// Which: `last`, or the end of its id, at least 4 digits (`history --ids` shows it).
+        #[arg(value_name = "MSG")]
+        message: String,
+    },
     /// Show what you tell others of what you do at the moment, or switch a part of it on or off.
     #[command(after_help = "Example: qpc-client tell presence on")]
     Tell {
@@ -304,6 +311,31 @@ pub(super) enum Verb {
     /// Find messages in the local store, by their words, who said them, where and when.
     #[command(after_help = "Example: qpc-client search dinner --from bob --since 2026-11-01")]
     Search(Search),
+    /// Write out what this home holds: a page to read, lines of JSON for programs and for `import`, and the files.
+    ///
+    /// It is not encrypted: keep it as you would keep the conversations. What can't be read or fetched any more is listed at the
+    /// end, and all else is written.
+    #[command(after_help = "Example: qpc-client export ~/chats --of bob --of friends")]
+    Export {
+        /// Where to: a directory that is empty, or not there yet.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Of this person or group alone; may be given several times.
+        #[arg(long, value_name = "TO")]
+        of: Vec<String>,
+        /// Without the files.
+        #[arg(long)]
+        no_files: bool,
+    },
+    /// Take in what `export` wrote: messages that are not here, each in its place; nothing that is here changes.
+    ///
+    /// Import what you exported yourself: it is believed without proof. Conversations that this account is not in can be read.
+    #[command(after_help = "Example: qpc-client import ~/chats")]
+    Import {
+        /// The directory, or the messages.jsonl in it.
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+    },
     /// Files in conversations: encrypted before they leave, kept by the server as long as it keeps messages.
     File {
         #[command(subcommand)]

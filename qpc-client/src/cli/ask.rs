@@ -91,6 +91,7 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
             password: passwords(1).await?.existing("The password, to delete the account for good: ").await?,
         },
         Verb::Pins { to } => Command::Pins { to },
+        Verb::Trace { message } => Command::Trace { message },
         Verb::Readers(Of { to, message }) => Command::Ephemeral(Ephemeral::Readers { to, message }),
         Verb::Tell { what, switch } => {
             let change = what.zip(switch).map(|(what, switch)| (what.into(), switch.is_on()));
@@ -113,6 +114,8 @@ pub(super) async fn question(verb: &Verb, settings: &Settings) -> Result<Option<
         | Verb::File { .. }
         | Verb::History { .. }
         | Verb::Search(_)
+        | Verb::Export { .. }
+        | Verb::Import { .. }
         | Verb::Verify { .. }
         | Verb::Completions { .. }
         | Verb::Man => return Ok(None),
@@ -167,12 +170,18 @@ fn objects(screen: &Screen, outcome: &Outcome) -> std::io::Result<()> {
         Outcome::Link(link) => screen.object(link),
         Outcome::Links { links } => links.iter().try_for_each(|link| screen.object(link)),
         Outcome::Picture(picture) => screen.object(picture),
-        Outcome::Preview { .. } => screen.object(outcome),
         Outcome::Files { files } => files.iter().try_for_each(|file| screen.object(file)),
         Outcome::Saved(saved) => screen.object(saved),
         Outcome::Moved(moved) => screen.object(moved),
         Outcome::Readers { readers } => readers.iter().try_for_each(|reader| screen.object(reader)),
         Outcome::Told(told) => screen.object(told),
-        Outcome::Done { .. } | Outcome::Queued { .. } | Outcome::Joining { .. } => screen.object(outcome),
+        Outcome::Trace(trace) => screen.object(trace),
+        Outcome::Shelves { shelves, .. } => shelves.iter().try_for_each(|shelf| screen.object(shelf)),
+        Outcome::Records(records) => screen.object(records),
+        Outcome::Done { .. }
+        | Outcome::Queued { .. }
+        | Outcome::Joining { .. }
+        | Outcome::Preview { .. }
+        | Outcome::Imported { .. } => screen.object(outcome),
     }
 }

@@ -35,6 +35,26 @@ impl Clock {
         time.strftime(format).to_string()
     }
 
+    /// The day and the time of day of an RFC 3339 time; text that is none is given back as a day.
+    pub(super) fn parts(&self, time: &str) -> (String, String) {
+        let Ok(time) = time.parse::<Timestamp>() else { return (time.to_owned(), String::new()) };
+        let time = time.to_zoned(self.zone.clone());
+        (time.strftime("%Y-%m-%d").to_string(), time.strftime("%H:%M").to_string())
+    }
+
+    /// The day and the time of an RFC 3339 time, to the millisecond; text that is none is made safe.
+    pub(super) fn exact(&self, time: &str) -> String {
+        match time.parse::<Timestamp>() {
+            Ok(time) => time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+            Err(_) => super::terminal::line(time).into_owned(),
+        }
+    }
+
+    /// Now, RFC 3339.
+    pub(super) fn stamp(&self) -> String {
+        format!("{:.0}", self.now())
+    }
+
     /// A day (its beginning here) or a time of day as a person writes it, or an RFC 3339 time, in milliseconds since 1970; `None` for
     /// what is neither, and for what is before then.
     pub(super) fn read(&self, text: &str) -> Option<u64> {

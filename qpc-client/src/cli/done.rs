@@ -90,6 +90,8 @@ pub(super) fn words(command: &Command, render: &Render) -> Option<String> {
         | Command::GroupInvites { .. }
         | Command::GroupJoin { .. }
         | Command::Ephemeral(_)
+        | Command::Archive(_)
+        | Command::Trace { .. }
         | Command::Devices => return None,
     })
 }

@@ -100,7 +100,11 @@ impl Render {
             Outcome::Moved(moved) => self.moved(moved),
             Outcome::Readers { readers } => self.readers(readers),
             Outcome::Told(told) => self.told(*told),
-            Outcome::Preview { .. } => Vec::new(),
+            Outcome::Trace(trace) => self.trace(trace),
+            // What is read out and taken in has commands of its own.
+            Outcome::Preview { .. } | Outcome::Shelves { .. } | Outcome::Records(_) | Outcome::Imported { .. } => {
+                Vec::new()
+            }
             // The bytes go where `picture` writes them.
             Outcome::Picture(picture) => vec![format!("{} of {}", picture.format.name(), self.name(&picture.group))],
         }

@@ -20,7 +20,7 @@ use crate::{
     apply,
     core::{Core, internal},
     fresh,
-    mls::{GroupError, Mls},
+    mls::{Group, GroupError, Mls},
     store::{
         contact, continuation,
         conversation::{self, Conversation, Kind, State, Trusted},
@@ -280,6 +280,26 @@ pub(super) async fn conversations(core: &Arc<Core>, groups: bool) -> Result<Outc
     Ok(Outcome::Conversations { conversations: listed })
 }
 
+pub(super) const fn kind(kind: Kind) -> api::ConversationKind {
+    match kind {
+        Kind::Direct => api::ConversationKind::Direct,
+        Kind::Personal => api::ConversationKind::Personal,
+        Kind::Group | Kind::Inbox => api::ConversationKind::Group,
+    }
+}
+
+/// Addresses of those in a group, in order; none where this device is not in it.
+pub(super) fn members(group: &mut Group<'_>) -> Result<Vec<String>, CommandError> {
+    match group.members() {
+        Ok(members) => {
+            let all: BTreeSet<_> = members.iter().map(|member| member.device.address().to_string()).collect();
+            Ok(all.into_iter().collect())
+        }
+        Err(GroupError::NoGroup | GroupError::Removed) => Ok(Vec::new()),
+        Err(GroupError::Fault(fault)) => Err(fault.into()),
+    }
+}
+
 fn shown(
     tx: &Transaction<'_>,
     mls: &Mls<'_>,
@@ -314,11 +334,7 @@ fn shown(
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title,
         topic: conversation.topic,
-        kind: match conversation.kind {
-            Kind::Direct => api::ConversationKind::Direct,
-            Kind::Personal => api::ConversationKind::Personal,
-            Kind::Group | Kind::Inbox => api::ConversationKind::Group,
-        },
+        kind: kind(conversation.kind),
         members: members.into_iter().collect(),
         unread: message::unread(tx, conversation.local)?,
         last: message::last(tx, conversation.local, 1, None)?.pop(),

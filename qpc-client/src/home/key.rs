@@ -68,7 +68,8 @@ pub enum KeyError {
     Randomness(#[from] NoRandomness),
 }
 
-/// The raw key of a home's database.
+/// The raw key of a home's database. Each copy is zeroized.
+#[derive(Clone)]
 pub(crate) struct HomeKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl HomeKey {

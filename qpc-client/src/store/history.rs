@@ -5,7 +5,7 @@ use qpc_proto::{
     id::{DeviceId, MessageId},
     v1,
 };
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::{
     Local, StoreError, attachment,
@@ -206,6 +206,35 @@ fn with_file(
     Ok(told)
 }
 
+/// What is read of a message that is told.
+const TOLD: &str = "SELECT m.local, m.conversation, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name, \
+                        m.reply_to, m.forwarded, m.mentions, m.edited_ms, m.deleted_by, m.expires_ms FROM message m \
+                    JOIN conversation c ON c.local = m.conversation";
+
+fn told(tx: &Transaction<'_>, row: &Row<'_>) -> Result<v1::HistoryMessage, StoreError> {
+    let told = v1::HistoryMessage {
+        conversation: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
+        seq: row::number(row, "seq")?,
+        message_id: row.get::<_, Vec<u8>>("id")?.into(),
+        sender: row.get("sender")?,
+        sent_ms: row::number(row, "time_ms")?,
+        kind: row.get("kind")?,
+        body: row.get("body")?,
+        unread: !row.get::<_, bool>("shown")?,
+        ..Default::default()
+    };
+    let mut told = with_file(tx, row.get("conversation")?, told)?;
+    details::told(tx, row.get("conversation")?, row, &mut told)?;
+    Ok(told)
+}
+
+/// One message as it would be told, if it is there.
+pub(crate) fn one(tx: &Transaction<'_>, message: i64) -> Result<Option<v1::HistoryMessage>, StoreError> {
+    let mut select = tx.prepare_cached(&format!("{TOLD} WHERE m.local = ?1"))?;
+    let mut rows = select.query([message])?;
+    rows.next()?.map(|row| told(tx, row)).transpose()
+}
+
 /// Newest first; says whether these were the last.
 fn messages(
     tx: &Transaction<'_>,
@@ -213,27 +242,11 @@ fn messages(
     page: &mut v1::HistoryPage,
     room: &mut Room,
 ) -> Result<bool, StoreError> {
-    let mut select = tx.prepare_cached(
-        "SELECT m.local, m.conversation, m.seq, m.id, m.sender, m.time_ms, m.kind, m.body, m.shown, c.name, \
-             m.reply_to, m.forwarded, m.mentions, m.edited_ms, m.deleted_by, m.expires_ms FROM message m \
-         JOIN conversation c ON c.local = m.conversation \
-         WHERE m.local < ?1 AND m.seq > 0 AND c.name IS NOT NULL ORDER BY m.local DESC",
-    )?;
+    let filter = "WHERE m.local < ?1 AND m.seq > 0 AND c.name IS NOT NULL ORDER BY m.local DESC";
+    let mut select = tx.prepare_cached(&format!("{TOLD} {filter}"))?;
     let mut rows = select.query([at.message])?;
     while let Some(row) = rows.next()? {
-        let told = v1::HistoryMessage {
-            conversation: row.get("name")?,
-            seq: row::number(row, "seq")?,
-            message_id: row.get::<_, Vec<u8>>("id")?.into(),
-            sender: row.get("sender")?,
-            sent_ms: row::number(row, "time_ms")?,
-            kind: row.get("kind")?,
-            body: row.get("body")?,
-            unread: !row.get::<_, bool>("shown")?,
-            ..Default::default()
-        };
-        let mut told = with_file(tx, row.get("conversation")?, told)?;
-        details::told(tx, row.get("conversation")?, row, &mut told)?;
+        let told = told(tx, row)?;
         if !room.take(&told, page.conversations.is_empty() && page.messages.is_empty()) {
             return Ok(false);
         }

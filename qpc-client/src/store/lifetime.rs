@@ -10,7 +10,7 @@ use qpc_proto::{
 };
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Local, StoreError, attachment, pin, poll, reaction, row};
+use super::{Local, StoreError, attachment, pin, poll, reaction, row, trace};
 
 /// Taken out in one transaction.
 pub(crate) const BATCH: u32 = 500;
@@ -102,6 +102,7 @@ pub(crate) fn expire(tx: &Transaction<'_>, now_ms: u64, most: u32) -> Result<Vec
         reaction::remove_all(tx, *conversation, gone.id)?;
         pin::remove(tx, *conversation, gone.id)?;
         poll::remove(tx, *conversation, gone.id)?;
+        trace::remove(tx, gone.id)?;
         tx.prepare_cached("DELETE FROM message WHERE local = ?1")?.execute([local])?;
     }
     Ok(due.into_iter().map(|(_, _, gone)| gone).collect())

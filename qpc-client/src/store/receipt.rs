@@ -1,14 +1,14 @@
 //! How far others have a conversation and have read it, as they said; and how far this person has.
 //!
 //! Positions only rise, so that it does not matter which of many receipts are lost. Each rise is kept with its time, the
-//! last of them for each account: that tells when a message was read.
+//! last of them for each device: that tells when a message was read.
 
-use qpc_proto::id::{ConversationName, Seq};
+use qpc_proto::id::{ConversationName, DeviceId, Seq};
 use rusqlite::{OptionalExtension, Row, Transaction};
 
 use super::{Local, StoreError, row};
 
-/// Rises that are kept of one account in one conversation, of each kind.
+/// Rises that are kept of one device in one conversation, of each kind.
 const STEPS_MAX: u32 = 64;
 
 /// How far somebody is.
@@ -41,7 +41,8 @@ pub(crate) fn of(tx: &Transaction<'_>, conversation: Local, account: &str) -> Re
 /// Somebody says how far they are; gives where they are now, if that is further than before.
 pub(crate) fn raise(
     tx: &Transaction<'_>,
-    (conversation, account): (Local, &str),
+    conversation: Local,
+    (account, device): (&str, DeviceId),
     said: Positions,
     now_ms: u64,
 ) -> Result<Option<Positions>, StoreError> {
@@ -49,17 +50,23 @@ pub(crate) fn raise(
     // What was read was received.
     let now =
         Positions { delivered: before.delivered.max(said.delivered).max(said.read), read: before.read.max(said.read) };
-    for (read, was, is) in [(false, before.delivered, now.delivered), (true, before.read, now.read)] {
-        if is <= was {
+    for (read, is) in [(false, said.delivered.max(said.read)), (true, said.read)] {
+        let risen = tx
+            .prepare_cached(
+                "INSERT INTO receipt (conversation, account, device, read, seq, at_ms) SELECT ?1, ?2, ?3, ?4, ?5, ?6 \
+                 WHERE ?5 > (SELECT coalesce(max(seq), 0) FROM receipt \
+                             WHERE conversation = ?1 AND account = ?2 AND device = ?3 AND read = ?4)",
+            )?
+            .execute((conversation, account, device.as_bytes(), read, row::signed(is.0), row::signed(now_ms)))?;
+        if risen == 0 {
             continue;
         }
-        tx.prepare_cached("INSERT INTO receipt (conversation, account, read, seq, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((conversation, account, read, row::signed(is.0), row::signed(now_ms)))?;
         tx.prepare_cached(
-            "DELETE FROM receipt WHERE conversation = ?1 AND account = ?2 AND read = ?3 AND seq <= (SELECT seq FROM receipt \
-             WHERE conversation = ?1 AND account = ?2 AND read = ?3 ORDER BY seq DESC LIMIT 1 OFFSET ?4)",
+            "DELETE FROM receipt WHERE conversation = ?1 AND account = ?2 AND device = ?3 AND read = ?4 AND seq <= \
+             (SELECT seq FROM receipt WHERE conversation = ?1 AND account = ?2 AND device = ?3 AND read = ?4 \
+              ORDER BY seq DESC LIMIT 1 OFFSET ?5)",
         )?
-        .execute((conversation, account, read, STEPS_MAX))?;
+        .execute((conversation, account, device.as_bytes(), read, STEPS_MAX))?;
     }
     Ok((now != before).then_some(now))
 }
@@ -165,6 +172,10 @@ mod tests {
         test(&tx);
     }
 
+    fn device(nr: u8) -> DeviceId {
+        DeviceId::new(1, [nr; 10])
+    }
+
     fn at(delivered: u64, read: u64) -> Positions {
         Positions { delivered: Seq(delivered), read: Seq(read) }
     }
@@ -172,7 +183,7 @@ mod tests {
     #[test]
     fn positions_only_rise_and_what_was_read_was_received() {
         with(|tx| {
-            let raise = |said, now_ms| raise(tx, (1, "bob@a.example"), said, now_ms).unwrap();
+            let raise = |said, now_ms| raise(tx, 1, ("bob@a.example", device(1)), said, now_ms).unwrap();
             assert_eq!(raise(at(3, 0), 10), Some(at(3, 0)));
             assert_eq!(raise(at(2, 0), 11), None);
             assert_eq!(raise(at(0, 5), 12), Some(at(5, 5)));
@@ -186,10 +197,24 @@ mod tests {
     }
 
     #[test]
-    fn of_each_account_the_last_rises_are_kept() {
+    fn an_account_is_as_far_as_the_furthest_of_its_devices_and_each_is_known() {
+        with(|tx| {
+            let raise = |nr, said, now_ms| raise(tx, 1, ("bob@a.example", device(nr)), said, now_ms).unwrap();
+            assert_eq!(raise(1, at(3, 0), 10), Some(at(3, 0)));
+            assert_eq!(raise(2, at(3, 2), 11), Some(at(3, 2)));
+            assert_eq!(raise(2, at(2, 2), 12), None);
+            let all = crate::store::trace::receivers(tx, 1, Seq(2)).unwrap();
+            let all: Vec<_> = all.into_iter().map(|one| (one.device, one.read, one.at_ms)).collect();
+            assert_eq!(all, [(Some(device(1)), false, 10), (Some(device(2)), false, 11), (Some(device(2)), true, 11)]);
+            assert_eq!(readers(tx, 1, Seq(2)).unwrap().len(), 1);
+        });
+    }
+
+    #[test]
+    fn of_each_device_the_last_rises_are_kept() {
         with(|tx| {
             for seq in 1..=u64::from(STEPS_MAX) + 1 {
-                raise(tx, (1, "bob@a.example"), at(seq, 0), seq).unwrap();
+                raise(tx, 1, ("bob@a.example", device(1)), at(seq, 0), seq).unwrap();
             }
             let count: u32 = tx.query_one("SELECT count(*) FROM receipt", [], |row| row.get(0)).unwrap();
             assert_eq!(count, STEPS_MAX);

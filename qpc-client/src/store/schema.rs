@@ -9,10 +9,11 @@ mod muted;
 mod scheduled;
 mod search;
 mod tables;
+mod trace;
 
 use std::{path::Path, sync::Once, thread, time::Duration};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use zeroize::Zeroizing;
 
@@ -366,12 +367,34 @@ pub(super) fn migrations() -> Migrations<'static> {
         M::up(scheduled::SCHEDULED),
         M::up(ephemeral::RECEIPTS),
         M::up(muted::MUTED),
+        M::up(trace::TRACES),
     ])
 }
 
 pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
     await_cipher();
     let mut connection = Connection::open(path)?;
+    unlock(&connection, key)?;
+    let mode: String = connection.query_one("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(StoreError::Corrupt("a journal that is no WAL"));
+    }
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    prepare(&mut connection)?;
+    Ok(connection)
+}
+
+/// A second way to a database that is open, for reading.
+pub(super) fn open_apart(path: &Path, key: &HomeKey) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    unlock(&connection, key)?;
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY")?;
+    Ok(connection)
+}
+
+fn unlock(connection: &Connection, key: &HomeKey) -> Result<(), StoreError> {
     let digits: Zeroizing<String> = key.digits();
     let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", &*digits));
     // What SQLCipher has to say about a wrong key is said by our own error.
@@ -383,15 +406,7 @@ pub(crate) fn open(path: &Path, key: &HomeKey) -> Result<Connection, StoreError>
             _ => error.into(),
         }
     })?;
-    let mode: String = connection.query_one("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if !mode.eq_ignore_ascii_case("wal") {
-        return Err(StoreError::Corrupt("a journal that is no WAL"));
-    }
-    connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
-    )?;
-    prepare(&mut connection)?;
-    Ok(connection)
+    Ok(())
 }
 
 /// Waits, once in a process, until SQLCipher takes keys.

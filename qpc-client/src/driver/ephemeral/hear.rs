@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qpc_proto::{
     ephemeral::{EphemeralError, Event as Wire, Sealed},
-    id::Seq,
+    id::{DeviceId, Seq},
     v1::Availability,
 };
 use rusqlite::Transaction;
@@ -49,7 +49,7 @@ pub(super) async fn catch_up(core: &Arc<Core>) -> Result<(), End> {
         for ahead in ahead {
             if let Some(conversation) = conversation::by_name(tx, &ahead.conversation)? {
                 let said = Positions { delivered: ahead.delivered, read: ahead.read };
-                events.extend(raise(tx, &listener, &conversation, (ahead.account, said))?);
+                events.extend(raise(tx, &listener, &conversation, (ahead.account, ahead.device), said)?);
             }
         }
         Ok::<_, ApplyError>(events)
@@ -93,7 +93,7 @@ fn receive(tx: &Transaction<'_>, core: &Core, event: &Wire) -> Result<Option<Vec
     }
     drop(state);
     let said = Positions { delivered: said.delivered, read: said.read };
-    events.extend(raise(tx, core, &conversation, (account, said))?);
+    events.extend(raise(tx, core, &conversation, (account, sender), said)?);
     Ok(Some(events))
 }
 
@@ -102,17 +102,19 @@ fn raise(
     tx: &Transaction<'_>,
     core: &Core,
     conversation: &Conversation,
-    (account, said): (String, Positions),
+    (account, device): (String, DeviceId),
+    said: Positions,
 ) -> Result<Option<Event>, ApplyError> {
     let here = conversation.seq;
     let known = |said: Seq| said.min(here);
     if said.delivered > here || said.read > here {
         let name = conversation.named()?.clone();
-        let ahead = Ahead { conversation: name, account: account.clone(), delivered: said.delivered, read: said.read };
+        let (delivered, read) = (said.delivered, said.read);
+        let ahead = Ahead { conversation: name, account: account.clone(), device, delivered, read };
         core.ephemerals.lock().is_ahead(ahead);
     }
     let said = Positions { delivered: known(said.delivered), read: known(said.read) };
-    let now = receipt::raise(tx, (conversation.local, &account), said, fresh::now_ms())?;
+    let now = receipt::raise(tx, conversation.local, (&account, device), said, fresh::now_ms())?;
     Ok(now.map(|now| Event::Receipt {
         conversation: conversation.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         title: conversation.title.clone(),

@@ -13,6 +13,7 @@ use crate::{
         conversation::{self, Conversation},
         lost,
         outbox::{self, Outgoing, Sealed},
+        trace,
     },
     trust::Me,
 };
@@ -69,6 +70,7 @@ pub(super) fn next(
                 },
             };
             outbox::set_flying(tx, outgoing.place, true)?;
+            trace::sent(tx, outgoing.id)?;
             batch.ready.push((outgoing, sealed, log.conversation.named()?.to_wire()));
         }
         Ok(batch)
@@ -111,6 +113,7 @@ impl<'m> Log<'m> {
         let counter = self.counter.next();
         let sealed = Sealed { counter, epoch: encrypted.epoch, body: encrypted.bytes.into() };
         outbox::seal(tx, outgoing.place, &sealed)?;
+        trace::encrypted(tx, outgoing.id, &sealed)?;
         self.counter = counter;
         Ok(Made::Sealed(sealed))
     }

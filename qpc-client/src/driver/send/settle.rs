@@ -16,7 +16,7 @@ use crate::{
         conversation::{self, State},
         entry,
         outbox::{self, Outgoing, Sealed},
-        release,
+        release, trace,
     },
     transport::Refused,
     trust::Me,
@@ -74,6 +74,7 @@ pub(super) fn settle(tx: &Transaction<'_>, me: &Me, settling: Settling) -> Resul
             }
             continue;
         }
+        trace::answered(tx, outgoing.id, answer.stored_ms)?;
         let conversation = conversation::get(tx, outgoing.conversation)?;
         let seq = Seq(answer.seq);
         let chain = ChainValue::parse(&answer.chain);
