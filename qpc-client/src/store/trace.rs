@@ -151,9 +151,11 @@ mod tests {
         home.with(|tx| encrypted(tx, id(1), &sealed(9)));
         let made = of(&mut home);
         assert!((made.epoch, made.counter) == (3, 9) && made.encrypted_ms >= before && made.sent_ms.is_none());
-        home.with(|tx| sent(tx, id(1)).and(sent(tx, id(1))));
+        home.with(|tx| sent(tx, id(1)));
+        home.database.execute("UPDATE trace SET sent_ms = 5", []).unwrap();
+        home.with(|tx| sent(tx, id(1)));
         let left = of(&mut home);
-        assert_eq!(left.times, 2);
+        assert_eq!((left.times, left.sent_ms), (2, Some(5)));
         home.with(|tx| answered(tx, id(1), 55).and(returned(tx, id(1), 56)));
         let back = of(&mut home);
         assert!(back.sent_ms == left.sent_ms && back.answered_ms.is_some() && back.returned_ms.is_some());

@@ -25,6 +25,8 @@ pub(super) struct Areas {
     pub(super) border: Rect,
     pub(super) header: Rect,
     pub(super) messages: Rect,
+    /// Below the messages: a page of a few lines.
+    pub(super) short: Rect,
     /// The connection, and what is said to the person.
     pub(super) status: Rect,
     pub(super) said: Rect,
@@ -34,9 +36,13 @@ pub(super) struct Areas {
 }
 
 impl Areas {
-    /// Where a page stands: over the messages, or where there are none over the list.
+    /// Where a page stands: below the messages if it is short, else over them, or where there are none over the list.
     pub(super) fn page(&self) -> Rect {
-        if self.messages.is_empty() { self.list } else { self.messages }
+        match (self.short.is_empty(), self.messages.is_empty()) {
+            (false, _) => self.short,
+            (true, false) => self.messages,
+            (true, true) => self.list,
+        }
     }
 
     pub(super) fn of(view: &View) -> Self {
@@ -83,11 +89,20 @@ impl Areas {
             area
         };
         let header = rows(header);
-        let messages = rows(messages);
+        let short = short(view, right.width, messages);
+        let messages = rows(messages.saturating_sub(short));
+        let short = rows(short);
         let status = rows(status);
         let heading = rows(heading);
-        Self { list, border, header, messages, status, said: said(view, status), heading, input: rows(input) }
+        Self { list, border, header, messages, short, status, said: said(view, status), heading, input: rows(input) }
     }
+}
+
+/// Rows of a page that leaves most of the messages in view, with its heading.
+fn short(view: &View, width: u16, messages: u16) -> u16 {
+    let Some(page) = &view.page else { return 0 };
+    let lines = draw::page_lines(page, view.look.theme, usize::from(width)).len().saturating_add(1);
+    u16::try_from(lines).ok().filter(|lines| *lines <= messages / 2).unwrap_or(0)
 }
 
 fn said(view: &View, status: Rect) -> Rect {

@@ -25,6 +25,8 @@ use crate::cli::{
 
 /// Rows of the list from which on each conversation has two.
 const TALL: u16 = 24;
+/// Columns from which on it stands beside all else who is writing.
+const ROOMY: u16 = 100;
 /// Columns of a number of unread messages in the list.
 const UNREAD: usize = 4;
 /// Columns of a time in the list.
@@ -41,9 +43,12 @@ pub(super) fn draw(view: &View, buffer: &mut Buffer) -> Option<Position> {
     }
     header(view, areas.header, buffer);
     let mut finding = None;
+    if let Some(shown) = &view.page {
+        page(view, shown, areas.page(), buffer);
+    }
     match (&view.page, &view.find, &view.open) {
-        (Some(shown), ..) => page(view, shown, areas.page(), buffer),
-        (_, Some(looked), _) => finding = find::draw(view, looked, areas.page(), buffer),
+        (Some(_), ..) if areas.short.is_empty() => {}
+        (None, Some(looked), _) => finding = find::draw(view, looked, areas.page(), buffer),
         (.., Some(open)) => messages(view, open, areas.messages, buffer),
         _ => welcome(view, areas.messages, buffer),
     }
@@ -76,7 +81,10 @@ fn list(view: &View, area: Rect, buffer: &mut Buffer) {
     let fitting = view.list.fitting();
     let focused = view.focus == Focus::List;
     let title = if view.list.filter.is_empty() {
-        format!("{} conversations", view.list.rows.len())
+        match view.list.rows.len() {
+            1 => "1 conversation".to_owned(),
+            n => format!("{n} conversations"),
+        }
     } else {
         format!("find: {}", view.list.filter)
     };
@@ -283,6 +291,10 @@ pub(super) fn state(view: &View) -> Line<'static> {
     if view.waiting > 0 {
         spans.push(Span::styled(format!(" {} waiting", view.waiting), theme.fresh()));
     }
+    // Where there is room it takes it from nothing else.
+    if let Some(writing) = view.writing().filter(|_| view.size.0 >= ROOMY) {
+        spans.push(Span::styled(format!("  {writing}"), theme.dim()));
+    }
     Line::from(spans)
 }
 
@@ -298,9 +310,11 @@ fn status(view: &View, areas: &Areas, buffer: &mut Buffer) {
             (format!("{called}: r e d + - p f v s g  ?: help"), theme.fresh())
         }
         (_, Focus::List, _) => ("Enter opens, type to find, Esc".to_owned(), theme.dim()),
-        (Some(said), ..) => (said.text.clone(), if said.loud { theme.loud() } else { theme.fresh() }),
+        (Some(said), ..) if said.loud => (said.text.clone(), theme.loud()),
+        // It ends by itself, and what was said before is there again.
+        _ if view.size.0 < ROOMY && view.writing().is_some() => (view.writing().unwrap_or_default(), theme.dim()),
+        (Some(said), ..) => (said.text.clone(), theme.fresh()),
         _ if view.busy => ("working …".to_owned(), theme.dim()),
-        _ if view.writing().is_some() => (view.writing().unwrap_or_default(), theme.dim()),
         _ if came > 0 => (format!("↓ {came} new below: End"), theme.fresh()),
         _ if view.open.as_ref().is_some_and(|open| !open.window.follows()) => {
             ("↓ older messages: End goes to the last".to_owned(), theme.dim())

@@ -234,7 +234,9 @@ impl View {
 
     /// Lays messages out as they will be drawn, and asks for those that will be needed.
     pub(super) fn prepare(&mut self) {
-        let area = self.areas().messages;
+        let areas = self.areas();
+        let area = areas.messages;
+        let hidden = self.page.is_some() && areas.short.is_empty();
         let height = usize::from(area.height);
         let Some(open) = &mut self.open else { return };
         // The first column shows what is selected.
@@ -243,7 +245,7 @@ impl View {
         let (oldest, newest) = (open.window.oldest(), open.window.newest());
         let seen = newest.filter(|newest| open.window.follows() && height > 0 && open.place.through < *newest);
         let id = open.place.conversation.clone();
-        if let (Some(seen), None) = (seen, &self.page)
+        if let Some(seen) = seen.filter(|_| !hidden)
             && self.ask(Asked::Seen(seen))
         {
             if let Some(open) = &mut self.open {

@@ -42,6 +42,17 @@ fn who_is_writing_stands_below_until_they_do_not() {
     assert!(!last_row(&mut view).contains("writing") && row_with(&mut view, "is writing").is_none());
     writes(&mut view, "bob", BOB, true);
     assert!(row_with(&mut view, "bob is writing …").is_some());
+    // A word waits, and one that must not be missed does not.
+    view.say("a quiet word");
+    assert!(row_with(&mut view, "bob is writing …").is_some());
+    view.said.as_mut().unwrap().loud = true;
+    assert!(row_with(&mut view, "a quiet word").is_some());
+    // With more room both are there.
+    view.size = (120, 15);
+    let row = row_with(&mut view, "a quiet word").unwrap();
+    assert!(row.contains("● online  bob is writing …  a quiet word"), "{row}");
+    view.size = (60, 15);
+    view.said = None;
     writes(&mut view, "carol", BOB, true);
     assert!(row_with(&mut view, "bob and carol are writing …").is_some());
     writes(&mut view, "bob", BOB, false);

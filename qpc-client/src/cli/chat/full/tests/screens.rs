@@ -4,7 +4,7 @@ use qpc_client::api::{Attached, Direction, Mention, OutboxState, Poll, PollOptio
 use ratatui::style::Modifier;
 
 use super::*;
-use crate::cli::chat::full::state::Said;
+use crate::cli::chat::{console::Kept, full::state::Said};
 
 /// One of everything.
 fn said() -> Vec<Message> {
@@ -170,17 +170,15 @@ fn the_status_tells_the_connection_and_what_waits() {
 #[test]
 fn a_long_answer_of_a_command_is_a_page_and_a_word_is_none() {
     let mut view = chat(said(), (60, 15));
-    let kept = |lines: &[&str]| crate::cli::chat::console::Kept {
-        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        ..Default::default()
-    };
+    let kept =
+        |lines: &[&str]| Kept { lines: lines.iter().map(|line| (*line).to_owned()).collect(), ..Default::default() };
     view.printed(kept(&["-- accepted carol"]));
     assert_eq!(rows(&mut view)[13], "● online  accepted carol");
     view.printed(kept(&["-- a.jpg is on its way", "-- a.jpg is there"]));
     assert_eq!(rows(&mut view)[13], "● online  a.jpg is there");
     view.printed(kept(&["WHO  ROLE", "bob  owner"]));
     let shown = rows(&mut view);
-    assert_eq!(shown[1..4], ["(Esc closes)", "WHO  ROLE", "bob  owner"]);
+    assert_eq!(shown[10..13], ["(Esc closes)", "WHO  ROLE", "bob  owner"]);
     key(&mut view, KeyCode::Esc);
     assert!(view.page.is_none());
 }
@@ -189,11 +187,11 @@ fn a_long_answer_of_a_command_is_a_page_and_a_word_is_none() {
 fn a_code_to_be_scanned_is_light_on_dark_whatever_the_terminal_is() {
     let mut view = chat(said(), (60, 15));
     let lines = ["████ ▄▄▄ ██   12345".to_owned(), "words ██".to_owned()];
-    view.printed(crate::cli::chat::console::Kept { lines: lines.into(), ..Default::default() });
+    view.printed(Kept { lines: lines.into(), ..Default::default() });
     let (terminal, _) = drawn(&mut view);
     let buffer = terminal.backend().buffer();
     let dark = |x, y| buffer[(x, y)].bg == ratatui::style::Color::Indexed(16);
-    assert_eq!([dark(0, 2), dark(4, 2), dark(10, 2), dark(14, 2), dark(6, 3)], [true, true, true, false, false]);
+    assert_eq!([dark(0, 11), dark(4, 11), dark(10, 11), dark(14, 11), dark(6, 12)], [true, true, true, false, false]);
 }
 
 #[test]
@@ -225,4 +223,27 @@ fn no_screen_is_too_small() {
             drawn(&mut view);
         }
     }
+}
+
+#[test]
+fn a_few_lines_stand_below_the_messages_and_many_over_them() {
+    let mut view = chat(vec![message(1, BOB, BOB, "the first words")], (60, 15));
+    view.printed(Kept {
+        lines: vec!["-- bob is asked".to_owned(), "a line of something else".to_owned()].into(),
+        rang: true,
+        columns: 60,
+    });
+    let screen = rows(&mut view);
+    assert!(screen.iter().any(|row| row.contains("the first words")), "{screen:#?}");
+    assert!(screen.iter().any(|row| row.contains("a line of something else")), "{screen:#?}");
+    // What comes meanwhile is seen.
+    view.arrived(message(2, BOB, BOB, "and others"));
+    assert!(settle(&mut view).contains(&Asked::Seen(2)));
+    assert!(rows(&mut view).iter().any(|row| row.contains("and others")));
+    key(&mut view, KeyCode::F(1));
+    key(&mut view, KeyCode::F(1));
+    let screen = rows(&mut view).concat();
+    assert!(screen.contains("help  (Esc closes") && !screen.contains("the first words"), "{screen}");
+    view.arrived(message(3, BOB, BOB, "unseen"));
+    assert!(!settle(&mut view).contains(&Asked::Seen(3)), "nobody has seen what is behind a page");
 }
