@@ -8,7 +8,7 @@ mod screens;
 mod windows;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
-use qpc_client::api::{Conversation, ConversationKind, Message};
+use qpc_client::api::{Attached, Conversation, ConversationKind, Message};
 use ratatui::{Terminal, backend::TestBackend, layout::Position};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     look::Look,
     state::{Asked, Open, View},
     theme::Theme,
-    thumb::Depth,
+    thumb::{Depth, Thumb},
     window::Window,
 };
 use crate::cli::{
@@ -112,6 +112,20 @@ fn chat(messages: Vec<Message>, size: (u16, u16)) -> View {
     view.connected(true, None, "2026-11-20T14:00:00Z");
     settle(&mut view);
     view
+}
+
+/// A message with the file of a picture.
+fn pictured(number: i64) -> Message {
+    let file = Attached { name: "a.jpg".to_owned(), size: 9, media_type: "image/jpeg".to_owned() };
+    let kind = "attachment".to_owned();
+    Message { kind, file: Some(Box::new(file)), ..message(number, BOB, BOB, "a.jpg (9 bytes)") }
+}
+
+/// A small picture.
+fn thumb() -> Thumb {
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(40, 20).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    Thumb::decode(&jpeg.into_inner()).unwrap()
 }
 
 /// Lays out, and does what the state asks for by itself.

@@ -81,10 +81,19 @@ impl Window {
         window
     }
 
-    /// Takes what was known of files on their way, and what was new, from the window before.
+    /// Takes what was known of files on their way, and what was new, from the window before; and of messages that are in both,
+    /// which is selected and which show their pictures.
     pub(super) fn after(mut self, before: Self) -> Self {
         self.transfers = before.transfers;
         self.new_from = self.new_from.or(before.new_from);
+        self.selected = before.selected.filter(|local| self.entries.iter().any(|one| one.message.local == *local));
+        for pictured in before.entries.into_iter().filter(|one| one.thumb.is_some()) {
+            let same = |one: &&mut Entry| one.message.id == pictured.message.id && one.message.file.is_some();
+            if let Some(entry) = self.entries.iter_mut().find(same) {
+                entry.thumb = pictured.thumb;
+                entry.laid = None;
+            }
+        }
         self
     }
 

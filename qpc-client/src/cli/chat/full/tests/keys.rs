@@ -117,15 +117,10 @@ fn conversations_are_chosen_by_arrows_letters_and_order() {
 
 #[test]
 fn a_picture_is_looked_into_when_it_is_asked_for() {
-    let mut with_file = message(3, BOB, BOB, "a.jpg (9 bytes)");
-    with_file.kind = "attachment".to_owned();
-    let file = qpc_client::api::Attached { name: "a.jpg".to_owned(), size: 9, media_type: "image/jpeg".to_owned() };
-    with_file.file = Some(Box::new(file));
+    let with_file = pictured(3);
     let id = with_file.id.clone();
     let mut view = chat(vec![message(2, BOB, BOB, "no file"), with_file], (60, 15));
-    let mut jpeg = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(40, 20).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
-    let thumb = crate::cli::chat::full::thumb::Thumb::decode(&jpeg.into_inner()).unwrap();
+    let thumb = thumb();
     let pictures = |view: &mut View| rows(view).iter().filter(|row| row.contains("▀▀▀")).count();
     key(&mut view, KeyCode::Esc);
     key(&mut view, KeyCode::Char('s'));

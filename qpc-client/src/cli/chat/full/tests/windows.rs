@@ -1,7 +1,7 @@
 //! The part of a conversation that is in memory, and what of it is looked at.
 
 use super::*;
-use crate::cli::chat::full::window::WINDOW_MAX;
+use crate::cli::chat::full::{perform::Done, window::WINDOW_MAX};
 
 fn numbered(numbers: std::ops::Range<i64>) -> Vec<Message> {
     numbers.map(|n| message(n, BOB, BOB, &format!("number {n}"))).collect()
@@ -126,4 +126,24 @@ fn selecting_further_up_has_it_in_view() {
     assert_eq!(window(&mut view).selected().unwrap().local, 69);
     assert_eq!(seen(&mut view).first(), Some(&69));
     assert!(rows(&mut view)[1].starts_with('▌'));
+}
+
+#[test]
+fn what_is_selected_and_pictured_stays_so_when_a_receipt_has_it_read_anew() {
+    let mut view = chat(vec![message(1, BOB, ALICE, "one"), pictured(2)], (60, 15));
+    key(&mut view, KeyCode::Esc);
+    view.take(Done::Picture(pictured(2).id, Box::new(thumb())));
+    let before = rows(&mut view);
+    view.received(&format!("id-{BOB}"));
+    assert!(settle(&mut view).contains(&Asked::Reload { unread: false }));
+    let again = Window::new(vec![message(1, BOB, ALICE, "one"), pictured(2)], true, true, None);
+    view.take(Done::Window(Box::new(again)));
+    assert_eq!(rows(&mut view), before);
+    assert_eq!(view.open.as_ref().unwrap().window.selected().map(|message| message.local), Some(2));
+    // What is not there any more is not selected, and deleted files have no pictures.
+    let gone = Message { kind: "deleted".to_owned(), file: None, ..pictured(2) };
+    view.take(Done::Window(Box::new(Window::new(vec![gone], true, true, None))));
+    assert!(!view.open.as_ref().unwrap().window.is_pictured(&pictured(2).id));
+    view.take(Done::Window(Box::new(Window::new(vec![message(1, BOB, ALICE, "one")], true, true, None))));
+    assert!(view.open.as_ref().unwrap().window.selected().is_none());
 }
