@@ -37,7 +37,7 @@ rules: ## Prometheus' configuration and rules in docker/prometheus, with a test 
 s3: ## The suite of blobs on a bucket, of a server for it that is started here; and files in it, with kills.
 	@.ci/deps s3
 	$(CARGO) build --locked --workspace --bins
-	.ci/s3 $(CARGO) test --locked -p qpc-server --lib --test server a_bucket
+	.ci/s3 $(CARGO) test --locked --workspace --lib --test server a_bucket
 
 check: ## Formatting and lints, warnings denied.
 	@.ci/deps checks

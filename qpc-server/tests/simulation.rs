@@ -118,20 +118,23 @@ fn run(
     told: impl Fn(u64, &[String], &Tally) + Sync,
 ) -> Sum {
     let (seeds, sum) = (Mutex::new(seeds), Mutex::new(Sum::default()));
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    if enough(&sum.lock().unwrap()) {
-                        return;
-                    }
-                    let Some(seed) = seeds.lock().unwrap().next() else { return };
-                    let (wrong, tally) = live_or_panic(seed, bug);
-                    told(seed, &wrong, &tally);
-                    sum.lock().unwrap().add(seed, !wrong.is_empty(), &tally);
-                }
-            });
+    let work = || {
+        loop {
+            if enough(&sum.lock().unwrap()) {
+                return;
+            }
+            let Some(seed) = seeds.lock().unwrap().next() else { return };
+            let (wrong, tally) = live_or_panic(seed, bug);
+            told(seed, &wrong, &tally);
+            sum.lock().unwrap().add(seed, !wrong.is_empty(), &tally);
         }
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        // The end of a scope waits for the work alone. What a thread has of the cryptography it lets go of after that, and a
+        // process that exits meanwhile has freed it.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     sum.into_inner().unwrap()
 }
