@@ -136,8 +136,13 @@ pub(crate) enum ApplyError {
 }
 
 /// Takes in what a person has of what was said before, as if another device had told it; says how much was not known.
-pub(crate) fn import(tx: &Transaction<'_>, me: &Me, page: &v1::HistoryPage) -> Result<u64, ApplyError> {
-    me.with_mls(tx, |mls| Ok(Batch { tx, me, mls, out: Applied::default() }.before(page)?))
+pub(crate) fn import(tx: &Transaction<'_>, me: &Me, page: &v1::HistoryPage) -> Result<(u64, Applied), ApplyError> {
+    me.with_mls(tx, |mls| {
+        let mut batch = Batch { tx, me, mls, out: Applied::default() };
+        let messages = batch.before(page)?;
+        batch.out.events.push(Event::History { messages, complete: page.last });
+        Ok((messages, batch.out))
+    })
 }
 
 /// Applies a batch.

@@ -156,6 +156,8 @@ impl<'b> Batch<'b> {
             return Ok(false);
         }
         let me = self.me.address().to_string();
-        history::take(self.tx, conversation.local, id, (told.sender == me, &me), told)
+        let new = history::take(self.tx, conversation.local, id, (told.sender == me, &me), told)?;
+        self.out.expiring |= new && told.state.as_ref().is_some_and(|state| state.expires_ms > 0);
+        Ok(new)
     }
 }

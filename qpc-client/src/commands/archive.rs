@@ -8,7 +8,7 @@ use rusqlite::Transaction;
 
 use super::target;
 use crate::{
-    api::{Archive, ArchivedConversation, CommandError, Event, Outcome, Record, Records, Shelf, Unreadable},
+    api::{Archive, ArchivedConversation, CommandError, Outcome, Record, Records, Shelf, Unreadable},
     apply,
     archive::{self as records, RecordError},
     core::Core,
@@ -211,7 +211,7 @@ async fn import(core: &Arc<Core>, all: Vec<Record>, last: bool) -> Result<Outcom
         failed.extend(taken.err());
     }
     let me = core.me.clone();
-    let messages = core.store.run(move |tx| apply::import(tx, &me, &page)).await?;
-    core.events.tell(Event::History { messages, complete: last });
+    let (messages, applied) = core.store.run(move |tx| apply::import(tx, &me, &page)).await?;
+    core.tell(&applied);
     Ok(Outcome::Imported { messages, failed })
 }

@@ -349,3 +349,29 @@ fn who_has_no_other_device_forgets_what_was_missed() {
         assert_eq!(rows, 0);
     });
 }
+
+#[test]
+fn what_is_told_or_imported_and_disappears_is_looked_for() {
+    let mut desk = Desk::of("alice");
+    let group = friends();
+    has(&mut desk, &group, &[]);
+    let told = |nr: u64, expires_ms: u64| v1::HistoryMessage {
+        conversation: group.name.to_string(),
+        seq: nr,
+        message_id: MessageId::new(nr, [7; 10]).as_bytes().to_vec().into(),
+        sender: "bob@a.example".into(),
+        kind: "text".into(),
+        state: Some(v1::MessageState { expires_ms, ..Default::default() }),
+        ..Default::default()
+    };
+    let mut takes = |told| {
+        let page = v1::HistoryPage { messages: vec![told], last: true, ..Default::default() };
+        let (new, applied) = desk.tx(|tx, me| import(tx, me, &page).unwrap());
+        (new, applied.expiring)
+    };
+    let soon = fresh::now_ms() + 60_000;
+    assert_eq!(takes(told(1, 0)), (1, false));
+    assert_eq!(takes(told(2, soon)), (1, true));
+    assert_eq!(takes(told(2, soon)), (0, false), "it is here already");
+    assert_eq!(takes(told(3, 1)), (0, false), "it has disappeared meanwhile");
+}
