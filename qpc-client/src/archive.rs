@@ -16,10 +16,13 @@ use crate::{
         ConversationKind, Mention,
     },
     fresh,
+    store::archive,
 };
 
-/// Longest title and topic that are taken in, in bytes.
+/// Longest title that is taken in, in bytes. A topic is told by the group itself.
 const TITLE_MAX: usize = 4096;
+/// Longest word for a kind, in bytes: later versions may know more of them.
+const KIND_MAX: usize = 32;
 
 /// Why a record is not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +35,10 @@ pub(crate) enum RecordError {
     Id,
     #[error("its sender is no name@domain")]
     Sender,
+    #[error("it is of a kind that nobody sends")]
+    Kind,
+    #[error("it names somebody who is no name@domain")]
+    Account,
     #[error("its text is too long")]
     Long,
     #[error("it was not sent yet")]
@@ -137,6 +144,16 @@ pub(crate) fn to_message(record: ArchivedMessage) -> Result<v1::HistoryMessage, 
     Address::parse(&record.sender).map_err(|_| RecordError::Sender)?;
     if record.seq == 0 {
         return Err(RecordError::NotSent);
+    }
+    // What this program has to say itself comes from no file.
+    if record.kind.len() > KIND_MAX || archive::is_notice(&record.kind) {
+        return Err(RecordError::Kind);
+    }
+    let reacted = record.reactions.iter().flat_map(|one| &one.accounts);
+    let voted = record.poll.iter().flat_map(|poll| &poll.votes).map(|vote| &vote.account);
+    let named = record.deleted_by.iter().chain(reacted).chain(voted);
+    if named.into_iter().any(|account| Address::parse(account).is_err()) {
+        return Err(RecordError::Account);
     }
     if record.body.len() > TEXT_MAX {
         return Err(RecordError::Long);
@@ -311,8 +328,9 @@ mod tests {
     fn what_can_not_be_right_is_not_taken_in() {
         assert!(to_message(record()).is_ok());
         let file = || Some(ArchivedFile { digest: "AAAA".into(), ..Default::default() });
-        let poll = |choices| {
-            let votes = vec![ArchivedVote { account: "al@a.example".into(), choices }];
+        let by = |account: &str| ArchivedReaction { emoji: "👍".into(), accounts: vec![account.into()] };
+        let poll = |account: &str, choices| {
+            let votes = vec![ArchivedVote { account: account.into(), choices }];
             Some(ArchivedPoll { options: vec!["a".into(), "b".into()], several: false, closed: false, votes })
         };
         for (wrong, why) in [
@@ -321,13 +339,25 @@ mod tests {
             (ArchivedMessage { sender: "bob".into(), ..record() }, RecordError::Sender),
             (ArchivedMessage { seq: 0, ..record() }, RecordError::NotSent),
             (ArchivedMessage { body: "x".repeat(TEXT_MAX + 1), ..record() }, RecordError::Long),
+            (ArchivedMessage { kind: "notice".into(), ..record() }, RecordError::Kind),
+            (ArchivedMessage { kind: "x".repeat(KIND_MAX + 1), ..record() }, RecordError::Kind),
+            (ArchivedMessage { deleted_by: Some("eve".into()), ..record() }, RecordError::Account),
+            (ArchivedMessage { reactions: vec![by("eve")], ..record() }, RecordError::Account),
+            (ArchivedMessage { poll: poll("eve", vec![1]), body: "?".into(), ..record() }, RecordError::Account),
             (ArchivedMessage { reply_to: Some("1".into()), ..record() }, RecordError::Refers),
             (ArchivedMessage { file: file(), ..record() }, RecordError::File),
-            (ArchivedMessage { poll: poll(vec![0]), body: "?".into(), ..record() }, RecordError::Poll),
+            (ArchivedMessage { poll: poll("al@a.example", vec![0]), body: "?".into(), ..record() }, RecordError::Poll),
         ] {
             assert_eq!(to_message(wrong), Err(why));
         }
-        assert!(to_message(ArchivedMessage { body: "x".repeat(TEXT_MAX), ..record() }).is_ok());
+        for right in [
+            ArchivedMessage { body: "x".repeat(TEXT_MAX), ..record() },
+            ArchivedMessage { kind: "x".repeat(KIND_MAX), ..record() },
+            ArchivedMessage { reactions: vec![by("al@a.example")], ..record() },
+            ArchivedMessage { poll: poll("al@a.example", vec![1]), body: "?".into(), ..record() },
+        ] {
+            assert!(to_message(right).is_ok());
+        }
         let conversation = |title: usize, peer: &str| ArchivedConversation {
             conversation: CONVERSATION.into(),
             title: "x".repeat(title),
