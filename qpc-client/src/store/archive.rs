@@ -1,6 +1,6 @@
 //! What there is, found as far as the database can still be read.
 
-use rusqlite::{ErrorCode, Transaction, types::Type};
+use rusqlite::{ErrorCode, Transaction};
 
 use super::{Local, StoreError};
 
@@ -20,11 +20,7 @@ pub(crate) fn is_damage(error: &StoreError) -> bool {
             rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::Utf8Error(..)
-                | rusqlite::Error::InvalidColumnType(
-                    _,
-                    _,
-                    Type::Null | Type::Integer | Type::Real | Type::Text | Type::Blob
-                )
+                | rusqlite::Error::InvalidColumnType(..)
         ),
         _ => false,
     }
